@@ -1,0 +1,5 @@
+//! `thumb`: a queue, two buckets and a few instances in one's own AWS account, and the worker that makes the
+//! thumbnails. ARCHITECTURE.md is the map.
+
+pub mod ami;
+pub mod failure;

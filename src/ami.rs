@@ -1,0 +1,155 @@
+//! The operating systems an instance can run: which Amazon Machine Images they are, what C library they have, and
+//! whom one logs in as. Pure data; looking an image up in an account is [`crate::resource::instance`]'s job.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+/// A CPU architecture, as EC2 spells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum Arch {
+    #[serde(rename = "x86_64")]
+    X86_64,
+    #[serde(rename = "arm64")]
+    Arm64,
+}
+
+impl Arch {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Arm64 => "arm64",
+        }
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A version of the GNU C library: `Glibc(2, 34)` is 2.34.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Glibc(pub u32, pub u32);
+
+impl fmt::Display for Glibc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
+/// `image` in thumb.toml: a distribution, of which the newest image is taken at creation, or one AMI by its ID.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Image {
+    Ubuntu2204,
+    Ubuntu2404,
+    Debian12,
+    AmazonLinux2023,
+    /// `ami-…`: the user vouches for systemd, python3 and a recent enough C library.
+    Ami(String),
+}
+
+impl Image {
+    /// The names thumb.toml takes, beside `ami-…`.
+    pub const NAMED: [Image; 4] = [Self::Ubuntu2204, Self::Ubuntu2404, Self::Debian12, Self::AmazonLinux2023];
+
+    /// The publisher's account and the name pattern for DescribeImages; `None` for an AMI by ID.
+    ///
+    /// Owners and patterns are the publishers' own: Ubuntu on AWS "find images", the Debian cloud team's wiki,
+    /// the Amazon Linux 2023 user guide.
+    pub fn query(&self, arch: Arch) -> Option<(&'static str, String)> {
+        let deb = match arch {
+            Arch::X86_64 => "amd64",
+            Arch::Arm64 => "arm64",
+        };
+        match self {
+            Self::Ubuntu2204 => {
+                Some(("099720109477", format!("ubuntu/images/hvm-ssd*/ubuntu-jammy-22.04-{deb}-server-*")))
+            }
+            Self::Ubuntu2404 => {
+                Some(("099720109477", format!("ubuntu/images/hvm-ssd*/ubuntu-noble-24.04-{deb}-server-*")))
+            }
+            Self::Debian12 => Some(("136693071363", format!("debian-12-{deb}-*"))),
+            Self::AmazonLinux2023 => Some(("137112412989", format!("al2023-ami-2023.*-{arch}"))),
+            Self::Ami(_) => None,
+        }
+    }
+
+    /// The image's C library; `None` where it cannot be known.
+    pub fn glibc(&self) -> Option<Glibc> {
+        match self {
+            Self::Ubuntu2204 => Some(Glibc(2, 35)),
+            Self::Ubuntu2404 => Some(Glibc(2, 39)),
+            Self::Debian12 => Some(Glibc(2, 36)),
+            Self::AmazonLinux2023 => Some(Glibc(2, 34)),
+            Self::Ami(_) => None,
+        }
+    }
+
+    /// The account the image's key pair logs in to; `None` where it cannot be known.
+    pub fn ssh_user(&self) -> Option<&'static str> {
+        match self {
+            Self::Ubuntu2204 | Self::Ubuntu2404 => Some("ubuntu"),
+            Self::Debian12 => Some("admin"),
+            Self::AmazonLinux2023 => Some("ec2-user"),
+            Self::Ami(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ubuntu2204 => "ubuntu-22.04",
+            Self::Ubuntu2404 => "ubuntu-24.04",
+            Self::Debian12 => "debian-12",
+            Self::AmazonLinux2023 => "al2023",
+            Self::Ami(id) => id,
+        })
+    }
+}
+
+impl FromStr for Image {
+    type Err = String;
+
+    /// The error is the rest of a sentence that begins with the value: "is not …".
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(named) = Self::NAMED.into_iter().find(|image| image.to_string() == text) {
+            return Ok(named);
+        }
+        // EC2 resource IDs: 8 or 17 lower-case hexadecimal digits (EC2 user guide, "Resource IDs").
+        let id = text.strip_prefix("ami-").filter(|hex| {
+            matches!(hex.len(), 8 | 17) && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        });
+        match id {
+            Some(_) => Ok(Self::Ami(text.to_owned())),
+            None => {
+                let names: Vec<String> = Self::NAMED.iter().map(Image::to_string).collect();
+                Err(format!("is not an image; it is one of {}, or an AMI's ID (ami-…)", names.join(", ")))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_read_back_from_its_name() {
+        for image in Image::NAMED {
+            assert_eq!(image.to_string().parse(), Ok(image));
+        }
+        assert_eq!("ami-0123456789abcdef0".parse(), Ok(Image::Ami("ami-0123456789abcdef0".into())));
+    }
+
+    #[test]
+    fn what_is_not_an_image_is_refused_with_the_valid_names() {
+        for text in ["ubuntu", "ami-", "ami-xyz", "ami-0123456789ABCDEF0", ""] {
+            let error = text.parse::<Image>().unwrap_err();
+            assert!(error.contains("ubuntu-22.04, ubuntu-24.04, debian-12, al2023"), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! How a command fails in front of a user: one line that says what failed, on which resource and why, then the
+//! causes, then what to do about it. Modules whose errors somebody decides on have error types of their own and
+//! become a [`Failure`] only where a person reads them.
+
+use std::error::Error;
+use std::fmt;
+use std::process::ExitCode;
+
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// The most causes printed below a failure; a chain longer than this says nothing more to a reader.
+const MAX_CAUSES: usize = 8;
+
+/// A failed command: `error: …`, `caused by: …` lines, `hint: …` lines, and the process's exit code.
+#[derive(Debug)]
+pub struct Failure {
+    what: String,
+    causes: Vec<String>,
+    hints: Vec<String>,
+    exit: Exit,
+}
+
+/// The exit codes of the command line: 0 is success, everything below is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 1: the command was understood, and failed.
+    Failed = 1,
+    /// 2: the command line or thumb.toml was wrong; nothing was tried.
+    Usage = 2,
+}
+
+impl Failure {
+    /// `what` is a full sentence without its period, naming the resource: "the queue cats exists already".
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), causes: Vec::new(), hints: Vec::new(), exit: Exit::Failed }
+    }
+
+    /// Wrong usage: exit code 2.
+    pub fn usage(what: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, ..Self::new(what) }
+    }
+
+    /// Adds an error and everything behind it to the causes.
+    #[must_use]
+    pub fn caused_by(mut self, error: &(dyn Error + 'static)) -> Self {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            let text = error.to_string();
+            // Many errors repeat their source's text in their own; one of the two is enough.
+            let repeated = self.causes.last().is_some_and(|last| last.ends_with(&text));
+            if !repeated && self.causes.len() < MAX_CAUSES {
+                self.causes.push(text);
+            }
+            next = error.source();
+        }
+        self
+    }
+
+    /// Adds a line that says what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.exit as u8)
+    }
+
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+impl fmt::Display for Failure {
+    /// Several lines, no trailing newline; `error:` comes from whoever prints it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        for cause in &self.causes {
+            write!(f, "\n  caused by: {}", cause.replace('\n', "\n    "))?;
+        }
+        for hint in &self.hints {
+            write!(f, "\n  hint: {}", hint.replace('\n', "\n    "))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Outer(std::io::Error);
+    impl fmt::Display for Outer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("cannot read the photo")
+        }
+    }
+    impl Error for Outer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn a_failure_reads_as_what_then_causes_then_hints() {
+        let error = Outer(std::io::Error::other("disk on fire"));
+        let failure = Failure::new("rendering owl.jpg failed").caused_by(&error).hint("put out the fire");
+        assert_eq!(
+            failure.to_string(),
+            "rendering owl.jpg failed\n  caused by: cannot read the photo\n  caused by: disk on fire\n  hint: put out the fire"
+        );
+    }
+
+    #[test]
+    fn a_cause_that_repeats_its_source_is_printed_once() {
+        let error = Outer(std::io::Error::other("cannot read the photo"));
+        assert_eq!(Failure::new("x").caused_by(&error).to_string(), "x\n  caused by: cannot read the photo");
+    }
+}
