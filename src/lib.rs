@@ -2,4 +2,5 @@
 //! thumbnails. ARCHITECTURE.md is the map.
 
 pub mod ami;
+pub mod elf;
 pub mod failure;
