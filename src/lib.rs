@@ -4,3 +4,4 @@
 pub mod ami;
 pub mod elf;
 pub mod failure;
+pub mod user_data;
