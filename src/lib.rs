@@ -2,4 +2,9 @@
 //! thumbnails. ARCHITECTURE.md is the map.
 
 pub mod ami;
+pub mod aws;
+pub mod cli;
+pub mod config;
 pub mod failure;
+pub mod key;
+pub mod thumbnail;
