@@ -2,6 +2,11 @@
 //! thumbnails. ARCHITECTURE.md is the map.
 
 pub mod ami;
+pub mod aws;
+pub mod cli;
+pub mod config;
 pub mod elf;
 pub mod failure;
+pub mod key;
+pub mod thumbnail;
 pub mod user_data;

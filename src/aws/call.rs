@@ -1,0 +1,271 @@
+//! What went wrong with a call to AWS. Every error of the SDK becomes a [`CallError`] through one table of
+//! (code, message) pairs, so that callers decide on a [`Kind`] and people read a sentence.
+
+use std::error::Error;
+use std::fmt;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use crate::failure::Failure;
+
+/// What a failed call means for whoever made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The thing is not there (or not there yet).
+    NotFound,
+    /// A thing of this name is there already.
+    AlreadyExists,
+    /// The name belongs to somebody else's account.
+    NotOurs,
+    /// These credentials may not do this.
+    Denied,
+    /// There are no credentials, or AWS does not know them.
+    Credentials,
+    /// Something just made or deleted has not reached every part of AWS yet: trying again helps, soon.
+    NotYet,
+    /// SQS refuses a deleted queue's name for 60 seconds.
+    QueueDeletedRecently,
+    /// Something else still needs the thing.
+    InUse,
+    /// Too many calls; the SDK has backed off and given up.
+    Throttled,
+    /// AWS failed, or was not reached, or did not answer in time: the same call may work later.
+    Unavailable,
+    /// Anything else: AWS refuses the request as it is.
+    Refused,
+}
+
+/// A failed call: which, why, and what that means.
+#[derive(Clone, Debug)]
+pub struct CallError {
+    /// The IAM action, as one grants it in a policy: "sqs:CreateQueue".
+    pub action: &'static str,
+    pub kind: Kind,
+    /// AWS's error code, where AWS answered.
+    pub code: Option<String>,
+    /// AWS's message, or what kept the call from being answered.
+    pub message: String,
+}
+
+impl CallError {
+    pub fn new<E, R>(action: &'static str, error: SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        R: fmt::Debug + HttpStatus + 'static,
+    {
+        let status = error.raw_response().map(HttpStatus::status);
+        match &error {
+            SdkError::ServiceError(service) => {
+                let meta = service.err().meta();
+                let message = meta.message().unwrap_or_default().to_owned();
+                let code = meta.code().map(str::to_owned);
+                let kind = classify(code.as_deref().unwrap_or_default(), &message, status.unwrap_or_default());
+                // HEAD answers have no body, so no code and no message: the status is all there is.
+                let message = match (message.is_empty(), status) {
+                    (true, Some(status)) => format!("AWS answered {status}"),
+                    _ => message,
+                };
+                Self { action, kind, code, message }
+            }
+            SdkError::ResponseError(_) => {
+                let message = match status {
+                    Some(status) => format!("the answer ({status}) could not be read"),
+                    None => "the answer could not be read".to_owned(),
+                };
+                Self { action, kind: Kind::Unavailable, code: None, message }
+            }
+            SdkError::TimeoutError(_) => {
+                Self { action, kind: Kind::Unavailable, code: None, message: "no answer in time".to_owned() }
+            }
+            _ => {
+                let kind = if has_cause::<CredentialsError>(&error) { Kind::Credentials } else { Kind::Unavailable };
+                Self { action, kind, code: None, message: innermost(&error) }
+            }
+        }
+    }
+
+    /// This error in front of a user: `what` says what was being done, on which resource ("cannot create the queue cats").
+    pub fn failure(&self, what: impl Into<String>) -> Failure {
+        let failure = Failure::new(what).caused_by(self);
+        match self.kind {
+            Kind::Denied => failure.hint(format!(
+                "these credentials need the right {}: ask whoever manages the account's IAM policies for it",
+                self.action
+            )),
+            Kind::Credentials => failure.hint(
+                "give AWS credentials the ordinary way: AWS_PROFILE, `aws configure`, `aws sso login`, \
+                 or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            ),
+            Kind::Throttled => failure.hint("AWS asks to slow down; run the command again in a minute"),
+            Kind::Unavailable if self.code.is_none() => {
+                failure.hint("is the network up, and are the region and AWS_ENDPOINT_URL (if set) right?")
+            }
+            _ => failure,
+        }
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.code {
+            Some(code) => write!(f, "{}: {code}: {}", self.action, self.message),
+            None => write!(f, "{}: {}", self.action, self.message),
+        }
+    }
+}
+
+impl Error for CallError {}
+
+/// The one table from AWS's codes to what they mean. Codes are those of the API references of SQS, S3, IAM, EC2
+/// and their "common errors"; `status` decides where there is no code (HEAD) or an unknown one.
+fn classify(code: &str, message: &str, status: u16) -> Kind {
+    match code {
+        "AWS.SimpleQueueService.QueueDeletedRecently" | "QueueDeletedRecently" => Kind::QueueDeletedRecently,
+        "AWS.SimpleQueueService.NonExistentQueue"
+        | "QueueDoesNotExist"
+        | "NoSuchBucket"
+        | "NoSuchKey"
+        | "NoSuchEntity"
+        | "NoSuchTagSet"
+        | "NoSuchBucketPolicy"
+        | "NoSuchPublicAccessBlockConfiguration"
+        | "OwnershipControlsNotFoundError"
+        | "NoSuchUpload"
+        | "NotFound" => Kind::NotFound,
+        _ if code.starts_with("Invalid") && code.ends_with(".NotFound") => Kind::NotFound,
+        // EC2 does not know a new instance profile for some seconds, in words only (aws-sdk-go, Terraform and
+        // Karpenter match the same text).
+        "InvalidParameterValue"
+            if message.contains("iamInstanceProfile") || message.contains("IAM Instance Profile") =>
+        {
+            Kind::NotYet
+        }
+        "OperationAborted" | "ConcurrentModification" | "IncorrectState" => Kind::NotYet,
+        // A role's principal or a profile's role that IAM has not spread yet.
+        "MalformedPolicyDocument" if message.contains("Invalid principal") => Kind::NotYet,
+        "BucketAlreadyExists" => Kind::NotOurs,
+        "QueueNameExists"
+        | "QueueAlreadyExists"
+        | "BucketAlreadyOwnedByYou"
+        | "EntityAlreadyExists"
+        | "InvalidGroup.Duplicate"
+        | "InvalidPermission.Duplicate" => Kind::AlreadyExists,
+        "DependencyViolation" | "DeleteConflict" | "BucketNotEmpty" | "InvalidGroup.InUse" => Kind::InUse,
+        "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "AllAccessDisabled" | "Forbidden" => {
+            Kind::Denied
+        }
+        "InvalidClientTokenId"
+        | "InvalidAccessKeyId"
+        | "AuthFailure"
+        | "SignatureDoesNotMatch"
+        | "ExpiredToken"
+        | "ExpiredTokenException"
+        | "UnrecognizedClientException"
+        | "MissingAuthenticationToken"
+        | "IncompleteSignature"
+        | "InvalidSignatureException"
+        | "TokenRefreshRequired"
+        | "RequestExpired" => Kind::Credentials,
+        "SlowDown"
+        | "RequestLimitExceeded"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "Throttling"
+        | "ThrottlingException"
+        | "OverLimit"
+        | "KmsThrottled" => Kind::Throttled,
+        "InternalError" | "InternalFailure" | "ServiceUnavailable" | "RequestTimeout" | "Unavailable" => {
+            Kind::Unavailable
+        }
+        _ => match status {
+            404 => Kind::NotFound,
+            403 => Kind::Denied,
+            429 => Kind::Throttled,
+            500.. => Kind::Unavailable,
+            _ => Kind::Refused,
+        },
+    }
+}
+
+/// An error and everything behind it.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+fn has_cause<T: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
+    chain(error).any(|error| error.is::<T>())
+}
+
+/// The last error of the chain, which says what really happened ("Connection refused"), where those before it say
+/// only that something did ("dispatch failure").
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    chain(error)
+        .map(ToString::to_string)
+        .filter(|text| !text.is_empty())
+        .last()
+        .unwrap_or_else(|| "the call failed".to_owned())
+}
+
+/// The status of an HTTP answer; a trait so that [`CallError::new`] takes every client's error type.
+pub trait HttpStatus {
+    fn status(&self) -> u16;
+}
+
+impl HttpStatus for aws_smithy_runtime_api::client::orchestrator::HttpResponse {
+    fn status(&self) -> u16 {
+        self.status().as_u16()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aws_codes_mean_what_the_api_references_say() {
+        let cases = [
+            ("AWS.SimpleQueueService.QueueDeletedRecently", "", 400, Kind::QueueDeletedRecently),
+            ("AWS.SimpleQueueService.NonExistentQueue", "", 400, Kind::NotFound),
+            ("InvalidGroup.NotFound", "", 400, Kind::NotFound),
+            ("InvalidAMIID.NotFound", "", 400, Kind::NotFound),
+            (
+                "InvalidParameterValue",
+                "Value (x) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name",
+                400,
+                Kind::NotYet,
+            ),
+            ("InvalidParameterValue", "Invalid value 'x' for InstanceType", 400, Kind::Refused),
+            ("BucketAlreadyExists", "", 409, Kind::NotOurs),
+            ("BucketAlreadyOwnedByYou", "", 409, Kind::AlreadyExists),
+            ("DependencyViolation", "", 400, Kind::InUse),
+            ("UnauthorizedOperation", "", 403, Kind::Denied),
+            ("AuthFailure", "", 401, Kind::Credentials),
+            ("RequestLimitExceeded", "", 503, Kind::Throttled),
+            ("", "", 404, Kind::NotFound),
+            ("", "", 403, Kind::Denied),
+            ("SomethingNew", "", 503, Kind::Unavailable),
+            ("SomethingNew", "", 400, Kind::Refused),
+        ];
+        for (code, message, status, kind) in cases {
+            assert_eq!(classify(code, message, status), kind, "{code} {message} {status}");
+        }
+    }
+
+    #[test]
+    fn a_denied_call_names_the_right_that_is_missing() {
+        let error = CallError {
+            action: "sqs:CreateQueue",
+            kind: Kind::Denied,
+            code: Some("AccessDenied".into()),
+            message: "User is not authorized".into(),
+        };
+        let text = error.failure("cannot create the queue cats").to_string();
+        assert!(
+            text.starts_with("cannot create the queue cats\n  caused by: sqs:CreateQueue: AccessDenied: User is"),
+            "{text}"
+        );
+        assert!(text.contains("hint: these credentials need the right sqs:CreateQueue"), "{text}");
+    }
+}

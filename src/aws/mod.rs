@@ -1,0 +1,94 @@
+//! The connection to AWS: credentials, region, endpoint and HTTP client from the ordinary chain, and two views of it.
+//! A [`Reader`] offers read calls only, so that `plan` cannot write; a [`Writer`] is what `apply`, `destroy`,
+//! `enqueue` and `work` are given.
+
+mod call;
+mod reader;
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+
+pub use call::{CallError, Kind};
+pub use reader::Reader;
+
+use crate::failure::{Failure, Result};
+
+/// Attempts at one call, the first included. Throttles and resets are retried by the SDK with exponential back-off
+/// and full jitter, up to [`MAX_BACKOFF`] apart: about a minute in all.
+const MAX_ATTEMPTS: u32 = 10;
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
+/// A connection that takes longer than this is not going to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// No call of the control plane takes this long; a call that hangs is given up and tried again.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The clients of one region, as the environment and the profile configure them.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    pub sqs: aws_sdk_sqs::Client,
+    pub s3: aws_sdk_s3::Client,
+    pub ec2: aws_sdk_ec2::Client,
+    pub iam: aws_sdk_iam::Client,
+    pub sts: aws_sdk_sts::Client,
+    /// What the clients were made from, for those who need other time-outs.
+    pub sdk: SdkConfig,
+    pub region: String,
+    /// A custom endpoint (an emulator, a private gateway), from AWS_ENDPOINT_URL or the profile.
+    pub endpoint: Option<String>,
+}
+
+/// The right to change things. Made by whoever has asked the user.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    pub clients: Clients,
+}
+
+impl Clients {
+    /// Reads the ordinary AWS chain; makes no call but those the credentials themselves need (later, when first used).
+    ///
+    /// # Errors
+    /// No region anywhere.
+    pub async fn connect(region: Option<&str>) -> Result<Self> {
+        let http =
+            aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(http)
+            .app_name(AppName::new(concat!("thumb-", env!("CARGO_PKG_VERSION"))).expect("letters, digits, dots"))
+            .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS).with_max_backoff(MAX_BACKOFF))
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(CONNECT_TIMEOUT)
+                    .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                    .build(),
+            );
+        if let Some(region) = region {
+            loader = loader.region(Region::new(region.to_owned()));
+        }
+        let sdk = loader.load().await;
+        let region = sdk.region().map(ToString::to_string).ok_or_else(|| {
+            Failure::new("no AWS region is set")
+                .hint("set `region` in thumb.toml, AWS_REGION, or `region` in your AWS profile")
+        })?;
+        let endpoint = sdk.endpoint_url().map(str::to_owned);
+        Ok(Self {
+            sqs: aws_sdk_sqs::Client::new(&sdk),
+            s3: aws_sdk_s3::Client::from_conf(s3_config(&sdk).build()),
+            ec2: aws_sdk_ec2::Client::new(&sdk),
+            iam: aws_sdk_iam::Client::new(&sdk),
+            sts: aws_sdk_sts::Client::new(&sdk),
+            sdk,
+            region,
+            endpoint,
+        })
+    }
+}
+
+/// S3's configuration. With a custom endpoint the bucket goes into the path: an emulator's name has no
+/// subdomain for each bucket.
+pub fn s3_config(sdk: &SdkConfig) -> aws_sdk_s3::config::Builder {
+    aws_sdk_s3::config::Builder::from(sdk).force_path_style(sdk.endpoint_url().is_some())
+}

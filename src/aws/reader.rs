@@ -1,0 +1,72 @@
+//! The read calls that `plan` is made of, all of them and nothing else: the clients behind a [`Reader`] are private
+//! to this file, so code that holds only a `Reader` cannot change an account.
+
+use super::Clients;
+
+/// A view of an account that can only look.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    clients: Clients,
+}
+
+impl Reader {
+    pub fn new(clients: &Clients) -> Self {
+        Self { clients: clients.clone() }
+    }
+
+    pub fn region(&self) -> &str {
+        &self.clients.region
+    }
+
+    pub fn endpoint(&self) -> Option<&str> {
+        self.clients.endpoint.as_deref()
+    }
+}
+
+/// One method a read operation, each returning the SDK's request builder.
+macro_rules! read_calls {
+    ($($service:ident: $sdk:ident { $($operation:ident -> $builder:ident),* $(,)? })*) => {
+        impl Reader {
+            $($(
+                pub fn $operation(&self) -> $sdk::operation::$operation::builders::$builder {
+                    self.clients.$service.$operation()
+                }
+            )*)*
+        }
+    };
+}
+
+read_calls! {
+    sts: aws_sdk_sts { get_caller_identity -> GetCallerIdentityFluentBuilder }
+    sqs: aws_sdk_sqs {
+        get_queue_url -> GetQueueUrlFluentBuilder,
+        get_queue_attributes -> GetQueueAttributesFluentBuilder,
+        list_queue_tags -> ListQueueTagsFluentBuilder,
+    }
+    s3: aws_sdk_s3 {
+        head_bucket -> HeadBucketFluentBuilder,
+        get_bucket_tagging -> GetBucketTaggingFluentBuilder,
+        get_bucket_ownership_controls -> GetBucketOwnershipControlsFluentBuilder,
+        get_public_access_block -> GetPublicAccessBlockFluentBuilder,
+        get_bucket_policy -> GetBucketPolicyFluentBuilder,
+        list_objects_v2 -> ListObjectsV2FluentBuilder,
+        list_object_versions -> ListObjectVersionsFluentBuilder,
+    }
+    iam: aws_sdk_iam {
+        get_role -> GetRoleFluentBuilder,
+        get_role_policy -> GetRolePolicyFluentBuilder,
+        list_role_policies -> ListRolePoliciesFluentBuilder,
+        list_attached_role_policies -> ListAttachedRolePoliciesFluentBuilder,
+        get_instance_profile -> GetInstanceProfileFluentBuilder,
+    }
+    ec2: aws_sdk_ec2 {
+        describe_vpcs -> DescribeVpcsFluentBuilder,
+        describe_subnets -> DescribeSubnetsFluentBuilder,
+        describe_security_groups -> DescribeSecurityGroupsFluentBuilder,
+        describe_instances -> DescribeInstancesFluentBuilder,
+        describe_instance_attribute -> DescribeInstanceAttributeFluentBuilder,
+        describe_instance_types -> DescribeInstanceTypesFluentBuilder,
+        describe_images -> DescribeImagesFluentBuilder,
+        describe_key_pairs -> DescribeKeyPairsFluentBuilder,
+    }
+}

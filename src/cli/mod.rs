@@ -1,0 +1,162 @@
+//! The command line: what was typed, and which command it means. Commands live in one file each; a command's `run`
+//! gets its own arguments and the [`Global`] ones, prints data on stdout and talk on stderr, and returns a
+//! [`Failure`] for `main` to print.
+
+mod work;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use argh::FromArgs;
+
+use crate::config::Config;
+use crate::failure::{Failure, Result};
+
+/// What applies to every command.
+pub struct Global {
+    pub config: PathBuf,
+}
+
+impl Global {
+    /// Reads thumb.toml, or the file that `--config` names.
+    pub fn load_config(&self) -> Result<Config> {
+        Config::load(&self.config)
+    }
+}
+
+/// Thumbnails in your own AWS account: a queue, two buckets and a few instances, declared in thumb.toml.
+#[derive(FromArgs)]
+#[argh(
+    help_triggers("-h", "--help"),
+    note = "Every command has its own help: thumb COMMAND --help.",
+    example = "See what would be made, make it, send requests:\n$ thumb plan\n$ thumb apply\n$ thumb enqueue --bucket my-photos --prefix 2026/ --size 400x400",
+    error_code(0, "done"),
+    error_code(1, "failed"),
+    error_code(2, "wrong usage")
+)]
+struct Args {
+    /// the configuration file (default: thumb.toml in the current directory)
+    #[argh(option, arg_name = "FILE", default = "PathBuf::from(\"thumb.toml\")")]
+    config: PathBuf,
+    /// print the version
+    #[argh(switch, short = 'V')]
+    version: bool,
+    #[argh(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum Command {
+    Work(work::Args),
+}
+
+/// The names of the commands, each of which a link may have: `thumb-work` is `thumb work`.
+const COMMANDS: [&str; 6] = ["plan", "apply", "destroy", "enqueue", "work", "render"];
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let (program, args) = match split(std::env::args_os()) {
+        Ok(words) => words,
+        Err(failure) => return report(&failure),
+    };
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let args = match Args::from_args(&[&program], &words) {
+        Ok(args) => args,
+        Err(early) => return leave(&early, &program),
+    };
+    if args.version {
+        return print_line(concat!("thumb ", env!("CARGO_PKG_VERSION")));
+    }
+    let Some(command) = args.command else {
+        return report(&Failure::usage("no command is given").hint("`thumb --help` lists the commands"));
+    };
+    let global = Global { config: args.config };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&Failure::new("cannot start").caused_by(&error)),
+    };
+    let result = runtime.block_on(async {
+        match command {
+            Command::Work(args) => work::run(args, &global).await,
+        }
+    });
+    // A blocking read of stdin or a lookup of a dead name must not hold the process up.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+/// The program's name and its words, as argh wants them: valid UTF-8, `--key=value` in two, and the command first
+/// when the program was called by a link that names it.
+fn split(mut args: impl Iterator<Item = OsString>) -> Result<(String, Vec<String>)> {
+    let called = args.next().unwrap_or_default();
+    let called = std::path::Path::new(&called).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut words = Vec::new();
+    if let Some(command) = called.strip_prefix("thumb-").filter(|name| COMMANDS.contains(name)) {
+        words.push(command.to_owned());
+    }
+    let mut options_end = false;
+    for arg in args {
+        let word = arg
+            .into_string()
+            .map_err(|arg| Failure::usage(format!("the argument {:?} is not valid UTF-8", arg.to_string_lossy())))?;
+        options_end |= word == "--";
+        match word.split_once('=') {
+            Some((option, value)) if !options_end && option.starts_with("--") => {
+                words.extend([option.to_owned(), value.to_owned()]);
+            }
+            _ => words.push(word),
+        }
+    }
+    Ok(("thumb".to_owned(), words))
+}
+
+/// argh leaves early for help (to stdout, success) and for wrong usage (to stderr, exit code 2).
+fn leave(early: &argh::EarlyExit, program: &str) -> ExitCode {
+    match early.status {
+        Ok(()) => print_line(early.output.trim_end()),
+        Err(()) => {
+            report(&Failure::usage(early.output.trim_end()).hint(format!("`{program} --help` explains the usage")))
+        }
+    }
+}
+
+fn print_line(text: &str) -> ExitCode {
+    match writeln!(std::io::stdout(), "{text}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    let red = anstyle::AnsiColor::Red.on_default().bold();
+    // Nothing is left to do when stderr itself is gone.
+    let _ = writeln!(anstream::stderr(), "{red}error:{red:#} {failure}");
+    failure.exit_code()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &[&str]) -> Vec<String> {
+        split(line.iter().map(OsString::from)).unwrap().1
+    }
+
+    #[test]
+    fn an_option_and_its_value_may_be_joined() {
+        assert_eq!(words(&["thumb", "--config=a=b.toml", "plan"]), ["--config", "a=b.toml", "plan"]);
+        assert_eq!(words(&["thumb", "enqueue", "x=y.jpg", "--", "--a=b"]), ["enqueue", "x=y.jpg", "--", "--a=b"]);
+    }
+
+    #[test]
+    fn a_link_names_the_command() {
+        assert_eq!(words(&["/usr/bin/thumb-work", "--drain"]), ["work", "--drain"]);
+        assert_eq!(words(&["thumb-else", "plan"]), ["plan"]);
+    }
+}

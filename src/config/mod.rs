@@ -1,0 +1,416 @@
+//! thumb.toml: what the user declares. Read and checked whole, every mistake at once, before anything else happens;
+//! what comes out holds only names and limits that AWS's own rules allow.
+
+mod names;
+mod reader;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use serde::Serialize;
+use toml::de::DeTable;
+
+use crate::ami::Image;
+use crate::failure::{Failure, Result};
+use crate::key::KeyTemplate;
+use crate::thumbnail::{DEFAULT_QUALITY, Fit, Limits, Size};
+use reader::{Given, Mistakes, Section};
+
+/// A configuration file is a page, not a data set.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+/// Instances one stack may declare; more want an Auto Scaling group.
+const MAX_INSTANCES: u64 = 50;
+/// IAM: managed policies a role can have attached, by default (IAM quotas).
+const MAX_POLICIES: usize = 10;
+/// EC2: inbound rules of a security group, by default (VPC quotas).
+const MAX_CIDRS: usize = 60;
+/// Buckets in `sources`: each adds two ARNs to an inline policy of at most 10,240 characters (IAM quotas).
+const MAX_SOURCES: usize = 50;
+/// S3: 50 tags a bucket, less those thumb sets itself (`Name`, `thumb:…`).
+const MAX_TAGS: usize = 40;
+/// Sizes one request may ask for.
+pub const MAX_SIZES: usize = 20;
+
+/// SQS: visibility timeout, 0 to 12 hours; 0 would hand every message out again at once.
+const VISIBILITY_S: std::ops::RangeInclusive<u64> = 10..=43_200;
+/// SQS: message retention, 1 minute to 14 days.
+const RETENTION_S: std::ops::RangeInclusive<u64> = 60..=1_209_600;
+
+/// A checked thumb.toml, every default filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub name: String,
+    pub region: Option<String>,
+    pub account: Option<String>,
+    pub queue: Queue,
+    pub buckets: Buckets,
+    pub profile: Profile,
+    pub security_group: SecurityGroup,
+    pub instance: Instance,
+    pub thumbnail: Thumbnail,
+    pub tags: BTreeMap<String, String>,
+    pub worker: Worker,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Queue {
+    pub name: String,
+    pub dlq: String,
+    pub visibility_timeout_s: u32,
+    pub retention_s: u32,
+    pub max_receives: u32,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Buckets {
+    pub thumbnails: String,
+    pub code: String,
+    pub access: Access,
+    /// Buckets the worker may read.
+    pub sources: Sources,
+}
+
+/// Who may read a thumbnail, and by which of S3's two means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// Everyone: each object has the canned ACL public-read.
+    #[default]
+    PublicRead,
+    /// Everyone: the bucket has a policy, the objects no ACL.
+    Policy,
+    /// Those with rights in the account.
+    Private,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sources {
+    Any,
+    Buckets(Vec<String>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    pub name: String,
+    pub role: String,
+    /// Managed policies, by name or ARN; none: an inline policy of just what the worker needs.
+    pub policies: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct SecurityGroup {
+    pub name: String,
+    pub ssh_from: Vec<IpNet>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instance {
+    pub count: u32,
+    pub instance_type: String,
+    pub image: Image,
+    pub key_pair: Option<String>,
+    /// The Linux executable to run; none: the running one.
+    pub binary: Option<PathBuf>,
+    /// Where to launch; none: the default VPC.
+    pub subnet: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Thumbnail {
+    pub key: KeyTemplate,
+    pub fit: Fit,
+    pub quality: u8,
+    /// Sizes made where a request names none.
+    pub sizes: Vec<Size>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Worker {
+    /// Messages in work at once; none: as many as there are CPUs.
+    pub concurrency: Option<u32>,
+    pub max_source_bytes: u64,
+    pub max_source_pixels: u64,
+    /// How long a worker that is told to stop may finish what runs.
+    pub grace_s: u32,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// Exit code 2: the file cannot be read, or has mistakes; each of them is named with its line and column.
+    pub fn load(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let text = read_bounded(path).map_err(|error| {
+            let failure = Failure::usage(format!("cannot read {shown}")).caused_by(&error);
+            match error.kind() {
+                std::io::ErrorKind::NotFound => failure.hint(
+                    "name the file with `thumb --config FILE …`, or start from the thumb.toml that comes with thumb",
+                ),
+                _ => failure,
+            }
+        })?;
+        Self::parse(&text, &shown.to_string())
+    }
+
+    /// Checks a file's text; `file` is what its mistakes are named by.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(text: &str, file: &str) -> Result<Self> {
+        let mistakes = Mistakes::default();
+        let (table, errors) = DeTable::parse_recoverable(text);
+        for error in &errors {
+            mistakes.add(error.span().map_or(0, |span| span.start), error.message());
+        }
+        let config = read(Section::top(table.get_ref(), &mistakes));
+        let mistakes = mistakes.into_sorted();
+        if mistakes.is_empty() {
+            return Ok(config);
+        }
+        let lines: Vec<String> = mistakes
+            .iter()
+            .map(|mistake| {
+                let (line, column) = place(text, mistake.at);
+                format!("{file}:{line}:{column}: {}", mistake.what)
+            })
+            .collect();
+        Err(Failure::usage(lines.join("\nerror: ")))
+    }
+
+    /// The limits the engine gets.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            max_source_bytes: usize::try_from(self.worker.max_source_bytes).unwrap_or(usize::MAX),
+            max_source_pixels: self.worker.max_source_pixels,
+        }
+    }
+}
+
+fn read(mut top: Section<'_>) -> Config {
+    let mistakes = top.mistakes();
+    let name = top.checked("name", names::stack);
+    if name.is_none() && !top.has("name") {
+        mistakes.add(0, "`name` is missing: it is the prefix of every resource's name");
+    }
+    let name = name.unwrap_or_else(|| Given { value: "thumb".into(), at: 0 });
+    // A derived name that breaks a rule is the stack name's fault; one that is given is its own.
+    let derived = |given: Option<Given<String>>, suffix: &str, what: &str, check: fn(&str) -> Result<(), String>| {
+        given.map(|given| given.value).unwrap_or_else(|| {
+            let derived = format!("{}{suffix}", name.value);
+            if let Err(why) = check(&derived) {
+                mistakes.add(name.at, format!("the {what}'s name {derived:?}, made from `name`, {why}"));
+            }
+            derived
+        })
+    };
+    let region = top.checked("region", names::region).map(|given| given.value);
+    let account = top.checked("account", account).map(|given| given.value);
+
+    let mut section = top.section("queue");
+    let queue = Queue {
+        name: derived(section.checked("name", names::queue), "", "queue", names::queue),
+        dlq: derived(section.checked("dlq", names::queue), "-dlq", "dead-letter queue", names::queue),
+        visibility_timeout_s: narrow(section.seconds("visibility_timeout", VISIBILITY_S), 60),
+        retention_s: narrow(section.seconds("retention", RETENTION_S), 4 * 86_400),
+        max_receives: narrow(section.integer("max_receives", 1..=1_000), 3),
+    };
+    let at = section.at("dlq").or(section.at("name")).unwrap_or(name.at);
+    if queue.name == queue.dlq {
+        mistakes.add(at, format!("the queue and its dead-letter queue have the same name, {:?}", queue.name));
+    }
+    section.finish();
+
+    let mut section = top.section("buckets");
+    let buckets = Buckets {
+        thumbnails: derived(
+            section.checked("thumbnails", names::bucket),
+            "-thumbnails",
+            "thumbnails bucket",
+            names::bucket,
+        ),
+        code: derived(section.checked("code", names::bucket), "-code", "code bucket", names::bucket),
+        access: section.parsed("access").unwrap_or_default(),
+        sources: Sources::new(section.list("sources", MAX_SOURCES, source).unwrap_or_default()),
+    };
+    let at = section.at("code").or(section.at("thumbnails")).unwrap_or(name.at);
+    if buckets.thumbnails == buckets.code {
+        mistakes.add(at, format!("the two buckets have the same name, {:?}: the code would be public", buckets.code));
+    }
+    section.finish();
+
+    let mut section = top.section("profile");
+    let profile_name = |name: &str| names::iam(name, 128);
+    let role_name = |name: &str| names::iam(name, 64);
+    let profile = Profile {
+        name: derived(section.checked("name", profile_name), "-worker", "instance profile", profile_name),
+        role: derived(section.checked("role", role_name), "-worker", "role", role_name),
+        policies: section
+            .list("policies", MAX_POLICIES, |text| names::policy(text).map(|()| text.to_owned()))
+            .unwrap_or_default(),
+    };
+    section.finish();
+
+    let mut section = top.section("security_group");
+    let security_group = SecurityGroup {
+        name: derived(
+            section.checked("name", names::security_group),
+            "-worker",
+            "security group",
+            names::security_group,
+        ),
+        ssh_from: section.list("ssh_from", MAX_CIDRS, cidr).unwrap_or_default(),
+    };
+    section.finish();
+
+    let mut section = top.section("instance");
+    let instance = Instance {
+        count: narrow(section.integer("count", 0..=MAX_INSTANCES), 1),
+        instance_type: section
+            .checked("type", names::instance_type)
+            .map_or_else(|| "t3.micro".into(), |given| given.value),
+        image: section.parsed("image").unwrap_or(Image::Ubuntu2404),
+        key_pair: section.checked("key_pair", key_pair).map(|given| given.value),
+        binary: section.checked("binary", not_empty).map(|given| PathBuf::from(given.value)),
+        subnet: section.checked("subnet", |id| names::ec2_id(id, "subnet")).map(|given| given.value),
+    };
+    section.finish();
+
+    let mut section = top.section("thumbnail");
+    let thumbnail = Thumbnail {
+        key: section.parsed("key").unwrap_or_default(),
+        fit: section.parsed("fit").unwrap_or_default(),
+        quality: narrow(section.integer("quality", 1..=100), DEFAULT_QUALITY),
+        sizes: section
+            .list("sizes", MAX_SIZES, |text| text.parse::<Size>().map_err(|why| why.to_string()))
+            .unwrap_or_default(),
+    };
+    section.finish();
+
+    let mut section = top.section("worker");
+    let limits = Limits::default();
+    let worker = Worker {
+        concurrency: section.integer("concurrency", 1..=256).map(|n| narrow(Some(n), 1)),
+        // One S3 GetObject into memory: a gigabyte is beyond any photograph.
+        max_source_bytes: section.integer("max_source_bytes", 1..=1 << 30).unwrap_or(limits.max_source_bytes as u64),
+        max_source_pixels: section.integer("max_source_pixels", 1..=1_000_000_000).unwrap_or(limits.max_source_pixels),
+        grace_s: narrow(section.seconds("grace", 1..=900), 25),
+    };
+    section.finish();
+
+    let at = top.at("tags").unwrap_or(0);
+    let tags: BTreeMap<String, String> = top.section("tags").strings(names::tag).into_iter().collect();
+    if tags.len() > MAX_TAGS {
+        mistakes.add(at, format!("[tags] has {} tags; at most {MAX_TAGS} are allowed", tags.len()));
+    }
+    top.finish();
+    Config {
+        name: name.value,
+        region,
+        account,
+        queue,
+        buckets,
+        profile,
+        security_group,
+        instance,
+        thumbnail,
+        tags,
+        worker,
+    }
+}
+
+/// A number whose range, checked before, fits the narrower type.
+fn narrow<T: TryFrom<u64>>(number: Option<u64>, default: T) -> T {
+    number.and_then(|number| T::try_from(number).ok()).unwrap_or(default)
+}
+
+fn not_empty(text: &str) -> Result<(), String> {
+    if text.is_empty() { Err("is empty".into()) } else { Ok(()) }
+}
+
+fn account(text: &str) -> Result<(), String> {
+    if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
+        Ok(())
+    } else {
+        Err("is not an AWS account's number of 12 digits".into())
+    }
+}
+
+/// EC2: up to 255 ASCII characters, no space at either end (API CreateKeyPair).
+fn key_pair(text: &str) -> Result<(), String> {
+    if (1..=255).contains(&text.len()) && text.is_ascii() && text.trim() == text {
+        Ok(())
+    } else {
+        Err("is not a key pair's name (1 to 255 ASCII characters)".into())
+    }
+}
+
+fn source(text: &str) -> Result<String, String> {
+    if text != "*" {
+        names::bucket(text)?;
+    }
+    Ok(text.to_owned())
+}
+
+/// A network, its host bits cleared as EC2 itself does.
+fn cidr(text: &str) -> Result<IpNet, String> {
+    text.parse::<IpNet>().map(|net| net.trunc()).map_err(|_| match text.parse::<std::net::IpAddr>() {
+        Ok(std::net::IpAddr::V4(_)) => {
+            format!("is an address, not a network; write \"{text}/32\" for this address alone")
+        }
+        Ok(std::net::IpAddr::V6(_)) => {
+            format!("is an address, not a network; write \"{text}/128\" for this address alone")
+        }
+        Err(_) => "is not a network such as \"203.0.113.0/24\"".into(),
+    })
+}
+
+/// Line and column of a byte offset, both from 1, the column in characters.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+fn read_bounded(path: &Path) -> std::io::Result<String> {
+    use std::io::{Error, ErrorKind, Read};
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(Error::new(ErrorKind::FileTooLarge, format!("it is larger than {MAX_FILE_BYTES} bytes")));
+    }
+    Ok(text)
+}
+
+impl Sources {
+    fn new(buckets: Vec<String>) -> Self {
+        if buckets.iter().any(|bucket| bucket == "*") { Self::Any } else { Self::Buckets(buckets) }
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PublicRead => "public-read",
+            Self::Policy => "policy",
+            Self::Private => "private",
+        })
+    }
+}
+
+impl FromStr for Access {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::PublicRead, Self::Policy, Self::Private]
+            .into_iter()
+            .find(|access| access.to_string() == text)
+            .ok_or_else(|| "is not one of public-read, policy, private".into())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+use super::*;
+
+fn parse(text: &str) -> Config {
+    Config::parse(text, "thumb.toml").unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+fn mistakes(text: &str) -> String {
+    Config::parse(text, "thumb.toml").unwrap_err().to_string()
+}
+
+#[test]
+fn a_name_is_enough() {
+    let config = parse("name = \"cats\"");
+    assert_eq!(
+        (&*config.queue.name, &*config.queue.dlq, &*config.buckets.thumbnails, &*config.buckets.code),
+        ("cats", "cats-dlq", "cats-thumbnails", "cats-code")
+    );
+    assert_eq!(
+        (&*config.profile.name, &*config.profile.role, &*config.security_group.name),
+        ("cats-worker", "cats-worker", "cats-worker")
+    );
+    assert_eq!(
+        (config.queue.visibility_timeout_s, config.queue.retention_s, config.queue.max_receives),
+        (60, 345_600, 3)
+    );
+    assert_eq!(config.instance.image, Image::Ubuntu2404);
+    assert_eq!(config.buckets.access, Access::PublicRead);
+}
+
+#[test]
+fn every_mistake_is_named_at_once_with_its_place() {
+    let text = r#"name = "Cats"
+regoin = "us-east-1"
+account = 123456789012
+
+[queue]
+visibility_timeout = "13h"
+retention = 4
+max_receives = 0
+
+[buckets]
+thumbnails = "Cats_and_dogs"
+access = "public"
+sources = ["ok-bucket", "NO", 3]
+
+[security_group]
+ssh_from = ["203.0.113.7", "anywhere"]
+
+[instance]
+image = "ubuntu"
+type = "micro"
+
+[thumbnail]
+key = "{stem}.jpg"
+fit = "crop"
+
+[tags]
+"aws:x" = "y"
+n = 1
+
+[workers]
+"#;
+    insta::assert_snapshot!(mistakes(text));
+}
+
+#[test]
+fn a_syntax_error_has_its_line_and_column() {
+    insta::assert_snapshot!(mistakes("name = \"cats\"\n[queue\nmax_receives = = 3\n"));
+}
+
+#[test]
+fn what_is_missing_or_twice_the_same_is_named() {
+    insta::assert_snapshot!(
+        [
+            mistakes("region = \"us-east-1\""),
+            mistakes("name = \"cats\"\n[queue]\ndlq = \"cats\""),
+            mistakes("name = \"cats\"\n[buckets]\ncode = \"cats-thumbnails\""),
+            mistakes("name = \"cats\"\nqueue = 3"),
+        ]
+        .join("\n\n")
+    );
+}
+
+#[test]
+fn a_column_counts_characters_not_bytes() {
+    assert_eq!(place("a\nüü x", 7), (2, 4));
+    assert_eq!(place("", 0), (1, 1));
+}
+
+#[test]
+fn a_network_loses_its_host_bits_as_on_ec2() {
+    let config = parse("name = \"cats\"\n[security_group]\nssh_from = [\"203.0.113.7/24\", \"::/0\"]");
+    let networks: Vec<String> = config.security_group.ssh_from.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["203.0.113.0/24", "::/0"]);
+}
+
+#[test]
+fn a_file_that_is_not_there_says_what_to_do() {
+    let failure = Config::load(Path::new("/nowhere/thumb.toml")).unwrap_err();
+    assert_eq!(failure.exit(), crate::failure::Exit::Usage);
+    assert!(failure.to_string().contains("hint: name the file with `thumb --config FILE"), "{failure}");
+}
