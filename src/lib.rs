@@ -6,5 +6,7 @@ pub mod aws;
 pub mod cli;
 pub mod config;
 pub mod failure;
+pub mod plan;
+pub mod resource;
 pub mod key;
 pub mod thumbnail;
