@@ -7,6 +7,8 @@ pub mod cli;
 pub mod config;
 pub mod elf;
 pub mod failure;
+pub mod plan;
+pub mod resource;
 pub mod key;
 pub mod thumbnail;
 pub mod user_data;
