@@ -139,9 +139,14 @@ fn rows(attribute: &Attribute, action: Action) -> Vec<Row> {
     rows
 }
 
-/// A document as its leaves, each with its path: `policy.Statement[0].Action`.
-fn flatten<'a>(path: &str, value: &'a Value, leaf: &mut impl FnMut(String, &'a Value)) {
+/// A document as its leaves, each with its path: `tags.assignment`; a policy document as its statements, a sentence each.
+fn flatten(path: &str, value: &Value, leaf: &mut impl FnMut(String, &Value)) {
     match value {
+        Value::Object(fields) if fields.get("Statement").is_some_and(Value::is_array) => {
+            for (index, statement) in fields["Statement"].as_array().into_iter().flatten().enumerate() {
+                leaf(join(path, &statement_label(statement, index)), &sentence(statement).into());
+            }
+        }
         Value::Object(fields) if !fields.is_empty() => {
             for (key, value) in fields {
                 flatten(&join(path, key), value, leaf);
@@ -154,6 +159,30 @@ fn flatten<'a>(path: &str, value: &'a Value, leaf: &mut impl FnMut(String, &'a V
         }
         value => leaf(path.to_owned(), value),
     }
+}
+
+/// A statement's Sid; without one, its number.
+fn statement_label(statement: &Value, index: usize) -> String {
+    statement["Sid"].as_str().map_or_else(|| index.to_string(), str::to_owned)
+}
+
+/// A policy statement in words: "Allow s3:GetObject on arn:…".
+fn sentence(statement: &Value) -> String {
+    let mut text = format!("{} {}", scalar(&statement["Effect"]), scalar(&statement["Action"]));
+    let mut part = |word: &str, value: &Value| {
+        if !value.is_null() {
+            // Writing to a String cannot fail.
+            let _ = write!(text, " {word} {}", scalar(value));
+        }
+    };
+    part("on", &statement["Resource"]);
+    match &statement["Principal"] {
+        Value::Object(principals) => principals.values().for_each(|principal| part("for", principal)),
+        Value::Null => {}
+        _ => part("for", &"everyone".into()),
+    }
+    part("if", &statement["Condition"]);
+    text
 }
 
 /// Two documents, where they differ.

@@ -97,7 +97,7 @@ fn select(changes: Vec<Change>, targets: &[Target], destroy: bool) -> Vec<Change
 fn notes(config: &Config, changes: &[Change]) -> Vec<String> {
     let mut notes = Vec::new();
     let instances = changes.iter().any(|change| {
-        matches!(change.address, Address::Instance(_)) && !matches!(change.action, Action::Delete | Action::Blocked)
+        matches!(change.address, Address::Instance(_)) && matches!(change.action, Action::Create | Action::Replace)
     });
     if instances && config.instance.key_pair.is_none() {
         notes.push("No key_pair is set in [instance]: nobody can log in to the instances over SSH.".into());

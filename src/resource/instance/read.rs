@@ -16,6 +16,9 @@ const MAX_SIDE_BY_SIDE: usize = 10;
 /// Pages of DescribeInstances, a thousand instances each.
 const MAX_PAGES: usize = 10;
 
+/// The least root volume, in GiB: as much as the named images have.
+const MIN_ROOT_GIB: i32 = 8;
+
 /// An image, found by name or given by ID.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ami {
@@ -23,6 +26,8 @@ pub struct Ami {
     pub name: String,
     /// "/dev/sda1" or "/dev/xvda": the volume that is encrypted.
     pub root_device: String,
+    /// The root volume's size in GiB, as the image has it.
+    pub root_gib: i32,
 }
 
 /// The stack's instances, terminated ones too, and strangers with one of the names of the first `count`.
@@ -164,11 +169,11 @@ pub async fn read_ami(aws: &Reader, image: &Image, arch: Arch) -> Result<Result<
 }
 
 fn ami(image: Ec2Image) -> Ami {
-    Ami {
-        id: image.image_id.unwrap_or_default(),
-        name: image.name.unwrap_or_default(),
-        root_device: image.root_device_name.unwrap_or_else(|| "/dev/sda1".into()),
-    }
+    let root_device = image.root_device_name.clone().unwrap_or_else(|| "/dev/sda1".into());
+    let root = image.block_device_mappings().iter().find(|device| device.device_name() == Some(&root_device));
+    let root_gib = root.and_then(|device| device.ebs()).and_then(|ebs| ebs.volume_size()).unwrap_or(MIN_ROOT_GIB);
+    let root_gib = root_gib.max(MIN_ROOT_GIB);
+    Ami { id: image.image_id.unwrap_or_default(), name: image.name.unwrap_or_default(), root_device, root_gib }
 }
 
 /// Whether a key pair exists. The inner `Err`: that it does not, as a sentence with what to do.

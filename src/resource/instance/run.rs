@@ -99,8 +99,12 @@ async fn run_instances(
     let tags = launch.tags_of(scene.stack, index);
     let group = security_group_id.clone().or_else(|| learned_group(scene));
     let token = client_token(index, launch, group.as_deref(), known);
-    let root =
-        EbsBlockDevice::builder().encrypted(true).delete_on_termination(true).volume_type(VolumeType::Gp3).build();
+    let root = EbsBlockDevice::builder()
+        .encrypted(true)
+        .delete_on_termination(true)
+        .volume_type(VolumeType::Gp3)
+        .volume_size(ami.root_gib)
+        .build();
     let root = BlockDeviceMapping::builder().device_name(&ami.root_device).ebs(root).build();
     let metadata = InstanceMetadataOptionsRequest::builder()
         .http_endpoint(InstanceMetadataEndpointState::Enabled)
