@@ -3,6 +3,7 @@
 
 mod names;
 mod reader;
+mod worker_toml;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -82,10 +82,12 @@ impl FromStr for Address {
         if let Some(address) = Self::SINGLE.into_iter().find(|address| address.to_string() == text) {
             return Ok(address);
         }
-        text.strip_prefix("instance.").and_then(|n| n.parse().ok()).filter(|&n| n > 0).map(Self::Instance).ok_or_else(|| {
-            let known: Vec<String> = Self::SINGLE.iter().map(Self::to_string).collect();
-            format!("is not an address; there are {}, instance.N", known.join(", "))
-        })
+        text.strip_prefix("instance.").and_then(|n| n.parse().ok()).filter(|&n| n > 0).map(Self::Instance).ok_or_else(
+            || {
+                let known: Vec<String> = Self::SINGLE.iter().map(Self::to_string).collect();
+                format!("is not an address; there are {}, instance.N", known.join(", "))
+            },
+        )
     }
 }
 
@@ -203,7 +205,11 @@ impl Change {
     }
 
     /// Notes an attribute when it differs; says whether it does.
-    pub fn compare<T: Serialize + ?Sized>(&mut self, name: &str, before: &T, after: &T) -> bool {
+    pub fn compare<B, A>(&mut self, name: &str, before: &B, after: &A) -> bool
+    where
+        B: Serialize + ?Sized,
+        A: Serialize + ?Sized,
+    {
         let (before, after) = (json(before), json(after));
         let differs = before != after;
         if differs {
@@ -243,7 +249,12 @@ impl Change {
     /// An update when anything differs, else nothing.
     #[must_use]
     pub fn settle(mut self) -> Self {
-        debug_assert_eq!(self.attributes.is_empty(), self.up.is_empty(), "{}: what is shown is what is done", self.address);
+        debug_assert_eq!(
+            self.attributes.is_empty(),
+            self.up.is_empty(),
+            "{}: what is shown is what is done",
+            self.address
+        );
         self.action = if self.attributes.is_empty() { Action::None } else { Action::Update };
         self
     }

@@ -155,7 +155,8 @@ async fn upload(bucket: &str, path: &Path, sha256: &str, bytes: u64, aws: &Write
     let body = body.map_err(|error| refused(format!("cannot read {}: {error}", path.display())))?;
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(UPLOAD_TIMEOUT).build();
     let request = aws.clients.s3.put_object().bucket(bucket).key(format!("{KEY_PREFIX}{sha256}"));
-    let request = request.content_length(i64::try_from(bytes).unwrap_or(i64::MAX)).content_type("application/octet-stream");
+    let request =
+        request.content_length(i64::try_from(bytes).unwrap_or(i64::MAX)).content_type("application/octet-stream");
     let request = request.checksum_algorithm(ChecksumAlgorithm::Sha256).checksum_sha256(base64(sha256)).body(body);
     let config = aws_sdk_s3::config::Builder::new().timeout_config(timeouts);
     let result = request.customize().config_override(config).send().await;
@@ -164,6 +165,7 @@ async fn upload(bucket: &str, path: &Path, sha256: &str, bytes: u64, aws: &Write
 
 /// A digest in S3's form: base64 of its bytes.
 fn base64(hex: &str) -> String {
-    let bytes: Vec<u8> = (0..hex.len() / 2).filter_map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).ok()).collect();
+    let bytes: Vec<u8> =
+        (0..hex.len() / 2).filter_map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).ok()).collect();
     aws_smithy_types::base64::encode(bytes)
 }

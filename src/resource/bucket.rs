@@ -63,14 +63,34 @@ pub struct Observed {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    Create { name: String, region: String, tags: Tags },
-    Tag { name: String, tags: Tags },
-    SetOwnership { name: String, ownership: Ownership },
-    SetPublicAccessBlock { name: String, block: PublicAccessBlock },
-    PutPolicy { name: String, policy: Value },
-    DeletePolicy { name: String },
+    Create {
+        name: String,
+        region: String,
+        tags: Tags,
+    },
+    Tag {
+        name: String,
+        tags: Tags,
+    },
+    SetOwnership {
+        name: String,
+        ownership: Ownership,
+    },
+    SetPublicAccessBlock {
+        name: String,
+        block: PublicAccessBlock,
+    },
+    PutPolicy {
+        name: String,
+        policy: Value,
+    },
+    DeletePolicy {
+        name: String,
+    },
     /// Empties it, versions and unfinished uploads too, and deletes it.
-    Delete { name: String },
+    Delete {
+        name: String,
+    },
 }
 
 impl PublicAccessBlock {
@@ -96,7 +116,7 @@ impl PublicAccessBlock {
 
 pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observed>, CallError> {
     if let Err(error) = aws.head_bucket().bucket(name).send().await {
-        return unreachable_bucket(name, aws.region(), error);
+        return unreachable_bucket(aws.region(), error);
     }
     let tags = async {
         let result = aws.get_bucket_tagging().bucket(name).send().await;
@@ -127,7 +147,9 @@ pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observe
             block_public_policy: block.block_public_policy.unwrap_or(false),
             restrict_public_buckets: block.restrict_public_buckets.unwrap_or(false),
         }),
-        policy: policy.and_then(|out| out.policy).map(|text| serde_json::from_str(&text).unwrap_or(Value::String(text))),
+        policy: policy
+            .and_then(|out| out.policy)
+            .map(|text| serde_json::from_str(&text).unwrap_or(Value::String(text))),
         tags: own_tags(&tags),
     };
     Ok(Found::by_tags(stack, &tags, &format!("the bucket {name}"), observed))
@@ -135,11 +157,7 @@ pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observe
 
 /// What a refused HeadBucket says. Bucket names are global: 403 is somebody else's (or a right that is missing), 301
 /// is another region's.
-fn unreachable_bucket(
-    name: &str,
-    region: &str,
-    error: SdkError<HeadBucketError>,
-) -> Result<Found<Observed>, CallError> {
+fn unreachable_bucket(region: &str, error: SdkError<HeadBucketError>) -> Result<Found<Observed>, CallError> {
     let response = error.raw_response();
     let status = response.map_or(0, |response| response.status().as_u16());
     let home = response.and_then(|response| response.headers().get("x-amz-bucket-region")).map(str::to_owned);
@@ -153,9 +171,7 @@ fn unreachable_bucket(
              bucket names are shared by all of AWS: choose another in [buckets]"
                 .into(),
         )),
-        _ => match optional(Err::<(), _>(CallError::new("s3:ListBucket", error)))? {
-            Some(()) | None => Ok(Found::Absent),
-        },
+        _ => optional(Err(CallError::new("s3:ListBucket", error))).map(|found| found.unwrap_or(Found::Absent)),
     }
 }
 
@@ -202,7 +218,7 @@ pub fn diff(address: Address, desired: &Bucket, found: &Found<Observed>) -> Chan
         change.lose("policy", &before);
         change.up(Step::DeletePolicy { name: name.clone() });
     }
-    if change.compare("object_ownership", &observed.ownership, &Some(ownership)) {
+    if change.compare("object_ownership", &observed.ownership, ownership) {
         change.up(Step::SetOwnership { name: name.clone(), ownership: *ownership });
     }
     if change.compare("block_public_access", &observed.public_access_block, public_access_block) {
@@ -210,7 +226,7 @@ pub fn diff(address: Address, desired: &Bucket, found: &Found<Observed>) -> Chan
     }
     // Last, because Block Public Access must allow a public policy before it can be put.
     if let Some(policy) = policy
-        && change.compare("policy", &before, &Some(canonical(policy)))
+        && change.compare("policy", &before, &canonical(policy))
     {
         change.up(Step::PutPolicy { name: name.clone(), policy: policy.clone() });
     }
@@ -251,7 +267,8 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
                 .block_public_policy(block.block_public_policy)
                 .restrict_public_buckets(block.restrict_public_buckets)
                 .build();
-            let result = s3.put_public_access_block().bucket(name).public_access_block_configuration(block).send().await;
+            let result =
+                s3.put_public_access_block().bucket(name).public_access_block_configuration(block).send().await;
             result.map(drop).map_err(|e| CallError::new("s3:PutBucketPublicAccessBlock", e))
         }
         Step::PutPolicy { name, policy } => {
@@ -269,10 +286,8 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
 async fn create(name: &str, region: &str, tags: &Tags, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
     // us-east-1 is named by leaving the constraint out (API CreateBucket).
     let constraint = (region != "us-east-1").then(|| BucketLocationConstraint::from(region));
-    let configuration = CreateBucketConfiguration::builder()
-        .set_location_constraint(constraint)
-        .set_tags(Some(s3_tags(tags)))
-        .build();
+    let configuration =
+        CreateBucketConfiguration::builder().set_location_constraint(constraint).set_tags(Some(s3_tags(tags))).build();
     let aborted = |error: &CallError| error.kind == Kind::NotYet;
     let why = "S3 has not let go of a deleted bucket's name yet; waiting until it is free";
     let result = scene
@@ -298,7 +313,9 @@ async fn put_tags(name: &str, tags: &Tags, aws: &Writer) -> Result<(), CallError
 }
 
 fn s3_tags(tags: &Tags) -> Vec<Tag> {
-    tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build().expect("key and value are set")).collect()
+    tags.iter()
+        .map(|(key, value)| Tag::builder().key(key).value(value).build().expect("key and value are set"))
+        .collect()
 }
 
 /// Deletes the bucket; while something is in it (also what a worker put there a moment ago), empties it first.

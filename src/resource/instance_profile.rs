@@ -55,7 +55,7 @@ pub fn diff(desired: &InstanceProfile, found: &Found<Observed>) -> Change {
         }
         Found::Ours(observed) => observed,
     };
-    if change.compare("role", &observed.role, &Some(role)) {
+    if change.compare("role", &observed.role, role) {
         if let Some(role) = &observed.role {
             change.up(Step::RemoveRole { name: name.clone(), role: role.clone() });
         }
@@ -103,7 +103,8 @@ pub async fn run(step: &Step, aws: &Writer) -> Result<(), CallError> {
                 Err(error) if error.code.as_deref() == Some("LimitExceeded") => {
                     let profile = iam.get_instance_profile().instance_profile_name(name).send().await;
                     let profile = profile.map_err(|e| CallError::new("iam:GetInstanceProfile", e))?.instance_profile;
-                    let ours = profile.is_some_and(|profile| profile.roles().iter().any(|held| held.role_name == *role));
+                    let ours =
+                        profile.is_some_and(|profile| profile.roles().iter().any(|held| held.role_name == *role));
                     if ours { Ok(()) } else { Err(error) }
                 }
                 result => result.map(drop),

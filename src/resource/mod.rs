@@ -43,8 +43,12 @@ impl<T> Found<T> {
     pub fn by_tags(stack: &str, tags: &Tags, what: &str, thing: T) -> Self {
         match tags.get(STACK_TAG) {
             Some(owner) if owner == stack => Self::Ours(thing),
-            Some(owner) => Self::Foreign(format!("{what} belongs to the stack {owner:?} (its tag {STACK_TAG} says so)")),
-            None => Self::Foreign(format!("{what} exists without the tag {STACK_TAG} = {stack}, so it is not thumb's to change")),
+            Some(owner) => {
+                Self::Foreign(format!("{what} belongs to the stack {owner:?} (its tag {STACK_TAG} says so)"))
+            }
+            None => Self::Foreign(format!(
+                "{what} exists without the tag {STACK_TAG} = {stack}, so it is not thumb's to change"
+            )),
         }
     }
 

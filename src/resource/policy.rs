@@ -28,7 +28,11 @@ impl Site {
 
     /// A managed policy's ARN: AWS's own when only a name is given.
     pub fn policy_arn(&self, policy: &str) -> String {
-        if policy.starts_with("arn:") { policy.to_owned() } else { format!("arn:{}:iam::aws:policy/{policy}", self.partition) }
+        if policy.starts_with("arn:") {
+            policy.to_owned()
+        } else {
+            format!("arn:{}:iam::aws:policy/{policy}", self.partition)
+        }
     }
 }
 
@@ -81,9 +85,11 @@ pub fn worker(config: &Config, site: &Site) -> Value {
         json!({ "Sid": "FindBucket", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": thumbnails }),
     ];
     if !sources.is_empty() {
-        statements.push(json!({ "Sid": "ReadSources", "Effect": "Allow", "Action": "s3:GetObject", "Resource": objects }));
+        statements
+            .push(json!({ "Sid": "ReadSources", "Effect": "Allow", "Action": "s3:GetObject", "Resource": objects }));
         // Without the right to list, S3 answers 403 for a key that does not exist (API GetObject).
-        statements.push(json!({ "Sid": "ListSources", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": sources }));
+        statements
+            .push(json!({ "Sid": "ListSources", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": sources }));
     }
     json!({ "Version": VERSION, "Statement": statements })
 }
@@ -119,7 +125,8 @@ pub fn canonical(document: &Value) -> Value {
             }
         }
         Value::Object(fields) => {
-            let fields: Map<String, Value> = fields.iter().map(|(key, value)| (key.clone(), canonical(value))).collect();
+            let fields: Map<String, Value> =
+                fields.iter().map(|(key, value)| (key.clone(), canonical(value))).collect();
             if fields.len() == 1 && fields.get("AWS").is_some_and(|principal| principal == "*") {
                 return Value::String("*".into());
             }
@@ -144,11 +151,9 @@ mod tests {
 
     #[test]
     fn the_worker_may_do_what_it_needs_and_nothing_else() {
-        let config = Config::parse(
-            "name = \"cats\"\n[buckets]\nsources = [\"cmsc389l-public\", \"holiday\"]",
-            "thumb.toml",
-        )
-        .unwrap();
+        let config =
+            Config::parse("name = \"cats\"\n[buckets]\nsources = [\"cmsc389l-public\", \"holiday\"]", "thumb.toml")
+                .unwrap();
         let site = Site { partition: "aws".into(), account: "123456789012".into(), region: "us-east-1".into() };
         insta::assert_snapshot!(serde_json::to_string_pretty(&worker(&config, &site)).unwrap());
     }

@@ -69,7 +69,8 @@ impl Redrive {
 
 pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observed>, CallError> {
     let url = aws.get_queue_url().queue_name(name).send().await;
-    let Some(url) = optional(url.map_err(|e| CallError::new("sqs:GetQueueUrl", e)))?.and_then(|out| out.queue_url) else {
+    let Some(url) = optional(url.map_err(|e| CallError::new("sqs:GetQueueUrl", e)))?.and_then(|out| out.queue_url)
+    else {
         return Ok(Found::Absent);
     };
     let attributes = async {
@@ -128,7 +129,12 @@ pub fn diff(address: Address, desired: &Queue, found: &Found<Observed>) -> Chang
         }
     };
     let number = |n: &u32| seconds(&n.to_string());
-    compare("visibility_timeout", Name::VisibilityTimeout, seconds(&observed.visibility_timeout_s), number(visibility_timeout_s));
+    compare(
+        "visibility_timeout",
+        Name::VisibilityTimeout,
+        seconds(&observed.visibility_timeout_s),
+        number(visibility_timeout_s),
+    );
     compare("retention", Name::MessageRetentionPeriod, seconds(&observed.retention_s), number(retention_s));
     // SQS answers the policy as it was written: numbers as text, any order of keys. Only the values count.
     let before = observed.redrive.as_deref().map(redrive_json).unwrap_or_default();
@@ -185,9 +191,9 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
             }
             Ok(())
         }
-        Step::Delete { url } => {
-            gone_is_fine(sqs.delete_queue().queue_url(url).send().await.map_err(|e| CallError::new("sqs:DeleteQueue", e)))
-        }
+        Step::Delete { url } => gone_is_fine(
+            sqs.delete_queue().queue_url(url).send().await.map_err(|e| CallError::new("sqs:DeleteQueue", e)),
+        ),
     }
 }
 

@@ -109,7 +109,7 @@ pub fn diff(desired: &Role, found: &Found<Observed>) -> Change {
     }
     for (policy, document) in inline {
         let before = observed.inline.get(policy).map(canonical);
-        if change.compare(&format!("inline_policy.{policy}"), &before, &Some(canonical(document))) {
+        if change.compare(&format!("inline_policy.{policy}"), &before, &canonical(document)) {
             let (policy, document) = (policy.clone(), document.clone());
             change.up(Step::PutInline { name: name.clone(), policy, document });
         }
@@ -197,14 +197,16 @@ pub async fn run(step: &Step, aws: &Writer) -> Result<(), CallError> {
             }
             Ok(())
         }
-        Step::Delete { name } => {
-            gone_is_fine(iam.delete_role().role_name(name).send().await.map_err(|e| CallError::new("iam:DeleteRole", e)))
-        }
+        Step::Delete { name } => gone_is_fine(
+            iam.delete_role().role_name(name).send().await.map_err(|e| CallError::new("iam:DeleteRole", e)),
+        ),
     }
 }
 
 pub(super) fn iam_tags(tags: &Tags) -> Vec<Tag> {
-    tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build().expect("key and value are set")).collect()
+    tags.iter()
+        .map(|(key, value)| Tag::builder().key(key).value(value).build().expect("key and value are set"))
+        .collect()
 }
 
 pub(super) fn tags_of(tags: &[Tag]) -> Tags {

@@ -100,7 +100,8 @@ impl Rule {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let protocol = if self.protocol == "-1" { "all" } else { &self.protocol };
-        let (Source::V4(source) | Source::V6(source) | Source::PrefixList(source) | Source::Group(source)) = &self.source;
+        let (Source::V4(source) | Source::V6(source) | Source::PrefixList(source) | Source::Group(source)) =
+            &self.source;
         match self.ports {
             Some((from, to)) if from == to => write!(f, "{protocol} {from} from {source}"),
             Some((from, to)) => write!(f, "{protocol} {from}-{to} from {source}"),
@@ -119,7 +120,8 @@ impl Serialize for Rule {
 pub async fn read(aws: &Reader, stack: &str, name: &str, vpc_id: Option<&str>) -> Result<Found<Observed>, CallError> {
     let by_name = Filter::builder().name("group-name").values(name).build();
     let result = aws.describe_security_groups().filters(by_name).send().await;
-    let groups = result.map_err(|e| CallError::new("ec2:DescribeSecurityGroups", e))?.security_groups.unwrap_or_default();
+    let groups =
+        result.map_err(|e| CallError::new("ec2:DescribeSecurityGroups", e))?.security_groups.unwrap_or_default();
     let found: Vec<(Observed, Tags)> = groups
         .into_iter()
         .map(|group| {
@@ -223,7 +225,8 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
 
 async fn create(group: &SecurityGroup, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
     let request = aws.clients.ec2.create_security_group().group_name(&group.name).description(DESCRIPTION);
-    let request = request.vpc_id(&group.vpc_id).tag_specifications(specification(ResourceType::SecurityGroup, &group.tags));
+    let request =
+        request.vpc_id(&group.vpc_id).tag_specifications(specification(ResourceType::SecurityGroup, &group.tags));
     let id = match request.send().await.map_err(|e| CallError::new("ec2:CreateSecurityGroup", e)) {
         // Made by an attempt whose answer was lost, or by another apply at the same time: then it has our tags.
         Err(error) if error.kind == Kind::AlreadyExists => {

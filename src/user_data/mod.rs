@@ -78,6 +78,11 @@ pub fn parse(user_data: &str) -> Option<Params> {
     serde_json::from_str(line.strip_suffix(PARAMS_AFTER)?).ok()
 }
 
+/// The script around the parameters: what differs between two versions of thumb with the same parameters.
+pub fn without_params(user_data: &str) -> String {
+    user_data.lines().filter(|line| !line.starts_with(PARAMS_BEFORE)).collect::<Vec<_>>().join("\n")
+}
+
 /// JSON that stands in a raw Python string in single quotes: ASCII only, no single quote. As it ends with a brace, it
 /// does not end with a backslash either.
 fn to_json(params: &Params) -> String {
