@@ -7,4 +7,5 @@ pub mod cli;
 pub mod config;
 pub mod failure;
 pub mod key;
+pub mod request;
 pub mod thumbnail;
