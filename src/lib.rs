@@ -9,3 +9,4 @@ pub mod failure;
 pub mod key;
 pub mod request;
 pub mod thumbnail;
+pub mod worker;
