@@ -2,6 +2,10 @@
 //! gets its own arguments and the [`Global`] ones, prints data on stdout and talk on stderr, and returns a
 //! [`Failure`] for `main` to print.
 
+mod apply;
+mod destroy;
+mod plan;
+mod reconcile;
 mod work;
 
 use std::ffi::OsString;
@@ -50,6 +54,9 @@ struct Args {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 enum Command {
+    Plan(plan::Args),
+    Apply(apply::Args),
+    Destroy(destroy::Args),
     Work(work::Args),
 }
 
@@ -80,13 +87,16 @@ pub fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match command {
-            Command::Work(args) => work::run(args, &global).await,
+            Command::Plan(args) => plan::run(args, &global).await,
+            Command::Apply(args) => apply::run(args, &global).await.map(|()| ExitCode::SUCCESS),
+            Command::Destroy(args) => destroy::run(args, &global).await.map(|()| ExitCode::SUCCESS),
+            Command::Work(args) => work::run(args, &global).await.map(|()| ExitCode::SUCCESS),
         }
     });
     // A blocking read of stdin or a lookup of a dead name must not hold the process up.
     runtime.shutdown_background();
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => report(&failure),
     }
 }

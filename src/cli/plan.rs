@@ -1,0 +1,42 @@
+//! `thumb plan`: what `apply` (or `destroy`) would do, and nothing else: it holds no right to write.
+
+use std::process::ExitCode;
+
+use argh::FromArgs;
+
+use super::Global;
+use super::reconcile::{Session, print_plan, refuse_blocked};
+use crate::failure::Result;
+use crate::plan::text::Purpose;
+use crate::reconcile::Target;
+
+/// Show what apply would change. Makes read calls only.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "plan", help_triggers("-h", "--help"))]
+pub struct Args {
+    /// plan only this part and what it needs: queue, buckets, code, profile, security-group, instance (repeatable)
+    #[argh(option, arg_name = "T")]
+    target: Vec<Target>,
+    /// plan what destroy would do
+    #[argh(switch)]
+    destroy: bool,
+    /// print the plan as JSON
+    #[argh(switch)]
+    json: bool,
+    /// exit with 0 when nothing would change, 2 when something would, 1 on errors
+    #[argh(switch)]
+    detailed_exitcode: bool,
+}
+
+pub async fn run(args: Args, global: &Global) -> Result<ExitCode> {
+    let Args { target, destroy, json, detailed_exitcode } = args;
+    let session = Session::open(global).await?;
+    let (plan, purpose) = if destroy {
+        (session.plan_destroy(&target).await?.0, Purpose::Destroy)
+    } else {
+        (session.plan_apply(&target).await?, Purpose::Apply)
+    };
+    print_plan(&plan, purpose, json)?;
+    refuse_blocked(&plan)?;
+    Ok(if detailed_exitcode && !plan.is_empty() { ExitCode::from(2) } else { ExitCode::SUCCESS })
+}

@@ -1,0 +1,292 @@
+//! What `plan`, `apply` and `destroy` share: the connection, a plan from thumb.toml and the account, the question
+//! before anything changes, and the lines while it does.
+
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Global;
+use crate::aws::{Clients, Reader, Writer};
+use crate::config::Config;
+use crate::failure::{Failure, Result};
+use crate::plan::text::{DEFAULT_WIDTH, Purpose, render};
+use crate::plan::{Action, Plan};
+use crate::reconcile::{
+    Contents, Desired, Doing, Event, Observed, Outcome, Report, Target, execute, observe, plan_apply, plan_destroy,
+    read_offers,
+};
+use crate::resource::Found;
+use crate::resource::binary::Binary;
+use crate::resource::bucket::count_objects;
+
+/// A configuration and the account it is about.
+pub struct Session {
+    pub config: Config,
+    pub clients: Clients,
+    pub reader: Reader,
+}
+
+impl Session {
+    pub async fn open(global: &Global) -> Result<Self> {
+        let config = global.load_config()?;
+        let clients = Clients::connect(config.region.as_deref()).await?;
+        let reader = Reader::new(&clients);
+        Ok(Self { config, clients, reader })
+    }
+
+    /// Reads the account and plans an apply.
+    pub async fn plan_apply(&self, targets: &[Target]) -> Result<Plan> {
+        let Self { config, reader, .. } = self;
+        let bucket = config.buckets.code.clone();
+        let path = config.instance.binary.clone();
+        // Tens of megabytes are read and hashed: beside the calls, not between them.
+        let binary = tokio::task::spawn_blocking(move || {
+            let path = path.map_or_else(std::env::current_exe, Ok);
+            let path = path.map_err(|error| format!("cannot find the running executable: {error}"))?;
+            Binary::load(&bucket, &path).map_err(|failure| failure.to_string())
+        });
+        let (observed, offers, binary) = tokio::join!(observe(reader, config), read_offers(reader, config), binary);
+        let observed = observed?;
+        let offers = offers.map_err(|error| error.failure("cannot read what instances can be launched with"))?;
+        let binary = binary.map_err(|error| Failure::new("cannot read the executable").caused_by(&error))?;
+        let desired = Desired::new(config, &observed, &offers, binary, reader.endpoint());
+        Ok(plan_apply(config, &desired, &observed, targets))
+    }
+
+    /// Reads the account and plans a destroy; what would be lost is counted.
+    pub async fn plan_destroy(&self, targets: &[Target]) -> Result<(Plan, Losses)> {
+        let Self { config, reader, .. } = self;
+        let observed = observe(reader, config).await?;
+        let count = async |found: &Found<_>, name: &str| match found {
+            Found::Ours(_) => count_objects(reader, name).await.map(Some),
+            _ => Ok(None),
+        };
+        let (thumbnails, code) = tokio::try_join!(
+            count(&observed.thumbnails, &config.buckets.thumbnails),
+            count(&observed.code, &config.buckets.code),
+        )
+        .map_err(|error| error.failure("cannot count the objects that would be lost"))?;
+        let plan = plan_destroy(config, &observed, Contents { thumbnails, code }, targets);
+        let losses = Losses::new(&plan, &observed, thumbnails);
+        Ok((plan, losses))
+    }
+
+    pub fn writer(&self) -> Writer {
+        Writer { clients: self.clients.clone() }
+    }
+}
+
+/// What a destroy would lose that apply cannot make again.
+pub struct Losses {
+    sentences: Vec<String>,
+}
+
+impl Losses {
+    fn new(plan: &Plan, observed: &Observed, thumbnails: Option<(u64, bool)>) -> Self {
+        let going = |address| plan.changes.iter().any(|c| c.address == address && c.action == Action::Delete);
+        let mut sentences = Vec::new();
+        if let Some((count, more)) = thumbnails.filter(|(count, _)| *count > 0)
+            && going(crate::plan::Address::ThumbnailsBucket)
+        {
+            let more = if more { "more than " } else { "" };
+            sentences.push(format!("{more}{count} {} in the thumbnails bucket", plural(count, "object")));
+        }
+        for (address, found) in
+            [(crate::plan::Address::Queue, &observed.queue), (crate::plan::Address::Dlq, &observed.dlq)]
+        {
+            if let Some(queue) = found.ours().filter(|queue| queue.messages > 0 && going(address)) {
+                let count = queue.messages;
+                sentences.push(format!("about {count} {} in the {}", plural(count, "message"), address.noun()));
+            }
+        }
+        Self { sentences }
+    }
+
+    /// "12 objects in the thumbnails bucket and about 3 messages in the queue"; none when nothing is lost.
+    pub fn sentence(&self) -> Option<String> {
+        let (last, rest) = self.sentences.split_last()?;
+        Some(if rest.is_empty() { last.clone() } else { format!("{} and {last}", rest.join(", ")) })
+    }
+}
+
+fn plural(count: u64, noun: &str) -> String {
+    if count == 1 { noun.to_owned() } else { format!("{noun}s") }
+}
+
+/// Prints a plan on stdout, as text or as JSON.
+pub fn print_plan(plan: &Plan, purpose: Purpose, json: bool) -> Result<()> {
+    let text = if json {
+        serde_json::to_string(plan).map_err(|error| Failure::new("cannot write the plan as JSON").caused_by(&error))?
+            + "\n"
+    } else {
+        let width = terminal_size::terminal_size().map_or(DEFAULT_WIDTH, |(width, _)| width.0.into());
+        render(plan, purpose, width)
+    };
+    print(&text)
+}
+
+/// Writes to stdout. A reader that has left (`thumb plan | head`) is no failure.
+pub fn print(text: &str) -> Result<()> {
+    match anstream::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new("cannot write to stdout").caused_by(&error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Why a plan cannot be applied: resources that are not ours, or that cannot be made as declared.
+pub fn refuse_blocked(plan: &Plan) -> Result<()> {
+    let blocked: Vec<String> =
+        plan.changes.iter().filter(|change| change.action == Action::Blocked).map(|c| c.address.to_string()).collect();
+    if blocked.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("blocked, and left alone: {}", blocked.join(", ")))
+        .hint("the plan says why, behind each `!`; `--target` plans the parts that are not blocked"))
+}
+
+/// Asks a question whose only good answer is `answer`. `--yes` is the caller's to look at.
+pub fn ask(question: &str, answer: &str, command: &str) -> Result<()> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::new(format!(
+            "{command} asks before it changes anything, and there is no terminal to ask at"
+        ))
+        .hint(format!("say `thumb {command} --yes` to answer every question with yes")));
+    }
+    let mut stderr = anstream::stderr();
+    let bold = anstyle::Style::new().bold();
+    let _ = write!(stderr, "\n{bold}{question}{bold:#}\n  Only {answer:?} is accepted: ");
+    let _ = stderr.flush();
+    let mut line = String::new();
+    let read = std::io::stdin().read_line(&mut line);
+    match read {
+        Ok(_) if line.trim() == answer => Ok(()),
+        Ok(_) => Err(Failure::new("nothing was changed: the answer was no")),
+        Err(error) => Err(Failure::new("nothing was changed: the answer could not be read").caused_by(&error)),
+    }
+}
+
+/// Does a plan, a line on stderr (or, with `json`, on stdout) for everything that happens.
+pub async fn run(plan: &Plan, writer: &Writer, json: bool) -> Report {
+    let stop = std::sync::Arc::new(AtomicBool::new(false));
+    let interrupts = tokio::spawn(watch_interrupts(stop.clone()));
+    let tell = |event: Event<'_>| {
+        if json {
+            let _ = writeln!(std::io::stdout(), "{}", event_json(&event));
+        } else {
+            let _ = writeln!(anstream::stderr(), "{}", event_text(&event));
+        }
+    };
+    let report = execute(plan, writer, &tell, &stop).await;
+    interrupts.abort();
+    report
+}
+
+/// The first Ctrl-C lets the running steps finish; the second one ends the process.
+async fn watch_interrupts(stop: std::sync::Arc<AtomicBool>) {
+    while tokio::signal::ctrl_c().await.is_ok() {
+        if stop.swap(true, Ordering::Relaxed) {
+            // As a shell reports a process that SIGINT ended.
+            std::process::exit(130);
+        }
+        let _ = writeln!(anstream::stderr(), "Interrupted: waiting for the steps that run; once more stops at once.");
+    }
+}
+
+fn event_text(event: &Event<'_>) -> String {
+    let bold = anstyle::Style::new().bold();
+    let head = |address: crate::plan::Address| format!("{bold}{address}:{bold:#}");
+    match event {
+        Event::Started { change, doing } => {
+            let doing = match doing {
+                Doing::Creating => "creating",
+                Doing::Updating => "updating",
+                Doing::Deleting => "deleting",
+            };
+            format!("{} {doing} {}", head(change.address), change.name)
+        }
+        Event::Waiting { address, why } => format!("{} {why}", head(*address)),
+        Event::Still { change, doing, elapsed } => {
+            let doing = match doing {
+                Doing::Creating => "creating",
+                Doing::Updating => "updating",
+                Doing::Deleting => "deleting",
+            };
+            format!("{} still {doing} ({} elapsed)", head(change.address), seconds(*elapsed))
+        }
+        Event::Done { change, doing, elapsed } => {
+            let done = match doing {
+                Doing::Creating => "created",
+                Doing::Updating => "updated",
+                Doing::Deleting => "deleted",
+            };
+            format!("{} {done} after {}", head(change.address), seconds(*elapsed))
+        }
+        Event::Failed { change, error, .. } => {
+            let red = anstyle::AnsiColor::Red.on_default();
+            format!("{} {red}failed{red:#}: {error}", head(change.address))
+        }
+        Event::Skipped { change, needed } => format!("{} skipped: it needs {needed}", head(change.address)),
+    }
+}
+
+fn event_json(event: &Event<'_>) -> serde_json::Value {
+    let ms = |elapsed: &Duration| u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    match event {
+        Event::Started { change, .. } => {
+            json!({ "event": "started", "address": change.address, "name": change.name, "action": change.action })
+        }
+        Event::Waiting { address, why } => json!({ "event": "waiting", "address": address, "message": why }),
+        Event::Still { change, elapsed, .. } => {
+            json!({ "event": "still", "address": change.address, "elapsed_ms": ms(elapsed) })
+        }
+        Event::Done { change, elapsed, .. } => {
+            json!({ "event": "done", "address": change.address, "action": change.action, "elapsed_ms": ms(elapsed) })
+        }
+        Event::Failed { change, error, .. } => {
+            json!({ "event": "failed", "address": change.address, "action": error.action, "code": error.code,
+                    "message": error.message })
+        }
+        Event::Skipped { change, needed } => {
+            json!({ "event": "skipped", "address": change.address, "needed": needed })
+        }
+    }
+}
+
+fn seconds(elapsed: Duration) -> String {
+    if elapsed.as_secs() < 60 {
+        format!("{:.1}s", elapsed.as_secs_f64())
+    } else {
+        format!("{}m{:02}s", elapsed.as_secs() / 60, elapsed.as_secs() % 60)
+    }
+}
+
+/// How it ended: a sentence of counts when everything was done, else the failures with what was done and what not.
+pub fn conclude(report: Report, command: &str) -> Result<String> {
+    let Report { outcomes, failures, interrupted } = report;
+    let count = |actions: &[Action]| {
+        outcomes.iter().filter(|(_, action, outcome)| *outcome == Outcome::Done && actions.contains(action)).count()
+    };
+    let done = format!(
+        "{} added, {} changed, {} destroyed",
+        count(&[Action::Create, Action::Replace]),
+        count(&[Action::Update]),
+        count(&[Action::Delete, Action::Replace])
+    );
+    let undone: Vec<String> = outcomes
+        .iter()
+        .filter(|(_, action, outcome)| *outcome != Outcome::Done && *action != Action::Blocked)
+        .map(|(address, ..)| address.to_string())
+        .collect();
+    if undone.is_empty() {
+        return Ok(done);
+    }
+    let what = if interrupted { "was interrupted" } else { "failed" };
+    let mut lines: Vec<String> = failures.iter().map(Failure::to_string).collect();
+    lines.push(format!("{command} {what}: {done}; not done: {}", undone.join(", ")));
+    Err(Failure::new(lines.join("\nerror: "))
+        .hint(format!("run `thumb {command}` again: it goes on where this one stopped")))
+}

@@ -1,0 +1,272 @@
+//! The plan: what would change in the account, as data. It is made by `diff`, printed by [`text`] or as JSON, and the
+//! very same value is then applied. Nothing in here calls AWS.
+
+pub mod text;
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::resource::Step;
+
+/// The version of the plan's JSON; raised when a field changes its meaning or goes.
+pub const JSON_VERSION: u32 = 1;
+
+/// A resource's place in the stack, the same in every plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Address {
+    Dlq,
+    Queue,
+    ThumbnailsBucket,
+    CodeBucket,
+    Binary,
+    Role,
+    InstanceProfile,
+    SecurityGroup,
+    /// Counted from 1.
+    Instance(u32),
+}
+
+impl Address {
+    /// Every address but the instances', in the order in which plans list them.
+    pub const SINGLE: [Address; 8] = [
+        Self::Dlq,
+        Self::Queue,
+        Self::ThumbnailsBucket,
+        Self::CodeBucket,
+        Self::Binary,
+        Self::Role,
+        Self::InstanceProfile,
+        Self::SecurityGroup,
+    ];
+
+    /// The resource in words, for sentences: "the dead-letter queue".
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Dlq => "dead-letter queue",
+            Self::Queue => "queue",
+            Self::ThumbnailsBucket => "thumbnails bucket",
+            Self::CodeBucket => "code bucket",
+            Self::Binary => "binary",
+            Self::Role => "role",
+            Self::InstanceProfile => "instance profile",
+            Self::SecurityGroup => "security group",
+            Self::Instance(_) => "instance",
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dlq => f.write_str("dlq"),
+            Self::Queue => f.write_str("queue"),
+            Self::ThumbnailsBucket => f.write_str("bucket.thumbnails"),
+            Self::CodeBucket => f.write_str("bucket.code"),
+            Self::Binary => f.write_str("binary"),
+            Self::Role => f.write_str("role"),
+            Self::InstanceProfile => f.write_str("instance-profile"),
+            Self::SecurityGroup => f.write_str("security-group"),
+            Self::Instance(n) => write!(f, "instance.{n}"),
+        }
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    /// The error is the rest of a sentence that begins with the text.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(address) = Self::SINGLE.into_iter().find(|address| address.to_string() == text) {
+            return Ok(address);
+        }
+        text.strip_prefix("instance.").and_then(|n| n.parse().ok()).filter(|&n| n > 0).map(Self::Instance).ok_or_else(
+            || {
+                let known: Vec<String> = Self::SINGLE.iter().map(Self::to_string).collect();
+                format!("is not an address; there are {}, instance.N", known.join(", "))
+            },
+        )
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    None,
+    Create,
+    Update,
+    /// Made anew; the old one goes when the new one is there.
+    Replace,
+    Delete,
+    /// Something of this name is there that is not ours: it is left alone, and so is all that needs it.
+    Blocked,
+}
+
+/// One attribute of a change.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Attribute {
+    pub name: String,
+    /// `null`: not there before.
+    pub before: Value,
+    /// `null`: not there after, or not known yet.
+    pub after: Value,
+    /// AWS will choose it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub after_unknown: bool,
+}
+
+/// What happens to one resource.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    pub address: Address,
+    /// The resource's name in AWS.
+    pub name: String,
+    pub action: Action,
+    /// Why it is replaced or blocked.
+    pub reason: Option<String>,
+    pub attributes: Vec<Attribute>,
+    /// The calls that make or alter it, in order.
+    #[serde(skip)]
+    pub up: Vec<Step>,
+    /// The calls that take it (or what it replaces) away; they wait for what depends on it.
+    #[serde(skip)]
+    pub down: Vec<Step>,
+}
+
+/// How many changes of each kind; resources without a change are not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    pub create: u32,
+    pub update: u32,
+    pub replace: u32,
+    pub delete: u32,
+    pub blocked: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Plan {
+    pub version: u32,
+    pub stack: String,
+    pub account: String,
+    pub region: String,
+    pub changes: Vec<Change>,
+    pub summary: Summary,
+    /// What is worth saying about the stack besides, each a sentence.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    pub fn new(stack: &str, account: &str, region: &str, changes: Vec<Change>, notes: Vec<String>) -> Self {
+        let mut summary = Summary::default();
+        for change in &changes {
+            match change.action {
+                Action::None => {}
+                Action::Create => summary.create += 1,
+                Action::Update => summary.update += 1,
+                Action::Replace => summary.replace += 1,
+                Action::Delete => summary.delete += 1,
+                Action::Blocked => summary.blocked += 1,
+            }
+        }
+        let (stack, account, region) = (stack.to_owned(), account.to_owned(), region.to_owned());
+        Self { version: JSON_VERSION, stack, account, region, changes, summary, notes }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.summary == Summary::default()
+    }
+}
+
+impl Change {
+    /// A change that does nothing yet: attributes and steps are added to it, then [`Change::settle`] decides what it is.
+    pub fn new(address: Address, name: &str) -> Self {
+        Self {
+            address,
+            name: name.to_owned(),
+            action: Action::None,
+            reason: None,
+            attributes: Vec::new(),
+            up: Vec::new(),
+            down: Vec::new(),
+        }
+    }
+
+    pub fn blocked(address: Address, name: &str, reason: impl Into<String>) -> Self {
+        Self { action: Action::Blocked, reason: Some(reason.into()), ..Self::new(address, name) }
+    }
+
+    /// Notes an attribute when it differs; says whether it does.
+    pub fn compare<B, A>(&mut self, name: &str, before: &B, after: &A) -> bool
+    where
+        B: Serialize + ?Sized,
+        A: Serialize + ?Sized,
+    {
+        let (before, after) = (json(before), json(after));
+        let differs = before != after;
+        if differs {
+            self.attributes.push(Attribute { name: name.to_owned(), before, after, after_unknown: false });
+        }
+        differs
+    }
+
+    /// Notes an attribute of something that is not there yet.
+    pub fn set<T: Serialize + ?Sized>(&mut self, name: &str, after: &T) {
+        let after = json(after);
+        if !after.is_null() {
+            self.attributes.push(Attribute { name: name.to_owned(), before: Value::Null, after, after_unknown: false });
+        }
+    }
+
+    /// Notes an attribute that AWS will choose.
+    pub fn unknown(&mut self, name: &str, before: Option<&str>) {
+        let before = json(&before);
+        self.attributes.push(Attribute { name: name.to_owned(), before, after: Value::Null, after_unknown: true });
+    }
+
+    /// Notes an attribute of something that goes.
+    pub fn lose<T: Serialize + ?Sized>(&mut self, name: &str, before: &T) {
+        let before = json(before);
+        self.attributes.push(Attribute { name: name.to_owned(), before, after: Value::Null, after_unknown: false });
+    }
+
+    pub fn up(&mut self, step: impl Into<Step>) {
+        self.up.push(step.into());
+    }
+
+    pub fn down(&mut self, step: impl Into<Step>) {
+        self.down.push(step.into());
+    }
+
+    /// An update when anything differs, else nothing.
+    #[must_use]
+    pub fn settle(mut self) -> Self {
+        debug_assert_eq!(
+            self.attributes.is_empty(),
+            self.up.is_empty(),
+            "{}: what is shown is what is done",
+            self.address
+        );
+        self.action = if self.attributes.is_empty() { Action::None } else { Action::Update };
+        self
+    }
+
+    #[must_use]
+    pub fn action(mut self, action: Action) -> Self {
+        self.action = action;
+        self
+    }
+}
+
+/// Only types of ours come here: maps with string keys, lists, strings, numbers. They cannot fail to serialise.
+fn json<T: Serialize + ?Sized>(value: &T) -> Value {
+    serde_json::to_value(value).unwrap_or(Value::Null)
+}

@@ -1,0 +1,258 @@
+//! A plan as people read it: Terraform's symbols and sentences, a block a change, attributes aligned, documents
+//! compared field by field. Pure; it reads nothing but the plan, so the JSON says as much as the text.
+//!
+//! The text holds ANSI colours; whoever prints it strips them where they are not wanted.
+
+use std::fmt::Write;
+
+use anstyle::{AnsiColor, Style};
+use serde_json::Value;
+
+use super::{Action, Attribute, Change, Plan};
+
+/// What the plan is for: it decides the sentence when there is nothing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Apply,
+    Destroy,
+}
+
+/// Columns assumed where there is no terminal.
+pub const DEFAULT_WIDTH: usize = 100;
+/// Columns below which nothing is wrapped any further.
+const MIN_WIDTH: usize = 40;
+const INDENT: usize = 6;
+
+/// The whole plan, ending in a newline.
+pub fn render(plan: &Plan, purpose: Purpose, width: usize) -> String {
+    let width = width.max(MIN_WIDTH);
+    let mut out = String::new();
+    let Plan { version: _, stack, account, region, changes, summary: _, notes } = plan;
+    line(&mut out, &format!("Stack {stack} in account {account}, region {region}"));
+    line(&mut out, "");
+    for change in changes.iter().filter(|change| change.action != Action::None) {
+        render_change(&mut out, change, width);
+        line(&mut out, "");
+    }
+    for note in notes {
+        line(&mut out, &format!("Note: {note}"));
+    }
+    if !notes.is_empty() {
+        line(&mut out, "");
+    }
+    line(&mut out, &summary(plan, purpose));
+    out
+}
+
+/// The plan's last line.
+pub fn summary(plan: &Plan, purpose: Purpose) -> String {
+    let super::Summary { create, update, replace, delete, blocked } = plan.summary;
+    if plan.is_empty() {
+        return match purpose {
+            Purpose::Apply => "No changes. Your infrastructure matches the configuration.".into(),
+            Purpose::Destroy => "No changes. There is nothing of this stack to destroy.".into(),
+        };
+    }
+    // A replacement is one thing made and one taken away, as Terraform counts.
+    let counts = format!("{} to add, {update} to change, {} to destroy", create + replace, delete + replace);
+    match blocked {
+        0 => format!("Plan: {counts}."),
+        n => format!("Plan: {counts}; {n} blocked."),
+    }
+}
+
+fn style(action: Action) -> (&'static str, Style) {
+    let color = |color: AnsiColor| color.on_default();
+    match action {
+        Action::None => ("   ", Style::new()),
+        Action::Create => ("  +", color(AnsiColor::Green)),
+        Action::Update => ("  ~", color(AnsiColor::Yellow)),
+        Action::Replace => ("-/+", color(AnsiColor::Red)),
+        Action::Delete => ("  -", color(AnsiColor::Red)),
+        Action::Blocked => ("  !", color(AnsiColor::Magenta).bold()),
+    }
+}
+
+fn render_change(out: &mut String, change: &Change, width: usize) {
+    let Change { address, name, action, reason, attributes, up: _, down: _ } = change;
+    let (symbol, style) = style(*action);
+    let bold = Style::new().bold();
+    line(out, &format!("{style}{symbol}{style:#} {bold}{address}{bold:#} {name}"));
+    if let Some(reason) = reason {
+        for text in reason.lines() {
+            for wrapped in wrap(text, width.saturating_sub(INDENT + 2)) {
+                line(out, &format!("{:INDENT$}# {wrapped}", ""));
+            }
+        }
+    }
+    let rows: Vec<Row> = attributes.iter().flat_map(|attribute| rows(attribute, *action)).collect();
+    let longest = rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0);
+    for row in rows {
+        let label = format!("{}:", row.label);
+        let label_width = longest + 2;
+        let before_width = INDENT + label_width;
+        let sides: Vec<String> = match row.value {
+            Shown::After(value) => vec![value],
+            Shown::Changed(before, after)
+                if before_width + before.chars().count() + 4 + after.chars().count() <= width =>
+            {
+                vec![format!("{before} -> {after}")]
+            }
+            Shown::Changed(before, after) => vec![before, format!("-> {after}")],
+        };
+        let room = width.saturating_sub(before_width);
+        let lines = sides.iter().flat_map(|side| wrap(side, room));
+        for (number, text) in lines.enumerate() {
+            let label = if number == 0 { label.as_str() } else { "" };
+            line(out, &format!("{:INDENT$}{label:label_width$}{text}", ""));
+        }
+    }
+}
+
+/// One line of a change: a label, and what is there, or what it becomes.
+struct Row {
+    label: String,
+    value: Shown,
+}
+
+enum Shown {
+    After(String),
+    Changed(String, String),
+}
+
+fn rows(attribute: &Attribute, action: Action) -> Vec<Row> {
+    let Attribute { name, before, after, after_unknown } = attribute;
+    let mut rows = Vec::new();
+    if *after_unknown {
+        let value = match before {
+            Value::Null => Shown::After("(known after apply)".into()),
+            before => Shown::Changed(scalar(before), "(known after apply)".into()),
+        };
+        rows.push(Row { label: name.clone(), value });
+    } else if action == Action::Delete {
+        flatten(name, before, &mut |label, value| rows.push(Row { label, value: Shown::After(scalar(value)) }));
+    } else if before.is_null() && action == Action::Create {
+        flatten(name, after, &mut |label, value| rows.push(Row { label, value: Shown::After(scalar(value)) }));
+    } else {
+        compare(name, before, after, &mut rows);
+    }
+    rows
+}
+
+/// A document as its leaves, each with its path: `tags.assignment`; a policy document as its statements, a sentence each.
+fn flatten(path: &str, value: &Value, leaf: &mut impl FnMut(String, &Value)) {
+    match value {
+        Value::Object(fields) if fields.get("Statement").is_some_and(Value::is_array) => {
+            for (index, statement) in fields["Statement"].as_array().into_iter().flatten().enumerate() {
+                leaf(join(path, &statement_label(statement, index)), &sentence(statement).into());
+            }
+        }
+        Value::Object(fields) if !fields.is_empty() => {
+            for (key, value) in fields {
+                flatten(&join(path, key), value, leaf);
+            }
+        }
+        Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
+            for (index, item) in items.iter().enumerate() {
+                flatten(&format!("{path}[{index}]"), item, leaf);
+            }
+        }
+        value => leaf(path.to_owned(), value),
+    }
+}
+
+/// A statement's Sid; without one, its number.
+fn statement_label(statement: &Value, index: usize) -> String {
+    statement["Sid"].as_str().map_or_else(|| index.to_string(), str::to_owned)
+}
+
+/// A policy statement in words: "Allow s3:GetObject on arn:…".
+fn sentence(statement: &Value) -> String {
+    let mut text = format!("{} {}", scalar(&statement["Effect"]), scalar(&statement["Action"]));
+    let mut part = |word: &str, value: &Value| {
+        if !value.is_null() {
+            // Writing to a String cannot fail.
+            let _ = write!(text, " {word} {}", scalar(value));
+        }
+    };
+    part("on", &statement["Resource"]);
+    match &statement["Principal"] {
+        Value::Object(principals) => principals.values().for_each(|principal| part("for", principal)),
+        Value::Null => {}
+        _ => part("for", &"everyone".into()),
+    }
+    part("if", &statement["Condition"]);
+    text
+}
+
+/// Two documents, where they differ.
+fn compare(path: &str, before: &Value, after: &Value, rows: &mut Vec<Row>) {
+    match (before, after) {
+        (before, after) if before == after => {}
+        (Value::Object(b), Value::Object(a)) => {
+            for key in b.keys().chain(a.keys().filter(|key| !b.contains_key(*key))) {
+                let value = |fields: &serde_json::Map<String, Value>| fields.get(key).cloned().unwrap_or_default();
+                compare(&join(path, key), &value(b), &value(a), rows);
+            }
+        }
+        (Value::Array(b), Value::Array(a)) if nested(b) || nested(a) => {
+            for index in 0..b.len().max(a.len()) {
+                let value = |items: &[Value]| items.get(index).cloned().unwrap_or_default();
+                compare(&format!("{path}[{index}]"), &value(b), &value(a), rows);
+            }
+        }
+        (Value::Null, after @ (Value::Object(_) | Value::Array(_))) => flatten(path, after, &mut |label, value| {
+            rows.push(Row { label, value: Shown::Changed("(none)".into(), scalar(value)) });
+        }),
+        (before @ (Value::Object(_) | Value::Array(_)), Value::Null) => flatten(path, before, &mut |label, value| {
+            rows.push(Row { label, value: Shown::Changed(scalar(value), "(none)".into()) });
+        }),
+        (before, after) => {
+            rows.push(Row { label: path.to_owned(), value: Shown::Changed(scalar(before), scalar(after)) });
+        }
+    }
+}
+
+fn nested(items: &[Value]) -> bool {
+    items.iter().any(|item| item.is_object() || item.is_array())
+}
+
+/// A key that holds a dot or a space is quoted, so that a path stays readable.
+fn join(path: &str, key: &str) -> String {
+    if key.is_empty() || key.contains(['.', ' ', '[']) { format!("{path}[{key:?}]") } else { format!("{path}.{key}") }
+}
+
+fn scalar(value: &Value) -> String {
+    match value {
+        Value::Null => "(none)".into(),
+        // A control character in a tag or a message of AWS's must not reach the terminal.
+        Value::String(text) if text.is_empty() || text.contains(char::is_control) => format!("{text:?}"),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "(none)".into(),
+        Value::Array(items) => items.iter().map(scalar).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+/// Lines of at most `width` characters, broken at spaces where there are any; a longer word stays whole, so that it
+/// can be copied.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(last) = lines.last_mut() else { break };
+        if last.is_empty() {
+            last.push_str(word);
+        } else if last.chars().count() + 1 + word.chars().count() <= width {
+            last.push(' ');
+            last.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
+fn line(out: &mut String, text: &str) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "{}", text.trim_end());
+}

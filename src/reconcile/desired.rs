@@ -1,0 +1,184 @@
+//! What thumb.toml declares, resource by resource, with every default and derived value filled in. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::read::{Observed, Offers};
+use crate::config::{Access, Config};
+use crate::elf;
+use crate::resource::binary::Binary;
+use crate::resource::bucket::{Bucket, Ownership, PublicAccessBlock};
+use crate::resource::instance::Launch;
+use crate::resource::instance_profile::InstanceProfile;
+use crate::resource::queue::{Queue, Redrive};
+use crate::resource::role::{INLINE_POLICY, Role};
+use crate::resource::security_group::{Rule, SecurityGroup};
+use crate::resource::{STACK_TAG, Tags, policy, security_group};
+use crate::user_data;
+
+/// The worker's share of an instance's memory, in percent: the rest is the system's.
+const WORKER_MEMORY_PERCENT: u8 = 80;
+
+/// The stack as declared. An `Err` says, as a sentence, why a resource cannot be made as declared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Desired {
+    pub stack: String,
+    pub dlq: Queue,
+    pub queue: Queue,
+    pub thumbnails: Bucket,
+    pub code: Bucket,
+    pub binary: Result<Binary, String>,
+    pub role: Role,
+    pub profile: InstanceProfile,
+    pub security_group: Result<SecurityGroup, String>,
+    pub count: u32,
+    pub launch: Result<Launch, String>,
+}
+
+impl Desired {
+    /// `binary`: the executable to upload, or why there is none. `endpoint`: a custom endpoint, which instances get too.
+    pub fn new(
+        config: &Config,
+        observed: &Observed,
+        offers: &Offers,
+        binary: Result<Binary, String>,
+        endpoint: Option<&str>,
+    ) -> Self {
+        let site = &observed.site;
+        let mut tags: Tags = config.tags.clone();
+        tags.insert(STACK_TAG.into(), config.name.clone());
+        // SQS keeps what a worker rejects as long as it can, because a message's age counts from its first send.
+        const DLQ_RETENTION_S: u32 = 1_209_600;
+        let queue = |name: &str, retention_s: u32, redrive: Option<Redrive>| Queue {
+            name: name.to_owned(),
+            visibility_timeout_s: config.queue.visibility_timeout_s,
+            retention_s,
+            redrive,
+            tags: tags.clone(),
+        };
+        let redrive = Redrive { dlq_arn: site.queue_arn(&config.queue.dlq), max_receives: config.queue.max_receives };
+        let policies = &config.profile.policies;
+        let mut attached: Vec<String> = policies.iter().map(|policy| site.policy_arn(policy)).collect();
+        attached.sort();
+        attached.dedup();
+        let inline = if attached.is_empty() {
+            BTreeMap::from([(INLINE_POLICY.to_owned(), policy::worker(config, site))])
+        } else {
+            BTreeMap::new()
+        };
+        let security_group = observed.vpc.clone().map(|vpc_id| {
+            let name = config.security_group.name.clone();
+            let ingress: BTreeSet<Rule> = config.security_group.ssh_from.iter().map(Rule::ssh).collect();
+            let mut tags = tags.clone();
+            tags.insert("Name".into(), name.clone());
+            SecurityGroup { name, vpc_id, ingress, tags }
+        });
+        let binary = binary.and_then(|binary| fit(binary, config, offers));
+        let launch = launch(config, observed, offers, &binary, &security_group, endpoint, &tags);
+        Self {
+            stack: config.name.clone(),
+            dlq: queue(&config.queue.dlq, DLQ_RETENTION_S, None),
+            queue: queue(&config.queue.name, config.queue.retention_s, Some(redrive)),
+            thumbnails: thumbnails(config, observed, &tags),
+            code: Bucket {
+                name: config.buckets.code.clone(),
+                region: site.region.clone(),
+                ownership: Ownership::BucketOwnerEnforced,
+                public_access_block: PublicAccessBlock::ALL,
+                policy: None,
+                retired_policy: None,
+                tags: tags.clone(),
+            },
+            binary,
+            role: Role {
+                name: config.profile.role.clone(),
+                trust: policy::trust(site),
+                inline,
+                attached,
+                tags: tags.clone(),
+            },
+            profile: InstanceProfile {
+                name: config.profile.name.clone(),
+                role: config.profile.role.clone(),
+                tags: tags.clone(),
+            },
+            security_group,
+            count: config.instance.count,
+            launch,
+        }
+    }
+}
+
+fn thumbnails(config: &Config, observed: &Observed, tags: &Tags) -> Bucket {
+    let name = &config.buckets.thumbnails;
+    let public_policy = policy::public_read(name, &observed.site);
+    let (ownership, public_access_block, policy, retired_policy) = match config.buckets.access {
+        Access::PublicRead => {
+            (Ownership::BucketOwnerPreferred, PublicAccessBlock::ALLOW_ACLS, None, Some(public_policy))
+        }
+        Access::Policy => (Ownership::BucketOwnerEnforced, PublicAccessBlock::ALLOW_POLICY, Some(public_policy), None),
+        Access::Private => (Ownership::BucketOwnerEnforced, PublicAccessBlock::ALL, None, Some(public_policy)),
+    };
+    Bucket {
+        name: name.clone(),
+        region: observed.site.region.clone(),
+        ownership,
+        public_access_block,
+        policy,
+        retired_policy,
+        tags: tags.clone(),
+    }
+}
+
+/// The binary, if it can start on the declared instances. Without instances any Linux executable will do.
+fn fit(binary: Binary, config: &Config, offers: &Offers) -> Result<Binary, String> {
+    if let (true, Ok(arch)) = (config.instance.count > 0, &offers.arch) {
+        elf::check(&binary.executable, *arch, &config.instance.image).map_err(|misfit| {
+            format!("{} cannot run on the instances: {misfit}\n{}", binary.path.display(), misfit.hint())
+        })?;
+    }
+    Ok(binary)
+}
+
+fn launch(
+    config: &Config,
+    observed: &Observed,
+    offers: &Offers,
+    binary: &Result<Binary, String>,
+    security_group: &Result<SecurityGroup, String>,
+    endpoint: Option<&str>,
+    tags: &Tags,
+) -> Result<Launch, String> {
+    offers.arch.as_ref().map_err(Clone::clone)?;
+    let ami = offers.ami.clone()?;
+    offers.key_pair.clone()?;
+    let binary = binary.as_ref().map_err(|_| "it needs the binary, which is blocked".to_owned())?;
+    let group = security_group.as_ref().map_err(|_| "it needs the security group, which is blocked".to_owned())?;
+    let user_data = user_data::render(&user_data::Params {
+        stack: config.name.clone(),
+        region: observed.site.region.clone(),
+        bucket: config.buckets.code.clone(),
+        key: binary.key(),
+        sha256: binary.sha256.clone(),
+        endpoint: endpoint.map(str::to_owned),
+        config: config.worker_toml(),
+        memory_max_percent: WORKER_MEMORY_PERCENT,
+        grace_s: config.worker.grace_s,
+    })
+    .map_err(|error| format!("{error}: shorten [worker], [thumbnail] or `sources` in thumb.toml"))?;
+    // A group that moves to another VPC gets a new ID.
+    let kept: Option<&security_group::Observed> =
+        observed.security_group.ours().filter(|found| found.vpc_id == group.vpc_id);
+    Ok(Launch {
+        image: config.instance.image.clone(),
+        ami,
+        instance_type: config.instance.instance_type.clone(),
+        key_pair: config.instance.key_pair.clone(),
+        profile: config.profile.name.clone(),
+        security_group: group.name.clone(),
+        security_group_id: kept.map(|found| found.id.clone()),
+        vpc_id: group.vpc_id.clone(),
+        subnet: config.instance.subnet.clone(),
+        user_data,
+        tags: tags.clone(),
+    })
+}

@@ -1,0 +1,110 @@
+//! From what is declared and what is there to a plan. Pure: the same two values always give the same plan.
+
+use std::collections::BTreeSet;
+
+use super::desired::Desired;
+use super::read::Observed;
+use super::target::Target;
+use crate::config::Config;
+use crate::plan::{Action, Address, Change, Plan};
+use crate::resource::{Found, binary, bucket, instance, instance_profile, queue, role, security_group};
+
+/// Objects in the two buckets, for a destroy: how many, and whether it is "or more". `None`: not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    pub thumbnails: Option<(u64, bool)>,
+    pub code: Option<(u64, bool)>,
+}
+
+/// What `apply` would do.
+pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targets: &[Target]) -> Plan {
+    let Desired { stack, dlq, queue, thumbnails, code, binary, role, profile, security_group, count, launch } = desired;
+    let mut changes = vec![
+        queue::diff(Address::Dlq, dlq, &observed.dlq),
+        queue::diff(Address::Queue, queue, &observed.queue),
+        bucket::diff(Address::ThumbnailsBucket, thumbnails, &observed.thumbnails),
+        bucket::diff(Address::CodeBucket, code, &observed.code),
+        match binary {
+            Ok(binary) => binary::diff(binary, &observed.code, &observed.binaries),
+            Err(reason) => Change::blocked(Address::Binary, "thumb", reason),
+        },
+        role::diff(role, &observed.role),
+        instance_profile::diff(profile, &observed.profile),
+        match security_group {
+            Ok(group) => security_group::diff(group, &observed.security_group),
+            Err(reason) => Change::blocked(Address::SecurityGroup, &config.security_group.name, reason),
+        },
+    ];
+    changes.extend(instance::diff(stack, *count, launch.as_ref().map_err(String::as_str), &observed.fleet));
+    let changes = select(changes, targets, false);
+    let notes = notes(config, &changes);
+    Plan::new(stack, &observed.site.account, &observed.site.region, changes, notes)
+}
+
+/// What `destroy` would do. What is not ours is shown, and left alone.
+pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, targets: &[Target]) -> Plan {
+    let mut changes = Vec::new();
+    let queues =
+        [(Address::Dlq, &config.queue.dlq, &observed.dlq), (Address::Queue, &config.queue.name, &observed.queue)];
+    for (address, name, found) in queues {
+        changes.extend(going(address, name, found, |observed| queue::delete(address, name, observed)));
+    }
+    let buckets = [
+        (Address::ThumbnailsBucket, &config.buckets.thumbnails, &observed.thumbnails, contents.thumbnails),
+        (Address::CodeBucket, &config.buckets.code, &observed.code, contents.code),
+    ];
+    for (address, name, found, objects) in buckets {
+        changes.extend(going(address, name, found, |_| bucket::delete(address, name, objects)));
+    }
+    if observed.code.ours().is_some() {
+        changes.extend(binary::delete(&config.buckets.code, &observed.binaries));
+    }
+    let role = &config.profile.role;
+    changes.extend(going(Address::Role, role, &observed.role, |observed| role::delete(role, observed)));
+    let profile = &config.profile.name;
+    changes.extend(going(Address::InstanceProfile, profile, &observed.profile, |observed| {
+        instance_profile::delete(profile, observed)
+    }));
+    let group = &config.security_group.name;
+    changes.extend(going(Address::SecurityGroup, group, &observed.security_group, |observed| {
+        security_group::delete(group, observed)
+    }));
+    for instance in &observed.fleet.alive {
+        changes.push(instance::delete(instance, &instance::name(&config.name, instance.index), None));
+    }
+    for (index, reason) in &observed.fleet.foreign {
+        changes.push(Change::blocked(Address::Instance(*index), &instance::name(&config.name, *index), reason));
+    }
+    changes.sort_by_key(|change| change.address);
+    let changes = select(changes, targets, true);
+    Plan::new(&config.name, &observed.site.account, &observed.site.region, changes, Vec::new())
+}
+
+fn going<T>(address: Address, name: &str, found: &Found<T>, delete: impl FnOnce(&T) -> Change) -> Option<Change> {
+    match found {
+        Found::Absent => None,
+        Found::Foreign(reason) => Some(Change::blocked(address, name, reason)),
+        Found::Ours(observed) => Some(delete(observed)),
+    }
+}
+
+fn select(changes: Vec<Change>, targets: &[Target], destroy: bool) -> Vec<Change> {
+    let all: BTreeSet<Address> = changes.iter().map(|change| change.address).collect();
+    let selected = Target::select(targets, &all, destroy);
+    changes.into_iter().filter(|change| selected.contains(&change.address)).collect()
+}
+
+fn notes(config: &Config, changes: &[Change]) -> Vec<String> {
+    let mut notes = Vec::new();
+    let instances = changes.iter().any(|change| {
+        matches!(change.address, Address::Instance(_)) && matches!(change.action, Action::Create | Action::Replace)
+    });
+    if instances && config.instance.key_pair.is_none() {
+        notes.push("No key_pair is set in [instance]: nobody can log in to the instances over SSH.".into());
+    } else if instances && config.security_group.ssh_from.is_empty() {
+        notes.push(
+            "ssh_from in [security_group] is empty: the instances have a key pair, but port 22 is closed.".into(),
+        );
+    }
+    notes
+}

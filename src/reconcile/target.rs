@@ -1,0 +1,122 @@
+//! `--target`: the codelab's steps, and which addresses each of them means.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use super::order::needs;
+use crate::plan::Address;
+
+/// One step of the codelab (`setup.py --queue`, …).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    Queue,
+    Buckets,
+    Code,
+    Profile,
+    SecurityGroup,
+    Instance,
+}
+
+impl Target {
+    pub const ALL: [Target; 6] =
+        [Self::Queue, Self::Buckets, Self::Code, Self::Profile, Self::SecurityGroup, Self::Instance];
+
+    /// Whether the address is one of this target's own.
+    fn covers(self, address: Address) -> bool {
+        match self {
+            Self::Queue => matches!(address, Address::Dlq | Address::Queue),
+            Self::Buckets => matches!(address, Address::ThumbnailsBucket | Address::CodeBucket),
+            Self::Code => matches!(address, Address::CodeBucket | Address::Binary),
+            Self::Profile => matches!(address, Address::Role | Address::InstanceProfile),
+            Self::SecurityGroup => address == Address::SecurityGroup,
+            Self::Instance => matches!(address, Address::Instance(_)),
+        }
+    }
+
+    /// The addresses that `targets` mean among `all`; no target means every one. As in Terraform, what a target needs
+    /// comes along when something is made, and what needs it when something is destroyed.
+    pub fn select(targets: &[Target], all: &BTreeSet<Address>, destroy: bool) -> BTreeSet<Address> {
+        if targets.is_empty() {
+            return all.clone();
+        }
+        let mut selected: BTreeSet<Address> =
+            all.iter().copied().filter(|address| targets.iter().any(|target| target.covers(*address))).collect();
+        // As many rounds as the longest chain of needs has links; each adds at least one address or is the last.
+        for _ in 0..all.len() {
+            let more: Vec<Address> = all
+                .iter()
+                .copied()
+                .filter(|address| !selected.contains(address))
+                .filter(|address| {
+                    selected.iter().any(
+                        |chosen| {
+                            if destroy { needs(*address, *chosen) } else { needs(*chosen, *address) }
+                        },
+                    )
+                })
+                .collect();
+            if more.is_empty() {
+                break;
+            }
+            selected.extend(more);
+        }
+        selected
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Queue => "queue",
+            Self::Buckets => "buckets",
+            Self::Code => "code",
+            Self::Profile => "profile",
+            Self::SecurityGroup => "security-group",
+            Self::Instance => "instance",
+        })
+    }
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|target| target.to_string() == text).ok_or_else(|| {
+            let known: Vec<String> = Self::ALL.iter().map(Self::to_string).collect();
+            format!("{text:?} is not a target; there are {}", known.join(", "))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn select(target: Target, destroy: bool) -> String {
+        let all = Address::SINGLE.into_iter().chain([Address::Instance(1)]).collect();
+        let selected = Target::select(&[target], &all, destroy);
+        selected.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn what_a_target_needs_comes_along() {
+        assert_eq!(select(Target::Queue, false), "dlq queue");
+        assert_eq!(select(Target::Buckets, false), "bucket.thumbnails bucket.code");
+        assert_eq!(select(Target::Code, false), "bucket.code binary");
+        assert_eq!(select(Target::Profile, false), "role instance-profile");
+        assert_eq!(select(Target::SecurityGroup, false), "security-group");
+        assert_eq!(
+            select(Target::Instance, false),
+            "dlq queue bucket.thumbnails bucket.code binary role instance-profile security-group instance.1"
+        );
+    }
+
+    #[test]
+    fn what_needs_a_target_goes_with_it() {
+        assert_eq!(select(Target::Instance, true), "instance.1");
+        assert_eq!(select(Target::SecurityGroup, true), "security-group instance.1");
+        assert_eq!(select(Target::Code, true), "bucket.code binary instance.1");
+        assert_eq!(select(Target::Queue, true), "dlq queue instance.1");
+    }
+}

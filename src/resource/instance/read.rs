@@ -1,0 +1,219 @@
+//! What EC2 says: the stack's instances, and what the account and region offer to launch them with.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_ec2::types::{Filter, Image as Ec2Image, Instance, InstanceAttributeName, InstanceStateName, InstanceType};
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::{Fleet, INDEX_TAG, Observed, name};
+use crate::ami::{Arch, Image};
+use crate::aws::{CallError, Kind, Reader};
+use crate::resource::security_group::tags_of;
+use crate::resource::{STACK_TAG, Tags, own_tags};
+
+/// DescribeInstanceAttribute calls side by side.
+const MAX_SIDE_BY_SIDE: usize = 10;
+/// Pages of DescribeInstances, a thousand instances each.
+const MAX_PAGES: usize = 10;
+
+/// The least root volume, in GiB: as much as the named images have.
+const MIN_ROOT_GIB: i32 = 8;
+
+/// An image, found by name or given by ID.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ami {
+    pub id: String,
+    pub name: String,
+    /// "/dev/sda1" or "/dev/xvda": the volume that is encrypted.
+    pub root_device: String,
+    /// The root volume's size in GiB, as the image has it.
+    pub root_gib: i32,
+}
+
+/// The stack's instances, terminated ones too, and strangers with one of the names of the first `count`.
+pub async fn read(aws: &Reader, stack: &str, count: u32) -> Result<Fleet, CallError> {
+    let by_stack = Filter::builder().name(format!("tag:{STACK_TAG}")).values(stack).build();
+    let names: Vec<String> = (1..=count).map(|index| name(stack, index)).collect();
+    let by_name = Filter::builder().name("tag:Name").set_values(Some(names)).build();
+    let strangers = async { if count == 0 { Ok(Vec::new()) } else { describe(aws, vec![by_name, alive()]).await } };
+    let (ours, named) = tokio::try_join!(describe(aws, vec![by_stack]), strangers)?;
+    let mut fleet = Fleet::default();
+    let mut running = Vec::new();
+    for instance in ours {
+        let tags = tags_of(instance.tags());
+        let index = tags.get(INDEX_TAG).and_then(|index| index.parse().ok()).unwrap_or(u32::MAX);
+        let id = instance.instance_id.clone().unwrap_or_default();
+        match instance.state().and_then(|state| state.name()) {
+            Some(InstanceStateName::Terminated | InstanceStateName::ShuttingDown) => fleet.dead.push((index, id)),
+            _ => running.push((index, instance, tags)),
+        }
+    }
+    let observed = running.into_iter().map(|(index, instance, tags)| async move {
+        let id = instance.instance_id().unwrap_or_default();
+        let user_data = user_data(aws, id).await?;
+        Ok::<_, CallError>(observed(index, &instance, tags, user_data))
+    });
+    fleet.alive = stream::iter(observed).buffered(MAX_SIDE_BY_SIDE).try_collect().await?;
+    let by_label: BTreeMap<String, u32> = (1..=count).map(|index| (name(stack, index), index)).collect();
+    for instance in named {
+        let tags = tags_of(instance.tags());
+        let id = instance.instance_id().unwrap_or_default();
+        if tags.get(STACK_TAG).is_none_or(|owner| owner != stack)
+            && let Some(index) = tags.get("Name").and_then(|label| by_label.get(label))
+        {
+            let reason = format!("the instance {id} has this name without the tag {STACK_TAG} = {stack}");
+            fleet.foreign.insert(*index, reason);
+        }
+    }
+    Ok(fleet)
+}
+
+async fn describe(aws: &Reader, filters: Vec<Filter>) -> Result<Vec<Instance>, CallError> {
+    let mut instances = Vec::new();
+    let mut next = None;
+    for _ in 0..MAX_PAGES {
+        let request = aws.describe_instances().set_filters(Some(filters.clone())).set_next_token(next);
+        let page = request.send().await.map_err(|e| CallError::new("ec2:DescribeInstances", e))?;
+        for reservation in page.reservations.unwrap_or_default() {
+            instances.extend(reservation.instances.unwrap_or_default());
+        }
+        next = page.next_token.filter(|token| !token.is_empty());
+        if next.is_none() {
+            break;
+        }
+    }
+    Ok(instances)
+}
+
+fn alive() -> Filter {
+    let states = ["pending", "running", "stopping", "stopped"].map(str::to_owned).to_vec();
+    Filter::builder().name("instance-state-name").set_values(Some(states)).build()
+}
+
+/// An instance's user data as text; empty when it has none, or when it has just gone.
+async fn user_data(aws: &Reader, id: &str) -> Result<String, CallError> {
+    let request = aws.describe_instance_attribute().instance_id(id).attribute(InstanceAttributeName::UserData);
+    let result = request.send().await.map_err(|e| CallError::new("ec2:DescribeInstanceAttribute", e));
+    let out = super::super::optional(result)?;
+    let base64 = out.and_then(|out| out.user_data).and_then(|data| data.value).unwrap_or_default();
+    let bytes = aws_smithy_types::base64::decode(base64).unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn observed(index: u32, instance: &Instance, tags: Tags, user_data: String) -> Observed {
+    let state = instance.state().and_then(|state| state.name()).map_or("unknown", |name| name.as_str());
+    let profile = instance.iam_instance_profile().and_then(|profile| profile.arn());
+    let groups = instance.security_groups().iter().filter_map(|group| group.group_name.clone());
+    let tokens = instance.metadata_options().and_then(|options| options.http_tokens());
+    Observed {
+        id: instance.instance_id.clone().unwrap_or_default(),
+        index,
+        state: state.to_owned(),
+        launched_s: instance.launch_time().map_or(0, |time| time.secs()),
+        instance_type: instance.instance_type().map_or("", |kind| kind.as_str()).to_owned(),
+        key_pair: instance.key_name.clone(),
+        profile: profile.and_then(|arn| arn.rsplit('/').next()).map(str::to_owned),
+        security_groups: groups.collect(),
+        subnet: instance.subnet_id.clone(),
+        vpc: instance.vpc_id.clone(),
+        tokens_required: tokens.is_some_and(|tokens| tokens.as_str() == "required"),
+        user_data,
+        public_ip: instance.public_ip_address.clone().filter(|ip| !ip.is_empty()),
+        tags: own_tags(&tags),
+    }
+}
+
+/// The CPU of an instance type. The inner `Err`: why there is none such, as a sentence.
+pub async fn read_arch(aws: &Reader, instance_type: &str) -> Result<Result<Arch, String>, CallError> {
+    let result = aws.describe_instance_types().instance_types(InstanceType::from(instance_type)).send().await;
+    let missing = || format!("the region {} has no instance type {instance_type}", aws.region());
+    let types = match result.map_err(|e| CallError::new("ec2:DescribeInstanceTypes", e)) {
+        Ok(out) => out.instance_types.unwrap_or_default(),
+        Err(error) if matches!(error.kind, Kind::Refused | Kind::NotFound) => return Ok(Err(missing())),
+        Err(error) => return Err(error),
+    };
+    let Some(info) = types.first() else { return Ok(Err(missing())) };
+    let supported = info.processor_info().map(|info| info.supported_architectures()).unwrap_or_default();
+    let arch = [Arch::X86_64, Arch::Arm64]
+        .into_iter()
+        .find(|arch| supported.iter().any(|supported| supported.as_str() == arch.as_str()));
+    Ok(arch.ok_or_else(|| format!("the instance type {instance_type} is neither x86_64 nor arm64")))
+}
+
+/// The newest image of that name, or the one with that ID. The inner `Err`: why there is none, as a sentence.
+pub async fn read_ami(aws: &Reader, image: &Image, arch: Arch) -> Result<Result<Ami, String>, CallError> {
+    let filter = |name: &str, value: &str| Filter::builder().name(name).values(value).build();
+    let request = match (image.query(arch), image) {
+        (Some((owner, pattern)), _) => aws
+            .describe_images()
+            .owners(owner)
+            .filters(filter("name", &pattern))
+            .filters(filter("architecture", arch.as_str()))
+            .filters(filter("state", "available")),
+        (None, image) => aws.describe_images().image_ids(image.to_string()),
+    };
+    let images = match request.send().await.map_err(|e| CallError::new("ec2:DescribeImages", e)) {
+        Ok(out) => out.images.unwrap_or_default(),
+        // A malformed ID is as little an image as an unknown one.
+        Err(error) if matches!(error.kind, Kind::Refused | Kind::NotFound) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    // Dates are ISO 8601 in UTC: they sort as text.
+    let Some(newest) = images.into_iter().max_by(|a, b| a.creation_date.cmp(&b.creation_date)) else {
+        return Ok(Err(format!("the region {} has no image {image} for {arch}", aws.region())));
+    };
+    if let Some(built_for) = newest.architecture().filter(|built_for| built_for.as_str() != arch.as_str()) {
+        return Ok(Err(format!("the image {image} is for {}, and the instance type is {arch}", built_for.as_str())));
+    }
+    Ok(Ok(ami(newest)))
+}
+
+fn ami(image: Ec2Image) -> Ami {
+    let root_device = image.root_device_name.clone().unwrap_or_else(|| "/dev/sda1".into());
+    let root = image.block_device_mappings().iter().find(|device| device.device_name() == Some(&root_device));
+    let root_gib = root.and_then(|device| device.ebs()).and_then(|ebs| ebs.volume_size()).unwrap_or(MIN_ROOT_GIB);
+    let root_gib = root_gib.max(MIN_ROOT_GIB);
+    Ami { id: image.image_id.unwrap_or_default(), name: image.name.unwrap_or_default(), root_device, root_gib }
+}
+
+/// Whether a key pair exists. The inner `Err`: that it does not, as a sentence with what to do.
+pub async fn read_key_pair(aws: &Reader, key_pair: &str) -> Result<Result<(), String>, CallError> {
+    let result = aws.describe_key_pairs().key_names(key_pair).send().await;
+    let found = match result.map_err(|e| CallError::new("ec2:DescribeKeyPairs", e)) {
+        Ok(out) => !out.key_pairs.unwrap_or_default().is_empty(),
+        Err(error) if error.kind == Kind::NotFound => false,
+        Err(error) => return Err(error),
+    };
+    let region = aws.region();
+    Ok(found.then_some(()).ok_or_else(|| {
+        format!(
+            "the key pair {key_pair} does not exist in {region}: make it (aws ec2 create-key-pair --key-name {key_pair}), \
+             or leave `key_pair` out of [instance]"
+        )
+    }))
+}
+
+/// The VPC of the declared subnet, or the default one. The inner `Err`: why there is none, as a sentence with what to do.
+pub async fn read_vpc(aws: &Reader, subnet: Option<&str>) -> Result<Result<String, String>, CallError> {
+    let region = aws.region();
+    if let Some(subnet) = subnet {
+        let result = aws.describe_subnets().subnet_ids(subnet).send().await;
+        let subnets = match result.map_err(|e| CallError::new("ec2:DescribeSubnets", e)) {
+            Ok(out) => out.subnets.unwrap_or_default(),
+            Err(error) if error.kind == Kind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let vpc = subnets.into_iter().next().and_then(|subnet| subnet.vpc_id);
+        return Ok(vpc.ok_or_else(|| format!("the subnet {subnet} does not exist in {region}")));
+    }
+    let default = Filter::builder().name("is-default").values("true").build();
+    let result = aws.describe_vpcs().filters(default).send().await;
+    let vpcs = result.map_err(|e| CallError::new("ec2:DescribeVpcs", e))?.vpcs.unwrap_or_default();
+    let vpc = vpcs.into_iter().next().and_then(|vpc| vpc.vpc_id);
+    Ok(vpc.ok_or_else(|| {
+        format!(
+            "the region {region} has no default VPC: make one (aws ec2 create-default-vpc), or name a subnet with \
+             `subnet` in [instance]"
+        )
+    }))
+}

@@ -1,0 +1,259 @@
+//! The calls that launch, alter and terminate instances.
+
+use aws_sdk_ec2::types::{
+    BlockDeviceMapping, EbsBlockDevice, Filter, HttpTokensState, IamInstanceProfileSpecification, Instance,
+    InstanceMetadataEndpointState, InstanceMetadataOptionsRequest, InstanceStateName, InstanceType, ResourceType,
+    VolumeType,
+};
+use sha2::{Digest, Sha256};
+
+use super::{Launch, Step};
+use crate::aws::{CallError, Kind, Writer};
+use crate::resource::security_group::{specification, tag};
+use crate::resource::{Pace, Scene, gone_is_fine};
+
+/// Launches that a client token may have been spent on before, each found terminated.
+const MAX_SPENT_TOKENS: usize = 5;
+
+pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+    let ec2 = &aws.clients.ec2;
+    match step {
+        Step::Launch { index, launch, known } => run_launch(*index, launch, known, aws, scene).await,
+        Step::Start { id } => {
+            // An instance on its way to "stopped" cannot be started yet.
+            let stopping = |error: &CallError| matches!(error.code.as_deref(), Some("IncorrectInstanceState"));
+            let start = || async {
+                let result = ec2.start_instances().instance_ids(id).send().await;
+                result.map(drop).map_err(|e| CallError::new("ec2:StartInstances", e))
+            };
+            scene.retry(&Pace::INSTANCE, "the instance is still stopping", stopping, start).await?;
+            wait_running(id, aws, scene).await
+        }
+        Step::SetProfile { id, profile } => set_profile(id, profile, aws, scene).await,
+        Step::SetSecurityGroup { id, security_group_id } => {
+            let group = security_group_id.clone().or_else(|| learned_group(scene));
+            let result =
+                ec2.modify_instance_attribute().instance_id(id).set_groups(group.map(|id| vec![id])).send().await;
+            result.map(drop).map_err(|e| CallError::new("ec2:ModifyInstanceAttribute", e))
+        }
+        Step::RequireTokens { id } => {
+            let request = ec2.modify_instance_metadata_options().instance_id(id);
+            let result = request.http_tokens(HttpTokensState::Required).http_put_response_hop_limit(1).send().await;
+            result.map(drop).map_err(|e| CallError::new("ec2:ModifyInstanceMetadataOptions", e))
+        }
+        Step::Tag { id, set, remove } => tag(id, set, remove, aws).await,
+        Step::Terminate { ids } => terminate(ids, aws, scene).await,
+    }
+}
+
+async fn run_launch(
+    index: u32,
+    launch: &Launch,
+    known: &[String],
+    aws: &Writer,
+    scene: &Scene<'_>,
+) -> Result<(), CallError> {
+    let mut known = known.to_vec();
+    for _ in 0..MAX_SPENT_TOKENS {
+        let instance = run_instances(index, launch, &known, aws, scene).await?;
+        let id = instance.instance_id().unwrap_or_default().to_owned();
+        // A token that was used before answers with that instance, even when it is long gone: it counts as known
+        // from now on, which makes the next token a new one.
+        if is_going(&instance) {
+            known.push(id);
+            known.sort();
+            continue;
+        }
+        return wait_running(&id, aws, scene).await;
+    }
+    Err(CallError {
+        action: "ec2:RunInstances",
+        kind: Kind::Refused,
+        code: None,
+        message: format!(
+            "the last {MAX_SPENT_TOKENS} instances with these parameters were terminated; try again in an hour"
+        ),
+    })
+}
+
+async fn run_instances(
+    index: u32,
+    launch: &Launch,
+    known: &[String],
+    aws: &Writer,
+    scene: &Scene<'_>,
+) -> Result<Instance, CallError> {
+    let Launch {
+        image: _,
+        ami,
+        instance_type,
+        key_pair,
+        profile,
+        security_group: _,
+        security_group_id,
+        vpc_id: _,
+        subnet,
+        user_data,
+        tags: _,
+    } = launch;
+    let tags = launch.tags_of(scene.stack, index);
+    let group = security_group_id.clone().or_else(|| learned_group(scene));
+    let token = client_token(index, launch, group.as_deref(), known);
+    let root = EbsBlockDevice::builder()
+        .encrypted(true)
+        .delete_on_termination(true)
+        .volume_type(VolumeType::Gp3)
+        .volume_size(ami.root_gib)
+        .build();
+    let root = BlockDeviceMapping::builder().device_name(&ami.root_device).ebs(root).build();
+    let metadata = InstanceMetadataOptionsRequest::builder()
+        .http_endpoint(InstanceMetadataEndpointState::Enabled)
+        .http_tokens(HttpTokensState::Required)
+        .http_put_response_hop_limit(1)
+        .build();
+    let profile = IamInstanceProfileSpecification::builder().name(profile).build();
+    let request = || {
+        aws.clients
+            .ec2
+            .run_instances()
+            .client_token(&token)
+            .image_id(&ami.id)
+            .instance_type(InstanceType::from(instance_type.as_str()))
+            .min_count(1)
+            .max_count(1)
+            .set_key_name(key_pair.clone())
+            .iam_instance_profile(profile.clone())
+            .set_security_group_ids(group.clone().map(|id| vec![id]))
+            .set_subnet_id(subnet.clone())
+            .user_data(aws_smithy_types::base64::encode(user_data))
+            .metadata_options(metadata.clone())
+            .block_device_mappings(root.clone())
+            .tag_specifications(specification(ResourceType::Instance, &tags))
+            .tag_specifications(specification(ResourceType::Volume, &tags))
+    };
+    // The same token on every attempt: an attempt whose answer was lost must not have launched a second instance.
+    let not_yet = |error: &CallError| error.kind == Kind::NotYet || error.kind == Kind::NotFound;
+    let why = "EC2 does not know the new instance profile yet; trying again until it does";
+    let out = scene
+        .retry(&Pace::PROPAGATION, why, not_yet, || async {
+            request().send().await.map_err(|e| CallError::new("ec2:RunInstances", e))
+        })
+        .await?;
+    out.instances.unwrap_or_default().into_iter().next().ok_or_else(|| CallError {
+        action: "ec2:RunInstances",
+        kind: Kind::Unavailable,
+        code: None,
+        message: "the answer names no instance".into(),
+    })
+}
+
+/// The same for the same instance to be, whoever asks for it: 64 hexadecimal digits, as long as EC2 allows.
+fn client_token(index: u32, launch: &Launch, group: Option<&str>, known: &[String]) -> String {
+    // Not the declared group's ID: of two applies at once only one may have found it, both have it in `group`.
+    let anyone = Launch { security_group_id: None, ..launch.clone() };
+    let what = format!("{index} {anyone:?} {group:?} {known:?}");
+    Sha256::digest(what).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn learned_group(scene: &Scene<'_>) -> Option<String> {
+    scene.learned.security_group_id.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+}
+
+fn state(instance: &Instance) -> Option<&InstanceStateName> {
+    instance.state().and_then(|state| state.name())
+}
+
+fn is_going(instance: &Instance) -> bool {
+    matches!(state(instance), Some(InstanceStateName::ShuttingDown | InstanceStateName::Terminated))
+}
+
+async fn describe(ids: &[String], aws: &Writer) -> Result<Vec<Instance>, CallError> {
+    // By filter, not by ID: an ID that EC2 does not know (yet, or any more) makes the whole call fail.
+    let by_id = Filter::builder().name("instance-id").set_values(Some(ids.to_vec())).build();
+    let result = aws.clients.ec2.describe_instances().filters(by_id).send().await;
+    let out = result.map_err(|e| CallError::new("ec2:DescribeInstances", e))?;
+    let reservations = out.reservations.unwrap_or_default();
+    Ok(reservations.into_iter().flat_map(|reservation| reservation.instances.unwrap_or_default()).collect())
+}
+
+/// Until EC2 says "running".
+async fn wait_running(id: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+    let still = |message: &str| CallError {
+        action: "ec2:DescribeInstances",
+        kind: Kind::NotYet,
+        code: None,
+        message: message.to_owned(),
+    };
+    let pending = |error: &CallError| error.kind == Kind::NotYet;
+    scene
+        .retry(&Pace::INSTANCE, &format!("{id} is starting"), pending, || async {
+            let instances = describe(&[id.to_owned()], aws).await?;
+            // Not listed is no answer either, so soon after the launch.
+            let Some(instance) = instances.first() else { return Err(still("EC2 does not list the instance yet")) };
+            match state(instance) {
+                Some(InstanceStateName::Running) => Ok(()),
+                Some(InstanceStateName::Pending) | None => Err(still("the instance is still pending")),
+                Some(other) => Err(CallError {
+                    action: "ec2:RunInstances",
+                    kind: Kind::Refused,
+                    code: None,
+                    message: format!(
+                        "the instance {id} is {} instead of running: {}",
+                        other.as_str(),
+                        instance.state_reason().and_then(|reason| reason.message()).unwrap_or("EC2 says not why")
+                    ),
+                }),
+            }
+        })
+        .await
+}
+
+/// Until EC2 says "terminated", or lists them no more.
+async fn terminate(ids: &[String], aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+    let result = aws.clients.ec2.terminate_instances().set_instance_ids(Some(ids.to_vec())).send().await;
+    gone_is_fine(result.map_err(|e| CallError::new("ec2:TerminateInstances", e)))?;
+    let going = |error: &CallError| error.kind == Kind::NotYet;
+    let why = format!("{} is shutting down", ids.join(", "));
+    scene
+        .retry(&Pace::INSTANCE, &why, going, || async {
+            let instances = describe(ids, aws).await?;
+            let gone = instances.iter().all(|instance| state(instance) == Some(&InstanceStateName::Terminated));
+            if gone {
+                return Ok(());
+            }
+            Err(CallError {
+                action: "ec2:TerminateInstances",
+                kind: Kind::NotYet,
+                code: None,
+                message: format!("{} is still shutting down", ids.join(", ")),
+            })
+        })
+        .await
+}
+
+async fn set_profile(id: &str, profile: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+    let ec2 = &aws.clients.ec2;
+    let by_instance = Filter::builder().name("instance-id").values(id).build();
+    let result = ec2.describe_iam_instance_profile_associations().filters(by_instance).send().await;
+    let out = result.map_err(|e| CallError::new("ec2:DescribeIamInstanceProfileAssociations", e))?;
+    let current = out.iam_instance_profile_associations.unwrap_or_default().into_iter().next();
+    let specification = IamInstanceProfileSpecification::builder().name(profile).build();
+    let not_yet = |error: &CallError| error.kind == Kind::NotYet;
+    let why = "EC2 does not know the new instance profile yet; trying again until it does";
+    scene
+        .retry(&Pace::PROPAGATION, why, not_yet, || async {
+            match current.as_ref().and_then(|association| association.association_id()) {
+                Some(association) => {
+                    let request = ec2.replace_iam_instance_profile_association().association_id(association);
+                    let result = request.iam_instance_profile(specification.clone()).send().await;
+                    result.map(drop).map_err(|e| CallError::new("ec2:ReplaceIamInstanceProfileAssociation", e))
+                }
+                None => {
+                    let request = ec2.associate_iam_instance_profile().instance_id(id);
+                    let result = request.iam_instance_profile(specification.clone()).send().await;
+                    result.map(drop).map_err(|e| CallError::new("ec2:AssociateIamInstanceProfile", e))
+                }
+            }
+        })
+        .await
+}

@@ -1,0 +1,203 @@
+//! The resources, a module each, with plain functions: `read` what is there (through the [`Reader`], so it cannot
+//! write), `diff` it against what is declared (pure), and `run` one [`Step`] of the resulting change.
+//!
+//! [`Reader`]: crate::aws::Reader
+
+pub mod binary;
+pub mod bucket;
+pub mod instance;
+pub mod instance_profile;
+pub mod policy;
+pub mod queue;
+pub mod role;
+pub mod security_group;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::aws::{CallError, Kind, Writer};
+use crate::plan::Address;
+
+/// The tag whose value names the stack that a resource belongs to. It is set in the creating call itself; what lacks
+/// it is never touched.
+pub const STACK_TAG: &str = "thumb:stack";
+
+/// Tags by key.
+pub type Tags = BTreeMap<String, String>;
+
+/// What there is under a name of ours.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found<T> {
+    Absent,
+    /// There is something, but not ours to touch; the reason, as a sentence.
+    Foreign(String),
+    Ours(T),
+}
+
+impl<T> Found<T> {
+    /// Ours when the tags say so.
+    pub fn by_tags(stack: &str, tags: &Tags, what: &str, thing: T) -> Self {
+        match tags.get(STACK_TAG) {
+            Some(owner) if owner == stack => Self::Ours(thing),
+            Some(owner) => {
+                Self::Foreign(format!("{what} belongs to the stack {owner:?} (its tag {STACK_TAG} says so)"))
+            }
+            None => Self::Foreign(format!(
+                "{what} exists without the tag {STACK_TAG} = {stack}, so it is not thumb's to change"
+            )),
+        }
+    }
+
+    pub fn ours(&self) -> Option<&T> {
+        match self {
+            Self::Ours(thing) => Some(thing),
+            _ => None,
+        }
+    }
+}
+
+/// One call (or a few that belong together) that changes the account, with all it needs: the plan's unit of work.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    Queue(queue::Step),
+    Bucket(bucket::Step),
+    Binary(binary::Step),
+    Role(role::Step),
+    InstanceProfile(instance_profile::Step),
+    SecurityGroup(security_group::Step),
+    Instance(instance::Step),
+}
+
+macro_rules! step_from {
+    ($($variant:ident: $module:ident),* $(,)?) => {
+        $(impl From<$module::Step> for Step {
+            fn from(step: $module::Step) -> Self {
+                Self::$variant(step)
+            }
+        })*
+    };
+}
+step_from! { Queue: queue, Bucket: bucket, Binary: binary, Role: role, InstanceProfile: instance_profile,
+SecurityGroup: security_group, Instance: instance }
+
+impl Step {
+    /// Does it. Safe to do again: what is there already, or gone already, is not an error.
+    pub async fn run(&self, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+        match self {
+            Self::Queue(step) => queue::run(step, aws, scene).await,
+            Self::Bucket(step) => bucket::run(step, aws, scene).await,
+            Self::Binary(step) => binary::run(step, aws).await,
+            Self::Role(step) => role::run(step, aws).await,
+            Self::InstanceProfile(step) => instance_profile::run(step, aws).await,
+            Self::SecurityGroup(step) => security_group::run(step, aws, scene).await,
+            Self::Instance(step) => instance::run(step, aws, scene).await,
+        }
+    }
+}
+
+/// What a step learns that later steps need, because AWS chooses it.
+#[derive(Debug, Default)]
+pub struct Learned {
+    pub security_group_id: Mutex<Option<String>>,
+}
+
+/// Around a running step: whose it is, what earlier steps learned, and whom to tell about a wait.
+pub struct Scene<'a> {
+    pub stack: &'a str,
+    pub address: Address,
+    pub learned: &'a Learned,
+    /// Called with a sentence about what is being waited for.
+    pub waiting: &'a (dyn Fn(Address, &str) + Sync),
+}
+
+impl Scene<'_> {
+    /// Repeats a call while `again` says its error will pass, at the pace's delays, until the pace's budget is spent;
+    /// then the last error is the answer.
+    pub async fn retry<T, F: Future<Output = Result<T, CallError>>>(
+        &self,
+        pace: &Pace,
+        why: &str,
+        again: impl Fn(&CallError) -> bool,
+        mut call: impl FnMut() -> F,
+    ) -> Result<T, CallError> {
+        let deadline = Instant::now() + pace.budget;
+        for attempt in 0.. {
+            match call().await {
+                Err(error) if again(&error) && Instant::now() < deadline => {
+                    if attempt == pace.quiet {
+                        (self.waiting)(self.address, why);
+                    }
+                    tokio::time::sleep(pace.delay(attempt)).await;
+                }
+                result => return result,
+            }
+        }
+        unreachable!("the loop ends when the budget is spent")
+    }
+}
+
+/// How densely, and how long, something is tried again that AWS will allow in a while.
+pub struct Pace {
+    first: Duration,
+    max: Duration,
+    budget: Duration,
+    /// Attempts after which the user is told.
+    quiet: u32,
+}
+
+impl Pace {
+    /// IAM's propagation to EC2: about ten seconds (Karpenter and Packer retry as densely).
+    pub const PROPAGATION: Pace = Pace::new(250, 2_000, 60, 1);
+    /// SQS: a deleted queue's name is refused for 60 seconds (API DeleteQueue).
+    pub const QUEUE_NAME: Pace = Pace::new(1_000, 2_000, 90, 0);
+    /// S3: a deleted bucket's name is refused "for some time" (409 OperationAborted).
+    pub const BUCKET_NAME: Pace = Pace::new(500, 5_000, 300, 1);
+    /// EC2: starting and terminating take up to some minutes, and dependencies last as long.
+    pub const INSTANCE: Pace = Pace::new(1_000, 5_000, 600, 0);
+
+    const fn new(first_ms: u64, max_ms: u64, budget_s: u64, quiet: u32) -> Self {
+        Self {
+            first: Duration::from_millis(first_ms),
+            max: Duration::from_millis(max_ms),
+            budget: Duration::from_secs(budget_s),
+            quiet,
+        }
+    }
+
+    fn delay(&self, attempt: u32) -> Duration {
+        self.first.saturating_mul(1 << attempt.min(10)).min(self.max)
+    }
+}
+
+/// The tags to set and the keys to remove so that `before` becomes `after`. AWS's own (`aws:…`) are left alone.
+pub fn tag_changes(before: &Tags, after: &Tags) -> (Tags, Vec<String>) {
+    let set = after.iter().filter(|(key, value)| before.get(*key) != Some(value));
+    let remove = before.keys().filter(|key| !after.contains_key(*key) && !key.starts_with("aws:"));
+    (set.map(|(key, value)| (key.clone(), value.clone())).collect(), remove.cloned().collect())
+}
+
+/// Tags without AWS's own, which nobody can set: what a plan compares and shows.
+pub fn own_tags(tags: &Tags) -> Tags {
+    tags.iter().filter(|(key, _)| !key.starts_with("aws:")).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// Success when the thing is gone already.
+pub fn gone_is_fine<T>(result: Result<T, CallError>) -> Result<(), CallError> {
+    match result {
+        Err(error) if error.kind == Kind::NotFound => Ok(()),
+        result => result.map(drop),
+    }
+}
+
+/// `None` when the thing is not there.
+pub fn optional<T>(result: Result<T, CallError>) -> Result<Option<T>, CallError> {
+    match result {
+        Ok(thing) => Ok(Some(thing)),
+        Err(error) if error.kind == Kind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}

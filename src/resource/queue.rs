@@ -1,0 +1,223 @@
+//! The queue and its dead-letter queue (SQS).
+
+use std::collections::BTreeMap;
+
+use aws_sdk_sqs::types::QueueAttributeName as Name;
+use serde_json::{Value, json};
+
+use super::{Found, Pace, Scene, Tags, gone_is_fine, optional, own_tags, tag_changes};
+use crate::aws::{CallError, Kind, Reader, Writer};
+use crate::plan::{Action, Address, Change};
+
+/// A queue as declared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Queue {
+    pub name: String,
+    pub visibility_timeout_s: u32,
+    pub retention_s: u32,
+    /// Where a message goes after so many receives; none for the dead-letter queue itself.
+    pub redrive: Option<Redrive>,
+    pub tags: Tags,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Redrive {
+    pub dlq_arn: String,
+    pub max_receives: u32,
+}
+
+/// A queue as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    pub url: String,
+    pub visibility_timeout_s: String,
+    pub retention_s: String,
+    /// The redrive policy's text; none when there is no policy.
+    pub redrive: Option<String>,
+    /// Visible, in flight and delayed, as SQS estimates them.
+    pub messages: u64,
+    pub tags: Tags,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    Create(Queue),
+    SetAttributes { url: String, attributes: BTreeMap<String, String> },
+    Tag { url: String, set: Tags, remove: Vec<String> },
+    Delete { url: String },
+}
+
+impl Queue {
+    /// The attributes that thumb sets, as SQS takes them: numbers as text, the redrive policy as JSON text.
+    fn attributes(&self) -> BTreeMap<String, String> {
+        let mut attributes = BTreeMap::from([
+            (Name::VisibilityTimeout.to_string(), self.visibility_timeout_s.to_string()),
+            (Name::MessageRetentionPeriod.to_string(), self.retention_s.to_string()),
+        ]);
+        if let Some(redrive) = &self.redrive {
+            attributes.insert(Name::RedrivePolicy.to_string(), redrive.to_json().to_string());
+        }
+        attributes
+    }
+}
+
+impl Redrive {
+    fn to_json(&self) -> Value {
+        json!({ "deadLetterTargetArn": self.dlq_arn, "maxReceiveCount": self.max_receives })
+    }
+}
+
+pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observed>, CallError> {
+    let url = aws.get_queue_url().queue_name(name).send().await;
+    let Some(url) = optional(url.map_err(|e| CallError::new("sqs:GetQueueUrl", e)))?.and_then(|out| out.queue_url)
+    else {
+        return Ok(Found::Absent);
+    };
+    let attributes = async {
+        let result = aws.get_queue_attributes().queue_url(&url).attribute_names(Name::All).send().await;
+        optional(result.map_err(|e| CallError::new("sqs:GetQueueAttributes", e)))
+    };
+    let tags = async {
+        let result = aws.list_queue_tags().queue_url(&url).send().await;
+        optional(result.map_err(|e| CallError::new("sqs:ListQueueTags", e)))
+    };
+    let (Some(attributes), Some(tags)) = tokio::try_join!(attributes, tags)? else {
+        // Deleted between the calls.
+        return Ok(Found::Absent);
+    };
+    let attributes = attributes.attributes.unwrap_or_default();
+    let text = |name: Name| attributes.get(&name).cloned();
+    let count = |name: Name| text(name).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+    let tags: Tags = tags.tags.unwrap_or_default().into_iter().collect();
+    let observed = Observed {
+        visibility_timeout_s: text(Name::VisibilityTimeout).unwrap_or_default(),
+        retention_s: text(Name::MessageRetentionPeriod).unwrap_or_default(),
+        redrive: text(Name::RedrivePolicy).filter(|policy| !policy.is_empty()),
+        messages: count(Name::ApproximateNumberOfMessages)
+            + count(Name::ApproximateNumberOfMessagesNotVisible)
+            + count(Name::ApproximateNumberOfMessagesDelayed),
+        tags: own_tags(&tags),
+        url,
+    };
+    Ok(Found::by_tags(stack, &tags, &format!("the queue {name}"), observed))
+}
+
+pub fn diff(address: Address, desired: &Queue, found: &Found<Observed>) -> Change {
+    let Queue { name, visibility_timeout_s, retention_s, redrive, tags } = desired;
+    let mut change = Change::new(address, name);
+    let observed = match found {
+        Found::Foreign(reason) => return Change::blocked(address, name, reason),
+        Found::Absent => {
+            change.unknown("url", None);
+            change.set("visibility_timeout", &seconds(&visibility_timeout_s.to_string()));
+            change.set("retention", &seconds(&retention_s.to_string()));
+            change.set("redrive_policy", &redrive.as_ref().map(Redrive::to_json));
+            change.set("tags", tags);
+            change.up(Step::Create(desired.clone()));
+            return change.action(Action::Create);
+        }
+        Found::Ours(observed) => observed,
+    };
+    let wanted = desired.attributes();
+    let mut attributes = BTreeMap::new();
+    let mut compare = |label: &str, name: Name, before: Value, after: Value| {
+        if change.compare(label, &before, &after) {
+            let name = name.to_string();
+            // SQS removes a redrive policy that is set to nothing.
+            let value = wanted.get(&name).cloned().unwrap_or_default();
+            attributes.insert(name, value);
+        }
+    };
+    let number = |n: &u32| seconds(&n.to_string());
+    compare(
+        "visibility_timeout",
+        Name::VisibilityTimeout,
+        seconds(&observed.visibility_timeout_s),
+        number(visibility_timeout_s),
+    );
+    compare("retention", Name::MessageRetentionPeriod, seconds(&observed.retention_s), number(retention_s));
+    // SQS answers the policy as it was written: numbers as text, any order of keys. Only the values count.
+    let before = observed.redrive.as_deref().map(redrive_json).unwrap_or_default();
+    let after = redrive.as_ref().map(Redrive::to_json).unwrap_or_default();
+    compare("redrive_policy", Name::RedrivePolicy, before, after);
+    if !attributes.is_empty() {
+        change.up(Step::SetAttributes { url: observed.url.clone(), attributes });
+    }
+    if change.compare("tags", &observed.tags, tags) {
+        let (set, remove) = tag_changes(&observed.tags, tags);
+        change.up(Step::Tag { url: observed.url.clone(), set, remove });
+    }
+    change.settle()
+}
+
+pub fn delete(address: Address, name: &str, observed: &Observed) -> Change {
+    let mut change = Change::new(address, name);
+    change.lose("url", &observed.url);
+    if observed.messages > 0 {
+        change.lose("messages", &format!("about {}", observed.messages));
+    }
+    change.down(Step::Delete { url: observed.url.clone() });
+    change.action(Action::Delete)
+}
+
+pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+    let sqs = &aws.clients.sqs;
+    match step {
+        Step::Create(queue) => {
+            let why = "AWS refuses a deleted queue's name for 60 seconds; waiting until it is free";
+            let recently = |error: &CallError| error.kind == Kind::QueueDeletedRecently;
+            let create = || async {
+                let attributes = queue.attributes().into_iter().map(|(name, value)| (Name::from(name.as_str()), value));
+                let request = sqs.create_queue().queue_name(&queue.name);
+                let request = request.set_attributes(Some(attributes.collect()));
+                let result = request.set_tags(Some(queue.tags.clone().into_iter().collect())).send().await;
+                result.map_err(|e| CallError::new("sqs:CreateQueue", e))
+            };
+            scene.retry(&Pace::QUEUE_NAME, why, recently, create).await.map(drop)
+        }
+        Step::SetAttributes { url, attributes } => {
+            let attributes = attributes.iter().map(|(name, value)| (Name::from(name.as_str()), value.clone()));
+            let request = sqs.set_queue_attributes().queue_url(url).set_attributes(Some(attributes.collect()));
+            request.send().await.map(drop).map_err(|e| CallError::new("sqs:SetQueueAttributes", e))
+        }
+        Step::Tag { url, set, remove } => {
+            if !set.is_empty() {
+                let request = sqs.tag_queue().queue_url(url).set_tags(Some(set.clone().into_iter().collect()));
+                request.send().await.map_err(|e| CallError::new("sqs:TagQueue", e))?;
+            }
+            if !remove.is_empty() {
+                let request = sqs.untag_queue().queue_url(url).set_tag_keys(Some(remove.clone()));
+                request.send().await.map_err(|e| CallError::new("sqs:UntagQueue", e))?;
+            }
+            Ok(())
+        }
+        Step::Delete { url } => gone_is_fine(
+            sqs.delete_queue().queue_url(url).send().await.map_err(|e| CallError::new("sqs:DeleteQueue", e)),
+        ),
+    }
+}
+
+/// The redrive policy's two fields with their real types, however SQS was given them; anything else as it is.
+fn redrive_json(text: &str) -> Value {
+    let Ok(mut policy) = serde_json::from_str::<Value>(text) else {
+        return Value::String(text.to_owned());
+    };
+    if let Some(count) = policy.get_mut("maxReceiveCount")
+        && let Some(number) = count.as_str().and_then(|text| text.parse::<u32>().ok())
+    {
+        *count = number.into();
+    }
+    policy
+}
+
+/// A number of seconds as SQS answers it, the way thumb.toml writes it: "4d". What is no number stays as it is.
+fn seconds(text: &str) -> Value {
+    match text.parse::<u64>() {
+        Ok(0) | Err(_) => text.into(),
+        Ok(seconds) => [(86_400, 'd'), (3_600, 'h'), (60, 'm')]
+            .into_iter()
+            .find(|(unit, _)| seconds % unit == 0)
+            .map_or_else(|| format!("{seconds}s"), |(unit, letter)| format!("{}{letter}", seconds / unit))
+            .into(),
+    }
+}

@@ -1,0 +1,291 @@
+//! The security group: who may reach the instances (EC2). Nobody, unless SSH is opened.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use aws_sdk_ec2::types::{
+    Filter, IpPermission, IpRange, Ipv6Range, PrefixListId, ResourceType, Tag, TagSpecification, UserIdGroupPair,
+};
+use serde::Serialize;
+
+use super::{Found, Pace, STACK_TAG, Scene, Tags, gone_is_fine, own_tags, tag_changes};
+use crate::aws::{CallError, Kind, Reader, Writer};
+use crate::plan::{Action, Address, Change};
+
+/// A group's description, which cannot be changed later.
+const DESCRIPTION: &str = "Instances that make thumbnails; made by thumb";
+
+/// A security group as declared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SecurityGroup {
+    pub name: String,
+    pub vpc_id: String,
+    pub ingress: BTreeSet<Rule>,
+    pub tags: Tags,
+}
+
+/// A security group as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    pub id: String,
+    pub vpc_id: String,
+    pub ingress: BTreeSet<Rule>,
+    pub tags: Tags,
+}
+
+/// One inbound permission from one source.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rule {
+    /// "tcp", "udp", "icmp", a number, or "-1" for all.
+    pub protocol: String,
+    /// First and last port; none for all.
+    pub ports: Option<(i32, i32)>,
+    pub source: Source,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    V4(String),
+    V6(String),
+    PrefixList(String),
+    Group(String),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    Create(SecurityGroup),
+    Authorize { id: String, rules: BTreeSet<Rule> },
+    Revoke { id: String, rules: BTreeSet<Rule> },
+    Tag { id: String, set: Tags, remove: Vec<String> },
+    Delete { id: String },
+}
+
+impl Rule {
+    /// SSH from a network.
+    pub fn ssh(network: &ipnet::IpNet) -> Self {
+        let source = match network {
+            ipnet::IpNet::V4(network) => Source::V4(network.to_string()),
+            ipnet::IpNet::V6(network) => Source::V6(network.to_string()),
+        };
+        Self { protocol: "tcp".into(), ports: Some((22, 22)), source }
+    }
+
+    fn to_permission(&self) -> IpPermission {
+        let (from, to) = self.ports.unzip();
+        let permission = IpPermission::builder().ip_protocol(&self.protocol).set_from_port(from).set_to_port(to);
+        match &self.source {
+            Source::V4(cidr) => permission.ip_ranges(IpRange::builder().cidr_ip(cidr).build()),
+            Source::V6(cidr) => permission.ipv6_ranges(Ipv6Range::builder().cidr_ipv6(cidr).build()),
+            Source::PrefixList(id) => permission.prefix_list_ids(PrefixListId::builder().prefix_list_id(id).build()),
+            Source::Group(id) => permission.user_id_group_pairs(UserIdGroupPair::builder().group_id(id).build()),
+        }
+        .build()
+    }
+
+    fn from_permission(permission: &IpPermission) -> Vec<Self> {
+        let protocol = permission.ip_protocol().unwrap_or("-1").to_owned();
+        let ports = permission.from_port().zip(permission.to_port()).filter(|ports| *ports != (-1, -1));
+        let v4 = permission.ip_ranges().iter().filter_map(|range| range.cidr_ip.clone()).map(Source::V4);
+        let v6 = permission.ipv6_ranges().iter().filter_map(|range| range.cidr_ipv6.clone()).map(Source::V6);
+        let lists = permission.prefix_list_ids().iter().filter_map(|list| list.prefix_list_id.clone());
+        let groups = permission.user_id_group_pairs().iter().filter_map(|pair| pair.group_id.clone());
+        v4.chain(v6)
+            .chain(lists.map(Source::PrefixList))
+            .chain(groups.map(Source::Group))
+            .map(|source| Self { protocol: protocol.clone(), ports, source })
+            .collect()
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = if self.protocol == "-1" { "all" } else { &self.protocol };
+        let (Source::V4(source) | Source::V6(source) | Source::PrefixList(source) | Source::Group(source)) =
+            &self.source;
+        match self.ports {
+            Some((from, to)) if from == to => write!(f, "{protocol} {from} from {source}"),
+            Some((from, to)) => write!(f, "{protocol} {from}-{to} from {source}"),
+            None => write!(f, "{protocol} from {source}"),
+        }
+    }
+}
+
+impl Serialize for Rule {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Looks in every VPC: a group of ours in another than the declared one is replaced.
+pub async fn read(aws: &Reader, stack: &str, name: &str, vpc_id: Option<&str>) -> Result<Found<Observed>, CallError> {
+    let by_name = Filter::builder().name("group-name").values(name).build();
+    let result = aws.describe_security_groups().filters(by_name).send().await;
+    let groups =
+        result.map_err(|e| CallError::new("ec2:DescribeSecurityGroups", e))?.security_groups.unwrap_or_default();
+    let found: Vec<(Observed, Tags)> = groups
+        .into_iter()
+        .map(|group| {
+            let tags = tags_of(group.tags());
+            let observed = Observed {
+                id: group.group_id.clone().unwrap_or_default(),
+                vpc_id: group.vpc_id.clone().unwrap_or_default(),
+                ingress: group.ip_permissions().iter().flat_map(Rule::from_permission).collect(),
+                tags: own_tags(&tags),
+            };
+            (observed, tags)
+        })
+        .collect();
+    let ours = |tags: &Tags| tags.get(STACK_TAG).is_some_and(|owner| owner == stack);
+    let here = |group: &Observed| vpc_id.is_none_or(|vpc_id| group.vpc_id == vpc_id);
+    // Ours in the declared VPC, else ours elsewhere, else a stranger in the declared VPC. A stranger's group in
+    // another VPC is in nobody's way.
+    let best = found
+        .iter()
+        .find(|(group, tags)| ours(tags) && here(group))
+        .or_else(|| found.iter().find(|(_, tags)| ours(tags)))
+        .or_else(|| found.iter().find(|(group, _)| here(group)));
+    Ok(best.map_or(Found::Absent, |(group, tags)| {
+        Found::by_tags(stack, tags, &format!("the security group {name} ({})", group.id), group.clone())
+    }))
+}
+
+pub fn diff(desired: &SecurityGroup, found: &Found<Observed>) -> Change {
+    let SecurityGroup { name, vpc_id, ingress, tags } = desired;
+    let mut change = Change::new(Address::SecurityGroup, name);
+    let observed = match found {
+        Found::Foreign(reason) => return Change::blocked(Address::SecurityGroup, name, reason),
+        Found::Absent => {
+            change.unknown("id", None);
+            change.set("vpc", vpc_id);
+            change.set("ingress", ingress);
+            change.set("tags", tags);
+            change.up(Step::Create(desired.clone()));
+            return change.action(Action::Create);
+        }
+        Found::Ours(observed) => observed,
+    };
+    if observed.vpc_id != *vpc_id {
+        change.reason = Some("a security group cannot move to another VPC".into());
+        change.unknown("id", Some(&observed.id));
+        change.compare("vpc", &observed.vpc_id, vpc_id);
+        change.compare("ingress", &observed.ingress, ingress);
+        change.up(Step::Create(desired.clone()));
+        change.down(Step::Delete { id: observed.id.clone() });
+        return change.action(Action::Replace);
+    }
+    let id = &observed.id;
+    if change.compare("ingress", &observed.ingress, ingress) {
+        let missing: BTreeSet<Rule> = ingress.difference(&observed.ingress).cloned().collect();
+        if !missing.is_empty() {
+            change.up(Step::Authorize { id: id.clone(), rules: missing });
+        }
+        let extra: BTreeSet<Rule> = observed.ingress.difference(ingress).cloned().collect();
+        if !extra.is_empty() {
+            change.up(Step::Revoke { id: id.clone(), rules: extra });
+        }
+    }
+    if change.compare("tags", &observed.tags, tags) {
+        let (set, remove) = tag_changes(&observed.tags, tags);
+        change.up(Step::Tag { id: id.clone(), set, remove });
+    }
+    change.settle()
+}
+
+pub fn delete(name: &str, observed: &Observed) -> Change {
+    let mut change = Change::new(Address::SecurityGroup, name);
+    change.lose("id", &observed.id);
+    change.down(Step::Delete { id: observed.id.clone() });
+    change.action(Action::Delete)
+}
+
+pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+    let ec2 = &aws.clients.ec2;
+    match step {
+        Step::Create(group) => create(group, aws, scene).await,
+        Step::Authorize { id, rules } => authorize(id, rules, aws, scene).await,
+        Step::Revoke { id, rules } => {
+            let permissions = rules.iter().map(Rule::to_permission).collect();
+            let request = ec2.revoke_security_group_ingress().group_id(id).set_ip_permissions(Some(permissions));
+            gone_is_fine(request.send().await.map_err(|e| CallError::new("ec2:RevokeSecurityGroupIngress", e)))
+        }
+        Step::Tag { id, set, remove } => tag(id, set, remove, aws).await,
+        Step::Delete { id } => {
+            // "In use" lasts until the last instance is really terminated, minutes at times (aws.md's source:
+            // EC2 user guide, "Delete a security group").
+            let in_use = |error: &CallError| error.kind == Kind::InUse;
+            let why = "its instances are not quite gone yet; waiting until EC2 lets go of the group";
+            let delete = || async {
+                let result = ec2.delete_security_group().group_id(id).send().await;
+                gone_is_fine(result.map_err(|e| CallError::new("ec2:DeleteSecurityGroup", e)))
+            };
+            scene.retry(&Pace::INSTANCE, why, in_use, delete).await
+        }
+    }
+}
+
+async fn create(group: &SecurityGroup, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+    let request = aws.clients.ec2.create_security_group().group_name(&group.name).description(DESCRIPTION);
+    let request =
+        request.vpc_id(&group.vpc_id).tag_specifications(specification(ResourceType::SecurityGroup, &group.tags));
+    let id = match request.send().await.map_err(|e| CallError::new("ec2:CreateSecurityGroup", e)) {
+        // Made by an attempt whose answer was lost, or by another apply at the same time: then it has our tags.
+        Err(error) if error.kind == Kind::AlreadyExists => {
+            let reader = Reader::new(&aws.clients);
+            match read(&reader, scene.stack, &group.name, Some(&group.vpc_id)).await? {
+                Found::Ours(observed) => Some(observed.id),
+                _ => return Err(error),
+            }
+        }
+        result => result?.group_id,
+    };
+    let id = id.unwrap_or_default();
+    authorize(&id, &group.ingress, aws, scene).await?;
+    *scene.learned.security_group_id.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(id);
+    Ok(())
+}
+
+async fn authorize(id: &str, rules: &BTreeSet<Rule>, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+    // One rule a call: EC2 refuses a whole call when one of its rules is there already.
+    for rule in rules {
+        let not_found_yet = |error: &CallError| error.kind == Kind::NotFound;
+        let result = scene
+            .retry(&Pace::PROPAGATION, "EC2 does not know the new group everywhere yet", not_found_yet, || async {
+                let request = aws.clients.ec2.authorize_security_group_ingress().group_id(id);
+                let result = request.ip_permissions(rule.to_permission()).send().await;
+                result.map(drop).map_err(|e| CallError::new("ec2:AuthorizeSecurityGroupIngress", e))
+            })
+            .await;
+        match result {
+            Err(error) if error.kind == Kind::AlreadyExists => {}
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+/// Sets and removes tags of any EC2 resource.
+pub(super) async fn tag(id: &str, set: &Tags, remove: &[String], aws: &Writer) -> Result<(), CallError> {
+    let ec2 = &aws.clients.ec2;
+    if !set.is_empty() {
+        let request = ec2.create_tags().resources(id).set_tags(Some(ec2_tags(set)));
+        request.send().await.map_err(|e| CallError::new("ec2:CreateTags", e))?;
+    }
+    if !remove.is_empty() {
+        let tags = remove.iter().map(|key| Tag::builder().key(key).build()).collect();
+        let request = ec2.delete_tags().resources(id).set_tags(Some(tags));
+        request.send().await.map_err(|e| CallError::new("ec2:DeleteTags", e))?;
+    }
+    Ok(())
+}
+
+pub(super) fn specification(resource: ResourceType, tags: &Tags) -> TagSpecification {
+    TagSpecification::builder().resource_type(resource).set_tags(Some(ec2_tags(tags))).build()
+}
+
+fn ec2_tags(tags: &Tags) -> Vec<Tag> {
+    tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
+}
+
+pub(super) fn tags_of(tags: &[Tag]) -> Tags {
+    tags.iter().filter_map(|tag| Some((tag.key.clone()?, tag.value.clone().unwrap_or_default()))).collect()
+}

@@ -1,0 +1,129 @@
+//! User data: the script that makes a new instance a worker. One Python program, the same for every image, with the
+//! instance's parameters in it as one line of JSON, so that a plan can read them back and say what changed.
+//!
+//! Pure: parameters in, text out, and back. boot.py is the program, thumb-worker.service the systemd unit it installs.
+//! The user data can be read by anyone on the instance: nothing in it is secret (EC2 user guide, "Run commands at
+//! launch": "do not store sensitive data").
+
+use std::error::Error;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+#[cfg(test)]
+mod tests;
+
+/// The most bytes of user data EC2 takes, before base64 (EC2 API reference, RunInstances).
+pub const MAX_BYTES: usize = 16_384;
+
+/// How long systemd waits beyond the worker's own grace before it kills it, in seconds.
+const STOP_MARGIN_S: u32 = 15;
+
+const SCRIPT: &str = include_str!("boot.py");
+const UNIT: &str = include_str!("thumb-worker.service");
+
+/// Around the parameters, in the script's only line that begins so.
+const PARAMS_BEFORE: &str = "PARAMS = json.loads(r'";
+const PARAMS_AFTER: &str = "')";
+
+/// What one stack's instances are told at their first boot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Params {
+    pub stack: String,
+    pub region: String,
+    /// The code bucket.
+    pub bucket: String,
+    /// The binary in it.
+    pub key: String,
+    /// The binary's SHA-256 in lower-case hexadecimal; anything else is not installed.
+    pub sha256: String,
+    /// A custom endpoint (AWS_ENDPOINT_URL) for the binary's download and for the worker; `None` for AWS.
+    pub endpoint: Option<String>,
+    /// The text of /etc/thumb/thumb.toml.
+    pub config: String,
+    /// The worker's share of the instance's memory, in percent; beyond it, it is killed and started again.
+    pub memory_max_percent: u8,
+    /// How long the worker may finish what runs when it is told to stop, in seconds.
+    pub grace_s: u32,
+}
+
+/// User data that EC2 would refuse. Displays as a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TooLarge {
+    pub bytes: usize,
+}
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.bytes;
+        write!(f, "the user data has {bytes} bytes, {} more than EC2's {MAX_BYTES}", bytes.saturating_sub(MAX_BYTES))
+    }
+}
+
+impl Error for TooLarge {}
+
+/// The user data, before base64. The same parameters give the same text.
+///
+/// # Errors
+/// The text has more than [`MAX_BYTES`], because of a long configuration.
+pub fn render(params: &Params) -> Result<String, TooLarge> {
+    // The parameters last: they may hold anything, also what looks like a placeholder.
+    let text = SCRIPT.replacen("@UNIT@", &unit(params), 1).replacen("@PARAMS@", &to_json(params), 1);
+    if text.len() > MAX_BYTES { Err(TooLarge { bytes: text.len() }) } else { Ok(text) }
+}
+
+/// The parameters of a user data that [`render`] made, also of another version of thumb; `None` for anything else.
+pub fn parse(user_data: &str) -> Option<Params> {
+    let line = user_data.lines().find_map(|line| line.strip_prefix(PARAMS_BEFORE))?;
+    serde_json::from_str(line.strip_suffix(PARAMS_AFTER)?).ok()
+}
+
+/// The script around the parameters: what differs between two versions of thumb with the same parameters.
+pub fn without_params(user_data: &str) -> String {
+    user_data.lines().filter(|line| !line.starts_with(PARAMS_BEFORE)).collect::<Vec<_>>().join("\n")
+}
+
+/// JSON that stands in a raw Python string in single quotes: ASCII only, no single quote. As it ends with a brace, it
+/// does not end with a backslash either.
+fn to_json(params: &Params) -> String {
+    let json = serde_json::to_string(params).expect("strings and numbers are JSON");
+    let mut safe = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Neither kind occurs outside of a JSON string, where the escape means the character.
+        if c.is_ascii() && c != '\'' {
+            safe.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                safe.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    safe
+}
+
+/// The systemd unit, without single quotes, so that it too stands in a raw Python string.
+fn unit(params: &Params) -> String {
+    let mut environment = environment("AWS_REGION", &params.region);
+    if let Some(endpoint) = &params.endpoint {
+        environment.push('\n');
+        environment.push_str(&self::environment("AWS_ENDPOINT_URL", endpoint));
+    }
+    UNIT.replace("@STOP_S@", &params.grace_s.saturating_add(STOP_MARGIN_S).to_string())
+        .replace("@MEMORY_MAX@", &params.memory_max_percent.to_string())
+        .replace("@ENVIRONMENT@", &environment)
+}
+
+/// An assignment as systemd reads it: C escapes within quotes, then specifiers (`man systemd.exec`, `Environment=`;
+/// `man systemd.syntax`, "Quoting").
+fn environment(name: &str, value: &str) -> String {
+    let mut line = format!("Environment=\"{name}=");
+    for byte in value.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'/' | b':' => line.push(byte as char),
+            b'%' => line.push_str("%%"),
+            _ => line.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    line.push('"');
+    line
+}

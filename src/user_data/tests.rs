@@ -1,0 +1,122 @@
+use std::process::Command;
+
+use super::*;
+
+fn params() -> Params {
+    Params {
+        stack: "cats".into(),
+        region: "us-east-1".into(),
+        bucket: "cats-code".into(),
+        key: "thumb-0123abcd".into(),
+        sha256: "ab".repeat(32),
+        endpoint: None,
+        config: "name = \"cats\"\n".into(),
+        memory_max_percent: 80,
+        grace_s: 30,
+    }
+}
+
+/// What is hard to quote, in Python, JSON and systemd.
+const ODD: &str = "'''\"\"\" ' \\ \\' \\u0027 %n $HOME @UNIT@ @PARAMS@ {}\n\ttab é 漢 😀 \u{7f}\u{2028} \\";
+
+/// Runs Python, which building on AWS's images presumes, and so do these tests.
+fn python(arguments: &[&str]) -> String {
+    let output = Command::new("python3").args(arguments).output().expect("python3 runs; these tests need it");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "python3 {arguments:?}: {}\n{stderr}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn script(params: &Params) -> tempfile::NamedTempFile {
+    let file = tempfile::Builder::new().suffix(".py").tempfile().unwrap();
+    std::fs::write(file.path(), render(params).unwrap()).unwrap();
+    file
+}
+
+#[test]
+fn parameters_are_read_back() {
+    for params in [
+        params(),
+        Params { endpoint: Some("http://ec2.internal:4566".into()), ..params() },
+        Params { config: ODD.into(), stack: ODD.into(), region: ODD.into(), endpoint: Some(ODD.into()), ..params() },
+    ] {
+        assert_eq!(parse(&render(&params).unwrap()), Some(params));
+    }
+}
+
+#[test]
+fn user_data_of_others_is_not_ours() {
+    for text in ["", "#!/bin/sh\necho hello\n", "PARAMS = json.loads(r'{}')", "PARAMS = json.loads(r'", "\u{fffd}"] {
+        assert_eq!(parse(text), None, "{text:?}");
+    }
+}
+
+#[test]
+fn python_sees_the_same_parameters() {
+    let params = Params { config: ODD.into(), endpoint: Some(ODD.into()), ..params() };
+    let file = script(&params);
+    let seen = python(&[
+        "-c",
+        "import json, runpy, sys; found = runpy.run_path(sys.argv[1]); print(json.dumps([found['PARAMS'], found['UNIT']]))",
+        file.path().to_str().unwrap(),
+    ]);
+    let (seen, seen_unit): (Params, String) = serde_json::from_str(&seen).unwrap();
+    assert_eq!(seen, params);
+    assert_eq!(seen_unit, unit(&params));
+}
+
+#[test]
+fn it_begins_as_cloud_init_wants_a_script_to_begin() {
+    let text = render(&params()).unwrap();
+    assert!(text.starts_with("#!/usr/bin/python3\n"), "{text}");
+    assert!(text.is_ascii());
+}
+
+#[test]
+fn the_unit_gets_the_region_the_endpoint_and_the_limits() {
+    let text = unit(&Params { endpoint: Some("http://user@host:4566/a%20b".into()), ..params() });
+    for line in [
+        "Environment=\"AWS_REGION=us-east-1\"",
+        "Environment=\"AWS_ENDPOINT_URL=http://user\\x40host:4566/a%%20b\"",
+        "TimeoutStopSec=45",
+        "MemoryMax=80%",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
+    }
+    for placeholder in ["@ENVIRONMENT@", "@STOP_S@", "@MEMORY_MAX@"] {
+        assert!(UNIT.contains(placeholder) && !text.contains(placeholder), "{placeholder} is left in:\n{text}");
+    }
+    assert!(!unit(&params()).contains("AWS_ENDPOINT_URL"));
+}
+
+#[test]
+fn the_unit_cannot_be_broken_out_of() {
+    let text = unit(&Params { endpoint: Some("x\"\nExecStartPre=/bin/evil\n'''".into()), ..params() });
+    assert!(!text.contains('\''), "{text}");
+    assert!(!text.lines().any(|line| line.starts_with("ExecStartPre")), "{text}");
+}
+
+#[test]
+fn there_is_room_for_a_long_configuration_and_no_more_than_ec2_takes() {
+    // Fifty source buckets with names of 63 characters, the most there can be.
+    let sources: Vec<String> = (0..50).map(|i| format!("\"{i:063}\"")).collect();
+    let config = format!("name = \"cats\"\n[buckets]\nsources = [{}]\n", sources.join(", "));
+    assert!(render(&Params { config, ..params() }).is_ok());
+
+    let error = render(&Params { config: "x".repeat(MAX_BYTES), ..params() }).unwrap_err();
+    assert!(error.bytes > MAX_BYTES);
+    assert!(error.to_string().ends_with(&format!("{} more than EC2's 16384", error.bytes - MAX_BYTES)), "{error}");
+
+    let least = render(&Params { config: String::new(), ..params() }).unwrap().len();
+    let exact = Params { config: "x".repeat(MAX_BYTES - least), ..params() };
+    assert_eq!(render(&exact).map(|text| text.len()), Ok(MAX_BYTES));
+}
+
+/// boot_test.py runs the script against metadata services and S3 that are late, broken or lying.
+#[test]
+fn the_script_does_what_it_says() {
+    let config = "name = \"cats\" # café\n";
+    let file = script(&Params { config: config.into(), ..params() });
+    let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/src/user_data/boot_test.py");
+    python(&[tests, file.path().to_str().unwrap()]);
+}
