@@ -22,8 +22,8 @@ const VERSION: [u32; 3] = [5, 2, 1];
 /// How long moto may take until it answers: two seconds on an idle machine.
 const START: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
-/// How long one probe of the server may take.
-const PROBE: Duration = Duration::from_secs(5);
+/// How long one answer of the server may take.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// The emulator's account, whatever the access key (moto's documentation, "Multi-account support").
 pub const ACCOUNT: &str = "123456789012";
@@ -146,6 +146,14 @@ impl Moto {
         command
     }
 
+    /// A request to S3 as anybody on the internet may send it: unsigned, the bucket in the path.
+    ///
+    /// # Errors
+    /// The connection broke, or the answer is not HTTP.
+    pub fn request(&self, method: &str, path: &str, body: &[u8]) -> std::io::Result<Answer> {
+        request(&self.address, method, path, body)
+    }
+
     /// Leaves the server running behind this process's end; returns its process ID and its log.
     pub fn keep(mut self) -> (u32, PathBuf) {
         self.kept = true;
@@ -186,15 +194,40 @@ pub fn clean(command: &mut Command) {
 }
 
 fn answers(address: &SocketAddr) -> bool {
-    let probe = || -> std::io::Result<bool> {
-        let mut connection = TcpStream::connect_timeout(address, PROBE)?;
-        connection.set_read_timeout(Some(PROBE))?;
-        write!(connection, "GET /moto-api/data.json HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
-        let mut start = [0; 12];
-        connection.read_exact(&mut start)?;
-        Ok(start.starts_with(b"HTTP/1.") && start.ends_with(b" 200"))
-    };
-    probe().unwrap_or(false)
+    request(address, "GET", "/moto-api/data.json", b"").is_ok_and(|answer| answer.status == 200)
+}
+
+/// What a server answered to a request.
+pub struct Answer {
+    pub status: u16,
+    /// The header lines, as they came.
+    pub headers: String,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// A header's value; names do not depend on case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut fields = self.headers.lines().filter_map(|line| line.split_once(':'));
+        fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+}
+
+/// One request of HTTP/1.0, whose answer ends with the connection.
+fn request(address: &SocketAddr, method: &str, path: &str, body: &[u8]) -> std::io::Result<Answer> {
+    let mut connection = TcpStream::connect_timeout(address, ANSWER)?;
+    connection.set_read_timeout(Some(ANSWER))?;
+    write!(connection, "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {}\r\n\r\n", body.len())?;
+    connection.write_all(body)?;
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer)?;
+    let invalid = || std::io::Error::new(std::io::ErrorKind::InvalidData, "the answer is not HTTP");
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or_else(invalid)?;
+    let body = answer.split_off(end + 4);
+    let text = String::from_utf8_lossy(&answer);
+    let (line, headers) = text.split_once("\r\n").ok_or_else(invalid)?;
+    let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(invalid)?;
+    Ok(Answer { status, headers: headers.to_owned(), body })
 }
 
 fn create(path: &Path) -> std::io::Result<File> {

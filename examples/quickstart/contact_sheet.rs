@@ -1,0 +1,125 @@
+//! The contact sheet: each photograph beside its thumbnails, with what they weigh and how long they took. The page
+//! and the pictures are one folder that can be opened or copied anywhere; it loads nothing from elsewhere.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::photos::{Photo, encode};
+use crate::{FOLDER, Result};
+
+/// The folders of the pictures, beside the page.
+pub const PHOTOS: &str = "photos";
+pub const THUMBNAILS: &str = "thumbnails";
+
+const STYLE: &str = include_str!("contact_sheet.css");
+
+/// A thumbnail as the worker reported it.
+pub struct Thumbnail {
+    /// The source object: `s3://bucket/key`.
+    source: String,
+    pub key: String,
+    width: u64,
+    height: u64,
+    pub bytes: u64,
+    fetch_ms: f64,
+    make_ms: f64,
+    store_ms: f64,
+}
+
+impl Thumbnail {
+    /// Reads a `made` event of `thumb work --json`.
+    pub fn from_event(event: &serde_json::Value) -> Option<Self> {
+        Some(Self {
+            source: event["source"].as_str()?.to_owned(),
+            key: event["key"].as_str()?.to_owned(),
+            width: event["width"].as_u64()?,
+            height: event["height"].as_u64()?,
+            bytes: event["bytes"].as_u64()?,
+            fetch_ms: event["fetch_ms"].as_f64()?,
+            make_ms: event["make_ms"].as_f64()?,
+            store_ms: event["store_ms"].as_f64()?,
+        })
+    }
+
+    /// The key's last part.
+    pub fn file_name(&self) -> &str {
+        self.key.rsplit('/').next().unwrap_or(&self.key)
+    }
+
+    fn is_of(&self, photo: &Photo) -> bool {
+        self.source.ends_with(&format!("/{FOLDER}/{}", photo.name))
+    }
+}
+
+/// Writes index.html and copies the photographs beside it; the thumbnails are there already.
+pub fn write(folder: &Path, photos: &[Photo], thumbnails: &[Thumbnail], worked: Duration) -> Result<PathBuf> {
+    for photo in photos {
+        let copy = folder.join(PHOTOS).join(&photo.name);
+        fs::write(&copy, photo.read()?).map_err(|error| format!("cannot write {}: {error}", copy.display()))?;
+    }
+    let page = folder.join("index.html");
+    fs::write(&page, html(photos, thumbnails, worked))
+        .map_err(|error| format!("cannot write {}: {error}", page.display()))?;
+    Ok(page)
+}
+
+fn html(photos: &[Photo], thumbnails: &[Thumbnail], worked: Duration) -> String {
+    let rows: String = photos.iter().map(|photo| row(photo, thumbnails)).collect();
+    let before: u64 = photos.iter().map(|photo| photo.bytes).sum();
+    let after: u64 = thumbnails.iter().map(|thumbnail| thumbnail.bytes).sum();
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>thumb: contact sheet</title>\n<style>\n{STYLE}</style>\n\
+         <header>\n<h1>Contact sheet</h1>\n\
+         <p>{} thumbnails ({}) of {} photographs ({}), by one worker in {:.1} s</p>\n</header>\n\
+         <main>\n{rows}</main>\n</html>\n",
+        thumbnails.len(),
+        size(after),
+        photos.len(),
+        size(before),
+        worked.as_secs_f64(),
+    )
+}
+
+/// A photograph and what was made of it, the largest first.
+fn row(photo: &Photo, thumbnails: &[Thumbnail]) -> String {
+    let mut own: Vec<&Thumbnail> = thumbnails.iter().filter(|thumbnail| thumbnail.is_of(photo)).collect();
+    own.sort_by_key(|thumbnail| std::cmp::Reverse(thumbnail.width * thumbnail.height));
+    let Photo { path: _, name, bytes, width, height } = photo;
+    let file = format!("{PHOTOS}/{}", encode(name));
+    let mut row = format!(
+        "<section>\n<figure class=\"source\"><a href=\"{file}\"><img src=\"{file}\" alt=\"\"></a>\n\
+         <figcaption><b>{}</b>{width}×{height}, {}</figcaption></figure>\n<div class=\"thumbnails\">\n",
+        escape(name),
+        size(*bytes),
+    );
+    for thumbnail in own {
+        let Thumbnail { source: _, key: _, width, height, bytes, fetch_ms, make_ms, store_ms } = thumbnail;
+        let file = format!("{THUMBNAILS}/{}", encode(thumbnail.file_name()));
+        let _ = writeln!(
+            row,
+            "<figure><a href=\"{file}\"><img src=\"{file}\" width=\"{width}\" height=\"{height}\" alt=\"\"></a>\
+             <figcaption><b>{width}×{height}</b>{}<span title=\"fetch {fetch_ms} ms, make {make_ms} ms, store \
+             {store_ms} ms\">{make_ms:.0} ms</span></figcaption></figure>",
+            size(*bytes),
+        );
+    }
+    row.push_str("</div>\n</section>\n");
+    row
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..10_000 => format!("{:.1} KB", bytes as f64 / 1e3),
+        10_000..1_000_000 => format!("{} KB", bytes / 1_000),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+}

@@ -1,0 +1,271 @@
+//! The whole program from nothing to nothing, without an AWS account: starts the AWS emulator moto, uploads a few
+//! photographs, and runs `thumb` as a user would: plan, apply, enqueue, work, plan again, destroy. The thumbnails and a
+//! contact sheet of them are left in target/quickstart.
+//!
+//!     cargo run --release --example quickstart [-- --photos DIR] [--keep]
+//!
+//! Every command is a process of its own, with its own output and exit code. Cargo builds only the example for this,
+//! so the example is `thumb` as well: called by that name, it is nothing else.
+
+mod contact_sheet;
+#[path = "../../tests/support/moto.rs"]
+mod moto;
+mod photos;
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use contact_sheet::Thumbnail;
+use moto::Moto;
+use photos::Photo;
+use thumb::ami::{Arch, Image};
+
+/// The codelab's five test requests, width x height.
+const SIZES: [(u32, u32); 5] = [(400, 400), (300, 600), (150, 100), (1000, 400), (51, 49)];
+
+const STACK: &str = "quickstart";
+const SOURCE_BUCKET: &str = "quickstart-photos";
+/// The folder in the bucket; the thumbnails' keys keep it.
+const FOLDER: &str = "photos";
+
+/// What went wrong, for a reader.
+type Result<T, E = String> = std::result::Result<T, E>;
+
+fn main() -> ExitCode {
+    if std::env::args().next().as_deref() == Some("thumb") {
+        return thumb::cli::main();
+    }
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("error: {error}\nusage: quickstart [--photos DIR] [--keep]");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Options {
+    /// Where the photographs are.
+    photos: PathBuf,
+    /// Whether the emulator, and the stack in it, stay.
+    keep: bool,
+}
+
+impl Options {
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
+        let photos = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/photos");
+        let mut options = Self { photos: photos.into(), keep: false };
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--keep" => options.keep = true,
+                "--photos" => options.photos = words.next().ok_or("--photos needs a directory")?.into(),
+                _ => return Err(format!("unknown option {word}")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    let started = Instant::now();
+    let photos = photos::find(&options.photos)?;
+    let folder = moto::target_dir()?.join("quickstart");
+    make_folder(&folder)?;
+
+    let emulator = Moto::try_start()?;
+    heading(&format!("{} photographs in the emulator, at {}", photos.len(), emulator.endpoint()));
+    upload(&emulator, &photos)?;
+    fs::write(folder.join("thumb.toml"), configuration()?).map_err(cannot("write", &folder))?;
+    let thumb = Thumb { emulator: &emulator, folder: &folder };
+
+    thumb.run("What would be made", &["plan"])?;
+    thumb.run("Make it", &["apply", "--yes"])?;
+    let sizes: Vec<String> = SIZES.iter().map(|(width, height)| format!("{width}x{height}")).collect();
+    let prefix = format!("{FOLDER}/");
+    let mut enqueue = vec!["enqueue", "--bucket", SOURCE_BUCKET, "--prefix", &prefix];
+    enqueue.extend(sizes.iter().flat_map(|size| ["--size", size]));
+    thumb.run("Ask for thumbnails", &enqueue)?;
+    let working = Instant::now();
+    let made = thumb.work()?;
+    let worked = working.elapsed();
+    thumb.run("Nothing has drifted", &["plan", "--detailed-exitcode"])?;
+    let thumbnails = download(&emulator, made, &folder)?;
+    if !options.keep {
+        thumb.run("Take it all away", &["destroy", "--yes"])?;
+    }
+
+    let sheet = contact_sheet::write(&folder, &photos, &thumbnails, worked)?;
+    heading("Summary");
+    let (expected, bytes) = (photos.len() * SIZES.len(), thumbnails.iter().map(|one| one.bytes).sum::<u64>());
+    println!(
+        "thumbnails     {} of {expected}, {} KB, by one worker in {:.1} s",
+        thumbnails.len(),
+        bytes / 1000,
+        worked.as_secs_f64()
+    );
+    println!("contact sheet  {}", sheet.display());
+    println!("time           {:.1} s in all", started.elapsed().as_secs_f64());
+    if thumbnails.len() != expected {
+        return Err(format!(
+            "{} thumbnails are missing; the worker's lines above say why",
+            expected - thumbnails.len()
+        ));
+    }
+    if options.keep {
+        keep(emulator, &folder);
+    } else {
+        println!("left behind    nothing but target/quickstart");
+    }
+    Ok(())
+}
+
+/// `thumb` as a user calls it: in a folder with a thumb.toml, with an environment that leads to the emulator.
+struct Thumb<'a> {
+    emulator: &'a Moto,
+    folder: &'a Path,
+}
+
+impl Thumb<'_> {
+    fn command(&self, words: &[&str]) -> Result<Command> {
+        let this = std::env::current_exe().map_err(|error| format!("cannot find the running executable: {error}"))?;
+        let mut command = self.emulator.command(this);
+        command.arg0("thumb").args(words).current_dir(self.folder).stdin(Stdio::null());
+        // Colour and width are the terminal's.
+        for name in ["TERM", "COLORTERM", "NO_COLOR"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        Ok(command)
+    }
+
+    /// Runs one command with its output on ours; it must exit with 0.
+    fn run(&self, title: &str, words: &[&str]) -> Result<()> {
+        heading(title);
+        println!("$ thumb {}\n", words.join(" "));
+        let status = self.command(words)?.status().map_err(|error| format!("cannot start thumb: {error}"))?;
+        if status.success() { Ok(()) } else { Err(format!("`thumb {}` failed: {status}", words.join(" "))) }
+    }
+
+    /// Runs a worker until the queue is empty; returns the lines of JSON it wrote, one for each thumbnail.
+    fn work(&self) -> Result<Vec<serde_json::Value>> {
+        let words = ["work", "--drain", "--json"];
+        heading("Make them: here, as an instance would there");
+        println!("$ thumb {}\n", words.join(" "));
+        let output = self.command(&words)?.stderr(Stdio::inherit()).output();
+        let output = output.map_err(|error| format!("cannot start thumb: {error}"))?;
+        let lines = String::from_utf8_lossy(&output.stdout);
+        let mut made = Vec::new();
+        for line in lines.lines() {
+            match serde_json::from_str::<serde_json::Value>(line) {
+                Ok(event) if event["event"] == "made" => {
+                    println!("made {} of {}", event["key"], event["source"]);
+                    made.push(event);
+                }
+                _ => println!("{line}"),
+            }
+        }
+        if output.status.success() { Ok(made) } else { Err(format!("`thumb work` failed: {}", output.status)) }
+    }
+}
+
+fn heading(text: &str) {
+    println!("\n=== {text}\n");
+}
+
+/// An empty folder, of which only what an earlier run put there is removed.
+fn make_folder(folder: &Path) -> Result<()> {
+    for part in [contact_sheet::PHOTOS, contact_sheet::THUMBNAILS] {
+        let part = folder.join(part);
+        if part.exists() {
+            fs::remove_dir_all(&part).map_err(cannot("remove", &part))?;
+        }
+        fs::create_dir_all(&part).map_err(cannot("make", &part))?;
+    }
+    Ok(())
+}
+
+fn upload(emulator: &Moto, photos: &[Photo]) -> Result<()> {
+    let put = |path: &str, body: &[u8]| match emulator.request("PUT", path, body) {
+        Ok(answer) if answer.status == 200 => Ok(()),
+        Ok(answer) => Err(format!("S3 answers {} for {path}", answer.status)),
+        Err(error) => Err(format!("cannot upload {path}: {error}")),
+    };
+    put(&format!("/{SOURCE_BUCKET}"), b"")?;
+    for photo in photos {
+        let key = format!("{FOLDER}/{}", photo.name);
+        put(&format!("/{SOURCE_BUCKET}/{}", photos::encode(&key)), &photo.read()?)?;
+        println!("s3://{SOURCE_BUCKET}/{key}  {}x{}, {} KB", photo.width, photo.height, photo.bytes / 1000);
+    }
+    Ok(())
+}
+
+/// Fetches the thumbnails unsigned, as anybody on the internet could: they have a public-read ACL, or this fails.
+fn download(emulator: &Moto, made: Vec<serde_json::Value>, folder: &Path) -> Result<Vec<Thumbnail>> {
+    let mut thumbnails = Vec::new();
+    for event in made {
+        let thumbnail = Thumbnail::from_event(&event).ok_or_else(|| format!("thumb work wrote: {event}"))?;
+        let path = format!("/{STACK}-thumbnails/{}", photos::encode(&thumbnail.key));
+        let answer = emulator.request("GET", &path, b"").map_err(|error| format!("cannot fetch {path}: {error}"))?;
+        if answer.status != 200 || answer.header("Content-Type") != Some("image/jpeg") {
+            return Err(format!("S3 answers {} for {path}, {:?}", answer.status, answer.header("Content-Type")));
+        }
+        let file = folder.join(contact_sheet::THUMBNAILS).join(thumbnail.file_name());
+        fs::write(&file, answer.body).map_err(cannot("write", &file))?;
+        thumbnails.push(thumbnail);
+    }
+    Ok(thumbnails)
+}
+
+/// thumb.toml for an instance on which this very executable starts. Where there is none (on macOS, say), no instance:
+/// the worker runs here anyway.
+fn configuration() -> Result<String> {
+    let this = std::env::current_exe().and_then(fs::read);
+    let this = this.map_err(|error| format!("cannot read the running executable: {error}"))?;
+    let instance = match thumb::elf::inspect(&this) {
+        Err(_) => "count = 0".to_owned(),
+        Ok(executable) => {
+            let kind = match executable.arch {
+                Arch::X86_64 => "t3.micro",
+                Arch::Arm64 => "t4g.micro",
+            };
+            let newest_first = [Image::Ubuntu2404, Image::Debian12, Image::Ubuntu2204, Image::AmazonLinux2023];
+            let fits = |image: &Image| thumb::elf::check(&executable, executable.arch, image).is_ok();
+            match newest_first.into_iter().find(fits) {
+                Some(image) => format!("type = \"{kind}\"\nimage = \"{image}\""),
+                None => "count = 0".to_owned(),
+            }
+        }
+    };
+    Ok(format!(
+        "# Written by the quickstart.\nname = \"{STACK}\"\nregion = \"{}\"\n\n[buckets]\nsources = [\"{SOURCE_BUCKET}\"]\n\n\
+         [instance]\n{instance}\n",
+        moto::REGION
+    ))
+}
+
+/// Leaves the emulator up, and says how to use it.
+fn keep(emulator: Moto, folder: &Path) {
+    heading("The emulator stays up. For `thumb` and `aws` in another terminal:");
+    println!("cd {}", folder.display());
+    for (name, value) in emulator.env() {
+        println!("export {name}={value}");
+    }
+    let (pid, log) = emulator.keep();
+    println!("\nIts log is {}. It forgets everything at its end: kill {pid}", log.display());
+}
+
+fn cannot(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> String {
+    let shown = format!("cannot {what} {}", path.display());
+    move |error| format!("{shown}: {error}")
+}
