@@ -10,6 +10,8 @@ pub mod failure;
 pub mod key;
 pub mod plan;
 pub mod reconcile;
+pub mod request;
 pub mod resource;
 pub mod thumbnail;
 pub mod user_data;
+pub mod worker;

@@ -68,7 +68,14 @@ impl Clients {
         if let Some(region) = region {
             loader = loader.region(Region::new(region.to_owned()));
         }
-        let sdk = loader.load().await;
+        Self::from_sdk(loader.load().await)
+    }
+
+    /// The clients of a configuration that is made already.
+    ///
+    /// # Errors
+    /// It has no region.
+    pub fn from_sdk(sdk: SdkConfig) -> Result<Self> {
         let region = sdk.region().map(ToString::to_string).ok_or_else(|| {
             Failure::new("no AWS region is set")
                 .hint("set `region` in thumb.toml, AWS_REGION, or `region` in your AWS profile")

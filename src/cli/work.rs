@@ -3,18 +3,81 @@
 use argh::FromArgs;
 
 use super::Global;
-use crate::failure::Result;
+use crate::aws::Clients;
+use crate::config::{GRACE_S, MAX_CONCURRENCY, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES};
+use crate::failure::{Failure, Result};
+use crate::worker::{self, Work};
 
-/// Take thumbnail requests off the queue: photo from S3, thumbnail to S3.
+/// Take thumbnail requests off the queue: photographs from S3, thumbnails to S3.
 #[derive(FromArgs)]
-#[argh(subcommand, name = "work", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "work",
+    help_triggers("-h", "--help"),
+    note = "A line on stdout for each thumbnail; SIGTERM or Ctrl-C finishes what runs, a second one gives it back to \
+            the queue. [worker] in thumb.toml has more settings."
+)]
 pub struct Args {
-    /// return when the queue has been empty for a while
+    /// return when nothing is left on the queue, in flight or backing off
     #[argh(switch)]
     drain: bool,
+    /// messages in work at once (default: [worker] concurrency, else 8 for each CPU)
+    #[argh(option, arg_name = "N")]
+    concurrency: Option<u32>,
+    /// memory to stay below, such as 700M or 2G (default: [worker] max_memory_bytes, else 3/4 of what there is)
+    #[argh(option, arg_name = "BYTES", from_str_fn(memory))]
+    max_memory: Option<u64>,
+    /// seconds that a worker told to stop may finish in (default: [worker] grace, else 25)
+    #[argh(option, arg_name = "SECONDS")]
+    grace: Option<u32>,
+    /// one JSON object a line, on stdout
+    #[argh(switch)]
+    json: bool,
 }
 
 pub async fn run(args: Args, global: &Global) -> Result<()> {
-    let _ = (args.drain, global.load_config()?);
-    Ok(())
+    let Args { drain, concurrency, max_memory, grace, json } = args;
+    let mut config = global.load_config()?;
+    if let Some(concurrency) = concurrency {
+        if !(1..=MAX_CONCURRENCY).contains(&concurrency) {
+            return Err(Failure::usage(format!("--concurrency must be between 1 and {MAX_CONCURRENCY}")));
+        }
+        config.worker.concurrency = Some(concurrency);
+    }
+    if let Some(grace_s) = grace {
+        if !GRACE_S.contains(&grace_s.into()) {
+            return Err(Failure::usage(format!("--grace must be between {} and {} s", GRACE_S.start(), GRACE_S.end())));
+        }
+        config.worker.grace_s = grace_s;
+    }
+    config.worker.max_memory_bytes = max_memory.or(config.worker.max_memory_bytes);
+    let clients = Clients::connect(config.region.as_deref()).await?;
+    worker::work(&config, &clients, Work { drain, json }).await
+}
+
+/// `700M`, `2G`, or bytes; powers of 1024.
+fn memory(text: &str) -> Result<u64, String> {
+    let (number, shift) = match text.strip_suffix(['M', 'm']) {
+        Some(number) => (number, 20),
+        None => text.strip_suffix(['G', 'g']).map_or((text, 0), |number| (number, 30)),
+    };
+    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    bytes
+        .filter(|bytes| (MIN_MEMORY_BYTES..=MAX_MEMORY_BYTES).contains(bytes))
+        .ok_or_else(|| format!("{text:?} is not a memory size between 256M and 1024G"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_as_people_write_it() {
+        assert_eq!(memory("700M"), Ok(700 << 20));
+        assert_eq!(memory("2g"), Ok(2 << 30));
+        assert_eq!(memory("268435456"), Ok(256 << 20));
+        for text in ["", "M", "100M", "-1G", "99999999999G", "1.5G", "2000G"] {
+            assert!(memory(text).is_err(), "{text}");
+        }
+    }
 }

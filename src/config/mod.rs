@@ -3,6 +3,7 @@
 
 mod names;
 mod reader;
+mod worker;
 mod worker_toml;
 
 use std::collections::BTreeMap;
@@ -17,8 +18,9 @@ use toml::de::DeTable;
 use crate::ami::Image;
 use crate::failure::{Failure, Result};
 use crate::key::KeyTemplate;
-use crate::thumbnail::{DEFAULT_QUALITY, Fit, Limits, Size};
+use crate::thumbnail::{DEFAULT_QUALITY, Fit, Limits, MAX_SIDE_PX, Size};
 use reader::{Given, Mistakes, Section};
+pub use worker::{GRACE_S, MAX_CONCURRENCY, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES, UrlSources, Worker};
 
 /// A configuration file is a page, not a data set.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -126,16 +128,6 @@ pub struct Thumbnail {
     pub quality: u8,
     /// Sizes made where a request names none.
     pub sizes: Vec<Size>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Worker {
-    /// Messages in work at once; none: as many as there are CPUs.
-    pub concurrency: Option<u32>,
-    pub max_source_bytes: u64,
-    pub max_source_pixels: u64,
-    /// How long a worker that is told to stop may finish what runs.
-    pub grace_s: u32,
 }
 
 impl Config {
@@ -283,24 +275,13 @@ fn read(mut top: Section<'_>) -> Config {
     let mut section = top.section("thumbnail");
     let thumbnail = Thumbnail {
         key: section.parsed("key").unwrap_or_default(),
-        fit: section.parsed("fit").unwrap_or_default(),
+        fit: section.word("fit", fit).unwrap_or_default(),
         quality: narrow(section.integer("quality", 1..=100), DEFAULT_QUALITY),
-        sizes: section
-            .list("sizes", MAX_SIZES, |text| text.parse::<Size>().map_err(|why| why.to_string()))
-            .unwrap_or_default(),
+        sizes: section.list("sizes", MAX_SIZES, size).unwrap_or_default(),
     };
     section.finish();
 
-    let mut section = top.section("worker");
-    let limits = Limits::default();
-    let worker = Worker {
-        concurrency: section.integer("concurrency", 1..=256).map(|n| narrow(Some(n), 1)),
-        // One S3 GetObject into memory: a gigabyte is beyond any photograph.
-        max_source_bytes: section.integer("max_source_bytes", 1..=1 << 30).unwrap_or(limits.max_source_bytes as u64),
-        max_source_pixels: section.integer("max_source_pixels", 1..=1_000_000_000).unwrap_or(limits.max_source_pixels),
-        grace_s: narrow(section.seconds("grace", 1..=900), 25),
-    };
-    section.finish();
+    let worker = worker::read(top.section("worker"));
 
     let at = top.at("tags").unwrap_or(0);
     let tags: BTreeMap<String, String> = top.section("tags").strings(names::tag).into_iter().collect();
@@ -349,6 +330,14 @@ fn key_pair(text: &str) -> Result<(), String> {
     }
 }
 
+fn fit(text: &str) -> Result<Fit, String> {
+    text.parse().map_err(|_| "is not one of cover, contain, fill".into())
+}
+
+fn size(text: &str) -> Result<Size, String> {
+    text.parse().map_err(|_| format!("is not a size such as \"400x300\", each side 1 to {MAX_SIDE_PX} pixels"))
+}
+
 fn source(text: &str) -> Result<String, String> {
     if text != "*" {
         names::bucket(text)?;
@@ -384,6 +373,14 @@ fn read_bounded(path: &Path) -> std::io::Result<String> {
         return Err(Error::new(ErrorKind::FileTooLarge, format!("it is larger than {MAX_FILE_BYTES} bytes")));
     }
     Ok(text)
+}
+
+/// Whether S3 has such a bucket name.
+///
+/// # Errors
+/// Breaks a bucket naming rule: the rest of a sentence that begins with the name.
+pub fn bucket_name(name: &str) -> Result<(), String> {
+    names::bucket(name)
 }
 
 impl Sources {

@@ -92,9 +92,14 @@ impl<'a> Section<'a> {
 
     /// A string that reads as a `T`; its error is the rest of a sentence that begins with the value.
     pub fn parsed<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<T> {
+        self.word(key, |text| text.parse().map_err(|why: T::Err| why.to_string()))
+    }
+
+    /// A string that `read` knows; its error is the rest of a sentence that begins with the value.
+    pub fn word<T>(&mut self, key: &'static str, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         self.convert(key, |value| {
             let text = value.as_str().ok_or_else(|| must_be("a string", value))?;
-            text.parse().map_err(|why| format!("{text:?} {why}"))
+            read(text).map_err(|why| format!("{text:?} {why}"))
         })
         .map(|given| given.value)
     }

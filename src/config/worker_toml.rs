@@ -1,7 +1,177 @@
-//! stub
-use super::Config;
+//! The thumb.toml of an instance: what `thumb work` needs to do there as it would here, and nothing about what the
+//! account holds. Its text is a part of the instance's user data, so the same settings always give the same text.
+
+use std::time::Duration;
+
+use super::{Config, Queue, Sources, Thumbnail, Worker, worker};
+
 impl Config {
+    /// The smallest thumb.toml from which `thumb work` behaves as from this one. Every default is written out: a later
+    /// `thumb` with other defaults must not change what an instance does without a word in `plan`.
     pub fn worker_toml(&self) -> String {
-        format!("name = \"{}\"\n", self.name)
+        let mut text = Text::default();
+        text.string("name", &self.name);
+        if let Some(region) = &self.region {
+            text.string("region", region);
+        }
+
+        let Queue { name, dlq, visibility_timeout_s, retention_s: _, max_receives } = &self.queue;
+        text.section("queue");
+        text.string("name", name);
+        text.string("dlq", dlq);
+        text.seconds("visibility_timeout", *visibility_timeout_s);
+        text.number("max_receives", *max_receives);
+
+        text.section("buckets");
+        text.string("thumbnails", &self.buckets.thumbnails);
+        text.string("code", &self.buckets.code);
+        text.string("access", &self.buckets.access.to_string());
+        match &self.buckets.sources {
+            Sources::Any => text.strings("sources", &["*"]),
+            Sources::Buckets(buckets) => text.strings("sources", buckets),
+        }
+
+        let Thumbnail { key, fit, quality, sizes } = &self.thumbnail;
+        text.section("thumbnail");
+        text.string("key", &key.to_string());
+        text.string("fit", &fit.to_string());
+        text.number("quality", *quality);
+        let sizes: Vec<String> = sizes.iter().map(ToString::to_string).collect();
+        text.strings("sizes", &sizes);
+
+        let Worker {
+            concurrency,
+            max_memory_bytes,
+            max_source_bytes,
+            max_source_pixels,
+            grace_s,
+            skip_existing,
+            truncated,
+            url_sources,
+        } = &self.worker;
+        text.section("worker");
+        if let Some(concurrency) = concurrency {
+            text.number("concurrency", *concurrency);
+        }
+        if let Some(bytes) = max_memory_bytes {
+            text.number("max_memory_bytes", *bytes);
+        }
+        text.number("max_source_bytes", *max_source_bytes);
+        text.number("max_source_pixels", *max_source_pixels);
+        text.seconds("grace", *grace_s);
+        text.line("skip_existing", skip_existing);
+        text.string("truncated", worker::truncated_word(*truncated));
+        text.string("url_sources", &url_sources.to_string());
+        text.0
+    }
+}
+
+/// TOML under construction.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn section(&mut self, name: &str) {
+        self.0.push_str(&format!("\n[{name}]\n"));
+    }
+
+    fn line(&mut self, key: &str, value: impl std::fmt::Display) {
+        self.0.push_str(&format!("{key} = {value}\n"));
+    }
+
+    fn number(&mut self, key: &str, value: impl Into<u64>) {
+        self.line(key, value.into());
+    }
+
+    fn seconds(&mut self, key: &str, seconds: u32) {
+        let duration = humantime::format_duration(Duration::from_secs(seconds.into()));
+        self.string(key, &duration.to_string());
+    }
+
+    fn string(&mut self, key: &str, value: &str) {
+        self.line(key, quoted(value));
+    }
+
+    fn strings(&mut self, key: &str, values: &[impl AsRef<str>]) {
+        let values: Vec<String> = values.iter().map(|value| quoted(value.as_ref())).collect();
+        self.line(key, format_args!("[{}]", values.join(", ")));
+    }
+}
+
+/// A basic string of TOML 1.0: backslash, quotation mark and control characters escaped.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: &str = r#"
+name = "cats"
+region = "eu-west-1"
+account = "123456789012"
+[queue]
+name = "requests"
+dlq = "dead"
+visibility_timeout = "90m"
+retention = "1h"
+max_receives = 7
+[buckets]
+thumbnails = "cats-thumbs"
+code = "cats-binaries"
+access = "private"
+sources = ["photos", "more-photos"]
+[instance]
+count = 3
+type = "c7g.large"
+[thumbnail]
+key = "t/\"\\\u0009{stem}-{width}x{height}.jpg"
+fit = "contain"
+quality = 71
+sizes = ["400x300", "50x50"]
+[tags]
+a = "b"
+[worker]
+concurrency = 7
+max_memory_bytes = 1000000000
+max_source_bytes = 1000
+max_source_pixels = 2000
+grace = "3m"
+skip_existing = true
+truncated = "best-effort"
+url_sources = "any"
+"#;
+
+    fn parse(text: &str) -> Config {
+        Config::parse(text, "thumb.toml").unwrap_or_else(|failure| panic!("{failure}\n{text}"))
+    }
+
+    #[test]
+    fn the_instance_does_what_the_laptop_would() {
+        for text in ["name = \"cats\"", "name = \"cats\"\n[buckets]\nsources = [\"*\"]", FULL] {
+            let here = parse(text);
+            let there = parse(&here.worker_toml());
+            let worker = |config: &Config| {
+                let Config { name, region, buckets, thumbnail, worker, queue, .. } = config.clone();
+                (name, region, buckets, thumbnail, worker, Queue { retention_s: 0, ..queue })
+            };
+            assert_eq!(worker(&there), worker(&here));
+            assert_eq!(there.worker_toml(), here.worker_toml());
+        }
+    }
+
+    #[test]
+    fn it_says_nothing_that_the_worker_does_not_need() {
+        insta::assert_snapshot!(parse(FULL).worker_toml());
     }
 }

@@ -143,8 +143,9 @@ fn rows(attribute: &Attribute, action: Action) -> Vec<Row> {
 fn flatten(path: &str, value: &Value, leaf: &mut impl FnMut(String, &Value)) {
     match value {
         Value::Object(fields) if fields.get("Statement").is_some_and(Value::is_array) => {
-            for (index, statement) in fields["Statement"].as_array().into_iter().flatten().enumerate() {
-                leaf(join(path, &statement_label(statement, index)), &sentence(statement).into());
+            let statements = fields["Statement"].as_array().into_iter().flatten();
+            for statement in statements {
+                leaf(statement_path(path, statement), &sentence(statement).into());
             }
         }
         Value::Object(fields) if !fields.is_empty() => {
@@ -161,9 +162,9 @@ fn flatten(path: &str, value: &Value, leaf: &mut impl FnMut(String, &Value)) {
     }
 }
 
-/// A statement's Sid; without one, its number.
-fn statement_label(statement: &Value, index: usize) -> String {
-    statement["Sid"].as_str().map_or_else(|| index.to_string(), str::to_owned)
+/// A policy's statement is known by its Sid, if it has one.
+fn statement_path(policy: &str, statement: &Value) -> String {
+    statement["Sid"].as_str().map_or_else(|| policy.to_owned(), |sid| join(policy, sid))
 }
 
 /// A policy statement in words: "Allow s3:GetObject on arn:…".
@@ -198,7 +199,13 @@ fn compare(path: &str, before: &Value, after: &Value, rows: &mut Vec<Row>) {
         (Value::Array(b), Value::Array(a)) if nested(b) || nested(a) => {
             for index in 0..b.len().max(a.len()) {
                 let value = |items: &[Value]| items.get(index).cloned().unwrap_or_default();
-                compare(&format!("{path}[{index}]"), &value(b), &value(a), rows);
+                let (before, after) = (value(b), value(a));
+                // The same statement of a policy, by its Sid; anything else by its place.
+                let path = match (path.strip_suffix(".Statement"), before["Sid"] == after["Sid"]) {
+                    (Some(policy), true) if after["Sid"].is_string() => statement_path(policy, &after),
+                    _ => format!("{path}[{index}]"),
+                };
+                compare(&path, &before, &after, rows);
             }
         }
         (Value::Null, after @ (Value::Object(_) | Value::Array(_))) => flatten(path, after, &mut |label, value| {

@@ -18,3 +18,6 @@ pub use diff::{Contents, plan_apply, plan_destroy};
 pub use execute::{Doing, Event, Outcome, Report, execute};
 pub use read::{Observed, Offers, observe, read_offers};
 pub use target::Target;
+
+#[cfg(test)]
+mod tests;

@@ -117,11 +117,11 @@ pub fn diff(desired: &Binary, bucket: &Found<super::bucket::Observed>, found: &O
                 change.down(remove);
             } else {
                 change.set("key", &key);
+                change.set("file", &path.display().to_string());
+                change.set("bytes", bytes);
+                change.set("architecture", &executable.arch);
+                change.set("glibc", &executable.glibc.map(|glibc| format!("{glibc} or newer")));
             }
-            change.set("file", &path.display().to_string());
-            change.set("bytes", bytes);
-            change.set("architecture", &executable.arch);
-            change.set("glibc", &executable.glibc.map(|glibc| format!("{glibc} or newer")));
             change.up(upload);
             change.action(action)
         }

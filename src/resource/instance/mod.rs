@@ -207,6 +207,8 @@ fn change(
     if !reasons.is_empty() {
         change.reason = Some(format!("{}; a running instance cannot change that", reasons.join(", ")));
         change.unknown("id", Some(&observed.id));
+        // What is replaced stands before what differs.
+        change.attributes.rotate_right(1);
         change.up(launch_step());
         change.down(Step::Terminate { ids: vec![observed.id.clone()] });
         return change.action(Action::Replace);

@@ -1,0 +1,326 @@
+//! Plans, without AWS: a declared stack is frozen as what the account holds, thumb.toml changes, and the plan is read.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::*;
+use crate::ami::{Arch, Glibc};
+use crate::config::Config;
+use crate::elf::Executable;
+use crate::plan::text::{Purpose, render};
+use crate::plan::{Action, Plan};
+use crate::resource::policy::Site;
+use crate::resource::{Found, STACK_TAG, binary, bucket, instance, instance_profile, queue, role, security_group};
+
+const BASE: &str = r#"
+name = "cats"
+[buckets]
+sources = ["cmsc389l-public"]
+[instance]
+key_pair = "colink"
+[security_group]
+ssh_from = ["203.0.113.0/24"]
+[tags]
+assignment = "codelab-05"
+"#;
+
+fn config(text: &str) -> Config {
+    Config::parse(text, "thumb.toml").unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+fn site() -> Site {
+    Site { partition: "aws".into(), account: "123456789012".into(), region: "us-east-1".into() }
+}
+
+/// An account with nothing in it.
+fn nothing() -> Observed {
+    Observed {
+        site: site(),
+        dlq: Found::Absent,
+        queue: Found::Absent,
+        thumbnails: Found::Absent,
+        code: Found::Absent,
+        binaries: Vec::new(),
+        role: Found::Absent,
+        profile: Found::Absent,
+        security_group: Found::Absent,
+        fleet: instance::Fleet::default(),
+        vpc: Ok("vpc-1".into()),
+    }
+}
+
+fn offers() -> Offers {
+    let ami = instance::Ami {
+        id: "ami-1".into(),
+        name: "ubuntu-noble-24.04-amd64-server-20261008".into(),
+        root_device: "/dev/sda1".into(),
+        root_gib: 8,
+    };
+    Offers { arch: Ok(Arch::X86_64), ami: Ok(ami), key_pair: Ok(()) }
+}
+
+fn executable(sha256: &str) -> Result<binary::Binary, String> {
+    Ok(binary::Binary {
+        bucket: "cats-code".into(),
+        path: PathBuf::from("/usr/local/bin/thumb"),
+        sha256: sha256.repeat(32),
+        bytes: 19_000_000,
+        executable: Executable { arch: Arch::X86_64, interpreter: None, glibc: Some(Glibc(2, 34)) },
+    })
+}
+
+fn desired(config: &Config, observed: &Observed, sha256: &str) -> Desired {
+    Desired::new(config, observed, &offers(), executable(sha256), None)
+}
+
+/// The account after an apply of `config`: what AWS answers for everything that was declared.
+fn built(config: &Config) -> Observed {
+    let Desired { stack, dlq, queue, thumbnails, code, binary, role, profile, security_group, count, launch } =
+        desired(config, &nothing(), "aa");
+    let (binary, group, launch) = (binary.unwrap(), security_group.unwrap(), launch.unwrap());
+    let queue_of = |queue: queue::Queue| {
+        Found::Ours(queue::Observed {
+            url: format!("https://sqs.us-east-1.amazonaws.com/123456789012/{}", queue.name),
+            visibility_timeout_s: queue.visibility_timeout_s.to_string(),
+            retention_s: queue.retention_s.to_string(),
+            // In another order and with a number as text, as SQS may give it back.
+            redrive: queue.redrive.map(|redrive| {
+                let queue::Redrive { dlq_arn, max_receives } = redrive;
+                format!(r#"{{"maxReceiveCount":"{max_receives}","deadLetterTargetArn":"{dlq_arn}"}}"#)
+            }),
+            messages: 0,
+            tags: queue.tags,
+        })
+    };
+    let bucket_of = |bucket: bucket::Bucket| {
+        Found::Ours(bucket::Observed {
+            ownership: serde_json::to_value(bucket.ownership).unwrap().as_str().map(str::to_owned),
+            public_access_block: bucket.public_access_block,
+            policy: bucket.policy,
+            tags: bucket.tags,
+        })
+    };
+    let alive = (1..=count).map(|index| {
+        let mut tags = launch.tags.clone();
+        tags.insert("Name".into(), instance::name(&stack, index));
+        tags.insert(instance::INDEX_TAG.into(), index.to_string());
+        tags.insert(instance::IMAGE_TAG.into(), launch.image.to_string());
+        instance::Observed {
+            id: format!("i-{index}"),
+            index,
+            state: "running".into(),
+            launched_s: 1_790_000_000,
+            instance_type: launch.instance_type.clone(),
+            key_pair: launch.key_pair.clone(),
+            profile: Some(launch.profile.clone()),
+            security_groups: vec![launch.security_group.clone()],
+            subnet: Some("subnet-1".into()),
+            vpc: Some(launch.vpc_id.clone()),
+            tokens_required: true,
+            user_data: launch.user_data.clone(),
+            public_ip: Some("203.0.113.9".into()),
+            tags,
+        }
+    });
+    Observed {
+        dlq: queue_of(dlq),
+        queue: queue_of(queue),
+        thumbnails: bucket_of(thumbnails),
+        code: bucket_of(code),
+        binaries: vec![(binary.key(), binary.bytes)],
+        role: Found::Ours(role::Observed {
+            trust: role.trust,
+            inline: role.inline,
+            attached: role.attached,
+            tags: role.tags,
+        }),
+        profile: Found::Ours(instance_profile::Observed { role: Some(profile.role), tags: profile.tags }),
+        security_group: Found::Ours(security_group::Observed {
+            id: "sg-1".into(),
+            vpc_id: group.vpc_id,
+            ingress: group.ingress,
+            tags: group.tags,
+        }),
+        fleet: instance::Fleet { alive: alive.collect(), ..instance::Fleet::default() },
+        ..nothing()
+    }
+}
+
+/// The plan from the account `observed` to `text`, with an unchanged executable.
+fn plan(text: &str, observed: &Observed) -> Plan {
+    let config = config(text);
+    plan_apply(&config, &desired(&config, observed, "aa"), observed, &[])
+}
+
+fn text(plan: &Plan) -> String {
+    anstream::adapter::strip_str(&render(plan, Purpose::Apply, 100)).to_string()
+}
+
+/// BASE with one line put behind its section's head.
+fn with(section: &str, line: &str) -> String {
+    if BASE.contains(section) {
+        BASE.replace(section, &format!("{section}\n{line}"))
+    } else {
+        format!("{BASE}{section}\n{line}\n")
+    }
+}
+
+#[test]
+fn everything_is_made_from_nothing() {
+    insta::assert_snapshot!(text(&plan(BASE, &nothing())));
+}
+
+#[test]
+fn what_was_applied_needs_no_change() {
+    for access in ["public-read", "policy", "private"] {
+        let text = with("[buckets]", &format!("access = \"{access}\""));
+        let plan = plan(&text, &built(&config(&text)));
+        assert!(plan.is_empty(), "{plan:#?}");
+    }
+    let observed = built(&config(BASE));
+    assert!(text(&plan(BASE, &observed)).ends_with("No changes. Your infrastructure matches the configuration.\n"));
+}
+
+#[test]
+fn what_aws_changes_in_place_is_an_update() {
+    let observed = built(&config(BASE));
+    let changed = BASE
+        .replace("[buckets]", "[queue]\nvisibility_timeout = \"5m\"\nretention = \"1d\"\nmax_receives = 5\n[buckets]\naccess = \"policy\"")
+        .replace("203.0.113.0/24", "198.51.100.0/24\", \"2001:db8::/32")
+        .replace("codelab-05", "codelab-06");
+    // The worker's configuration changes with these, and instances with it: their plan is another test's.
+    let plan = plan_apply(
+        &config(&changed),
+        &desired(&config(&changed), &observed, "aa"),
+        &observed,
+        &[Target::Queue, Target::Buckets, Target::Profile, Target::SecurityGroup],
+    );
+    insta::assert_snapshot!(text(&plan));
+}
+
+#[test]
+fn managed_policies_take_the_inline_policys_place() {
+    let observed = built(&config(BASE));
+    let changed = with("[profile]", r#"policies = ["AmazonS3FullAccess", "AmazonSQSFullAccess"]"#);
+    insta::assert_snapshot!(text(&plan(&changed, &observed)));
+}
+
+#[test]
+fn what_a_running_instance_cannot_change_replaces_it_with_a_reason() {
+    let observed = built(&config(BASE));
+    let cases = [
+        with("[instance]", "type = \"t3.small\""),
+        with("[instance]", "image = \"debian-12\""),
+        BASE.replace("key_pair = \"colink\"", ""),
+        with("[thumbnail]", "quality = 90"),
+    ];
+    insta::assert_snapshot!(cases.map(|changed| text(&plan(&changed, &observed))).join("\n---\n\n"));
+}
+
+#[test]
+fn a_new_executable_replaces_the_binary_and_then_the_instances() {
+    let observed = built(&config(BASE));
+    let config = config(BASE);
+    let plan = plan_apply(&config, &desired(&config, &observed, "bb"), &observed, &[]);
+    insta::assert_snapshot!(text(&plan));
+}
+
+#[test]
+fn an_instances_settings_are_mended_in_place() {
+    let mut observed = built(&config(BASE));
+    let instance = &mut observed.fleet.alive[0];
+    instance.state = "stopped".into();
+    instance.profile = None;
+    instance.tokens_required = false;
+    instance.tags.insert("somebody".into(), "else".into());
+    insta::assert_snapshot!(text(&plan(BASE, &observed)));
+}
+
+#[test]
+fn the_number_of_instances_follows_the_count() {
+    let observed = built(&config(&with("[instance]", "count = 3")));
+    let fewer = plan(&with("[instance]", "count = 1"), &observed);
+    let more = plan(&with("[instance]", "count = 4"), &observed);
+    let none = plan(&with("[instance]", "count = 0"), &observed);
+    let counts = [&fewer, &more, &none].map(|plan| (plan.summary.create, plan.summary.delete));
+    assert_eq!(counts, [(0, 2), (1, 0), (0, 3)]);
+    assert_eq!(more.changes.last().unwrap().address.to_string(), "instance.4");
+}
+
+#[test]
+fn a_replacement_that_was_cut_short_keeps_the_newer_instance() {
+    let mut observed = built(&config(BASE));
+    let mut newer = observed.fleet.alive[0].clone();
+    newer.id = "i-new".into();
+    newer.launched_s += 60;
+    observed.fleet.alive.insert(0, newer);
+    let plan = plan(BASE, &observed);
+    let deleted: Vec<_> = plan.changes.iter().filter(|change| change.action == Action::Delete).collect();
+    assert_eq!(deleted.len(), 1);
+    assert_eq!(deleted[0].attributes[0].before, "i-1");
+}
+
+#[test]
+fn a_security_group_in_another_vpc_is_replaced_and_its_instances_with_it() {
+    let mut observed = built(&config(BASE));
+    observed.vpc = Ok("vpc-2".into());
+    insta::assert_snapshot!(text(&plan(BASE, &observed)));
+}
+
+#[test]
+fn what_is_not_ours_is_blocked() {
+    let foreign = || "it exists without the tag thumb:stack = cats".to_owned();
+    let observed = Observed {
+        dlq: Found::Foreign(foreign()),
+        queue: Found::Foreign(foreign()),
+        thumbnails: Found::Foreign(foreign()),
+        code: Found::Foreign(foreign()),
+        role: Found::Foreign(foreign()),
+        profile: Found::Foreign(foreign()),
+        security_group: Found::Foreign(foreign()),
+        fleet: instance::Fleet { foreign: BTreeMap::from([(1, foreign())]), ..instance::Fleet::default() },
+        ..nothing()
+    };
+    let plan = plan(BASE, &observed);
+    assert_eq!(plan.summary.blocked, 9, "{}", text(&plan));
+    assert!(plan.changes.iter().all(|change| change.up.is_empty() && change.down.is_empty()));
+    let destroy = plan_destroy(&config(BASE), &observed, Contents::default(), &[]);
+    assert!(destroy.changes.iter().all(|change| change.action == Action::Blocked && change.down.is_empty()));
+}
+
+#[test]
+fn what_the_region_does_not_offer_blocks_what_needs_it() {
+    let mut observed = nothing();
+    observed.vpc = Err("the region us-east-1 has no default VPC".into());
+    let offers = Offers { key_pair: Err("the key pair colink does not exist in us-east-1".into()), ..offers() };
+    let config = config(BASE);
+    let desired = Desired::new(&config, &observed, &offers, Err("thumb is a macOS executable".into()), None);
+    insta::assert_snapshot!(text(&plan_apply(&config, &desired, &observed, &[])));
+}
+
+#[test]
+fn destroy_takes_everything_and_counts_what_is_lost() {
+    let mut observed = built(&config(BASE));
+    if let Found::Ours(queue) = &mut observed.queue {
+        queue.messages = 12;
+    }
+    let contents = Contents { thumbnails: Some((20_000, true)), code: Some((1, false)) };
+    let plan = plan_destroy(&config(BASE), &observed, contents, &[]);
+    insta::assert_snapshot!(anstream::adapter::strip_str(&render(&plan, Purpose::Destroy, 100)).to_string());
+}
+
+#[test]
+fn a_plan_as_json_is_the_contracts() {
+    let observed = built(&config(BASE));
+    let plan = plan(&with("[instance]", "type = \"t3.small\""), &observed);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&plan).unwrap());
+}
+
+#[test]
+fn tags_of_aws_itself_are_no_difference() {
+    let mut tags = BTreeMap::from([(STACK_TAG.to_owned(), "cats".to_owned())]);
+    tags.insert("aws:cloudformation:stack-name".into(), "x".into());
+    let (set, remove) =
+        crate::resource::tag_changes(&tags, &BTreeMap::from([(STACK_TAG.to_owned(), "cats".to_owned())]));
+    assert!(set.is_empty() && remove.is_empty());
+}

@@ -1,0 +1,325 @@
+//! What a message on the queue asks for. Pure: text in, a checked [`Request`] or the reason why it is none out; every
+//! limit is checked here, before anything is fetched.
+//!
+//! A message is a request of ours (the codelab's fields, see [`Request::parse`]), or an S3 event notification, plain or
+//! inside an SNS envelope (see [`event`]).
+
+mod event;
+mod fields;
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use crate::config::{self, MAX_SIZES};
+use crate::key::MAX_KEY_BYTES;
+use crate::thumbnail::{Fit, MAX_SIDE_PX, Size, Spec};
+pub use event::Created;
+use fields::Fields;
+
+/// The longest URL a request may name, in bytes; what servers and proxies commonly take.
+pub const MAX_URL_BYTES: usize = 2_048;
+
+/// Where a photograph is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    Object {
+        bucket: String,
+        key: String,
+    },
+    /// http or https, with a host.
+    Url(Url),
+}
+
+/// One photograph, and the thumbnails wanted of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub source: Source,
+    /// 1 to [`MAX_SIZES`], no two the same.
+    pub sizes: Vec<Size>,
+    /// None: the worker's own, from `[thumbnail]`.
+    pub fit: Option<Fit>,
+    /// 1 to 100; none: the worker's own.
+    pub quality: Option<u8>,
+}
+
+/// A message's body, understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    Request(Request),
+    /// An S3 event notification: objects that were just stored. Never empty.
+    Event(Vec<Created>),
+    /// Nothing is to be made; says why.
+    Nothing(&'static str),
+}
+
+/// One thumbnail of a request: how it is made, and the key it is stored under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub spec: Spec,
+    pub key: String,
+}
+
+/// Why a text is not a request: a sentence without its period that names the field and what it may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRequest(pub String);
+
+impl fmt::Display for BadRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadRequest {}
+
+impl Message {
+    /// # Errors
+    /// The body is neither a request nor an S3 event notification.
+    pub fn parse(body: &str) -> Result<Self, BadRequest> {
+        let object = object(body)?;
+        match event::parse(&object)? {
+            Some(message) => Ok(message),
+            None => Request::from_object(object).map(Self::Request),
+        }
+    }
+}
+
+impl Request {
+    /// Reads `{"bucket":"b","key":"k.jpg","width":400,"height":300}`; `"url"` may stand for bucket and key,
+    /// `"sizes":[{"width":…,"height":…},…]` for width and height; `"fit"` and `"quality"` are optional.
+    ///
+    /// # Errors
+    /// The first thing that is wrong. An unknown field is, so that a typing error does not pass in silence.
+    pub fn parse(body: &str) -> Result<Self, BadRequest> {
+        Self::from_object(object(body)?)
+    }
+
+    fn from_object(object: Map<String, Value>) -> Result<Self, BadRequest> {
+        let mut fields = Fields::new(object, "the request");
+        let source = source(&mut fields)?;
+        let sizes = sizes(&mut fields)?;
+        let fit = fields.string("fit")?.map(|text| fit(&text)).transpose()?;
+        let quality = fields.integer("quality", 1..=100)?.and_then(|quality| u8::try_from(quality).ok());
+        fields.finish()?;
+        Ok(Self { source, sizes, fit, quality })
+    }
+
+    /// The message that [`Request::parse`] reads as this request; the codelab's own where it has the words for it.
+    pub fn to_json(&self) -> String {
+        let mut object = Map::new();
+        match &self.source {
+            Source::Object { bucket, key } => {
+                object.insert("bucket".into(), json!(bucket));
+                object.insert("key".into(), json!(key));
+            }
+            Source::Url(url) => {
+                object.insert("url".into(), json!(url.as_str()));
+            }
+        }
+        match self.sizes[..] {
+            [Size { width, height }] => {
+                object.insert("width".into(), json!(width));
+                object.insert("height".into(), json!(height));
+            }
+            _ => {
+                object.insert("sizes".into(), json!(self.sizes));
+            }
+        }
+        if let Some(fit) = self.fit {
+            object.insert("fit".into(), json!(fit));
+        }
+        if let Some(quality) = self.quality {
+            object.insert("quality".into(), json!(quality));
+        }
+        Value::Object(object).to_string()
+    }
+
+    /// The thumbnails to make, one for each size, as `[thumbnail]` of thumb.toml names and shapes them.
+    ///
+    /// # Errors
+    /// Two of them would be stored under the same key, or a key is longer than S3 allows.
+    pub fn targets(&self, settings: &config::Thumbnail) -> Result<Vec<Target>, BadRequest> {
+        let name = self.source.name();
+        let mut keys = HashSet::new();
+        self.sizes
+            .iter()
+            .map(|&size| {
+                let key = settings.key.render(&name, size);
+                if key.len() > MAX_KEY_BYTES {
+                    return Err(BadRequest(format!(
+                        "the thumbnail's key would have {} bytes; S3 allows {MAX_KEY_BYTES}: {key}",
+                        key.len()
+                    )));
+                }
+                if !keys.insert(key.clone()) {
+                    return Err(BadRequest(format!("`sizes`: two thumbnails would have the same key, {key}")));
+                }
+                let spec = Spec {
+                    size,
+                    fit: self.fit.unwrap_or(settings.fit),
+                    quality: self.quality.unwrap_or(settings.quality),
+                };
+                Ok(Target { spec, key })
+            })
+            .collect()
+    }
+}
+
+impl Source {
+    /// An object of S3.
+    ///
+    /// # Errors
+    /// S3 has no such names.
+    pub fn object(bucket: impl Into<String>, key: impl Into<String>) -> Result<Self, BadRequest> {
+        let (bucket, key) = (bucket.into(), key.into());
+        config::bucket_name(&bucket).map_err(|why| BadRequest(format!("`bucket`: {bucket:?} {why}")))?;
+        if key.is_empty() || key.len() > MAX_KEY_BYTES {
+            return Err(BadRequest(format!(
+                "`key` must have 1 to {MAX_KEY_BYTES} bytes, as S3's keys do; it has {}",
+                key.len()
+            )));
+        }
+        Ok(Self::Object { bucket, key })
+    }
+
+    /// A page's picture, by http or https.
+    ///
+    /// # Errors
+    /// Another scheme, no host, a user name or password (it would be in the log), or too long.
+    pub fn url(text: &str) -> Result<Self, BadRequest> {
+        let bad = |why: &str| BadRequest(format!("`url` {why}"));
+        if text.len() > MAX_URL_BYTES {
+            return Err(bad(&format!("has {} bytes; at most {MAX_URL_BYTES} are allowed", text.len())));
+        }
+        let url = Url::parse(text).map_err(|why| bad(&format!("{text:?} is not a URL: {why}")))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(bad(&format!("must begin with http:// or https://, not {}:", url.scheme())));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(bad("must not hold a user name or a password"));
+        }
+        Ok(Self::Url(url))
+    }
+
+    /// What the thumbnail's name is made from: the object's key; or the URL's host and path, with the start of a hash
+    /// of the query where there is one, so that `/photo?id=1` and `/photo?id=2` do not overwrite each other.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Object { key, .. } => key.clone(),
+            Self::Url(url) => {
+                let path = percent_decoded(url.path());
+                let path = if path == "/" { "/index" } else { path.trim_end_matches('/') };
+                let host = url.host_str().unwrap_or_default();
+                match url.query() {
+                    None => format!("{host}{path}"),
+                    Some(query) => {
+                        let hash = short_hash(query);
+                        let (dir, name) = path.split_at(path.rfind('/').map_or(0, |slash| slash + 1));
+                        match name.rsplit_once('.') {
+                            Some((stem, ext)) if !stem.is_empty() => format!("{host}{dir}{stem}-{hash}.{ext}"),
+                            _ => format!("{host}{dir}{name}-{hash}"),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    /// `s3://bucket/key`, or the URL.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Object { bucket, key } => write!(f, "s3://{bucket}/{key}"),
+            Self::Url(url) => url.fmt(f),
+        }
+    }
+}
+
+/// Reads a fit's word.
+///
+/// # Errors
+/// Names the words there are.
+pub fn fit(text: &str) -> Result<Fit, BadRequest> {
+    text.parse().map_err(|_| BadRequest(format!("`fit` must be one of cover, contain, fill, not {text:?}")))
+}
+
+fn object(body: &str) -> Result<Map<String, Value>, BadRequest> {
+    match serde_json::from_str(body) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(other) => Err(BadRequest(format!("the message must be a JSON object, not {}", fields::kind(&other)))),
+        Err(error) => Err(BadRequest(format!("the message is not JSON: {error}"))),
+    }
+}
+
+fn source(fields: &mut Fields) -> Result<Source, BadRequest> {
+    let (bucket, key, url) = (fields.string("bucket")?, fields.string("key")?, fields.string("url")?);
+    match (bucket, key, url) {
+        (Some(bucket), Some(key), None) => Source::object(bucket, key),
+        (None, None, Some(url)) => Source::url(&url),
+        (_, _, Some(_)) => Err(BadRequest("`url` stands for `bucket` and `key`: give one or the other".into())),
+        (None, Some(_), None) => Err(BadRequest("`bucket` is missing".into())),
+        (Some(_), None, None) => Err(BadRequest("`key` is missing".into())),
+        (None, None, None) => Err(BadRequest("`bucket` and `key` are missing (or `url`)".into())),
+    }
+}
+
+fn sizes(fields: &mut Fields) -> Result<Vec<Size>, BadRequest> {
+    let (width, height) = (side(fields, "width")?, side(fields, "height")?);
+    match (width, height, fields.array("sizes")?) {
+        (Some(width), Some(height), None) => Ok(vec![Size { width, height }]),
+        (None, None, Some(values)) => several(values),
+        (None, None, None) => Err(BadRequest("`width` and `height` are missing (or `sizes`)".into())),
+        (Some(_), None, None) => Err(BadRequest("`height` is missing".into())),
+        (None, Some(_), None) => Err(BadRequest("`width` is missing".into())),
+        (_, _, Some(_)) => Err(BadRequest("`sizes` stands for `width` and `height`: give one or the other".into())),
+    }
+}
+
+fn several(values: Vec<Value>) -> Result<Vec<Size>, BadRequest> {
+    if values.is_empty() || values.len() > MAX_SIZES {
+        return Err(BadRequest(format!("`sizes` must hold 1 to {MAX_SIZES} sizes; it holds {}", values.len())));
+    }
+    let mut sizes = Vec::with_capacity(values.len());
+    for value in values {
+        let Value::Object(object) = value else {
+            return Err(BadRequest(format!(
+                "each of `sizes` must be {{\"width\":…,\"height\":…}}, not {}",
+                fields::kind(&value)
+            )));
+        };
+        let mut fields = Fields::new(object, "a size");
+        let (width, height) = (side(&mut fields, "width")?, side(&mut fields, "height")?);
+        fields.finish()?;
+        let (Some(width), Some(height)) = (width, height) else {
+            return Err(BadRequest("each of `sizes` needs `width` and `height`".into()));
+        };
+        let size = Size { width, height };
+        if sizes.contains(&size) {
+            return Err(BadRequest(format!("`sizes` holds {size} twice")));
+        }
+        sizes.push(size);
+    }
+    Ok(sizes)
+}
+
+fn side(fields: &mut Fields, name: &'static str) -> Result<Option<u32>, BadRequest> {
+    let side = fields.integer(name, 1..=u64::from(MAX_SIDE_PX))?;
+    Ok(side.and_then(|side| u32::try_from(side).ok()))
+}
+
+/// `%C3%A9` as `é`; what is no UTF-8 stays as it is written.
+fn percent_decoded(text: &str) -> String {
+    event::decoded(text, false).unwrap_or_else(|| text.to_owned())
+}
+
+/// The first 8 hexadecimal digits of SHA-256: enough to tell the queries of one path apart.
+fn short_hash(text: &str) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(text.as_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests;

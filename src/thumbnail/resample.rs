@@ -1,0 +1,91 @@
+//! From a window of a plane to a smaller (or larger) plane: Lanczos3, widened by the scale when shrinking, so that every
+//! source sample counts.
+
+use fast_image_resize as fir;
+use rgb::FromSlice;
+
+use super::Error;
+use super::geometry::Window;
+use super::plane::{Plane, zeros};
+
+/// Resamples `window` of `source` to `width * height` samples. The window may reach outside the plane: there the samples
+/// of the edge go on.
+pub(super) fn resample(source: &Plane, window: Window, width: usize, height: usize) -> Result<Plane, Error> {
+    if let Some((wider, window)) = grown_to(source, window)? {
+        return resample(&wider, window, width, height);
+    }
+    if window.is_all_of(source) && (source.width, source.height) == (width, height) {
+        return Ok(source.clone());
+    }
+    let mut samples = zeros(width * height)?;
+    if let Some(offset) = window.whole_samples(source) {
+        let (w, h) = (window.width.round() as usize, window.height.round() as usize);
+        let mut resizer = resize::new(w, h, width, height, resize::Pixel::Gray8, resize::Type::Lanczos3)
+            .map_err(|_| Error::OutOfMemory)?;
+        let from = source.samples[offset..].as_gray();
+        resizer.resize_stride(from, source.width, samples.as_gray_mut()).map_err(|_| Error::OutOfMemory)?;
+        return Ok(Plane { width, height, samples });
+    }
+    let view =
+        fir::images::ImageRef::new(source.width as u32, source.height as u32, &source.samples, fir::PixelType::U8);
+    let target = fir::images::Image::from_slice_u8(width as u32, height as u32, &mut samples, fir::PixelType::U8);
+    let (Ok(view), Ok(mut target)) = (view, target) else {
+        return Err(impossible());
+    };
+    let left = window.left.clamp(0.0, source.width as f64);
+    let top = window.top.clamp(0.0, source.height as f64);
+    let options = fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Lanczos3)).crop(
+        left,
+        top,
+        window.width.min(source.width as f64 - left),
+        window.height.min(source.height as f64 - top),
+    );
+    fir::Resizer::new().resize(&view, &mut target, &options).map_err(|_| impossible())?;
+    Ok(Plane { width, height, samples })
+}
+
+fn impossible() -> Error {
+    Error::Corrupt("a part of it has no size".into())
+}
+
+impl Window {
+    /// Whether the window is `plane`, to a hundredth of a sample.
+    fn is_all_of(&self, plane: &Plane) -> bool {
+        let near = |a: f64, b: usize| (a - b as f64).abs() < 0.01;
+        near(self.left, 0) && near(self.top, 0) && near(self.width, plane.width) && near(self.height, plane.height)
+    }
+}
+
+impl Window {
+    /// Where the window begins in `plane.samples`, if its edges lie between samples, to a hundredth of one: the case that
+    /// the `resize` crate knows.
+    fn whole_samples(&self, plane: &Plane) -> Option<usize> {
+        let edges = [self.left, self.top, self.left + self.width, self.top + self.height];
+        let whole = edges.iter().all(|edge| (edge - edge.round()).abs() < 0.01);
+        whole.then(|| self.top.round() as usize * plane.width + self.left.round() as usize)
+    }
+}
+
+/// `plane` with its edges repeated until `window` lies inside, and the window in it; `None` if it does already.
+fn grown_to(plane: &Plane, window: Window) -> Result<Option<(Plane, Window)>, Error> {
+    /// Less than rounding, in samples.
+    const NOTHING: f64 = 1e-6;
+    let beyond = |from: f64, length: f64, size: usize| {
+        let before = (-from - NOTHING).ceil().max(0.0) as usize;
+        let after = (from + length - size as f64 - NOTHING).ceil().max(0.0) as usize;
+        (before, after)
+    };
+    let (left, right) = beyond(window.left, window.width, plane.width);
+    let (top, bottom) = beyond(window.top, window.height, plane.height);
+    if (left, right, top, bottom) == (0, 0, 0, 0) {
+        return Ok(None);
+    }
+    let mut grown = Plane::new(left + plane.width + right, top + plane.height + bottom)?;
+    for (y, row) in grown.samples.chunks_exact_mut(left + plane.width + right).enumerate() {
+        let source = plane.row(y.saturating_sub(top).min(plane.height - 1));
+        row[..left].fill(source[0]);
+        row[left..left + plane.width].copy_from_slice(source);
+        row[left + plane.width..].fill(source[plane.width - 1]);
+    }
+    Ok(Some((grown, Window { left: window.left + left as f64, top: window.top + top as f64, ..window })))
+}

@@ -1,0 +1,203 @@
+//! The runner's calls to SQS, and what their answers do to its state.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::event::Event;
+use super::held::{Beat, Id, Leave, State, Table};
+use super::outcome::backoff_s;
+use super::runner::{Broken, Runner};
+use super::world::{Answer, Delivery, Depth, Letter, World};
+use crate::aws::CallError;
+
+/// Calls that may try to let one message leave; after them it comes back when its visibility timeout ends.
+const MAX_FAILED_LEAVES: u32 = 6;
+
+/// A call to make.
+#[derive(Debug)]
+pub enum Call {
+    Receive { most: usize, wait: Duration },
+    Beat(Vec<Beat>),
+    Delete(Vec<(Id, String)>),
+    Bury(Vec<(Id, Letter)>),
+    Return(Vec<(Id, String, u32)>),
+    Depth,
+}
+
+type Answers = Result<Vec<Answer>, CallError>;
+
+/// A call's answer, with the messages it was about.
+#[derive(Debug)]
+pub enum Answered {
+    Receive(Result<Vec<Delivery>, CallError>),
+    Beat(Vec<Beat>, Answers),
+    Delete(Vec<Id>, Answers),
+    Bury(Vec<Id>, Answers),
+    Return(Vec<Id>, Answers),
+    Depth(Result<Depth, CallError>),
+}
+
+impl Call {
+    pub fn deleting(ids: Vec<Id>, held: &Table) -> Self {
+        let receipt = |id| held.get(id).map(|held| (id, held.receipt.clone()));
+        Self::Delete(ids.into_iter().filter_map(receipt).collect())
+    }
+
+    pub fn burying(ids: Vec<Id>, held: &Table) -> Self {
+        let letter = |id| {
+            let held = held.get(id)?;
+            let State::Leaving(Leave::Bury { stage, error }) = &held.state else { return None };
+            Some((id, Letter { body: held.body.to_string(), error: error.clone(), stage: stage.clone() }))
+        };
+        Self::Bury(ids.into_iter().filter_map(letter).collect())
+    }
+
+    pub fn returning(ids: Vec<Id>, held: &Table) -> Self {
+        let change = |id| {
+            let held = held.get(id)?;
+            let State::Leaving(Leave::Return { visibility_s }) = held.state else { return None };
+            Some((id, held.receipt.clone(), visibility_s))
+        };
+        Self::Return(ids.into_iter().filter_map(change).collect())
+    }
+
+    pub fn start<W: World>(self, world: Arc<W>) -> Pin<Box<dyn Future<Output = Answered> + Send>> {
+        Box::pin(async move {
+            match self {
+                Self::Receive { most, wait } => Answered::Receive(world.receive(most, wait).await),
+                Self::Beat(beats) => {
+                    let changes = beats.iter().map(|beat| (beat.receipt.clone(), beat.visibility_s)).collect();
+                    Answered::Beat(beats, world.change_visibility(changes).await)
+                }
+                Self::Delete(entries) => {
+                    let (ids, receipts) = entries.into_iter().unzip();
+                    Answered::Delete(ids, world.delete(receipts).await)
+                }
+                Self::Bury(entries) => {
+                    let (ids, letters) = entries.into_iter().unzip();
+                    Answered::Bury(ids, world.send_to_dlq(letters).await)
+                }
+                Self::Return(entries) => {
+                    let (ids, changes) = entries.into_iter().map(|(id, receipt, s)| (id, (receipt, s))).unzip();
+                    Answered::Return(ids, world.change_visibility(changes).await)
+                }
+                Self::Depth => Answered::Depth(world.depth().await),
+            }
+        })
+    }
+}
+
+impl<W: World> Runner<W> {
+    pub(super) fn call_answered(&mut self, answered: Answered, now: Instant) {
+        match answered {
+            Answered::Receive(Ok(deliveries)) => {
+                self.polling.answered(deliveries.len());
+                self.received(deliveries, now);
+            }
+            Answered::Receive(Err(error)) => self.receive_failed(error, now),
+            Answered::Beat(beats, answers) => self.beaten(beats, answers, now),
+            Answered::Delete(ids, answers) => self.each(ids, answers, |runner, id, answer| match answer {
+                Answer::Done => drop(runner.held.remove(id)),
+                Answer::Again(why) => runner.leave_again(id, &why, now),
+                Answer::Refused(why) => {
+                    // Its work is done and stored; whoever gets it next finds the same thumbnails.
+                    runner.say(Event::CallFailed { why: format!("a message could not be deleted: {why}") });
+                    drop(runner.held.remove(id));
+                }
+            }),
+            Answered::Bury(ids, answers) => self.each(ids, answers, |runner, id, answer| match answer {
+                Answer::Done => runner.leave(id, Leave::Delete, now),
+                Answer::Again(why) => runner.leave_again(id, &why, now),
+                Answer::Refused(why) => {
+                    // Too large with its attributes, perhaps. SQS itself moves it there in the end.
+                    runner.say(Event::CallFailed { why: format!("the dead-letter queue refused a message: {why}") });
+                    let receives = runner.held.get(id).map_or(1, |held| held.receives);
+                    let visibility_s = backoff_s(receives, fastrand::f64());
+                    runner.leave(id, Leave::Return { visibility_s }, now);
+                }
+            }),
+            Answered::Return(ids, answers) => self.each(ids, answers, |runner, id, answer| match answer {
+                Answer::Again(why) => runner.leave_again(id, &why, now),
+                // Refused: it is visible already, or gone.
+                Answer::Done | Answer::Refused(_) => drop(runner.held.remove(id)),
+            }),
+            Answered::Depth(depth) => {
+                if let Err(error) = &depth {
+                    self.say(Event::CallFailed { why: error.to_string() });
+                }
+                let drained = self.drain.as_mut().is_some_and(|drain| drain.answered(depth.ok(), now));
+                if drained && !self.is_stopping() {
+                    self.stop("the queue is empty", now);
+                }
+            }
+        }
+    }
+
+    fn receive_failed(&mut self, error: CallError, now: Instant) {
+        let goes_on = self.polling.failed(&error, fastrand::f64(), now);
+        if self.is_stopping() {
+            return;
+        }
+        self.say(Event::CallFailed { why: error.to_string() });
+        if !goes_on {
+            self.stop("SQS refuses to give messages", now);
+            self.broken.get_or_insert(Broken::Receive(error));
+        }
+    }
+
+    /// After heartbeats. A receipt handle that is no longer good means that the message has become somebody else's, or
+    /// has been deleted: its work is dropped.
+    fn beaten(&mut self, beats: Vec<Beat>, answers: Answers, now: Instant) {
+        let over: Vec<Id> = beats.iter().filter(|beat| beat.visibility_s == 0).map(|beat| beat.id).collect();
+        let ids = beats.into_iter().map(|beat| beat.id).collect();
+        self.each(ids, answers, |runner, id, answer| match answer {
+            Answer::Done if over.contains(&id) => runner.lose(id, "12 hours have passed since its receipt".into()),
+            Answer::Done => {}
+            Answer::Again(_) => runner.held.beat_again(id, now),
+            Answer::Refused(why) => runner.lose(id, why),
+        });
+    }
+
+    fn lose(&mut self, id: Id, why: String) {
+        // What is leaving may have left by a call that was under way beside the heartbeat.
+        let Some(State::Working(job)) = self.held.get(id).map(|held| &held.state) else { return };
+        job.abort();
+        self.held.remove(id);
+        self.total.add_lost();
+        self.recent.add_lost();
+        self.say(Event::Lost { why });
+    }
+
+    /// Hands each message its own answer; of a call that failed as a whole they all get the same.
+    fn each(&mut self, ids: Vec<Id>, answers: Answers, mut act: impl FnMut(&mut Self, Id, Answer)) {
+        let answers = answers.unwrap_or_else(|error| {
+            self.say(Event::CallFailed { why: error.to_string() });
+            vec![Answer::Again(error.to_string()); ids.len()]
+        });
+        for (id, answer) in ids.into_iter().zip(answers) {
+            act(self, id, answer);
+        }
+    }
+
+    fn leave_again(&mut self, id: Id, why: &str, now: Instant) {
+        let Some(held) = self.held.get_mut(id) else { return };
+        held.failed_leaves += 1;
+        if held.failed_leaves > MAX_FAILED_LEAVES {
+            self.held.remove(id);
+            self.say(Event::CallFailed { why: format!("a message stays in the queue until its time-out: {why}") });
+            return;
+        }
+        let pause = Duration::from_millis(250) * 2_u32.pow(held.failed_leaves) / 2;
+        let due = now + pause.mul_f64(0.5 + fastrand::f64() / 2.0);
+        match &held.state {
+            State::Leaving(Leave::Delete) => self.deletes.push_again(id, 0, due),
+            State::Leaving(Leave::Bury { .. }) => self.burials.push_again(id, held.body.len(), due),
+            State::Leaving(Leave::Return { .. }) => self.returns.push_again(id, 0, due),
+            State::Working(_) => {}
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! What the worker has to say, as values; a [`Reporter`] writes them as lines for people or as JSON for programs.
+
+use std::io::{self, Write};
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::job::Made;
+use super::numbers::{Numbers, Percentiles};
+use super::outcome::Stage;
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    Started {
+        queue: String,
+        thumbnails: String,
+        concurrency: usize,
+        cpus: usize,
+        max_memory_bytes: u64,
+        max_source_bytes: usize,
+        max_source_pixels: u64,
+    },
+    Made {
+        source: String,
+        key: String,
+        width: u32,
+        height: u32,
+        source_bytes: usize,
+        bytes: usize,
+        fetch_ms: f64,
+        wait_ms: f64,
+        make_ms: f64,
+        store_ms: f64,
+    },
+    /// The thumbnail was there already.
+    Skipped {
+        source: String,
+        key: String,
+    },
+    /// The message asked for nothing.
+    Ignored {
+        why: &'static str,
+    },
+    Retrying {
+        source: Option<String>,
+        stage: Stage,
+        why: String,
+        receives: u32,
+        retry_s: u32,
+    },
+    Rejected {
+        source: Option<String>,
+        stage: Stage,
+        why: String,
+        receives: u32,
+    },
+    /// The message is no longer ours; what was made of it is dropped.
+    Lost {
+        why: String,
+    },
+    /// A call to SQS failed; it is made again.
+    CallFailed {
+        why: String,
+    },
+    Stopping {
+        why: String,
+        grace_s: u32,
+        working: usize,
+    },
+    /// Messages given back to the queue, visible at once.
+    Returned {
+        messages: usize,
+    },
+    Numbers {
+        /// The whole run, or the time since the last ones.
+        total: bool,
+        #[serde(flatten)]
+        numbers: Box<Numbers>,
+    },
+}
+
+impl Event {
+    pub fn made(made: Made) -> Self {
+        let Made { source, key, width, height, source_bytes, bytes, times } = made;
+        Self::Made {
+            source,
+            key,
+            width,
+            height,
+            source_bytes,
+            bytes,
+            fetch_ms: ms(times.fetch),
+            wait_ms: ms(times.wait),
+            make_ms: ms(times.make),
+            store_ms: ms(times.store),
+        }
+    }
+
+    /// Whether it is a result (for stdout) and not talk (for stderr).
+    fn is_data(&self) -> bool {
+        matches!(
+            self,
+            Self::Made { .. }
+                | Self::Skipped { .. }
+                | Self::Ignored { .. }
+                | Self::Retrying { .. }
+                | Self::Rejected { .. }
+        )
+    }
+
+    /// One line.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Started {
+                queue,
+                thumbnails,
+                concurrency,
+                cpus,
+                max_memory_bytes,
+                max_source_bytes,
+                max_source_pixels,
+            } => format!(
+                "working: queue {queue} -> bucket {thumbnails}; {concurrency} messages at once on {cpus} CPUs; memory at \
+                 most {}, photographs up to {} and {} Mpx",
+                bytes(*max_memory_bytes),
+                bytes(*max_source_bytes as u64),
+                max_source_pixels / 1_000_000
+            ),
+            Self::Made {
+                source,
+                key,
+                width,
+                height,
+                source_bytes,
+                bytes: made,
+                fetch_ms,
+                wait_ms,
+                make_ms,
+                store_ms,
+            } => format!(
+                "made {key} {width}x{height} {} of {source} {} (fetch {fetch_ms:.0} ms, wait {wait_ms:.0}, make \
+                 {make_ms:.0}, store {store_ms:.0})",
+                bytes(*made as u64),
+                bytes(*source_bytes as u64),
+            ),
+            Self::Skipped { source, key } => format!("skipped {key} of {source}: it is there already"),
+            Self::Ignored { why } => format!("ignored a message: {why}"),
+            Self::Retrying { source, stage, why, receives, retry_s } => {
+                format!("retrying {} in {retry_s} s, after attempt {receives}: {stage}: {why}", name(source.as_ref()))
+            }
+            Self::Rejected { source, stage, why, receives: _ } => {
+                format!("rejected {}: {stage}: {why}", name(source.as_ref()))
+            }
+            Self::Lost { why } => format!("lost a message to another worker: {why}"),
+            Self::CallFailed { why } => format!("trying again: {why}"),
+            Self::Stopping { why, grace_s, working: 0 } => format!("stopping ({why}, grace {grace_s} s)"),
+            Self::Stopping { why, grace_s, working } => {
+                format!("stopping ({why}): finishing {working} messages, for at most {grace_s} s")
+            }
+            Self::Returned { messages } => format!("gave {messages} messages back to the queue"),
+            Self::Numbers { total, numbers } => line(*total, numbers),
+        }
+    }
+}
+
+/// The numbers as one line.
+fn line(total: bool, numbers: &Numbers) -> String {
+    let Numbers {
+        seconds,
+        done,
+        rejected,
+        retried,
+        lost,
+        images,
+        skipped,
+        images_per_s,
+        megabytes_per_s,
+        fetch,
+        wait,
+        make,
+        store,
+        memory_bytes,
+        cpu,
+    } = numbers;
+    let what = if total { "in all" } else { "last" };
+    let stage = |name: &str, Percentiles { p50_ms, p95_ms, p99_ms }: &Percentiles| {
+        format!("{name} {p50_ms:.0}/{p95_ms:.0}/{p99_ms:.0}")
+    };
+    let mut line = format!(
+        "{what} {seconds:.0} s: {done} done, {rejected} rejected, {retried} retried, {lost} lost; {images} images \
+         ({skipped} there already), {images_per_s:.1}/s, {megabytes_per_s:.1} MB/s; p50/p95/p99 ms: {}, {}, {}, {}",
+        stage("fetch", fetch),
+        stage("wait", wait),
+        stage("make", make),
+        stage("store", store),
+    );
+    if let Some(memory) = memory_bytes {
+        line.push_str(&format!("; memory {}", bytes(*memory)));
+    }
+    if let Some(cpu) = cpu {
+        line.push_str(&format!("; CPU {:.0} %", cpu * 100.0));
+    }
+    line
+}
+
+fn name(source: Option<&String>) -> &str {
+    source.map_or("a message", String::as_str)
+}
+
+/// With a decimal below 10.
+fn bytes(bytes: u64) -> String {
+    let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+    let (mut amount, mut unit) = (bytes as f64, 0);
+    while amount >= 1024.0 && unit + 1 < units.len() {
+        amount /= 1024.0;
+        unit += 1;
+    }
+    let decimals = usize::from(unit > 0 && amount < 9.95);
+    format!("{amount:.decimals$} {}", units[unit])
+}
+
+fn ms(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
+/// Writes events: as text, results to stdout and talk to stderr; as JSON, everything to stdout, an object a line.
+pub struct Reporter {
+    pub json: bool,
+}
+
+impl Reporter {
+    /// # Errors
+    /// Nobody reads stdout any more, or its disk is full. stderr may go without harm.
+    pub fn report(&self, event: &Event) -> io::Result<()> {
+        if self.json {
+            let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+            let line = serde_json::to_string(&Timed { time, event }).map_err(io::Error::other)?;
+            return writeln!(io::stdout(), "{line}");
+        }
+        let text = event.text();
+        if event.is_data() {
+            return writeln!(io::stdout(), "{text}");
+        }
+        let _ = writeln!(io::stderr(), "{text}");
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct Timed<'a> {
+    time: String,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::job::Times;
+
+    #[test]
+    fn events_read_well_and_parse_well() {
+        let ms = Duration::from_millis;
+        let times = Times { fetch: ms(12), wait: ms(1), make: ms(31), store: ms(9) };
+        let events = [
+            Event::Started {
+                queue: "cats".into(),
+                thumbnails: "cats-thumbnails".into(),
+                concurrency: 16,
+                cpus: 2,
+                max_memory_bytes: 768 << 20,
+                max_source_bytes: 64 << 20,
+                max_source_pixels: 66_000_000,
+            },
+            Event::made(Made {
+                source: "s3://photos/owl.jpg".into(),
+                key: "owl-150x100.jpg".into(),
+                width: 150,
+                height: 100,
+                source_bytes: 1_300_000,
+                bytes: 5_321,
+                times,
+            }),
+            Event::Skipped { source: "s3://photos/owl.jpg".into(), key: "owl-150x100.jpg".into() },
+            Event::Ignored { why: "S3's test event" },
+            Event::Retrying {
+                source: Some("s3://photos/owl.jpg".into()),
+                stage: Stage::Fetch,
+                why: "there is no such key in the bucket (yet?)".into(),
+                receives: 2,
+                retry_s: 25,
+            },
+            Event::Rejected { source: None, stage: Stage::Request, why: "`key` is missing".into(), receives: 1 },
+            Event::Lost { why: "its receipt handle has expired".into() },
+            Event::CallFailed { why: "sqs:ReceiveMessage: no answer in time".into() },
+            Event::Stopping { why: "SIGTERM".into(), grace_s: 25, working: 3 },
+            Event::Stopping { why: "SIGTERM".into(), grace_s: 25, working: 0 },
+            Event::Returned { messages: 2 },
+        ];
+        let lines: Vec<String> =
+            events.iter().map(|event| format!("{}\n{}", event.text(), serde_json::to_string(event).unwrap())).collect();
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn bytes_are_rounded_to_what_one_reads() {
+        let texts: Vec<String> = [0, 1_023, 1_024, 10_188, 10_240, 1 << 20, 5 << 40].map(bytes).into();
+        assert_eq!(texts, ["0 bytes", "1023 bytes", "1.0 KiB", "9.9 KiB", "10 KiB", "1.0 MiB", "5.0 TiB"]);
+    }
+}

@@ -1,0 +1,156 @@
+//! `thumb work`: messages off the queue, photographs in, thumbnails out. docs/worker.md says what it promises.
+//!
+//! [`runner`] is the loop, and owns everything; [`job`] is one message's way; [`held`], [`outbox`], [`polling`],
+//! [`outcome`], [`room`] and [`numbers`] are the decisions, without I/O and without a clock; [`world`] is the edge,
+//! with [`aws`] and [`web`] behind it; [`event`] is what is said, and how.
+
+mod aws;
+mod calls;
+mod event;
+mod held;
+mod job;
+mod numbers;
+mod outbox;
+mod outcome;
+mod polling;
+mod room;
+mod runner;
+mod stops;
+#[cfg(test)]
+mod tests;
+mod web;
+mod world;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use crate::aws::{CallError, Clients, Kind};
+use crate::config::Config;
+use crate::failure::{Failure, Result};
+use crate::thumbnail::{self, Options};
+use aws::{Aws, Places};
+use event::{Event, Reporter};
+use job::Workshop;
+use room::Room;
+use runner::{Broken, Runner, Settings};
+use web::Web;
+
+/// Messages in work for each CPU, where no concurrency is given: the way to S3 and back takes several times as long as
+/// the thumbnail.
+const MESSAGES_PER_CPU: usize = 8;
+const MAX_DEFAULT_CONCURRENCY: usize = 64;
+const NUMBERS_EVERY: Duration = Duration::from_secs(30);
+
+/// What the command line says beside thumb.toml.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Work {
+    pub drain: bool,
+    pub json: bool,
+}
+
+/// Works until it is told to stop, or until the queue is empty.
+///
+/// # Errors
+/// The queue or the bucket is not there, or SQS refuses to give messages.
+pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> {
+    let stops = stops::listen().map_err(|error| Failure::new("cannot listen to signals").caused_by(&error))?;
+    let room = Room::new(config.worker.max_memory_bytes.unwrap_or_else(room::default_ceiling_bytes));
+    let limits = room.limits(config.limits());
+    let places = Places {
+        queue_url: queue_url(clients, &config.queue.name).await?,
+        dlq_url: queue_url(clients, &config.queue.dlq).await?,
+        thumbnails_bucket: config.buckets.thumbnails.clone(),
+        access: config.buckets.access,
+        visibility_timeout_s: config.queue.visibility_timeout_s,
+        max_source_bytes: limits.max_source_bytes,
+        worker: worker_name(),
+    };
+    check_bucket(clients, &config.buckets.thumbnails).await?;
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let concurrency = match config.worker.concurrency {
+        Some(concurrency) => concurrency as usize,
+        None => (cpus * MESSAGES_PER_CPU).min(MAX_DEFAULT_CONCURRENCY),
+    };
+
+    let reporter = Reporter { json: work.json };
+    let started = Event::Started {
+        queue: config.queue.name.clone(),
+        thumbnails: config.buckets.thumbnails.clone(),
+        concurrency,
+        cpus,
+        max_memory_bytes: room.ceiling_bytes(),
+        max_source_bytes: limits.max_source_bytes,
+        max_source_pixels: limits.max_source_pixels,
+    };
+    let report = Box::new(move |event: &Event| reporter.report(event));
+    report(&started).map_err(|error| unread(&error))?;
+    let shop = Workshop {
+        world: Arc::new(Aws::new(clients, Web::new(config.worker.url_sources)?, places)),
+        room,
+        cpus: Arc::new(Semaphore::new(cpus)),
+        engine: thumbnail::thumbnails,
+        options: Options { limits, truncated: config.worker.truncated, ..Options::default() },
+        thumbnail: config.thumbnail.clone(),
+        thumbnails_bucket: config.buckets.thumbnails.clone(),
+        sources: config.buckets.sources.clone(),
+        skip_existing: config.worker.skip_existing,
+    };
+    let settings = Settings {
+        concurrency,
+        visibility: Duration::from_secs(config.queue.visibility_timeout_s.into()),
+        max_receives: config.queue.max_receives,
+        grace_s: config.worker.grace_s,
+        drain: work.drain,
+        numbers_every: NUMBERS_EVERY,
+    };
+    Runner::new(Arc::new(shop), settings, report, stops).run().await.map_err(|broken| match broken {
+        Broken::Report(error) => unread(&error),
+        Broken::Receive(error) => {
+            error.failure(format!("cannot receive messages from the queue {}", config.queue.name))
+        }
+    })
+}
+
+fn unread(error: &std::io::Error) -> Failure {
+    Failure::new("cannot write to stdout").caused_by(error)
+}
+
+/// A queue's URL, by its name.
+///
+/// # Errors
+/// There is none, or AWS does not say.
+pub async fn queue_url(clients: &Clients, name: &str) -> Result<String> {
+    let answer = clients.sqs.get_queue_url().queue_name(name).send().await;
+    match answer.map_err(|error| CallError::new("sqs:GetQueueUrl", error)) {
+        Ok(answer) => {
+            answer.queue_url.ok_or_else(|| Failure::new(format!("SQS does not say where the queue {name} is")))
+        }
+        Err(error) if error.kind == Kind::NotFound => {
+            Err(Failure::new(format!("there is no queue {name} in {}", clients.region))
+                .hint("`thumb apply` makes it; `queue` in thumb.toml names it"))
+        }
+        Err(error) => Err(error.failure(format!("cannot find the queue {name}"))),
+    }
+}
+
+async fn check_bucket(clients: &Clients, bucket: &str) -> Result<()> {
+    let answer = clients.s3.head_bucket().bucket(bucket).send().await;
+    match answer.map_err(|error| CallError::new("s3:ListBucket", error)) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind == Kind::NotFound => {
+            Err(Failure::new(format!("there is no bucket {bucket} for the thumbnails")).hint("`thumb apply` makes it"))
+        }
+        // It may be written to without being listed; if not, the first message says so.
+        Err(error) if error.kind == Kind::Denied => Ok(()),
+        Err(error) => Err(error.failure(format!("cannot find the bucket {bucket}"))),
+    }
+}
+
+/// The host's name and the process's ID: who rejected a message.
+fn worker_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    format!("{}/{}", if host.is_empty() { "unknown" } else { host }, std::process::id())
+}

@@ -1,0 +1,219 @@
+//! How the worker is doing: counts, rates, and how long the stages take.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::job::{Finished, Times};
+use super::outcome::Outcome;
+
+/// Bars of a histogram: 8 to each doubling from 1 µs on, so that a percentile is off by at most a sixteenth.
+const BARS: usize = 8 * 40;
+const BARS_PER_DOUBLING: f64 = 8.0;
+
+/// Durations, counted by their logarithm in constant memory.
+#[derive(Clone, Debug)]
+pub struct Histogram {
+    bars: Box<[u64; BARS]>,
+    count: u64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self { bars: Box::new([0; BARS]), count: 0 }
+    }
+}
+
+impl Histogram {
+    pub fn add(&mut self, duration: Duration) {
+        let micros = duration.as_micros().max(1) as f64;
+        let bar = (micros.log2() * BARS_PER_DOUBLING) as usize;
+        self.bars[bar.min(BARS - 1)] += 1;
+        self.count += 1;
+    }
+
+    /// The duration that a share of all stays below, in milliseconds; 0 of none.
+    pub fn percentile_ms(&self, share: f64) -> f64 {
+        let rank = (share * self.count as f64).ceil().max(1.0) as u64;
+        let mut seen = 0;
+        for (bar, count) in self.bars.iter().enumerate() {
+            seen += count;
+            if seen >= rank {
+                return ((bar as f64 + 0.5) / BARS_PER_DOUBLING).exp2() / 1_000.0;
+            }
+        }
+        0.0
+    }
+
+    fn percentiles(&self) -> Percentiles {
+        let round = |share| (self.percentile_ms(share) * 10.0).round() / 10.0;
+        Percentiles { p50_ms: round(0.50), p95_ms: round(0.95), p99_ms: round(0.99) }
+    }
+}
+
+/// Counts since a beginning.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    began: Instant,
+    cpu_began: Option<Duration>,
+    done: u64,
+    rejected: u64,
+    retried: u64,
+    lost: u64,
+    images: u64,
+    skipped: u64,
+    source_bytes: u64,
+    fetch: Histogram,
+    wait: Histogram,
+    make: Histogram,
+    store: Histogram,
+}
+
+/// What a tally comes to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Numbers {
+    pub seconds: f64,
+    /// Messages that ended well: all they asked for is there.
+    pub done: u64,
+    pub rejected: u64,
+    pub retried: u64,
+    /// Messages that became somebody else's while we worked on them.
+    pub lost: u64,
+    /// Thumbnails stored, and thumbnails that were there already.
+    pub images: u64,
+    pub skipped: u64,
+    pub images_per_s: f64,
+    /// Of photographs read.
+    pub megabytes_per_s: f64,
+    pub fetch: Percentiles,
+    pub wait: Percentiles,
+    pub make: Percentiles,
+    pub store: Percentiles,
+    /// Resident memory now; none where the system does not say.
+    pub memory_bytes: Option<u64>,
+    /// CPU seconds per second; 2.0 is two CPUs busy all the time.
+    pub cpu: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Percentiles {
+    pub p50_ms: f64,
+    pub p95_ms: f64,
+    pub p99_ms: f64,
+}
+
+impl Tally {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            began: now,
+            cpu_began: cpu_time(),
+            done: 0,
+            rejected: 0,
+            retried: 0,
+            lost: 0,
+            images: 0,
+            skipped: 0,
+            source_bytes: 0,
+            fetch: Histogram::default(),
+            wait: Histogram::default(),
+            make: Histogram::default(),
+            store: Histogram::default(),
+        }
+    }
+
+    pub fn add(&mut self, finished: &Finished) {
+        match finished.outcome {
+            Outcome::Done | Outcome::Ignored(_) => self.done += 1,
+            Outcome::Retry { .. } => self.retried += 1,
+            Outcome::Reject { .. } => self.rejected += 1,
+        }
+        self.images += finished.made.len() as u64;
+        self.skipped += finished.skipped.len() as u64;
+        self.source_bytes += finished.source_bytes as u64;
+        // All thumbnails of a photograph share their times: they count once.
+        if let Some(made) = finished.made.first() {
+            let Times { fetch, wait, make, store } = made.times;
+            self.fetch.add(fetch);
+            self.wait.add(wait);
+            self.make.add(make);
+            self.store.add(store);
+        }
+    }
+
+    pub fn add_lost(&mut self) {
+        self.lost += 1;
+    }
+
+    pub fn numbers(&self, now: Instant) -> Numbers {
+        let seconds = now.duration_since(self.began).as_secs_f64();
+        let rate = |count: f64| if seconds > 0.0 { (count / seconds * 100.0).round() / 100.0 } else { 0.0 };
+        let cpu = cpu_time().zip(self.cpu_began).map(|(now, began)| now.saturating_sub(began).as_secs_f64());
+        Numbers {
+            seconds: (seconds * 10.0).round() / 10.0,
+            done: self.done,
+            rejected: self.rejected,
+            retried: self.retried,
+            lost: self.lost,
+            images: self.images,
+            skipped: self.skipped,
+            images_per_s: rate(self.images as f64),
+            megabytes_per_s: rate(self.source_bytes as f64 / 1e6),
+            fetch: self.fetch.percentiles(),
+            wait: self.wait.percentiles(),
+            make: self.make.percentiles(),
+            store: self.store.percentiles(),
+            memory_bytes: resident_bytes(),
+            cpu: cpu.map(rate),
+        }
+    }
+}
+
+/// What this process has in memory (proc_pid_status(5)).
+pub fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// The CPU time this process has used (proc_pid_stat(5), fields 14 and 15).
+fn cpu_time() -> Option<Duration> {
+    /// USER_HZ is 100 on every Linux there is.
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The second field, the name, may hold spaces and brackets of its own.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let ticks: Vec<u32> = fields.split(' ').skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+    Some(TICK * ticks.iter().sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_right_within_a_sixteenth() {
+        let mut histogram = Histogram::default();
+        (1..=1_000).for_each(|ms| histogram.add(Duration::from_millis(ms)));
+        for (share, ms) in [(0.5, 500.0), (0.95, 950.0), (0.99, 990.0)] {
+            let found = histogram.percentile_ms(share);
+            assert!((found / ms - 1.0_f64).abs() < 1.0 / 16.0, "p{share}: {found}");
+        }
+        assert_eq!(Histogram::default().percentile_ms(0.5), 0.0);
+    }
+
+    #[test]
+    fn the_longest_and_the_shortest_have_a_bar() {
+        let mut histogram = Histogram::default();
+        histogram.add(Duration::ZERO);
+        assert!(histogram.percentile_ms(0.5) < 0.002);
+        histogram.add(Duration::MAX);
+        assert!(histogram.percentile_ms(1.0) > 1e6);
+    }
+
+    #[test]
+    fn linux_says_what_a_process_uses() {
+        assert!(resident_bytes().is_some_and(|bytes| bytes > 1 << 20));
+        assert!(cpu_time().is_some());
+    }
+}

@@ -1,0 +1,223 @@
+//! What becomes of a message: done, again later, or never. Pure functions from what went wrong to that.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::aws::{CallError, Kind};
+use crate::request::BadRequest;
+use crate::thumbnail;
+
+/// The longest text in an attribute of a message in the dead-letter queue, in bytes.
+const MAX_ERROR_BYTES: usize = 1_024;
+/// What a retryable message waits after its first receipt; each further one waits [`BACKOFF_FACTOR`] times as long.
+const BACKOFF_BASE: Duration = Duration::from_secs(8);
+const BACKOFF_FACTOR: u32 = 4;
+const MAX_BACKOFF: Duration = Duration::from_secs(15 * 60);
+
+/// The stages of a message's way through the worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Reading the message.
+    Request,
+    /// Getting the photograph.
+    Fetch,
+    /// Decoding, scaling, encoding.
+    Make,
+    /// Putting the thumbnails into their bucket.
+    Store,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Request => "request",
+            Self::Fetch => "fetch",
+            Self::Make => "make",
+            Self::Store => "store",
+        })
+    }
+}
+
+/// Why a stage failed, and whether the same may work later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    pub passing: bool,
+    pub why: String,
+}
+
+impl Trouble {
+    /// It may work later.
+    pub fn passing(why: impl Into<String>) -> Self {
+        Self { passing: true, why: why.into() }
+    }
+
+    /// It never will.
+    pub fn lasting(why: impl Into<String>) -> Self {
+        Self { passing: false, why: why.into() }
+    }
+
+    /// What a failed read of a source means: a missing object may still come (its request may be faster than its
+    /// upload); a missing bucket or right is the request's fault.
+    pub fn fetching(error: &CallError) -> Self {
+        let no_bucket = error.code.as_deref() == Some("NoSuchBucket");
+        match error.kind {
+            Kind::NotFound if no_bucket => Self::lasting(format!("there is no such bucket ({error})")),
+            Kind::NotFound => Self::passing("there is no such key in the bucket (yet?)"),
+            Kind::Denied => Self::lasting(format!(
+                "this worker may not read it ({error}); `[buckets] sources` in thumb.toml names the buckets it may"
+            )),
+            Kind::Refused | Kind::NotOurs | Kind::AlreadyExists | Kind::InUse => Self::lasting(error.to_string()),
+            Kind::Throttled | Kind::Unavailable | Kind::Credentials | Kind::NotYet | Kind::QueueDeletedRecently => {
+                Self::passing(error.to_string())
+            }
+        }
+    }
+
+    /// What a failed write of a thumbnail means. The bucket is ours, not the message's: whatever is wrong with it can
+    /// be put right, and the message is kept for then.
+    pub fn storing(error: &CallError, bucket: &str) -> Self {
+        let acl = error.code.as_deref() == Some("AccessControlListNotSupported");
+        Self::passing(match error.kind {
+            _ if acl => format!(
+                "the bucket {bucket} takes no ACLs ({error}); `thumb apply` makes it take them, \
+                 or set `access` in [buckets] of thumb.toml to policy or private"
+            ),
+            Kind::Denied => format!(
+                "this worker may not write to the bucket {bucket}, or the bucket (or the account) blocks public ACLs \
+                 ({error}); `thumb apply` sets both right, or says why it cannot"
+            ),
+            Kind::NotFound => format!("there is no bucket {bucket} ({error}); `thumb apply` makes it"),
+            _ => error.to_string(),
+        })
+    }
+}
+
+/// What becomes of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every thumbnail is stored: delete it.
+    Done,
+    /// It asks for nothing: delete it.
+    Ignored(&'static str),
+    /// Something that passes: let it become visible again later.
+    Retry { stage: Stage, why: String },
+    /// Something that does not: to the dead-letter queue.
+    Reject { stage: Stage, why: String },
+}
+
+impl Outcome {
+    pub fn failed(stage: Stage, trouble: Trouble) -> Self {
+        let Trouble { passing, why } = trouble;
+        if passing { Self::Retry { stage, why } } else { Self::Reject { stage, why } }
+    }
+
+    /// On its last allowed receipt a message that would be retried goes to the dead-letter queue by our own hand, so
+    /// that it says there why. After it, SQS would move it without a word (RedrivePolicy, `maxReceiveCount`).
+    pub fn on_receipt(self, receives: u32, max_receives: u32) -> Self {
+        match self {
+            Self::Retry { stage, why } if receives >= max_receives => {
+                Self::Reject { stage, why: format!("{why}; tried {receives} times") }
+            }
+            other => other,
+        }
+    }
+}
+
+impl From<BadRequest> for Outcome {
+    fn from(bad: BadRequest) -> Self {
+        Self::Reject { stage: Stage::Request, why: bad.to_string() }
+    }
+}
+
+impl From<thumbnail::Error> for Trouble {
+    fn from(error: thumbnail::Error) -> Self {
+        Self { passing: matches!(error, thumbnail::Error::OutOfMemory), why: error.to_string() }
+    }
+}
+
+/// How long a retryable message stays invisible after its `receives`-th receipt, in seconds: exponential, capped, and
+/// spread by `jitter` (0 to 1) over the upper half, so that what failed together does not come back together.
+pub fn backoff_s(receives: u32, jitter: f64) -> u32 {
+    let full = BACKOFF_BASE.saturating_mul(BACKOFF_FACTOR.saturating_pow(receives.saturating_sub(1))).min(MAX_BACKOFF);
+    let spread = full.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
+    u32::try_from(spread.as_secs()).unwrap_or(u32::MAX).max(1)
+}
+
+/// A text as an SQS message attribute takes it: not empty, of a bounded length, and only with characters that XML
+/// allows (API SendMessage).
+pub fn attribute(text: &str) -> String {
+    let allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..) && !c.is_control();
+    let mut clean = String::new();
+    for c in text.chars().map(|c| if allowed(c) { c } else { ' ' }) {
+        if clean.len() + c.len_utf8() > MAX_ERROR_BYTES - '…'.len_utf8() {
+            clean.push('…');
+            break;
+        }
+        clean.push(c);
+    }
+    if clean.is_empty() { "unknown".into() } else { clean }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(kind: Kind, code: &str) -> CallError {
+        CallError { action: "s3:GetObject", kind, code: Some(code.into()), message: "said so".into() }
+    }
+
+    #[test]
+    fn what_passes_is_retried_and_what_does_not_is_rejected() {
+        for (kind, code, passing) in [
+            (Kind::NotFound, "NoSuchKey", true),
+            (Kind::NotFound, "NoSuchBucket", false),
+            (Kind::Denied, "AccessDenied", false),
+            (Kind::Throttled, "SlowDown", true),
+            (Kind::Unavailable, "InternalError", true),
+            (Kind::Credentials, "ExpiredToken", true),
+            (Kind::Refused, "InvalidObjectState", false),
+        ] {
+            assert_eq!(Trouble::fetching(&error(kind, code)).passing, passing, "{code}");
+        }
+        assert!(Trouble::storing(&error(Kind::Denied, "AccessDenied"), "b").passing);
+    }
+
+    #[test]
+    fn a_bucket_that_takes_no_acl_names_what_mends_it() {
+        let why = Trouble::storing(&error(Kind::Refused, "AccessControlListNotSupported"), "cats-thumbnails").why;
+        assert!(why.contains("cats-thumbnails takes no ACLs") && why.contains("`thumb apply`"), "{why}");
+    }
+
+    #[test]
+    fn the_engine_errs_for_good_unless_memory_ran_out() {
+        assert!(!Trouble::from(thumbnail::Error::Truncated).passing);
+        assert!(Trouble::from(thumbnail::Error::OutOfMemory).passing);
+    }
+
+    #[test]
+    fn the_last_allowed_receipt_rejects() {
+        let retry = || Outcome::Retry { stage: Stage::Fetch, why: "busy".into() };
+        assert_eq!(retry().on_receipt(2, 3), retry());
+        let rejected = Outcome::Reject { stage: Stage::Fetch, why: "busy; tried 3 times".into() };
+        assert_eq!(retry().on_receipt(3, 3), rejected);
+        assert_eq!(Outcome::Done.on_receipt(9, 3), Outcome::Done);
+    }
+
+    #[test]
+    fn back_off_grows_with_the_receipts_up_to_a_quarter_of_an_hour() {
+        let whole: Vec<u32> = (1..=6).map(|receives| backoff_s(receives, 1.0)).collect();
+        assert_eq!(whole, [8, 32, 128, 512, 900, 900]);
+        assert_eq!((backoff_s(1, 0.0), backoff_s(0, 1.0), backoff_s(u32::MAX, 1.0)), (4, 8, 900));
+    }
+
+    #[test]
+    fn an_attribute_is_never_empty_too_long_or_unprintable() {
+        assert_eq!(attribute(""), "unknown");
+        assert_eq!(attribute("a\0b\u{ffff}c"), "a b c");
+        let long = attribute(&"é".repeat(10_000));
+        assert!(long.len() <= MAX_ERROR_BYTES && long.ends_with('…'), "{}", long.len());
+    }
+}

@@ -1,0 +1,302 @@
+//! `"url"` requests: a photograph from anybody's web server. Whoever may send a message chooses the address, so that
+//! the worker must not become their hands inside its own network: only addresses of the public Internet are connected
+//! to, whatever a name resolves to and wherever a redirect points (OWASP, "Server-Side Request Forgery Prevention").
+
+use std::error::Error;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Client, Response, StatusCode, header, redirect};
+use rustls_platform_verifier::BuilderVerifierExt;
+use url::{Host, Url};
+
+use super::outcome::Trouble;
+use super::room::Room;
+use super::world::{Fetched, Photo};
+use crate::config::UrlSources;
+use crate::failure::{Failure, Result as CommandResult};
+use crate::thumbnail;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two pieces of an answer.
+const READ_TIMEOUT: Duration = Duration::from_secs(15);
+/// From the connection to the last byte.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(60);
+const MAX_REDIRECTS: usize = 5;
+
+/// One attempt at reading a photograph.
+#[derive(Debug)]
+pub enum Attempt {
+    Ended(Fetched),
+    /// The answer began well and broke off; says how.
+    BrokeOff(String),
+}
+
+pub struct Web {
+    client: Client,
+    sources: UrlSources,
+}
+
+/// An address that no message may name.
+#[derive(Debug)]
+struct NotPublic(String);
+
+impl fmt::Display for NotPublic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is not on the public Internet; a worker does not fetch from private addresses", self.0)
+    }
+}
+
+impl Error for NotPublic {}
+
+impl Web {
+    /// # Errors
+    /// There is no TLS here: no root certificates, for one.
+    pub fn new(sources: UrlSources) -> CommandResult<Self> {
+        let cannot = |error: &(dyn Error + 'static)| {
+            Failure::new("cannot prepare for `url` requests")
+                .caused_by(error)
+                .hint("url_sources = \"off\" in [worker] of thumb.toml does without them")
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| builder.with_platform_verifier())
+            .map_err(|error| cannot(&error))?
+            .with_no_client_auth();
+        let public_only = sources != UrlSources::Any;
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .user_agent(concat!("thumb/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .timeout(TOTAL_TIMEOUT)
+            // A proxy would resolve the name by itself, and connect to whatever comes out.
+            .no_proxy()
+            .dns_resolver(Resolver { public_only })
+            .redirect(redirect::Policy::custom(move |attempt| {
+                if attempt.previous().len() > MAX_REDIRECTS {
+                    return attempt.error("too many redirects");
+                }
+                match check(attempt.url(), public_only) {
+                    Ok(()) => attempt.follow(),
+                    Err(error) => attempt.error(error),
+                }
+            }))
+            .build()
+            .map_err(|error| cannot(&error))?;
+        Ok(Self { client, sources })
+    }
+
+    /// Reads the photograph at a URL, of at most `max` bytes.
+    pub async fn fetch(&self, url: &Url, unless: Option<&str>, max: usize, room: &Room) -> Result<Attempt, Trouble> {
+        if self.sources == UrlSources::Off {
+            return Err(Trouble::lasting("`url` requests are switched off (url_sources in [worker] of thumb.toml)"));
+        }
+        check(url, self.sources == UrlSources::Public).map_err(|error| Trouble::lasting(error.to_string()))?;
+        let mut request = self.client.get(url.clone()).header(header::ACCEPT, "image/jpeg, image/*;q=0.5");
+        if let Some(etag) = unless {
+            request = request.header(header::IF_NONE_MATCH, format!("\"{etag}\""));
+        }
+        let response = request.send().await.map_err(|error| unanswered(&error))?;
+        if unless.is_some() && response.status() == StatusCode::NOT_MODIFIED {
+            return Ok(Attempt::Ended(Fetched::Unchanged));
+        }
+        if !response.status().is_success() {
+            return Err(refused(response.status()));
+        }
+        let length = response.content_length();
+        if length.is_some_and(|length| length > max as u64) {
+            let bytes = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
+            return Err(thumbnail::Error::TooManyBytes { bytes, max }.into());
+        }
+        let etag = etag(&response);
+        // A server need not say how much it sends: then there must be room for the most that is taken.
+        let mut permit = room.photo(length.unwrap_or(max as u64)).await;
+        match read_body(response, max).await? {
+            Ok(bytes) => {
+                permit.shrink_to(bytes.len() as u64);
+                Ok(Attempt::Ended(Fetched::Photo(Photo { bytes, etag, ours: false, permit })))
+            }
+            Err(why) => Ok(Attempt::BrokeOff(why)),
+        }
+    }
+}
+
+async fn read_body(mut response: Response, max: usize) -> Result<Result<Bytes, String>, Trouble> {
+    let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
+    let mut bytes = BytesMut::with_capacity(announced.unwrap_or_default().min(max));
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if bytes.len() + chunk.len() > max => {
+                return Err(thumbnail::Error::TooManyBytes { bytes: bytes.len() + chunk.len(), max }.into());
+            }
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Ok(None) => return Ok(Ok(bytes.freeze())),
+            Err(error) => return Ok(Err(format!("the photograph broke off: {}", innermost(&error)))),
+        }
+    }
+}
+
+fn etag(response: &Response) -> Option<String> {
+    let etag = response.headers().get(header::ETAG)?.to_str().ok()?;
+    Some(etag.trim_start_matches("W/").trim_matches('"').to_owned())
+}
+
+/// An error and everything behind it.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(Some(error as &(dyn Error + 'static)), |&error| error.source())
+}
+
+fn unanswered(error: &reqwest::Error) -> Trouble {
+    match causes(error).find_map(|cause| cause.downcast_ref::<NotPublic>()) {
+        Some(not_public) => Trouble::lasting(not_public.to_string()),
+        None if error.is_redirect() => Trouble::lasting(innermost(error)),
+        None => Trouble::passing(format!("no answer: {}", innermost(error))),
+    }
+}
+
+/// What an answer other than success means (RFC 9110): 5xx, and what asks for patience, passes.
+fn refused(status: StatusCode) -> Trouble {
+    let why = format!("the server answered {status}");
+    match status {
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => Trouble::passing(why),
+        status if status.is_server_error() => Trouble::passing(why),
+        _ => Trouble::lasting(why),
+    }
+}
+
+fn innermost(error: &reqwest::Error) -> String {
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+/// A URL's own address, if it names one; names are checked when they are resolved.
+fn check(url: &Url, public_only: bool) -> Result<(), NotPublic> {
+    let address = match url.host() {
+        Some(Host::Ipv4(address)) => IpAddr::V4(address),
+        Some(Host::Ipv6(address)) => IpAddr::V6(address),
+        Some(Host::Domain(_)) | None => return Ok(()),
+    };
+    if public_only && !is_public(address) { Err(NotPublic(address.to_string())) } else { Ok(()) }
+}
+
+/// The system's resolver, less the addresses that are nobody's business. What it answers is what is connected to: a
+/// name that resolves otherwise a moment later gains nothing.
+struct Resolver {
+    public_only: bool,
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let public_only = self.public_only;
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let (good, bad): (Vec<_>, Vec<_>) =
+                found.into_iter().partition(|address| !public_only || is_public(address.ip()));
+            match (good.is_empty(), bad.first()) {
+                (true, Some(bad)) => Err(NotPublic(format!("{} ({})", name.as_str(), bad.ip())).into()),
+                _ => Ok(Box::new(good.into_iter()) as Addrs),
+            }
+        })
+    }
+}
+
+/// Whether an address is one of the public Internet (IANA's special-purpose address registries).
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    let special = match (a, b, c) {
+        (0 | 10 | 127, ..) => true,
+        (100, 64..=127, _) => true,
+        (169, 254, _) => true,
+        (172, 16..=31, _) => true,
+        (192, 0, 0 | 2) | (192, 88, 99) | (192, 168, _) => true,
+        (198, 18..=19, _) | (198, 51, 100) | (203, 0, 113) => true,
+        // Multicast, reserved, broadcast.
+        (224.., ..) => true,
+        _ => false,
+    };
+    !special
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    if let Some(mapped) = address.to_ipv4_mapped() {
+        return is_public_v4(mapped);
+    }
+    let embedded = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        is_public_v4(Ipv4Addr::new(a, b, c, d))
+    };
+    match address.segments() {
+        // NAT64 and 6to4 carry an IPv4 address.
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded(high, low),
+        [0x2002, high, low, ..] => embedded(high, low),
+        // Teredo, benchmarking, ORCHID, documentation.
+        [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,
+        // All of global unicast that is given out.
+        [first, ..] => first & 0xe000 == 0x2000,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_public_internet_is_public() {
+        for address in [
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "127.0.0.1",
+            "169.254.169.254",
+            "172.31.255.255",
+            "192.168.1.1",
+            "198.18.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a9fe:a9fe",
+            "2002:7f00:1::",
+            "2001:db8::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+        ] {
+            assert!(!is_public(address.parse().unwrap()), "{address}");
+        }
+        for address in ["8.8.8.8", "100.63.0.1", "172.32.0.1", "192.0.1.1", "2606:4700::1111", "::ffff:8.8.8.8"] {
+            assert!(is_public(address.parse().unwrap()), "{address}");
+        }
+    }
+
+    #[test]
+    fn an_address_in_a_url_is_checked_however_it_is_written() {
+        for url in ["http://127.0.0.1/", "http://2130706433/", "http://0x7f.1/", "http://[::1]/", "http://0/"] {
+            assert!(check(&url.parse().unwrap(), true).is_err(), "{url}");
+            assert!(check(&url.parse().unwrap(), false).is_ok(), "{url}");
+        }
+        assert!(check(&"https://example.com/".parse().unwrap(), true).is_ok());
+    }
+
+    #[test]
+    fn a_server_in_trouble_is_asked_again_and_one_that_says_no_is_not() {
+        for (status, passing) in [(404, false), (403, false), (429, true), (500, true), (503, true), (301, false)] {
+            assert_eq!(refused(StatusCode::from_u16(status).unwrap()).passing, passing, "{status}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The edge between the worker and the world: SQS, S3 and other people's web servers behind one trait, so that the
+//! loop is tested on paused time against a queue and a store of a hundred lines. [`super::aws`] is the real one.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::outcome::Trouble;
+use super::room::{Permit, Room};
+use crate::aws::CallError;
+use crate::request::Source;
+
+/// Entries in one batch call (SQS quotas).
+pub const BATCH: usize = 10;
+
+/// A message as SQS hands it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    pub body: String,
+    /// The receipt handle: the right to delete this receipt of the message, or to change its visibility.
+    pub receipt: String,
+    /// ApproximateReceiveCount: 1 at the first receipt.
+    pub receives: u32,
+}
+
+/// A message for the dead-letter queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    pub body: String,
+    /// The attribute `thumb-error`.
+    pub error: String,
+    /// The attribute `thumb-stage`.
+    pub stage: String,
+}
+
+/// What a batch call answers for one of its entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Done,
+    /// Not the sender's fault: the same may work later.
+    Again(String),
+    /// The sender's fault, such as a receipt handle that is no longer good.
+    Refused(String),
+}
+
+/// Roughly how many messages a queue holds; the figures lag behind by up to a minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    pub visible: u64,
+    /// Received and not deleted, by anybody; backing off ones too.
+    pub in_flight: u64,
+    pub delayed: u64,
+}
+
+impl Depth {
+    pub fn is_zero(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// A photograph in memory.
+#[derive(Debug)]
+pub struct Photo {
+    pub bytes: Bytes,
+    /// Without quotation marks; a web server may send none.
+    pub etag: Option<String>,
+    /// Whether it is a thumbnail that thumb stored.
+    pub ours: bool,
+    /// Its place in memory.
+    pub permit: Permit,
+}
+
+#[derive(Debug)]
+pub enum Fetched {
+    Photo(Photo),
+    /// It is still the one whose ETag was named.
+    Unchanged,
+}
+
+/// What a thumbnail was made from and how; stored with it as metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub source_etag: Option<String>,
+    pub parameters: String,
+}
+
+/// Everything a worker does outside its own memory. Every call answers within a time of its own.
+pub trait World: Send + Sync + 'static {
+    /// Up to `most` messages (1 to [`BATCH`]), waiting up to `wait` for the first.
+    fn receive(&self, most: usize, wait: Duration) -> impl Future<Output = Result<Vec<Delivery>, CallError>> + Send;
+
+    /// Sets when messages become visible again, by receipt handle and in seconds from now. One answer an entry.
+    fn change_visibility(
+        &self,
+        changes: Vec<(String, u32)>,
+    ) -> impl Future<Output = Result<Vec<Answer>, CallError>> + Send;
+
+    fn delete(&self, receipts: Vec<String>) -> impl Future<Output = Result<Vec<Answer>, CallError>> + Send;
+
+    fn send_to_dlq(&self, letters: Vec<Letter>) -> impl Future<Output = Result<Vec<Answer>, CallError>> + Send;
+
+    fn depth(&self) -> impl Future<Output = Result<Depth, CallError>> + Send;
+
+    /// Reads a photograph into memory for which `room` has been found first. With `unless`, one whose ETag is that one
+    /// is not read.
+    fn fetch(
+        &self,
+        source: &Source,
+        unless: Option<&str>,
+        room: &Room,
+    ) -> impl Future<Output = Result<Fetched, Trouble>> + Send;
+
+    /// The stamp of the thumbnail stored under a key, if there is one.
+    fn stamp(&self, key: &str) -> impl Future<Output = Result<Option<Stamp>, Trouble>> + Send;
+
+    fn store(&self, key: &str, jpeg: Bytes, stamp: &Stamp) -> impl Future<Output = Result<(), Trouble>> + Send;
+}

@@ -1,0 +1,368 @@
+//! The reconciler against the emulator, through a seam in the SDK's HTTP client that plays what AWS does and moto does
+//! not: errors that pass, client tokens, a caller that dies between any two calls.
+
+#[path = "support/moto.rs"]
+mod moto;
+#[path = "support/seam.rs"]
+mod seam;
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+
+use moto::Moto;
+use seam::Seam;
+use thumb::aws::{Clients, Reader, Writer};
+use thumb::config::Config;
+use thumb::plan::{Action, Plan};
+use thumb::reconcile::{
+    Contents, Desired, Event, Observed, Outcome, Report, execute, observe, plan_apply, plan_destroy, read_offers,
+};
+use thumb::resource::binary::Binary;
+
+/// A caller: a stack's configuration and clients that go through a seam.
+struct Caller {
+    config: Config,
+    clients: Clients,
+    seam: Seam,
+}
+
+impl Caller {
+    async fn new(moto: &Moto, stack: &str, seam: Seam) -> Self {
+        let text = format!("name = \"{stack}\"\n[security_group]\nssh_from = [\"203.0.113.0/24\"]");
+        Self::with(moto, &text, seam).await
+    }
+
+    async fn with(moto: &Moto, text: &str, seam: Seam) -> Self {
+        let config = Config::parse(text, "thumb.toml").unwrap();
+        let clients = Clients::from_sdk(seam.sdk(&moto.endpoint()).await).unwrap();
+        Self { config, clients, seam }
+    }
+
+    async fn observe(&self) -> Observed {
+        observe(&Reader::new(&self.clients), &self.config).await.unwrap()
+    }
+
+    async fn plan(&self) -> Plan {
+        let reader = Reader::new(&self.clients);
+        let (observed, offers) = tokio::join!(observe(&reader, &self.config), read_offers(&reader, &self.config));
+        let (observed, offers) = (observed.unwrap(), offers.unwrap());
+        let binary = Binary::load(&self.config.buckets.code, &executable()).map_err(|failure| failure.to_string());
+        let desired = Desired::new(&self.config, &observed, &offers, binary, reader.endpoint());
+        plan_apply(&self.config, &desired, &observed, &[])
+    }
+
+    async fn execute(&self, plan: &Plan) -> (Report, Vec<String>) {
+        let said = Mutex::new(Vec::new());
+        let tell = |event: Event<'_>| {
+            if let Event::Waiting { address, why } = event {
+                said.lock().unwrap().push(format!("{address}: {why}"));
+            }
+        };
+        let writer = Writer { clients: self.clients.clone() };
+        let report = execute(plan, &writer, &tell, &AtomicBool::new(false)).await;
+        (report, said.into_inner().unwrap())
+    }
+
+    async fn apply(&self) -> (Report, Vec<String>) {
+        self.execute(&self.plan().await).await
+    }
+
+    async fn destroy(&self) -> Report {
+        let plan = plan_destroy(&self.config, &self.observe().await, Contents::default(), &[]);
+        self.execute(&plan).await.0
+    }
+
+    /// Everything there, as declared, once.
+    async fn assert_applied(&self, when: &str) {
+        let plan = self.plan().await;
+        assert!(plan.is_empty(), "{when}: {plan:#?}");
+        assert_eq!(self.observe().await.fleet.alive.len(), 1, "{when}");
+    }
+
+    /// Nothing there.
+    async fn assert_destroyed(&self, when: &str) {
+        let plan = plan_destroy(&self.config, &self.observe().await, Contents::default(), &[]);
+        assert!(plan.changes.is_empty(), "{when}: {plan:#?}");
+    }
+}
+
+/// The least Linux executable that there is: an ELF header and one segment, static, for x86-64 (System V ABI, chapter 4).
+fn executable() -> PathBuf {
+    let mut elf = Vec::new();
+    elf.extend(b"\x7fELF\x02\x01\x01");
+    elf.resize(16, 0);
+    elf.extend(2_u16.to_le_bytes()); // ET_EXEC
+    elf.extend(62_u16.to_le_bytes()); // EM_X86_64
+    elf.extend(1_u32.to_le_bytes());
+    elf.extend(0x40_0078_u64.to_le_bytes()); // entry
+    elf.extend(64_u64.to_le_bytes()); // program headers
+    elf.extend(0_u64.to_le_bytes()); // section headers
+    elf.extend(0_u32.to_le_bytes());
+    for half in [64_u16, 56, 1, 64, 0, 0] {
+        elf.extend(half.to_le_bytes());
+    }
+    elf.extend(1_u32.to_le_bytes()); // PT_LOAD
+    elf.extend(5_u32.to_le_bytes()); // R + X
+    for word in [0_u64, 0x40_0000, 0x40_0000, 120, 120, 0x1000] {
+        elf.extend(word.to_le_bytes());
+    }
+    let path = std::env::temp_dir().join(format!("thumb-test-{}", std::process::id()));
+    std::fs::write(&path, elf).unwrap();
+    path
+}
+
+fn assert_done(report: &Report) {
+    assert!(report.failures.is_empty(), "{:#?}", report.failures);
+    assert!(report.outcomes.iter().all(|(.., outcome)| *outcome == Outcome::Done), "{:?}", report.outcomes);
+}
+
+#[tokio::test]
+async fn apply_apply_destroy_destroy() {
+    let moto = Moto::start();
+    let caller = Caller::new(&moto, "cats", Seam::new()).await;
+    assert_done(&caller.apply().await.0);
+    caller.assert_applied("after apply").await;
+
+    let before = caller.seam.mutating_calls().len();
+    assert_done(&caller.apply().await.0);
+    assert_eq!(caller.seam.mutating_calls().len(), before, "a second apply changes nothing");
+
+    assert_done(&caller.destroy().await);
+    caller.assert_destroyed("after destroy").await;
+    assert_done(&caller.destroy().await);
+}
+
+#[tokio::test]
+async fn a_plan_makes_read_calls_only() {
+    let moto = Moto::start();
+    let caller = Caller::new(&moto, "cats", Seam::new()).await;
+    caller.plan().await;
+    assert_eq!(caller.seam.mutating_calls(), Vec::<String>::new());
+    assert!(caller.seam.calls().len() > 10);
+}
+
+#[tokio::test]
+async fn every_kind_of_change_is_made_and_then_none_is_left() {
+    let moto = Moto::start();
+    let world = Seam::new();
+    let first = Caller::new(&moto, "cats", world.again()).await;
+    assert_done(&first.apply().await.0);
+    let instance = first.observe().await.fleet.alive[0].id.clone();
+
+    let changed = r#"
+        name = "cats"
+        [queue]
+        visibility_timeout = "5m"
+        retention = "1d"
+        max_receives = 5
+        [buckets]
+        access = "policy"
+        sources = ["cmsc389l-public"]
+        [profile]
+        policies = ["AmazonS3FullAccess"]
+        [security_group]
+        ssh_from = ["198.51.100.0/24", "2001:db8::/32"]
+        [instance]
+        type = "t3.small"
+        image = "debian-12"
+    "#;
+    let second = Caller::with(&moto, changed, world.again()).await;
+    let plan = second.plan().await;
+    let kinds: Vec<Action> = plan.changes.iter().map(|change| change.action).collect();
+    assert!(kinds.contains(&Action::Update) && kinds.contains(&Action::Replace), "{kinds:?}");
+    assert_done(&second.execute(&plan).await.0);
+    second.assert_applied("after the changes").await;
+    assert_ne!(second.observe().await.fleet.alive[0].id, instance, "the instance was replaced");
+
+    // And back, to a private bucket this time.
+    let third = Caller::with(&moto, "name = \"cats\"\n[buckets]\naccess = \"private\"", world.again()).await;
+    assert_done(&third.apply().await.0);
+    third.assert_applied("after the changes back").await;
+    assert_done(&third.destroy().await);
+}
+
+#[tokio::test]
+async fn killed_after_any_call_of_an_apply_the_next_one_finishes_the_job() {
+    let moto = Moto::start();
+    let world = Seam::new();
+    let whole = Caller::new(&moto, "whole", world.again()).await;
+    assert_done(&whole.apply().await.0);
+    let calls = whole.seam.mutating_calls();
+    assert!(calls.len() >= 17, "{calls:?}");
+    for cut in 1..=calls.len() {
+        let when = format!("killed after call {cut}");
+        let stack = format!("cut-{cut}");
+        let killed = Caller::new(&moto, &stack, world.again()).await;
+        killed.seam.cut_after(cut);
+        tokio::select! {
+            (report, _) = killed.apply() => panic!("{when}: it ended: {report:?}"),
+            () = killed.seam.cut.notified() => {}
+        }
+        let next = Caller::new(&moto, &stack, world.again()).await;
+        assert_done(&next.apply().await.0);
+        next.assert_applied(&when).await;
+        assert_done(&next.destroy().await);
+        next.assert_destroyed(&when).await;
+    }
+}
+
+#[tokio::test]
+async fn killed_after_any_call_of_a_destroy_the_next_one_finishes_the_job() {
+    let moto = Moto::start();
+    let world = Seam::new();
+    let whole = Caller::new(&moto, "whole", world.again()).await;
+    assert_done(&whole.apply().await.0);
+    let before = whole.seam.mutating_calls().len();
+    assert_done(&whole.destroy().await);
+    let calls = whole.seam.mutating_calls().len() - before;
+    assert!(calls >= 11, "{calls}");
+    for cut in 1..=calls {
+        let when = format!("killed after call {cut}");
+        let stack = format!("cut-{cut}");
+        assert_done(&Caller::new(&moto, &stack, world.again()).await.apply().await.0);
+        let killed = Caller::new(&moto, &stack, world.again()).await;
+        killed.seam.cut_after(cut);
+        tokio::select! {
+            report = killed.destroy() => panic!("{when}: it ended: {report:?}"),
+            () = killed.seam.cut.notified() => {}
+        }
+        let next = Caller::new(&moto, &stack, world.again()).await;
+        assert_done(&next.destroy().await);
+        next.assert_destroyed(&when).await;
+    }
+}
+
+#[tokio::test]
+async fn two_applies_at_once_make_one_stack() {
+    let moto = Moto::start();
+    let world = Seam::new();
+    let (first, second) =
+        (Caller::new(&moto, "cats", world.again()).await, Caller::new(&moto, "cats", world.again()).await);
+    // Both have planned before either has made anything.
+    let (one, two) = (first.plan().await, second.plan().await);
+    let ((one, _), (two, _)) = tokio::join!(first.execute(&one), second.execute(&two));
+    assert_done(&one);
+    assert_done(&two);
+    first.assert_applied("after both").await;
+}
+
+#[tokio::test]
+async fn what_aws_refuses_for_a_while_is_tried_again_and_said() {
+    let moto = Moto::start();
+    let caller = Caller::new(&moto, "cats", Seam::new()).await;
+    let profile =
+        "Value (cats-worker) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name";
+    caller.seam.answer("RunInstances", 3, 400, Seam::ec2_error("InvalidParameterValue", profile));
+    let deleted = "You must wait 60 seconds after deleting a queue before you can create another with the same name.";
+    caller.seam.answer("CreateQueue", 1, 400, Seam::sqs_error("QueueDeletedRecently", deleted));
+    caller.seam.answer(
+        "CreateBucket",
+        1,
+        409,
+        Seam::s3_error("OperationAborted", "A conflicting operation is in progress"),
+    );
+    caller.seam.answer("CreateRole", 2, 400, Seam::iam_error("Throttling", "Rate exceeded"));
+    caller.seam.answer(
+        "CreateSecurityGroup",
+        1,
+        503,
+        Seam::ec2_error("RequestLimitExceeded", "Request limit exceeded."),
+    );
+    let (report, said) = caller.apply().await;
+    assert_done(&report);
+    caller.assert_applied("after the errors").await;
+    assert!(said.iter().any(|line| line.contains("refuses a deleted queue's name for 60 seconds")), "{said:?}");
+    assert!(
+        said.iter().any(|line| line.contains("instance.1: EC2 does not know the new instance profile")),
+        "{said:?}"
+    );
+
+    caller.seam.answer("DeleteSecurityGroup", 2, 400, Seam::ec2_error("DependencyViolation", "has a dependent object"));
+    assert_done(&caller.destroy().await);
+    caller.assert_destroyed("after the errors").await;
+}
+
+#[tokio::test]
+async fn what_was_made_by_a_call_whose_answer_was_lost_is_not_made_twice() {
+    let moto = Moto::start();
+    let world = Seam::new();
+    let first = Caller::new(&moto, "cats", world.again()).await;
+    // The plan is from before the stack was there: every create meets what it would create.
+    let stale = first.plan().await;
+    assert_done(&first.execute(&stale).await.0);
+    assert_done(&first.execute(&stale).await.0);
+    first.assert_applied("after the second time").await;
+}
+
+#[tokio::test]
+async fn a_failed_step_leaves_the_rest_right_and_names_what_is_missing() {
+    let moto = Moto::start();
+    let caller = Caller::new(&moto, "cats", Seam::new()).await;
+    let denied = "User: arn:aws:iam::123456789012:user/me is not authorized to perform: iam:CreateRole";
+    caller.seam.answer("CreateRole", 1, 403, Seam::iam_error("AccessDenied", denied));
+    let (report, _) = caller.apply().await;
+    let failure = report.failures[0].to_string();
+    assert!(
+        failure.starts_with("role: cannot create the role cats-worker\n  caused by: iam:CreateRole: AccessDenied"),
+        "{failure}"
+    );
+    assert!(failure.contains("hint: these credentials need the right iam:CreateRole"), "{failure}");
+    let outcome = |address: &str| {
+        report.outcomes.iter().find(|(a, ..)| a.to_string() == address).map(|(.., outcome)| outcome.clone()).unwrap()
+    };
+    assert_eq!(outcome("queue"), Outcome::Done);
+    assert_eq!(outcome("binary"), Outcome::Done);
+    assert_eq!(outcome("role"), Outcome::Failed);
+    assert_eq!(outcome("instance-profile"), Outcome::Skipped);
+    assert_eq!(outcome("instance.1"), Outcome::Skipped);
+    assert_done(&caller.apply().await.0);
+    caller.assert_applied("after the next apply").await;
+}
+
+#[tokio::test]
+async fn what_carries_our_name_without_our_tag_is_left_alone() {
+    let moto = Moto::start();
+    let world = Seam::new();
+    // Another stack has all the names that "cats" would take.
+    let names = r#"
+        name = "dogs"
+        [queue]
+        name = "cats"
+        dlq = "cats-dlq"
+        [buckets]
+        thumbnails = "cats-thumbnails"
+        code = "cats-code"
+        [profile]
+        name = "cats-worker"
+        role = "cats-worker"
+        [security_group]
+        name = "cats-worker"
+        [instance]
+        count = 0
+    "#;
+    let dogs = Caller::with(&moto, names, world.again()).await;
+    assert_done(&dogs.apply().await.0);
+    let cats = Caller::new(&moto, "cats", world.again()).await;
+    let plan = cats.plan().await;
+    let blocked: Vec<String> =
+        plan.changes.iter().filter(|c| c.action == Action::Blocked).map(|c| c.address.to_string()).collect();
+    assert_eq!(
+        blocked.join(" "),
+        "dlq queue bucket.thumbnails bucket.code binary role instance-profile security-group"
+    );
+    assert!(plan.changes[0].reason.as_ref().unwrap().contains("belongs to the stack \"dogs\""));
+    assert_done(&cats.destroy_nothing().await);
+    assert!(dogs.plan().await.is_empty(), "untouched");
+}
+
+impl Caller {
+    /// A destroy that must make no mutating call.
+    async fn destroy_nothing(&self) -> Report {
+        let before = self.seam.mutating_calls().len();
+        let mut report = self.destroy().await;
+        assert_eq!(self.seam.mutating_calls().len(), before);
+        report.outcomes.retain(|(_, action, _)| *action != Action::Blocked);
+        report
+    }
+}

@@ -1,0 +1,312 @@
+//! The SDK's HTTP client with a seam in it: every call is named and counted, some are answered here with AWS's own
+//! errors, and at a chosen call the caller can be cut off for good, as SIGKILL does.
+//!
+//! It also plays two things that AWS does and moto does not: tags given to CreateBucket are set, and RunInstances
+//! with a client token that was used before answers what it answered then.
+
+#![allow(dead_code, reason = "a test uses what it needs of it")]
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
+use tokio::sync::Notify;
+
+/// What happens at the seam; shared by all clones of a client.
+#[derive(Debug, Default)]
+pub struct Script {
+    /// Every call's operation, "CreateQueue", in the order in which they were made.
+    pub calls: Vec<String>,
+    answers: Vec<Answer>,
+    /// Mutating calls until the caller is cut off: the last of them still reaches AWS, its answer is lost.
+    cut_after: Option<usize>,
+    cut: bool,
+}
+
+#[derive(Debug)]
+struct Answer {
+    operation: &'static str,
+    times: usize,
+    status: u16,
+    body: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Seam {
+    inner: SharedHttpClient,
+    script: Arc<Mutex<Script>>,
+    /// Told when the caller is cut off.
+    pub cut: Arc<Notify>,
+    /// Calls on their way: what AWS was sent, it does, whether or not the caller lives to hear of it.
+    underway: Arc<AtomicUsize>,
+    /// What RunInstances answered, by client token.
+    launches: Arc<tokio::sync::Mutex<HashMap<String, Vec<u8>>>>,
+}
+
+impl Seam {
+    pub fn new() -> Self {
+        Self {
+            inner: aws_smithy_http_client::Builder::new()
+                .tls_provider(Provider::Rustls(CryptoMode::Ring))
+                .build_https(),
+            script: Arc::default(),
+            cut: Arc::default(),
+            underway: Arc::default(),
+            launches: Arc::default(),
+        }
+    }
+
+    /// Another caller in the same world: client tokens are shared, scripts are not.
+    pub fn again(&self) -> Self {
+        Self { script: Arc::default(), cut: Arc::default(), ..self.clone() }
+    }
+
+    /// The configuration of clients that go through the seam to an endpoint.
+    pub async fn sdk(&self, endpoint: &str) -> SdkConfig {
+        aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(SharedHttpClient::new(self.clone()))
+            .region(Region::new("us-east-1"))
+            .endpoint_url(endpoint)
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .load()
+            .await
+    }
+
+    /// The next `times` calls of an operation are answered so, and do not reach AWS.
+    pub fn answer(&self, operation: &'static str, times: usize, status: u16, body: impl Into<String>) {
+        self.script.lock().unwrap().answers.push(Answer { operation, times, status, body: body.into() });
+    }
+
+    /// EC2's form of an error.
+    pub fn ec2_error(code: &str, message: &str) -> String {
+        format!("<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors></Response>")
+    }
+
+    /// SQS's form of an error.
+    pub fn sqs_error(code: &str, message: &str) -> String {
+        format!(r#"{{"__type":"com.amazonaws.sqs#{code}","message":"{message}"}}"#)
+    }
+
+    /// The form of an error of S3.
+    pub fn s3_error(code: &str, message: &str) -> String {
+        format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>")
+    }
+
+    /// The form of an error of IAM and STS.
+    pub fn iam_error(code: &str, message: &str) -> String {
+        format!("<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>")
+    }
+
+    pub fn cut_after(&self, mutating_calls: usize) {
+        self.script.lock().unwrap().cut_after = Some(mutating_calls);
+    }
+
+    pub fn calls(&self) -> Vec<String> {
+        self.script.lock().unwrap().calls.clone()
+    }
+
+    pub fn mutating_calls(&self) -> Vec<String> {
+        self.calls().into_iter().filter(|operation| is_mutating(operation)).collect()
+    }
+}
+
+pub fn is_mutating(operation: &str) -> bool {
+    !["Get", "List", "Describe", "Head"].iter().any(|read| operation.starts_with(read))
+}
+
+impl HttpClient for Seam {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        let inner = self.inner.http_connector(settings, components);
+        SharedHttpConnector::new(Connector { inner, seam: self.clone() })
+    }
+}
+
+#[derive(Debug)]
+struct Connector {
+    inner: SharedHttpConnector,
+    seam: Seam,
+}
+
+/// What the script says about one call.
+enum Verdict {
+    Pass,
+    Answer(u16, String),
+    /// It reaches AWS; nobody hears the answer.
+    PassAndCut,
+    /// The caller is dead.
+    Never,
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let operation = operation(&request);
+        let verdict = self.verdict(&operation);
+        let (inner, seam) = (self.inner.clone(), self.seam.clone());
+        HttpConnectorFuture::new(async move {
+            match verdict {
+                Verdict::Pass => send(inner, seam, operation, request).await,
+                Verdict::Answer(status, body) => Ok(HttpResponse::new(code(status), SdkBody::from(body))),
+                Verdict::PassAndCut => {
+                    let _ = send(inner, seam.clone(), operation, request).await;
+                    while seam.underway.load(Ordering::SeqCst) > 0 {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                    seam.cut.notify_one();
+                    std::future::pending().await
+                }
+                Verdict::Never => std::future::pending().await,
+            }
+        })
+    }
+}
+
+impl Connector {
+    fn verdict(&self, operation: &str) -> Verdict {
+        let mut script = self.seam.script.lock().unwrap();
+        if script.cut {
+            return Verdict::Never;
+        }
+        script.calls.push(operation.to_owned());
+        if let Some(answer) = script.answers.iter_mut().find(|a| a.operation == operation && a.times > 0) {
+            answer.times -= 1;
+            return Verdict::Answer(answer.status, answer.body.clone());
+        }
+        let made = script.calls.iter().filter(|operation| is_mutating(operation)).count();
+        if script.cut_after == Some(made) && is_mutating(operation) {
+            script.cut = true;
+            return Verdict::PassAndCut;
+        }
+        Verdict::Pass
+    }
+}
+
+fn code(status: u16) -> StatusCode {
+    StatusCode::try_from(status).expect("a status")
+}
+
+/// In a task of its own, which goes on when the caller is dropped.
+async fn send(
+    inner: SharedHttpConnector,
+    seam: Seam,
+    operation: String,
+    request: HttpRequest,
+) -> Result<HttpResponse, ConnectorError> {
+    seam.underway.fetch_add(1, Ordering::SeqCst);
+    let task = tokio::spawn(async move {
+        let result = pass(&inner, &seam, &operation, request).await;
+        seam.underway.fetch_sub(1, Ordering::SeqCst);
+        result
+    });
+    task.await.expect("the call does not panic")
+}
+
+async fn pass(
+    inner: &SharedHttpConnector,
+    seam: &Seam,
+    operation: &str,
+    request: HttpRequest,
+) -> Result<HttpResponse, ConnectorError> {
+    match operation {
+        "CreateBucket" => create_bucket(inner, request).await,
+        "RunInstances" => run_instances(inner, seam, request).await,
+        _ => inner.call(request).await,
+    }
+}
+
+/// AWS sets the tags that come with CreateBucket in the same call; moto leaves them out.
+async fn create_bucket(inner: &SharedHttpConnector, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
+    let tags =
+        body.split_once("<Tags>").and_then(|(_, rest)| rest.rsplit_once("</Tags>")).map(|(tags, _)| tags.to_owned());
+    let mut tagging = request.try_clone().expect("a body in memory");
+    let response = inner.call(request).await?;
+    if let (true, Some(tags)) = (response.status().is_success(), tags) {
+        let uri = format!("{}?tagging", tagging.uri().trim_end_matches('/'));
+        tagging.set_uri(uri).expect("a URI");
+        let body = format!("<Tagging><TagSet>{tags}</TagSet></Tagging>");
+        tagging.headers_mut().insert("content-length", body.len().to_string());
+        *tagging.body_mut() = SdkBody::from(body);
+        let answer = inner.call(tagging).await?;
+        assert!(answer.status().is_success(), "moto took the tags");
+    }
+    Ok(response)
+}
+
+/// AWS launches once for a client token; moto launches each time.
+async fn run_instances(
+    inner: &SharedHttpConnector,
+    seam: &Seam,
+    request: HttpRequest,
+) -> Result<HttpResponse, ConnectorError> {
+    let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
+    let token = body.split('&').find_map(|pair| pair.strip_prefix("ClientToken=")).expect("a client token").to_owned();
+    // Held across the call: a second caller with the same token waits for the first one's answer.
+    let mut launches = seam.launches.lock().await;
+    if let Some(answer) = launches.get(&token) {
+        return Ok(HttpResponse::new(code(200), SdkBody::from(answer.clone())));
+    }
+    let response = inner.call(request).await?;
+    let status = response.status();
+    let body = aws_smithy_types::byte_stream::ByteStream::new(response.into_body()).collect().await;
+    let body = body.map_err(|error| ConnectorError::io(error.into()))?.to_vec();
+    if status.is_success() {
+        launches.insert(token, body.clone());
+    }
+    Ok(HttpResponse::new(status, SdkBody::from(body)))
+}
+
+/// The operation of a request, as its service names it.
+fn operation(request: &HttpRequest) -> String {
+    // SQS: JSON, the operation in a header.
+    if let Some((_, operation)) = request.headers().get("x-amz-target").and_then(|target| target.split_once('.')) {
+        return operation.to_owned();
+    }
+    // EC2, IAM, STS: a form.
+    let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default());
+    if let Some(action) = body.split('&').find_map(|pair| pair.strip_prefix("Action=")) {
+        return action.to_owned();
+    }
+    // S3: method, path and query.
+    let uri = request.uri();
+    let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
+    let path = path.splitn(4, '/').nth(3).unwrap_or_default().trim_end_matches('/');
+    let has = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
+    let subresource = [
+        ("tagging", "BucketTagging"),
+        ("ownershipControls", "BucketOwnershipControls"),
+        ("publicAccessBlock", "PublicAccessBlock"),
+        ("policy", "BucketPolicy"),
+    ]
+    .into_iter()
+    .find(|(name, _)| has(name));
+    let verb = match request.method() {
+        "GET" => "Get",
+        "PUT" => "Put",
+        "DELETE" => "Delete",
+        "HEAD" => "Head",
+        _ => "Post",
+    };
+    match (verb, subresource, path.contains('/')) {
+        (verb, Some((_, what)), _) => format!("{verb}{what}"),
+        ("Put", _, false) => "CreateBucket".into(),
+        ("Delete", _, false) => "DeleteBucket".into(),
+        ("Post", _, false) if has("delete") => "DeleteObjects".into(),
+        ("Get", _, false) if has("versions") => "ListObjectVersions".into(),
+        ("Get", _, false) if has("uploads") => "ListMultipartUploads".into(),
+        ("Get", _, false) => "ListObjectsV2".into(),
+        (verb, _, false) => format!("{verb}Bucket"),
+        (verb, _, true) => format!("{verb}Object"),
+    }
+}
