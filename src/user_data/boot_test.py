@@ -56,6 +56,8 @@ class Fake(http.server.BaseHTTPRequestHandler):
         wrong = fake.wrong.pop(0) if fake.wrong else None
         if wrong == "cut":
             return self.answer(200, fake.body[:1000], len(fake.body))
+        if wrong == "long":
+            return self.answer(200, fake.body + b"more", len(fake.body) + 100)
         if wrong == "reset":
             return self.close_connection
         if wrong:
@@ -106,13 +108,16 @@ class BootTest(unittest.TestCase):
         self.assertEqual(self.installed(), [])
         self.assertEqual(self.called, [])
 
+    def assert_binary_installed(self):
+        with open(self.boot.BINARY, "rb") as file:
+            self.assertEqual(file.read(), BODY)
+
     def test_installs_the_binary_its_configuration_and_the_service(self):
         ended, output = self.run_boot()
         self.assertIsNone(ended, output)
         self.assertEqual(self.installed(),
                          ["etc/systemd/system/thumb-worker.service", "etc/thumb/thumb.toml", "usr/local/bin/thumb"])
-        with open(self.boot.BINARY, "rb") as file:
-            self.assertEqual(file.read(), BODY)
+        self.assert_binary_installed()
         self.assertEqual(stat.S_IMODE(os.stat(self.boot.BINARY).st_mode), 0o755)
         self.assertEqual(stat.S_IMODE(os.stat(self.boot.CONFIG).st_mode), 0o644)
         with open(self.boot.CONFIG, encoding="utf-8") as file:
@@ -174,10 +179,11 @@ class BootTest(unittest.TestCase):
         self.assert_nothing_installed()
 
     def test_a_body_cut_short_is_fetched_again(self):
-        self.fake.wrong = ["cut", "reset", (503, b"SlowDown")]
+        self.fake.wrong = ["long", "cut", "reset", (503, b"SlowDown")]
         ended, output = self.run_boot()
         self.assertIsNone(ended, output)
-        self.assertIn(f"the connection ended after 1000 of {len(BODY)} bytes (attempt 1 of 12", output)
+        self.assert_binary_installed()
+        self.assertIn(f"the connection ended after 1000 of {len(BODY)} bytes (attempt 2 of 12", output)
         self.assertIn("RemoteDisconnected", output)
 
     def test_a_body_without_end_is_refused(self):
