@@ -82,6 +82,8 @@ impl Moto {
             .env("MOTO_ENABLE_AMI_VALIDATION", "true")
             .env("MOTO_ENABLE_KEYPAIR_VALIDATION", "true")
             .env("MOTO_AMIS_PATH", IMAGES)
+            // The bucket is in the path, also where a host name has a dot.
+            .env("S3_IGNORE_SUBDOMAIN_BUCKETNAME", "true")
             .stdin(Stdio::piped())
             .stdout(out)
             .stderr(err)
@@ -123,6 +125,10 @@ impl Moto {
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// `http://127.0.0.1:…`, for AWS_ENDPOINT_URL.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
@@ -151,7 +157,19 @@ impl Moto {
     /// # Errors
     /// The connection broke, or the answer is not HTTP.
     pub fn request(&self, method: &str, path: &str, body: &[u8]) -> std::io::Result<Answer> {
-        request(&self.address, method, path, body)
+        request(&self.address, method, path, body, "")
+    }
+
+    /// A request to S3 as the account itself sends it. The emulator reads who signed, and does not check how.
+    ///
+    /// # Errors
+    /// As [`Moto::request`].
+    pub fn request_as_owner(&self, method: &str, path: &str, body: &[u8]) -> std::io::Result<Answer> {
+        let signed = format!(
+            "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/s3/aws4_request, \
+             SignedHeaders=host, Signature=0\r\n"
+        );
+        request(&self.address, method, path, body, &signed)
     }
 
     /// Leaves the server running behind this process's end; returns its process ID and its log.
@@ -194,7 +212,7 @@ pub fn clean(command: &mut Command) {
 }
 
 fn answers(address: &SocketAddr) -> bool {
-    request(address, "GET", "/moto-api/data.json", b"").is_ok_and(|answer| answer.status == 200)
+    request(address, "GET", "/moto-api/data.json", b"", "").is_ok_and(|answer| answer.status == 200)
 }
 
 /// What a server answered to a request.
@@ -214,10 +232,14 @@ impl Answer {
 }
 
 /// One request of HTTP/1.0, whose answer ends with the connection.
-fn request(address: &SocketAddr, method: &str, path: &str, body: &[u8]) -> std::io::Result<Answer> {
+fn request(address: &SocketAddr, method: &str, path: &str, body: &[u8], headers: &str) -> std::io::Result<Answer> {
     let mut connection = TcpStream::connect_timeout(address, ANSWER)?;
     connection.set_read_timeout(Some(ANSWER))?;
-    write!(connection, "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {}\r\n\r\n", body.len())?;
+    write!(
+        connection,
+        "{method} {path} HTTP/1.0\r\nHost: {address}\r\n{headers}Content-Length: {}\r\n\r\n",
+        body.len()
+    )?;
     connection.write_all(body)?;
     let mut answer = Vec::new();
     connection.read_to_end(&mut answer)?;
