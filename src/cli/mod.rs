@@ -4,8 +4,10 @@
 
 mod apply;
 mod destroy;
+mod enqueue;
 mod plan;
 mod reconcile;
+mod render;
 mod work;
 
 use std::ffi::OsString;
@@ -57,7 +59,9 @@ enum Command {
     Plan(plan::Args),
     Apply(apply::Args),
     Destroy(destroy::Args),
+    Enqueue(enqueue::Args),
     Work(work::Args),
+    Render(render::Args),
 }
 
 /// The names of the commands, each of which a link may have: `thumb-work` is `thumb work`.
@@ -90,7 +94,9 @@ pub fn main() -> ExitCode {
             Command::Plan(args) => plan::run(args, &global).await,
             Command::Apply(args) => apply::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Destroy(args) => destroy::run(args, &global).await.map(|()| ExitCode::SUCCESS),
+            Command::Enqueue(args) => enqueue::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Work(args) => work::run(args, &global).await.map(|()| ExitCode::SUCCESS),
+            Command::Render(args) => render::run(args, &global).await.map(|()| ExitCode::SUCCESS),
         }
     });
     // A blocking read of stdin or a lookup of a dead name must not hold the process up.
@@ -116,6 +122,8 @@ fn split(mut args: impl Iterator<Item = OsString>) -> Result<(String, Vec<String
             .into_string()
             .map_err(|arg| Failure::usage(format!("the argument {:?} is not valid UTF-8", arg.to_string_lossy())))?;
         options_end |= word == "--";
+        // "-" for stdin, as everywhere; argh takes it for an option without a name.
+        let word = if word == "-" && !options_end { "--stdin".to_owned() } else { word };
         match word.split_once('=') {
             Some((option, value)) if !options_end && option.starts_with("--") => {
                 words.extend([option.to_owned(), value.to_owned()]);
@@ -144,10 +152,14 @@ fn print_line(text: &str) -> ExitCode {
 }
 
 fn report(failure: &Failure) -> ExitCode {
+    print_failure(failure);
+    failure.exit_code()
+}
+
+fn print_failure(failure: &Failure) {
     let red = anstyle::AnsiColor::Red.on_default().bold();
     // Nothing is left to do when stderr itself is gone.
     let _ = writeln!(anstream::stderr(), "{red}error:{red:#} {failure}");
-    failure.exit_code()
 }
 
 #[cfg(test)]

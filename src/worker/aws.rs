@@ -10,8 +10,8 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ObjectCannedAcl;
 use aws_sdk_sqs::types::{
-    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
-    MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageAttributeValue,
+    MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
 };
 use bytes::{Bytes, BytesMut};
 use tokio::time::timeout;
@@ -19,8 +19,8 @@ use tokio::time::timeout;
 use super::outcome::Trouble;
 use super::room::Room;
 use super::web::{Attempt, Web};
-use super::world::{Answer, Delivery, Depth, Fetched, Letter, Photo, Stamp, World};
-use crate::aws::{CallError, Clients, Kind, s3_config};
+use super::world::{Delivery, Depth, Fetched, Letter, Photo, Stamp, World};
+use crate::aws::{Answer, CallError, Clients, Kind, answers, s3_config};
 use crate::config::Access;
 use crate::request::Source;
 use crate::thumbnail;
@@ -294,18 +294,6 @@ impl World for Aws {
     }
 }
 
-/// Each entry's answer, from those that failed.
-fn answers(count: usize, failed: &[BatchResultErrorEntry]) -> Vec<Answer> {
-    let mut answers = vec![Answer::Done; count];
-    for entry in failed {
-        let why = format!("{}: {}", entry.code(), entry.message().unwrap_or_default());
-        if let Some(answer) = entry.id().parse::<usize>().ok().and_then(|index| answers.get_mut(index)) {
-            *answer = if entry.sender_fault() { Answer::Refused(why) } else { Answer::Again(why) };
-        }
-    }
-    answers
-}
-
 fn late(action: &'static str) -> CallError {
     CallError { action, kind: Kind::Unavailable, code: None, message: "no answer in time".into() }
 }
@@ -313,17 +301,6 @@ fn late(action: &'static str) -> CallError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn failed(id: &str, sender_fault: bool) -> BatchResultErrorEntry {
-        BatchResultErrorEntry::builder().id(id).code("Code").sender_fault(sender_fault).build().unwrap()
-    }
-
-    #[test]
-    fn each_entry_of_a_batch_gets_its_own_answer() {
-        let failed = [failed("1", true), failed("3", false), failed("9", true), failed("x", true)];
-        let expected = [Answer::Done, Answer::Refused("Code: ".into()), Answer::Done, Answer::Again("Code: ".into())];
-        assert_eq!(answers(4, &failed), expected);
-    }
 
     #[tokio::test]
     async fn a_photograph_is_as_long_as_it_said() {

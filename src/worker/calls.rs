@@ -11,8 +11,8 @@ use super::event::Event;
 use super::held::{Beat, Id, Leave, State, Table};
 use super::outcome::backoff_s;
 use super::runner::{Broken, Runner};
-use super::world::{Answer, Delivery, Depth, Letter, World};
-use crate::aws::CallError;
+use super::world::{Delivery, Depth, Letter, World};
+use crate::aws::{Answer, CallError};
 
 /// Calls that may try to let one message leave; after them it comes back when its visibility timeout ends.
 const MAX_FAILED_LEAVES: u32 = 6;

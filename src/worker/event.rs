@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::job::Made;
 use super::numbers::{Numbers, Percentiles};
 use super::outcome::Stage;
+use crate::text::printable;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -239,6 +240,7 @@ impl Reporter {
             return writeln!(io::stdout(), "{line}");
         }
         let text = event.text();
+        let text = printable(&text);
         if event.is_data() {
             return writeln!(io::stdout(), "{text}");
         }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::world::{BATCH, Delivery};
+use super::world::Delivery;
+use crate::aws::BATCH;
 
 /// SQS: a message is invisible for at most 12 hours from its receipt, whatever extends it (API ChangeMessageVisibility).
 pub const MAX_INVISIBLE: Duration = Duration::from_secs(12 * 60 * 60);

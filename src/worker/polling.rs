@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::world::{BATCH, Depth};
-use crate::aws::{CallError, Kind};
+use super::world::Depth;
+use crate::aws::{BATCH, CallError, Kind};
 
 /// SQS: the longest long poll (API ReceiveMessage).
 const LONG_WAIT: Duration = Duration::from_secs(20);

@@ -27,6 +27,7 @@ use super::outbox::Outbox;
 use super::outcome::{Outcome, Stage, Trouble, attribute, backoff_s};
 use super::polling::{Drain, Polling};
 use super::world::{Delivery, World};
+use crate::aws::{BATCH, MAX_BATCH_BYTES};
 
 /// Messages held at most besides those in work: ended, and waiting for SQS to let them go.
 const MAX_LEAVING: usize = 1_000;
@@ -37,8 +38,8 @@ const MAX_CALLS: usize = 16;
 const LAST_RECEIVE: Duration = Duration::from_secs(1);
 /// What giving back and deleting may take after the grace is over.
 const LAST_CALLS: Duration = Duration::from_secs(5);
-/// SQS: the total of a batch's messages is at most 1 MiB (SendMessageBatch); less what the attributes take.
-const MAX_BATCH_BYTES: usize = (1 << 20) - 10 * 4_096;
+/// Letters in one call to the dead-letter queue, less what their attributes may take.
+const MAX_LETTERS_BYTES: usize = MAX_BATCH_BYTES - BATCH * 4_096;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -227,7 +228,7 @@ impl<W: World> Runner<W> {
         if let Some(ids) = self.returns.take(now, hurry, usize::MAX) {
             return Some(Call::returning(ids, &self.held));
         }
-        if let Some(ids) = self.burials.take(now, hurry, MAX_BATCH_BYTES) {
+        if let Some(ids) = self.burials.take(now, hurry, MAX_LETTERS_BYTES) {
             return Some(Call::burying(ids, &self.held));
         }
         if let Some(ids) = self.deletes.take(now, hurry, usize::MAX) {

@@ -8,11 +8,8 @@ use bytes::Bytes;
 
 use super::outcome::Trouble;
 use super::room::{Permit, Room};
-use crate::aws::CallError;
+use crate::aws::{Answer, CallError};
 use crate::request::Source;
-
-/// Entries in one batch call (SQS quotas).
-pub const BATCH: usize = 10;
 
 /// A message as SQS hands it out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,16 +29,6 @@ pub struct Letter {
     pub error: String,
     /// The attribute `thumb-stage`.
     pub stage: String,
-}
-
-/// What a batch call answers for one of its entries.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    Done,
-    /// Not the sender's fault: the same may work later.
-    Again(String),
-    /// The sender's fault, such as a receipt handle that is no longer good.
-    Refused(String),
 }
 
 /// Roughly how many messages a queue holds; the figures lag behind by up to a minute.

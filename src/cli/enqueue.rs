@@ -1,0 +1,203 @@
+//! `thumb enqueue`: puts thumbnail requests on the queue.
+
+use std::io::Write;
+use std::time::Duration;
+
+use argh::FromArgs;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Global;
+use crate::aws::Clients;
+use crate::config::{self, Config, MAX_SIZES};
+use crate::enqueue::{self, Progress, Sources, Summary, Wanted};
+use crate::failure::{Failure, Result};
+use crate::request;
+use crate::text::printable;
+use crate::thumbnail::{Fit, MAX_SIDE_PX, Size};
+use crate::worker;
+
+/// Put thumbnail requests on the queue.
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "enqueue",
+    help_triggers("-h", "--help"),
+    example = "thumb enqueue --bucket my-photos --keys a.jpg b.jpg --width 400 --height 300",
+    example = "thumb enqueue --bucket my-photos --prefix 2026/ --size 400x400 --size 150x100",
+    example = "find-keys | thumb enqueue --bucket my-photos - --size 400x400",
+    note = "Exits with 1 if any request was not queued, and names it. A key that begins with a hyphen goes after --."
+)]
+pub struct Args {
+    /// the photographs' bucket (default: the one of [buckets] sources, if there is only one)
+    #[argh(option, arg_name = "B")]
+    bucket: Option<String>,
+    /// keys in the bucket, several after one another
+    #[argh(option, long = "keys", arg_name = "K")]
+    more_keys: Vec<String>,
+    /// every .jpg and .jpeg whose key begins so
+    #[argh(option, arg_name = "P")]
+    prefix: Option<String>,
+    /// a photograph on the web, by http or https; may be repeated
+    #[argh(option, long = "url", arg_name = "U")]
+    urls: Vec<String>,
+    /// read keys from stdin, one a line; "-" does the same
+    #[argh(switch)]
+    stdin: bool,
+    /// width of the thumbnail in pixels
+    #[argh(option, arg_name = "W")]
+    width: Option<u32>,
+    /// height of the thumbnail in pixels
+    #[argh(option, arg_name = "H")]
+    height: Option<u32>,
+    /// a thumbnail's size; may be repeated (default: [thumbnail] sizes)
+    #[argh(option, long = "size", arg_name = "WxH", from_str_fn(size))]
+    sizes: Vec<Size>,
+    /// cover, contain or fill (default: the worker's [thumbnail] fit)
+    #[argh(option, from_str_fn(fit))]
+    fit: Option<Fit>,
+    /// from 1 to 100 (default: the worker's [thumbnail] quality)
+    #[argh(option)]
+    quality: Option<u8>,
+    /// print the count as JSON
+    #[argh(switch)]
+    json: bool,
+    /// keys in the bucket
+    #[argh(positional, arg_name = "K")]
+    keys: Vec<String>,
+}
+
+pub async fn run(args: Args, global: &Global) -> Result<()> {
+    let config = global.load_config()?;
+    let json = args.json;
+    let wanted = wanted(&args, &config)?;
+    let sources = sources(args, &config)?;
+    let clients = Clients::connect(config.region.as_deref()).await?;
+    let queue = &config.queue.name;
+    let queue_url = worker::queue_url(&clients, queue).await?;
+    let mut bar = Bar::new(sources.count());
+    let summary = enqueue::enqueue(&clients, &queue_url, &wanted, sources, &mut bar).await;
+    bar.0.finish_and_clear();
+    let summary = summary?;
+    let text = if json { serde_json::json!(summary).to_string() } else { sentence(&summary, queue) };
+    writeln!(std::io::stdout(), "{text}")
+        .map_err(|error| Failure::new("the requests are queued, but stdout cannot be written to").caused_by(&error))?;
+    match summary.not_queued {
+        0 => Ok(()),
+        _ => Err(Failure::new(format!("{} were not queued; they are named above", requests(summary.not_queued)))),
+    }
+}
+
+fn wanted(args: &Args, config: &Config) -> Result<Wanted> {
+    let mut sizes = args.sizes.clone();
+    match (args.width, args.height) {
+        (Some(width), Some(height)) => sizes.insert(0, side_by_side(width, height)?),
+        (None, None) => {}
+        (Some(_), None) => return Err(Failure::usage("--width needs --height")),
+        (None, Some(_)) => return Err(Failure::usage("--height needs --width")),
+    }
+    if sizes.is_empty() {
+        sizes.clone_from(&config.thumbnail.sizes);
+    }
+    if sizes.is_empty() {
+        return Err(Failure::usage("no size is given")
+            .hint("give --width and --height, or --size WxH, or set `sizes` in [thumbnail] of thumb.toml"));
+    }
+    if let Some(index) = (1..sizes.len()).find(|&index| sizes[..index].contains(&sizes[index])) {
+        return Err(Failure::usage(format!("the size {} is given twice", sizes[index])));
+    }
+    if sizes.len() > MAX_SIZES {
+        return Err(Failure::usage(format!("{} sizes are given; a request takes at most {MAX_SIZES}", sizes.len())));
+    }
+    if args.quality.is_some_and(|quality| !(1..=100).contains(&quality)) {
+        return Err(Failure::usage("--quality must be between 1 and 100"));
+    }
+    Ok(Wanted { sizes, fit: args.fit, quality: args.quality })
+}
+
+fn sources(args: Args, config: &Config) -> Result<Sources> {
+    let Args { bucket, more_keys, prefix, urls, stdin, keys, .. } = args;
+    let keys: Vec<String> = more_keys.into_iter().chain(keys).collect();
+    let of_bucket = !keys.is_empty() || prefix.is_some() || stdin;
+    if !of_bucket && urls.is_empty() {
+        return Err(Failure::usage("nothing is given to enqueue")
+            .hint("name keys, or give --prefix P, --url U, or - to read keys from stdin"));
+    }
+    let bucket = match (bucket, &config.buckets.sources) {
+        (Some(bucket), _) => bucket,
+        (None, config::Sources::Buckets(buckets)) if buckets.len() == 1 => buckets[0].clone(),
+        (None, _) if !of_bucket => String::new(),
+        (None, _) => return Err(Failure::usage("no bucket is given").hint("name the photographs' bucket: --bucket B")),
+    };
+    if of_bucket {
+        config::bucket_name(&bucket).map_err(|why| Failure::usage(format!("the bucket {bucket:?} {why}")))?;
+    }
+    Ok(Sources { bucket, keys, prefix, urls, stdin })
+}
+
+fn side_by_side(width: u32, height: u32) -> Result<Size> {
+    let side = 1..=MAX_SIDE_PX;
+    if side.contains(&width) && side.contains(&height) {
+        return Ok(Size { width, height });
+    }
+    Err(Failure::usage(format!("--width and --height must be between 1 and {MAX_SIDE_PX}, not {width} and {height}")))
+}
+
+pub fn size(text: &str) -> Result<Size, String> {
+    text.parse().map_err(|error| format!("{error}"))
+}
+
+pub fn fit(text: &str) -> Result<Fit, String> {
+    request::fit(text).map_err(|error| error.to_string())
+}
+
+fn requests(count: u64) -> String {
+    if count == 1 { "1 request".into() } else { format!("{count} requests") }
+}
+
+fn sentence(summary: &Summary, queue: &str) -> String {
+    let Summary { queued, not_queued, skipped, seconds } = summary;
+    let mut sentence = format!("queued {} on {queue} in {seconds:.1} s", requests(*queued));
+    if *seconds >= 1.0 {
+        sentence.push_str(&format!(" ({:.0} a second)", *queued as f64 / seconds));
+    }
+    if *skipped > 0 {
+        sentence.push_str(&format!("; skipped {skipped} keys that are not .jpg or .jpeg, or are empty"));
+    }
+    if *not_queued > 0 {
+        sentence.push_str(&format!("; {not_queued} not queued"));
+    }
+    sentence
+}
+
+/// A progress bar on a terminal's stderr, and nothing elsewhere; what failed is named on stderr everywhere.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new(count: Option<u64>) -> Self {
+        let bar = match count {
+            Some(count) => {
+                ProgressBar::new(count).with_style(style("{bar:40} {pos}/{len} queued, {per_sec}, {eta} left"))
+            }
+            None => ProgressBar::new_spinner().with_style(style("{spinner} {pos} queued, {per_sec}")),
+        };
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self(bar)
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is valid")
+}
+
+impl Progress for Bar {
+    fn queued(&mut self, requests: usize) {
+        self.0.inc(requests as u64);
+    }
+
+    fn not_queued(&mut self, name: &str, why: &str) {
+        self.0.suspend(|| {
+            // The exit code says it too, when stderr is gone.
+            let _ = writeln!(std::io::stderr(), "not queued: {}: {}", printable(name), printable(why));
+        });
+    }
+}

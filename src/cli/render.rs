@@ -1,0 +1,100 @@
+//! `thumb render`: thumbnails of local files, to try sizes, and to measure.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use argh::FromArgs;
+use futures_util::{StreamExt, stream};
+
+use super::Global;
+use super::enqueue::{fit, size};
+use crate::failure::{Failure, Result};
+use crate::render::{self, Job, Rendered};
+use crate::thumbnail::{DEFAULT_QUALITY, Fit, Options, Size, Spec};
+
+/// Make thumbnails of local files with the worker's own engine; no AWS, no thumb.toml.
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "render",
+    help_triggers("-h", "--help"),
+    example = "thumb render cat.jpg owl.jpg --size 400x400 --size 150x100 --out thumbnails"
+)]
+pub struct Args {
+    /// a thumbnail's size; may be repeated
+    #[argh(option, long = "size", arg_name = "WxH", from_str_fn(size))]
+    sizes: Vec<Size>,
+    /// directory for the thumbnails (default: beside each file)
+    #[argh(option, arg_name = "DIR")]
+    out: Option<PathBuf>,
+    /// cover (the default), contain or fill
+    #[argh(option, from_str_fn(fit), default = "Fit::default()")]
+    fit: Fit,
+    /// from 1 to 100 (default: 80)
+    #[argh(option, default = "DEFAULT_QUALITY")]
+    quality: u8,
+    /// files to run at once (default: as many as there are CPUs)
+    #[argh(option, arg_name = "N")]
+    jobs: Option<usize>,
+    /// JPEG files
+    #[argh(positional, arg_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+pub async fn run(args: Args, _global: &Global) -> Result<()> {
+    let Args { sizes, out, fit, quality, jobs, files } = args;
+    if files.is_empty() {
+        return Err(Failure::usage("no file is given"));
+    }
+    if sizes.is_empty() {
+        return Err(Failure::usage("no size is given").hint("--size 400x300"));
+    }
+    if !(1..=100).contains(&quality) {
+        return Err(Failure::usage("--quality must be between 1 and 100"));
+    }
+    if let Some(out) = &out {
+        std::fs::create_dir_all(out)
+            .map_err(|error| Failure::new(format!("cannot make the directory {}", out.display())).caused_by(&error))?;
+    }
+    let specs: Vec<Spec> = sizes.iter().map(|&size| Spec { size, fit, quality }).collect();
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let plan = render::plan(&files, &specs, out.as_deref());
+    let mut failed = 0;
+    let mut ended =
+        stream::iter(plan.into_iter().map(|job| one(job.map(Arc::new)))).buffered(jobs.unwrap_or(cpus).max(1));
+    while let Some(result) = ended.next().await {
+        match result {
+            Ok((job, rendered, took)) => print(&job, &rendered, took)?,
+            Err(failure) => {
+                failed += 1;
+                super::print_failure(&failure);
+            }
+        }
+    }
+    match failed {
+        0 => Ok(()),
+        failed => Err(Failure::new(format!("{failed} of {} files have no thumbnails", files.len()))),
+    }
+}
+
+async fn one(job: Result<Arc<Job>>) -> Result<(Arc<Job>, Vec<Rendered>, Duration)> {
+    let job = job?;
+    let worked_on = Arc::clone(&job);
+    let run = tokio::task::spawn_blocking(move || render::render(&worked_on, &Options::default()));
+    let (rendered, took) = run
+        .await
+        .map_err(|error| Failure::new(format!("{} made thumb panic", job.source.display())).caused_by(&error))??;
+    Ok((job, rendered, took))
+}
+
+fn print(job: &Job, rendered: &[Rendered], took: Duration) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    for Rendered { path, width, height, bytes } in rendered {
+        let (source, path, ms) = (job.source.display(), path.display(), took.as_secs_f64() * 1e3);
+        writeln!(stdout, "{path} {width}x{height} {bytes} bytes of {source} ({ms:.0} ms)")
+            .map_err(|error| Failure::new("cannot write to stdout").caused_by(&error))?;
+    }
+    Ok(())
+}

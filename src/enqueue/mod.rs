@@ -1,0 +1,180 @@
+//! `thumb enqueue`: requests onto the queue, in batches side by side. What is to be enqueued flows through, however
+//! much it is: memory holds the batches under way and nothing else.
+
+mod sending;
+mod sources;
+
+use std::time::Instant;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use serde::Serialize;
+
+use crate::aws::{Answer, BATCH, CallError, Clients, MAX_BATCH_BYTES, answers};
+use crate::failure::{Failure, Result};
+use crate::request::Request;
+use crate::thumbnail::{Fit, Size};
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+pub use sources::{Found, Sources};
+
+/// Batches under way at once. SQS takes an unlimited number of calls a second on a standard queue; more than this adds
+/// connections and no speed.
+const BATCHES_AT_ONCE: usize = 16;
+
+/// What is wanted of every photograph.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub sizes: Vec<Size>,
+    pub fit: Option<Fit>,
+    pub quality: Option<u8>,
+}
+
+/// What has become of everything.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Summary {
+    pub queued: u64,
+    /// Named as they failed.
+    pub not_queued: u64,
+    /// Keys under the prefix that are no photographs.
+    pub skipped: u64,
+    pub seconds: f64,
+}
+
+/// Told of everything as it happens.
+pub trait Progress {
+    fn queued(&mut self, requests: usize);
+    fn not_queued(&mut self, name: &str, why: &str);
+}
+
+/// A request on its way: what to call it if it fails, and its message.
+#[derive(Clone, Debug)]
+struct Parcel {
+    name: String,
+    body: String,
+}
+
+/// Sends a request for each source to the queue.
+///
+/// # Errors
+/// Nothing more can be sent or found: the queue refuses, the bucket cannot be listed. What was sent before stays sent;
+/// the failure says how much that is.
+pub async fn enqueue(
+    clients: &Clients,
+    queue_url: &str,
+    wanted: &Wanted,
+    sources: Sources,
+    progress: &mut impl Progress,
+) -> Result<Summary> {
+    let began = Instant::now();
+    let mut summary = Summary::default();
+    let mut found = sources.find(clients);
+    let mut batches = FuturesUnordered::new();
+    let mut next = Batch::default();
+    let mut more = true;
+    let send =
+        |batch: Batch| sending::send(batch.0, async |parcels: &[Parcel]| send_once(clients, queue_url, parcels).await);
+    while more || !batches.is_empty() {
+        tokio::select! {
+            Some(sent) = batches.next() => note(sent, &mut summary, progress).map_err(|failure| so_far(failure, &summary))?,
+            source = found.recv(), if more && batches.len() < BATCHES_AT_ONCE => match source {
+                None => {
+                    more = false;
+                    if !next.0.is_empty() {
+                        batches.push(send(std::mem::take(&mut next)));
+                    }
+                }
+                Some(Err(failure)) => return Err(so_far(failure, &summary)),
+                Some(Ok(Found::Skipped)) => summary.skipped += 1,
+                Some(Ok(Found::Bad { name, why })) => {
+                    summary.not_queued += 1;
+                    progress.not_queued(&name, &why);
+                }
+                Some(Ok(Found::Source(source))) => {
+                    let name = source.to_string();
+                    let Wanted { sizes, fit, quality } = wanted.clone();
+                    let parcel = Parcel { name, body: Request { source, sizes, fit, quality }.to_json() };
+                    if let Some(full) = next.add(parcel) {
+                        batches.push(send(full));
+                    }
+                }
+            },
+        }
+    }
+    summary.seconds = (began.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0;
+    Ok(summary)
+}
+
+fn note(
+    sent: Result<Vec<(Parcel, Result<(), String>)>, CallError>,
+    summary: &mut Summary,
+    progress: &mut impl Progress,
+) -> Result<()> {
+    let sent = sent.map_err(|error| error.failure("cannot send requests to the queue"))?;
+    let queued = sent.iter().filter(|(_, result)| result.is_ok()).count();
+    summary.queued += queued as u64;
+    progress.queued(queued);
+    for (parcel, result) in sent {
+        if let Err(why) = result {
+            summary.not_queued += 1;
+            progress.not_queued(&parcel.name, &why);
+        }
+    }
+    Ok(())
+}
+
+fn so_far(failure: Failure, summary: &Summary) -> Failure {
+    failure.hint(format!(
+        "at least {} requests were queued before that; the same thumbnails made twice do no harm",
+        summary.queued
+    ))
+}
+
+/// Parcels that go in one call.
+#[derive(Default)]
+struct Batch(Vec<Parcel>);
+
+impl Batch {
+    /// Adds a parcel; gives back the batch that is full, with it or before it.
+    fn add(&mut self, parcel: Parcel) -> Option<Self> {
+        let bytes: usize = self.0.iter().map(|parcel| parcel.body.len()).sum();
+        if bytes + parcel.body.len() > MAX_BATCH_BYTES {
+            return Some(std::mem::replace(self, Self(vec![parcel])));
+        }
+        self.0.push(parcel);
+        (self.0.len() == BATCH).then(|| std::mem::take(self))
+    }
+}
+
+async fn send_once(clients: &Clients, queue_url: &str, parcels: &[Parcel]) -> Result<Vec<Answer>, CallError> {
+    let entries = parcels.iter().enumerate().map(|(index, parcel)| {
+        SendMessageBatchRequestEntry::builder()
+            .id(index.to_string())
+            .message_body(&parcel.body)
+            .build()
+            .expect("it has its ID and its body")
+    });
+    let call = clients.sqs.send_message_batch().queue_url(queue_url).set_entries(Some(entries.collect()));
+    let answer = call.send().await.map_err(|error| CallError::new("sqs:SendMessage", error))?;
+    Ok(answers(parcels.len(), &answer.failed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parcel(bytes: usize) -> Parcel {
+        Parcel { name: String::new(), body: "x".repeat(bytes) }
+    }
+
+    #[test]
+    fn a_batch_is_ten_messages_or_a_mebibyte() {
+        let mut batch = Batch::default();
+        let full: Vec<usize> = (0..25).filter_map(|_| batch.add(parcel(100))).map(|full| full.0.len()).collect();
+        assert_eq!((full, batch.0.len()), (vec![10, 10], 5));
+
+        let mut batch = Batch::default();
+        assert!(batch.add(parcel(MAX_BATCH_BYTES)).is_none());
+        assert_eq!(batch.add(parcel(1)).map(|full| full.0.len()), Some(1));
+        assert_eq!(batch.0.len(), 1);
+    }
+}

@@ -1,0 +1,226 @@
+//! Where the photographs to be enqueued come from: keys on the command line, lines on stdin, a bucket's listing, URLs.
+//! A task finds them one after the other, and no faster than they are sent.
+
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::sync::mpsc;
+
+use crate::aws::{CallError, Clients, Kind};
+use crate::failure::{Failure, Result};
+use crate::key::MAX_KEY_BYTES;
+use crate::request::Source;
+
+/// Sources found and not yet sent.
+const AHEAD: usize = 1_000;
+/// The extensions that `--prefix` takes for photographs, in any case.
+const EXTENSIONS: [&str; 4] = ["jpg", "jpeg", "jpe", "jfif"];
+/// The longest line of stdin that is read: a key and its end.
+const MAX_LINE_BYTES: u64 = MAX_KEY_BYTES as u64 + 2;
+
+/// What to enqueue.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Of `keys`, `prefix` and `stdin`; one of them needs it.
+    pub bucket: String,
+    pub keys: Vec<String>,
+    /// Every photograph whose key begins so.
+    pub prefix: Option<String>,
+    pub urls: Vec<String>,
+    /// A key a line.
+    pub stdin: bool,
+}
+
+#[derive(Debug, PartialEq)]
+pub enum Found {
+    Source(Source),
+    /// It is no request: a key that is too long, a URL that is none.
+    Bad {
+        name: String,
+        why: String,
+    },
+    /// It is under the prefix, and no photograph.
+    Skipped,
+}
+
+type Finds = mpsc::Sender<Result<Found>>;
+
+/// The reader of what is found has gone: there is nothing left to do.
+struct Gone;
+
+impl Sources {
+    /// How many there are, if that is known.
+    pub fn count(&self) -> Option<u64> {
+        let endless = self.stdin || self.prefix.is_some();
+        (!endless).then_some((self.keys.len() + self.urls.len()) as u64)
+    }
+
+    /// Finds them all; ends early after a failure.
+    pub fn find(self, clients: &Clients) -> mpsc::Receiver<Result<Found>> {
+        let (finds, receiver) = mpsc::channel(AHEAD);
+        let s3 = clients.s3.clone();
+        tokio::spawn(async move {
+            let failed = match self.all(&s3, &finds).await {
+                Ok(result) => result.err(),
+                Err(Gone) => None,
+            };
+            if let Some(failure) = failed {
+                // If nobody listens any more, a failure is already on its way to the user.
+                let _ = finds.send(Err(failure)).await;
+            }
+        });
+        receiver
+    }
+
+    async fn all(self, s3: &aws_sdk_s3::Client, finds: &Finds) -> Result<Result<()>, Gone> {
+        for key in self.keys {
+            find(finds, object(&self.bucket, key)).await?;
+        }
+        for url in self.urls {
+            let source = Source::url(&url);
+            let found = source.map_or_else(|why| Found::Bad { name: url, why: why.to_string() }, Found::Source);
+            find(finds, found).await?;
+        }
+        if let Some(prefix) = self.prefix
+            && let Err(failure) = list(s3, &self.bucket, &prefix, finds).await?
+        {
+            return Ok(Err(failure));
+        }
+        if self.stdin {
+            return lines(BufReader::new(tokio::io::stdin()), &self.bucket, finds).await;
+        }
+        Ok(Ok(()))
+    }
+}
+
+async fn find(finds: &Finds, found: Found) -> Result<(), Gone> {
+    finds.send(Ok(found)).await.map_err(|_| Gone)
+}
+
+fn object(bucket: &str, key: String) -> Found {
+    match Source::object(bucket, key.as_str()) {
+        Ok(source) => Found::Source(source),
+        Err(why) => Found::Bad { name: key, why: why.to_string() },
+    }
+}
+
+/// A bucket's photographs, page by page (API ListObjectsV2).
+async fn list(s3: &aws_sdk_s3::Client, bucket: &str, prefix: &str, finds: &Finds) -> Result<Result<()>, Gone> {
+    let mut pages = s3.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = match page.map_err(|error| CallError::new("s3:ListBucket", error)) {
+            Ok(page) => page,
+            Err(error) if error.kind == Kind::NotFound => {
+                return Ok(Err(Failure::new(format!("there is no bucket {bucket}")).caused_by(&error)));
+            }
+            Err(error) => return Ok(Err(error.failure(format!("cannot list the bucket {bucket}")))),
+        };
+        for entry in page.contents.unwrap_or_default() {
+            let key = entry.key.unwrap_or_default();
+            let photograph = is_photograph(&key) && entry.size != Some(0);
+            find(finds, if photograph { object(bucket, key) } else { Found::Skipped }).await?;
+        }
+    }
+    Ok(Ok(()))
+}
+
+fn is_photograph(key: &str) -> bool {
+    key.rsplit_once('.')
+        .is_some_and(|(_, extension)| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension)))
+}
+
+/// A key a line; blank lines are none. A line that is no key is named by its number and passed over.
+async fn lines(mut input: impl AsyncBufRead + Unpin, bucket: &str, finds: &Finds) -> Result<Result<()>, Gone> {
+    let mut number = 0_u64;
+    let mut line = Vec::new();
+    loop {
+        number += 1;
+        line.clear();
+        match (&mut input).take(MAX_LINE_BYTES).read_until(b'\n', &mut line).await {
+            Ok(0) => return Ok(Ok(())),
+            Ok(_) => {}
+            Err(error) => return Ok(Err(Failure::new("cannot read keys from stdin").caused_by(&error))),
+        }
+        let bad = |why: &str| Found::Bad { name: format!("line {number} of stdin"), why: why.to_owned() };
+        if line.len() as u64 == MAX_LINE_BYTES && !line.ends_with(b"\n") {
+            find(finds, bad(&format!("it is longer than a key may be, {MAX_KEY_BYTES} bytes"))).await?;
+            if let Err(error) = skip_line(&mut input).await {
+                return Ok(Err(Failure::new("cannot read keys from stdin").caused_by(&error)));
+            }
+            continue;
+        }
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        match std::str::from_utf8(text) {
+            Ok("") => {}
+            Ok(key) => find(finds, object(bucket, key.to_owned())).await?,
+            Err(_) => find(finds, bad("it is not UTF-8, which S3's keys are")).await?,
+        }
+    }
+}
+
+/// Reads on to the end of a line without keeping it.
+async fn skip_line(input: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<()> {
+    loop {
+        let piece = input.fill_buf().await?;
+        let end = piece.iter().position(|&byte| byte == b'\n');
+        let (read, over) = (end.map_or(piece.len(), |end| end + 1), end.is_some() || piece.is_empty());
+        input.consume(read);
+        if over {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(text: &[u8]) -> Vec<String> {
+        let (finds, mut found) = mpsc::channel(100);
+        assert!(matches!(lines(text, "photos", &finds).await, Ok(Ok(()))));
+        drop(finds);
+        let mut names = Vec::new();
+        while let Some(Ok(found)) = found.recv().await {
+            names.push(match found {
+                Found::Source(source) => source.to_string(),
+                Found::Bad { name, why } => format!("{name}: {why}"),
+                Found::Skipped => "skipped".into(),
+            });
+        }
+        names
+    }
+
+    #[tokio::test]
+    async fn every_line_is_a_key_but_blank_ones() {
+        assert_eq!(
+            read("a.jpg\r\n\n é b.jpg \nlast".as_bytes()).await,
+            ["s3://photos/a.jpg", "s3://photos/ é b.jpg ", "s3://photos/last"]
+        );
+        assert!(read(b"").await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_no_key_is_named_and_the_next_is_read() {
+        let longest = "k".repeat(MAX_KEY_BYTES);
+        let text = format!("{longest}\r\n{longest}k\n{}\nb", "k".repeat(100_000));
+        assert_eq!(
+            read(text.as_bytes()).await,
+            [
+                format!("s3://photos/{longest}"),
+                format!("{longest}k: `key` must have 1 to 1024 bytes, as S3's keys do; it has 1025"),
+                "line 3 of stdin: it is longer than a key may be, 1024 bytes".into(),
+                "s3://photos/b".into(),
+            ]
+        );
+        assert_eq!(read(b"\xff\nb").await, ["line 1 of stdin: it is not UTF-8, which S3's keys are", "s3://photos/b"]);
+    }
+
+    #[test]
+    fn a_photograph_is_known_by_its_extension() {
+        for key in ["a.jpg", "a/B.JPEG", "x.y.Jpe"] {
+            assert!(is_photograph(key), "{key}");
+        }
+        for key in ["a/", "jpg", "a.png", "a.jpg/", ""] {
+            assert!(!is_photograph(key), "{key}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! `thumb render`: the worker's engine on local files, without AWS. Thumbnails appear whole or not at all, and a source
+//! is never written over.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::failure::{Failure, Result};
+use crate::thumbnail::{self, Options, Spec, Thumbnail};
+
+/// A thumbnail that is on the disk now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    pub path: PathBuf,
+    pub width: u32,
+    pub height: u32,
+    pub bytes: usize,
+}
+
+/// Files to render, and the paths that are spoken for: sources, and thumbnails of this run.
+pub struct Job {
+    pub source: PathBuf,
+    /// A path for each spec.
+    pub targets: Vec<(Spec, PathBuf)>,
+}
+
+/// Plans where each thumbnail goes: `{stem}-{width}x{height}.jpg`, in `out` or beside its source.
+///
+/// The second of each pair is why a source is left out: its thumbnail would be written over a source, or over another
+/// thumbnail of this run.
+pub fn plan(sources: &[PathBuf], specs: &[Spec], out: Option<&Path>) -> Vec<Result<Job>> {
+    let mut taken: HashSet<PathBuf> = sources.iter().map(|source| absolute(source)).collect();
+    sources
+        .iter()
+        .map(|source| {
+            let stem = source.file_stem().ok_or_else(|| Failure::new(format!("{} is no file", source.display())))?;
+            let dir = out.or(source.parent()).unwrap_or(Path::new(""));
+            let target = |spec: &Spec| {
+                let mut name = stem.to_owned();
+                name.push(format!("-{}.jpg", spec.size));
+                (*spec, dir.join(name))
+            };
+            let targets: Vec<_> = specs.iter().map(target).collect();
+            for (_, path) in &targets {
+                if !taken.insert(absolute(path)) {
+                    return Err(Failure::new(format!(
+                        "{} is left out: its thumbnail would be written over {}, a source or another thumbnail",
+                        source.display(),
+                        path.display()
+                    ))
+                    .hint("render it by itself, or with another --out"));
+                }
+            }
+            Ok(Job { source: source.clone(), targets })
+        })
+        .collect()
+}
+
+/// Makes one source's thumbnails. Also says how long the engine took.
+///
+/// # Errors
+/// The source cannot be read, is no photograph or beyond the limits, or a thumbnail cannot be written. What was written
+/// before is whole.
+pub fn render(job: &Job, options: &Options) -> Result<(Vec<Rendered>, Duration)> {
+    let shown = job.source.display();
+    let source = read_bounded(&job.source, options.limits.max_source_bytes)
+        .map_err(|error| Failure::new(format!("cannot read {shown}")).caused_by(&error))?;
+    let specs: Vec<Spec> = job.targets.iter().map(|(spec, _)| *spec).collect();
+    let began = Instant::now();
+    let thumbnails = thumbnail::thumbnails(&source, &specs, options)
+        .map_err(|error| Failure::new(format!("cannot make a thumbnail of {shown}")).caused_by(&error))?;
+    let took = began.elapsed();
+    let mut rendered = Vec::with_capacity(thumbnails.len());
+    for (thumbnail, (_, path)) in thumbnails.into_iter().zip(&job.targets) {
+        let Thumbnail { width, height, jpeg } = thumbnail;
+        write_whole(path, &jpeg)
+            .map_err(|error| Failure::new(format!("cannot write {}", path.display())).caused_by(&error))?;
+        rendered.push(Rendered { path: path.clone(), width, height, bytes: jpeg.len() });
+    }
+    Ok((rendered, took))
+}
+
+/// A file of at most so many bytes; of a longer one, enough to see that it is longer.
+fn read_bounded(path: &Path, max: usize) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    let mut bytes = Vec::with_capacity(length.min(max) + 1);
+    file.take(max as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Writes a file beside its place, then puts it there in one step. After an error nothing is left of it.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".thumb-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // As any new file's, less the umask; a temporary file's would be for its owner alone.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(dir)?;
+    file.write_all(bytes)?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
+
+/// A path by which the same file is known under all of its names; of one that is not there, by its directory's.
+fn absolute(path: &Path) -> PathBuf {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let whole = || Some(dir.canonicalize().ok()?.join(path.file_name()?));
+    path.canonicalize().ok().or_else(whole).unwrap_or_else(|| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::thumbnail::{Fit, Size};
+
+    fn spec(width: u32, height: u32) -> Spec {
+        Spec { size: Size { width, height }, fit: Fit::Cover, quality: 80 }
+    }
+
+    fn paths(plan: &[Result<Job>]) -> Vec<String> {
+        let path = |(_, path): &(Spec, PathBuf)| path.display().to_string();
+        plan.iter().flatten().flat_map(|job| job.targets.iter().map(path)).collect()
+    }
+
+    #[test]
+    fn a_thumbnail_stands_beside_its_source_or_in_out() {
+        let sources = ["a/cat.jpg".into(), "owl".into()];
+        let specs = [spec(4, 3), spec(2, 2)];
+        assert_eq!(
+            paths(&plan(&sources, &specs, None)),
+            ["a/cat-4x3.jpg", "a/cat-2x2.jpg", "owl-4x3.jpg", "owl-2x2.jpg"]
+        );
+        assert_eq!(paths(&plan(&sources[..1], &specs, Some(Path::new("out")))), ["out/cat-4x3.jpg", "out/cat-2x2.jpg"]);
+    }
+
+    #[test]
+    fn nothing_is_written_over_a_source_or_another_thumbnail() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, name).unwrap();
+            path
+        };
+        let sources = [file("cat.jpg"), file("cat-4x3.jpg"), file("cat.jpeg")];
+        let planned = plan(&sources, &[spec(4, 3)], None);
+        assert!(planned[0].is_err() && planned[1].is_ok() && planned[2].is_err());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let taken = dir.path().join("taken.jpg");
+        std::fs::create_dir(&taken).unwrap();
+        assert!(write_whole(&taken, b"x").is_err());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_source_that_is_too_long_is_not_read_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("long");
+        std::fs::write(&path, [0; 100]).unwrap();
+        assert_eq!(read_bounded(&path, 10).unwrap().len(), 11);
+        assert_eq!(read_bounded(&path, 100).unwrap().len(), 100);
+    }
+}
