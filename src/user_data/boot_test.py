@@ -87,12 +87,13 @@ class BootTest(unittest.TestCase):
             setattr(self.boot, name, self.root + getattr(self.boot, name))
         self.slept, self.called = [], []
         self.boot.time = types.SimpleNamespace(sleep=self.slept.append, monotonic=time.monotonic)
-        self.systemd = {"is-active": (0, "active"), "show": (0, "0"), "status": (0, "all is well")}
+        self.systemd = {"is-active": (0, "active"), "show": (0, "0"), "status": (0, "all is well"),
+                        "journalctl": (0, "working: queue cats")}
 
-        def systemctl(*arguments):
-            self.called.append(" ".join(arguments))
-            return self.systemd.get(arguments[0], (0, ""))
-        self.boot.systemctl = systemctl
+        def call(*command):
+            self.called.append(" ".join(command))
+            return self.systemd.get(command[0] if command[0] == "journalctl" else command[1], (0, ""))
+        self.boot.call = call
 
     def run_boot(self):
         """The script's exit message (None: success) and its output."""
@@ -125,8 +126,9 @@ class BootTest(unittest.TestCase):
         with open(self.boot.UNIT_FILE) as file:
             self.assertTrue(file.read().startswith("[Unit]\n"))
         self.assertEqual(self.called[:3],
-                         ["daemon-reload", "enable thumb-worker.service", "restart thumb-worker.service"])
-        self.assertIn("all is well", output)
+                         ["systemctl daemon-reload", "systemctl enable thumb-worker.service",
+                          "systemctl restart thumb-worker.service"])
+        self.assertIn("all is well\nworking: queue cats", output)
         self.assertIn("done: thumb-worker.service runs", output.splitlines()[-1])
         self.assertEqual(self.fake.paths[-1], "/cats-code/thumb-0123abcd")
         self.assertEqual(self.slept, [self.boot.SETTLE_S])
@@ -200,11 +202,13 @@ class BootTest(unittest.TestCase):
 
     def test_a_service_that_does_not_stay_up_fails(self):
         self.systemd["is-active"] = (3, "activating")
-        self.systemd["status"] = (3, "code=exited, status=203/EXEC")
+        self.systemd["status"] = (3, "code=exited, status=1/FAILURE")
+        self.systemd["journalctl"] = (0, "error: there is no queue cats")
         ended, output = self.run_boot()
         self.assertEqual(ended, "thumb: FAILED: thumb-worker.service is activating after 10 s, with 0 restarts;"
                                 " it goes on trying")
-        self.assertIn("status=203/EXEC", output)
+        self.assertIn("status=1/FAILURE", output)
+        self.assertIn("error: there is no queue cats", output)
 
     def test_a_service_that_was_started_again_fails(self):
         self.systemd["show"] = (0, "2")
@@ -216,9 +220,9 @@ class BootTest(unittest.TestCase):
                          "thumb: FAILED: systemctl restart thumb-worker.service ended with 1: Job failed.")
 
     def test_what_was_not_foreseen_fails_in_one_line_too(self):
-        def systemctl(*_):
+        def call(*_):
             raise FileNotFoundError("systemctl")
-        self.boot.systemctl = systemctl
+        self.boot.call = call
         ended, output = self.run_boot()
         self.assertEqual(ended, "thumb: FAILED: FileNotFoundError('systemctl')")
         self.assertIn("Traceback", output)

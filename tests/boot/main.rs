@@ -140,15 +140,16 @@ impl Machine {
     }
 
     /// Waits until something is so, and says when.
-    fn wait(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+    fn wait(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
         while !is_so(self) {
+            assert!(!self.is_off(), "the machine is off before: {what}; the console:\n{}", self.console());
             assert!(self.started.elapsed() < BOOT, "not in time: {what}; the console:\n{}", self.console());
             sleep(POLL);
         }
         println!("{:6.1} s  {what}", self.started.elapsed().as_secs_f64());
     }
 
-    fn wait_for_console(&self, text: &str) {
+    fn wait_for_console(&mut self, text: &str) {
         self.wait(text, |machine| machine.console().contains(text));
     }
 
@@ -190,7 +191,7 @@ fn an_instance_makes_thumbnails_and_drains_when_it_is_switched_off() {
     );
 
     account.enqueue();
-    let second = account.boot("second", None);
+    let mut second = account.boot("second", None);
     second.wait("all thumbnails, after a second boot", |_| account.public_thumbnails() == account.wanted());
     assert!(!second.console().contains("setting up the worker"), "user data ran a second time");
     let plan = account.thumb(&["plan", "--detailed-exitcode"]);
@@ -208,7 +209,7 @@ fn a_corrupted_binary_is_refused_by_its_hash() {
     assert_eq!(account.moto.request_as_owner("HEAD", &path, b"").unwrap().status, 200, "apply has uploaded it");
     assert_eq!(account.moto.request_as_owner("PUT", &path, b"\x7fELF, but another").unwrap().status, 200);
 
-    let machine = account.boot("first", None);
+    let mut machine = account.boot("first", None);
     machine.wait_for_console("thumb: FAILED: the binary's SHA-256 is ");
     machine.wait_for_console(": not installed");
 }
