@@ -24,6 +24,7 @@ pub struct Thumbnail {
     height: u64,
     pub bytes: u64,
     fetch_ms: f64,
+    /// All sizes of a photograph are made together: this is their time, not this one's.
     make_ms: f64,
     store_ms: f64,
 }
@@ -90,20 +91,22 @@ fn row(photo: &Photo, thumbnails: &[Thumbnail]) -> String {
     own.sort_by_key(|thumbnail| std::cmp::Reverse(thumbnail.width * thumbnail.height));
     let Photo { path: _, name, bytes, width, height } = photo;
     let file = format!("{PHOTOS}/{}", encode(name));
+    let times = own.first().map_or(String::from("no thumbnail was made"), |any| {
+        format!("fetched in {:.0} ms, thumbnails made in {:.0} ms", any.fetch_ms, any.make_ms)
+    });
     let mut row = format!(
         "<section>\n<figure class=\"source\"><a href=\"{file}\"><img src=\"{file}\" alt=\"\"></a>\n\
-         <figcaption><b>{}</b>{width}×{height}, {}</figcaption></figure>\n<div class=\"thumbnails\">\n",
+         <figcaption><b>{}</b>{width}×{height}, {}<span>{times}</span></figcaption></figure>\n<div class=\"thumbnails\">\n",
         escape(name),
         size(*bytes),
     );
     for thumbnail in own {
-        let Thumbnail { source: _, key: _, width, height, bytes, fetch_ms, make_ms, store_ms } = thumbnail;
+        let Thumbnail { source: _, key: _, width, height, bytes, fetch_ms: _, make_ms: _, store_ms } = thumbnail;
         let file = format!("{THUMBNAILS}/{}", encode(thumbnail.file_name()));
         let _ = writeln!(
             row,
             "<figure><a href=\"{file}\"><img src=\"{file}\" width=\"{width}\" height=\"{height}\" alt=\"\"></a>\
-             <figcaption><b>{width}×{height}</b>{}<span title=\"fetch {fetch_ms} ms, make {make_ms} ms, store \
-             {store_ms} ms\">{make_ms:.0} ms</span></figcaption></figure>",
+             <figcaption><b>{width}×{height}</b><span>{}</span><span>stored in {store_ms:.0} ms</span></figcaption></figure>",
             size(*bytes),
         );
     }

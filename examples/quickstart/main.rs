@@ -164,19 +164,28 @@ impl Thumb<'_> {
         println!("$ thumb {}\n", words.join(" "));
         let output = self.command(&words)?.stderr(Stdio::inherit()).output();
         let output = output.map_err(|error| format!("cannot start thumb: {error}"))?;
-        let lines = String::from_utf8_lossy(&output.stdout);
         let mut made = Vec::new();
-        for line in lines.lines() {
-            match serde_json::from_str::<serde_json::Value>(line) {
-                Ok(event) if event["event"] == "made" => {
-                    println!("made {} of {}", event["key"], event["source"]);
+        for line in String::from_utf8_lossy(&output.stdout).lines() {
+            let event: serde_json::Value =
+                serde_json::from_str(line).map_err(|error| format!("thumb work wrote {line:?}: {error}"))?;
+            match event["event"].as_str() {
+                Some("made") => {
+                    println!("made {}, {} bytes", text(&event["key"]), event["bytes"]);
                     made.push(event);
                 }
-                _ => println!("{line}"),
+                Some(kind @ ("retrying" | "rejected" | "skipped")) => {
+                    println!("{kind} {}: {}", text(&event["source"]), text(&event["why"]));
+                }
+                _ => {} // its start, its stop and its numbers
             }
         }
         if output.status.success() { Ok(made) } else { Err(format!("`thumb work` failed: {}", output.status)) }
     }
+}
+
+/// A string without its quotes.
+fn text(value: &serde_json::Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 fn heading(text: &str) {
