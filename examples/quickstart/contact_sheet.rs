@@ -23,8 +23,8 @@ pub struct Thumbnail {
     width: u64,
     height: u64,
     pub bytes: u64,
+    // All sizes of a photograph are made and stored together: these are their times, not this one's.
     fetch_ms: f64,
-    /// All sizes of a photograph are made together: this is their time, not this one's.
     make_ms: f64,
     store_ms: f64,
 }
@@ -92,7 +92,7 @@ fn row(photo: &Photo, thumbnails: &[Thumbnail]) -> String {
     let Photo { path: _, name, bytes, width, height } = photo;
     let file = format!("{PHOTOS}/{}", encode(name));
     let times = own.first().map_or(String::from("no thumbnail was made"), |any| {
-        format!("fetched in {:.0} ms, thumbnails made in {:.0} ms", any.fetch_ms, any.make_ms)
+        format!("fetched in {:.0} ms, made in {:.0} ms, stored in {:.0} ms", any.fetch_ms, any.make_ms, any.store_ms)
     });
     let mut row = format!(
         "<section>\n<figure class=\"source\"><a href=\"{file}\"><img src=\"{file}\" alt=\"\"></a>\n\
@@ -101,12 +101,12 @@ fn row(photo: &Photo, thumbnails: &[Thumbnail]) -> String {
         size(*bytes),
     );
     for thumbnail in own {
-        let Thumbnail { source: _, key: _, width, height, bytes, fetch_ms: _, make_ms: _, store_ms } = thumbnail;
+        let Thumbnail { source: _, key: _, width, height, bytes, fetch_ms: _, make_ms: _, store_ms: _ } = thumbnail;
         let file = format!("{THUMBNAILS}/{}", encode(thumbnail.file_name()));
         let _ = writeln!(
             row,
             "<figure><a href=\"{file}\"><img src=\"{file}\" width=\"{width}\" height=\"{height}\" alt=\"\"></a>\
-             <figcaption><b>{width}×{height}</b><span>{}</span><span>stored in {store_ms:.0} ms</span></figcaption></figure>",
+             <figcaption><b>{width}×{height}</b><span>{}</span></figcaption></figure>",
             size(*bytes),
         );
     }
