@@ -207,27 +207,34 @@ def fetch(file):
     say(f"fetched {length} bytes, SHA-256 as expected")
 
 
-def systemctl(*arguments):
-    done = subprocess.run(["systemctl", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def call(*command):
+    """Runs a command to its end; its exit code and what it printed."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.returncode, done.stdout.strip()
 
 
-def must(*arguments):
-    say("systemctl " + " ".join(arguments))
-    code, told = systemctl(*arguments)
+def show():
+    """Prints the service's state and its last lines, those of starts that failed among them."""
+    print(call("systemctl", "status", "--no-pager", "--full", "--lines=0", SERVICE)[1])
+    print(call("journalctl", "--no-pager", "--output=cat", "--lines=20", "--unit=" + SERVICE)[1], flush=True)
+
+
+def must(*command):
+    say(" ".join(command))
+    code, told = call(*command)
     if code != 0:
-        print(systemctl("status", "--no-pager", "--full", SERVICE)[1], flush=True)
-        raise Failed(f"systemctl {' '.join(arguments)} ended with {code}: {told}")
+        show()
+        raise Failed(f"{' '.join(command)} ended with {code}: {told}")
 
 
 def start():
-    must("daemon-reload")
-    must("enable", SERVICE)
-    must("restart", SERVICE)
+    must("systemctl", "daemon-reload")
+    must("systemctl", "enable", SERVICE)
+    must("systemctl", "restart", SERVICE)
     time.sleep(SETTLE_S)
-    state = systemctl("is-active", SERVICE)[1]
-    restarts = systemctl("show", "--property=NRestarts", "--value", SERVICE)[1]
-    print(systemctl("status", "--no-pager", "--full", "--lines=20", SERVICE)[1], flush=True)
+    state = call("systemctl", "is-active", SERVICE)[1]
+    restarts = call("systemctl", "show", "--property=NRestarts", "--value", SERVICE)[1]
+    show()
     if state != "active" or restarts != "0":
         raise Failed(f"{SERVICE} is {state} after {SETTLE_S} s, with {restarts} restarts; it goes on trying")
 

@@ -56,6 +56,8 @@ class Fake(http.server.BaseHTTPRequestHandler):
         wrong = fake.wrong.pop(0) if fake.wrong else None
         if wrong == "cut":
             return self.answer(200, fake.body[:1000], len(fake.body))
+        if wrong == "long":
+            return self.answer(200, fake.body + b"more", len(fake.body) + 100)
         if wrong == "reset":
             return self.close_connection
         if wrong:
@@ -85,12 +87,13 @@ class BootTest(unittest.TestCase):
             setattr(self.boot, name, self.root + getattr(self.boot, name))
         self.slept, self.called = [], []
         self.boot.time = types.SimpleNamespace(sleep=self.slept.append, monotonic=time.monotonic)
-        self.systemd = {"is-active": (0, "active"), "show": (0, "0"), "status": (0, "all is well")}
+        self.systemd = {"is-active": (0, "active"), "show": (0, "0"), "status": (0, "all is well"),
+                        "journalctl": (0, "working: queue cats")}
 
-        def systemctl(*arguments):
-            self.called.append(" ".join(arguments))
-            return self.systemd.get(arguments[0], (0, ""))
-        self.boot.systemctl = systemctl
+        def call(*command):
+            self.called.append(" ".join(command))
+            return self.systemd.get(command[0] if command[0] == "journalctl" else command[1], (0, ""))
+        self.boot.call = call
 
     def run_boot(self):
         """The script's exit message (None: success) and its output."""
@@ -106,13 +109,16 @@ class BootTest(unittest.TestCase):
         self.assertEqual(self.installed(), [])
         self.assertEqual(self.called, [])
 
+    def assert_binary_installed(self):
+        with open(self.boot.BINARY, "rb") as file:
+            self.assertEqual(file.read(), BODY)
+
     def test_installs_the_binary_its_configuration_and_the_service(self):
         ended, output = self.run_boot()
         self.assertIsNone(ended, output)
         self.assertEqual(self.installed(),
                          ["etc/systemd/system/thumb-worker.service", "etc/thumb/thumb.toml", "usr/local/bin/thumb"])
-        with open(self.boot.BINARY, "rb") as file:
-            self.assertEqual(file.read(), BODY)
+        self.assert_binary_installed()
         self.assertEqual(stat.S_IMODE(os.stat(self.boot.BINARY).st_mode), 0o755)
         self.assertEqual(stat.S_IMODE(os.stat(self.boot.CONFIG).st_mode), 0o644)
         with open(self.boot.CONFIG, encoding="utf-8") as file:
@@ -120,8 +126,9 @@ class BootTest(unittest.TestCase):
         with open(self.boot.UNIT_FILE) as file:
             self.assertTrue(file.read().startswith("[Unit]\n"))
         self.assertEqual(self.called[:3],
-                         ["daemon-reload", "enable thumb-worker.service", "restart thumb-worker.service"])
-        self.assertIn("all is well", output)
+                         ["systemctl daemon-reload", "systemctl enable thumb-worker.service",
+                          "systemctl restart thumb-worker.service"])
+        self.assertIn("all is well\nworking: queue cats", output)
         self.assertIn("done: thumb-worker.service runs", output.splitlines()[-1])
         self.assertEqual(self.fake.paths[-1], "/cats-code/thumb-0123abcd")
         self.assertEqual(self.slept, [self.boot.SETTLE_S])
@@ -174,10 +181,11 @@ class BootTest(unittest.TestCase):
         self.assert_nothing_installed()
 
     def test_a_body_cut_short_is_fetched_again(self):
-        self.fake.wrong = ["cut", "reset", (503, b"SlowDown")]
+        self.fake.wrong = ["long", "cut", "reset", (503, b"SlowDown")]
         ended, output = self.run_boot()
         self.assertIsNone(ended, output)
-        self.assertIn(f"the connection ended after 1000 of {len(BODY)} bytes (attempt 1 of 12", output)
+        self.assert_binary_installed()
+        self.assertIn(f"the connection ended after 1000 of {len(BODY)} bytes (attempt 2 of 12", output)
         self.assertIn("RemoteDisconnected", output)
 
     def test_a_body_without_end_is_refused(self):
@@ -194,11 +202,13 @@ class BootTest(unittest.TestCase):
 
     def test_a_service_that_does_not_stay_up_fails(self):
         self.systemd["is-active"] = (3, "activating")
-        self.systemd["status"] = (3, "code=exited, status=203/EXEC")
+        self.systemd["status"] = (3, "code=exited, status=1/FAILURE")
+        self.systemd["journalctl"] = (0, "error: there is no queue cats")
         ended, output = self.run_boot()
         self.assertEqual(ended, "thumb: FAILED: thumb-worker.service is activating after 10 s, with 0 restarts;"
                                 " it goes on trying")
-        self.assertIn("status=203/EXEC", output)
+        self.assertIn("status=1/FAILURE", output)
+        self.assertIn("error: there is no queue cats", output)
 
     def test_a_service_that_was_started_again_fails(self):
         self.systemd["show"] = (0, "2")
@@ -210,9 +220,9 @@ class BootTest(unittest.TestCase):
                          "thumb: FAILED: systemctl restart thumb-worker.service ended with 1: Job failed.")
 
     def test_what_was_not_foreseen_fails_in_one_line_too(self):
-        def systemctl(*_):
+        def call(*_):
             raise FileNotFoundError("systemctl")
-        self.boot.systemctl = systemctl
+        self.boot.call = call
         ended, output = self.run_boot()
         self.assertEqual(ended, "thumb: FAILED: FileNotFoundError('systemctl')")
         self.assertIn("Traceback", output)
