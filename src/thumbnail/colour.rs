@@ -57,22 +57,13 @@ fn is_srgb(profile: &ColorProfile) -> bool {
 /// Converts interleaved samples to interleaved sRGB. `None`: the profile's own tables do not allow it.
 fn transform(profile: &ColorProfile, layout: Layout, from: &[u8], to: &mut [u8]) -> Option<()> {
     let intent = RenderingIntent::RelativeColorimetric;
-    let options = TransformOptions {
-        rendering_intent: intent,
-        ..TransformOptions::default()
-    };
-    let transform = profile
-        .create_transform_8bit(layout, &ColorProfile::new_srgb(), Layout::Rgb, options)
-        .ok()?;
+    let options = TransformOptions { rendering_intent: intent, ..TransformOptions::default() };
+    let transform = profile.create_transform_8bit(layout, &ColorProfile::new_srgb(), Layout::Rgb, options).ok()?;
     transform.transform(from, to).ok()
 }
 
 /// Planes of equal size in `colour` become interleaved sRGB.
-pub(super) fn to_srgb(
-    planes: &[Plane],
-    colour: Colour,
-    conversion: &Conversion,
-) -> Result<Vec<u8>, Error> {
+pub(super) fn to_srgb(planes: &[Plane], colour: Colour, conversion: &Conversion) -> Result<Vec<u8>, Error> {
     let pixels = planes[0].samples.len();
     let mut rgb: Vec<u8> = zeros(pixels * 3)?;
     match (colour, conversion) {
@@ -90,9 +81,8 @@ pub(super) fn to_srgb(
         (Colour::YCbCr | Colour::Rgb, conversion) => {
             interleave(planes, &mut rgb);
             if colour == Colour::YCbCr {
-                rgb.chunks_exact_mut(3).for_each(|pixel| {
-                    pixel.copy_from_slice(&rgb_of([pixel[0], pixel[1], pixel[2]]))
-                });
+                rgb.chunks_exact_mut(3)
+                    .for_each(|pixel| pixel.copy_from_slice(&rgb_of([pixel[0], pixel[1], pixel[2]])));
             }
             if let Conversion::Profile(profile) = conversion {
                 let mut converted = zeros(rgb.len())?;
@@ -132,10 +122,7 @@ pub(super) fn to_srgb(
 
 fn interleave(planes: &[Plane], interleaved: &mut [u8]) {
     for (component, plane) in planes.iter().enumerate() {
-        for (pixel, &sample) in interleaved
-            .chunks_exact_mut(planes.len())
-            .zip(&plane.samples)
-        {
+        for (pixel, &sample) in interleaved.chunks_exact_mut(planes.len()).zip(&plane.samples) {
             pixel[component] = sample;
         }
     }
@@ -151,11 +138,7 @@ fn rgb_of([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     let y = (i32::from(y) << 16) + (1 << 15);
     let (cb, cr) = (i32::from(cb) - 128, i32::from(cr) - 128);
     let clamp = |value: i32| (value >> 16).clamp(0, 255) as u8;
-    [
-        clamp(y + 91_881 * cr),
-        clamp(y - 22_554 * cb - 46_802 * cr),
-        clamp(y + 116_130 * cb),
-    ]
+    [clamp(y + 91_881 * cr), clamp(y - 22_554 * cb - 46_802 * cr), clamp(y + 116_130 * cb)]
 }
 
 /// ITU-T T.871, clause 7: RGB to YCbCr, in 1/65536.
@@ -171,11 +154,7 @@ fn ycbcr_of([r, g, b]: [u8; 3]) -> [u8; 3] {
 
 /// Interleaved RGB to three planes of luma and colour differences, each at full size.
 pub(super) fn to_ycbcr(rgb: &[u8], width: usize, height: usize) -> Result<[Plane; 3], Error> {
-    let mut planes = [
-        Plane::new(width, height)?,
-        Plane::new(width, height)?,
-        Plane::new(width, height)?,
-    ];
+    let mut planes = [Plane::new(width, height)?, Plane::new(width, height)?, Plane::new(width, height)?];
     for (i, pixel) in rgb.chunks_exact(3).enumerate() {
         let sample = ycbcr_of([pixel[0], pixel[1], pixel[2]]);
         for (plane, sample) in planes.iter_mut().zip(sample) {
@@ -196,10 +175,7 @@ mod tests {
                 for b in (0..=255).step_by(15) {
                     let back = rgb_of(ycbcr_of([r, g, b]));
                     // Each of the three is rounded to 1/2; blue's factor is 1.772.
-                    assert!(
-                        [r, g, b].iter().zip(back).all(|(a, b)| a.abs_diff(b) <= 2),
-                        "{r} {g} {b} became {back:?}"
-                    );
+                    assert!([r, g, b].iter().zip(back).all(|(a, b)| a.abs_diff(b) <= 2), "{r} {g} {b} became {back:?}");
                 }
             }
         }
@@ -208,32 +184,17 @@ mod tests {
     #[test]
     fn srgb_by_any_name_needs_no_conversion() {
         let bytes = |profile: ColorProfile| profile.encode().unwrap();
-        let needs = |profile, colour| {
-            matches!(
-                conversion(Some(&bytes(profile)), colour),
-                Conversion::Profile(_)
-            )
-        };
+        let needs = |profile, colour| matches!(conversion(Some(&bytes(profile)), colour), Conversion::Profile(_));
         assert!(!needs(ColorProfile::new_srgb(), Colour::YCbCr));
         assert!(needs(ColorProfile::new_display_p3(), Colour::YCbCr));
         assert!(needs(ColorProfile::new_adobe_rgb(), Colour::Rgb));
-        assert!(
-            !needs(ColorProfile::new_adobe_rgb(), Colour::Grey),
-            "a profile for another kind of picture"
-        );
-        assert!(matches!(
-            conversion(Some(b"no profile"), Colour::YCbCr),
-            Conversion::None
-        ));
+        assert!(!needs(ColorProfile::new_adobe_rgb(), Colour::Grey), "a profile for another kind of picture");
+        assert!(matches!(conversion(Some(b"no profile"), Colour::YCbCr), Conversion::None));
     }
 
     #[test]
     fn ink_is_dark_however_it_is_stored() {
-        let plane = |sample| Plane {
-            width: 1,
-            height: 1,
-            samples: vec![sample],
-        };
+        let plane = |sample| Plane { width: 1, height: 1, samples: vec![sample] };
         // Full cyan, half black.
         let upright = [plane(255), plane(0), plane(0), plane(128)];
         let inverted = [plane(0), plane(255), plane(255), plane(127)];

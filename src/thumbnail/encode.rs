@@ -36,9 +36,7 @@ pub(super) fn encode(planes: &Planes, quality: u8, options: &Options) -> Result<
     encoder.set_sampling_factor(factor);
     encoder.set_progressive(options.progressive);
     encoder.set_optimized_huffman_tables(options.optimize_huffman);
-    encoder
-        .encode_image(Rows(planes))
-        .map_err(|error| Error::Unsupported(error.to_string()))?;
+    encoder.encode_image(Rows(planes)).map_err(|error| Error::Unsupported(error.to_string()))?;
     Ok(jpeg)
 }
 

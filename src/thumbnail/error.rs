@@ -29,31 +29,16 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::NotJpeg { found } => write!(f, "the file is not a JPEG image, it is {found}"),
-            Error::Truncated => {
-                f.write_str("the image is cut short: the file ends before the picture does")
-            }
+            Error::Truncated => f.write_str("the image is cut short: the file ends before the picture does"),
             Error::TooManyBytes { bytes, max } => {
-                write!(
-                    f,
-                    "the file has {bytes} bytes ({}); the limit is {max} ({})",
-                    mib(*bytes),
-                    mib(*max)
-                )
+                write!(f, "the file has {bytes} bytes ({}); the limit is {max} ({})", mib(*bytes), mib(*max))
             }
             Error::TooManyPixels { width, height, max } => {
                 let pixels = u64::from(*width) * u64::from(*height);
-                write!(
-                    f,
-                    "the image is {width}x{height} ({}); the limit is {}",
-                    megapixels(pixels),
-                    megapixels(*max)
-                )
+                write!(f, "the image is {width}x{height} ({}); the limit is {}", megapixels(pixels), megapixels(*max))
             }
             Error::TooManyScans { max } => {
-                write!(
-                    f,
-                    "the image has more than {max} scans; no camera or program writes so many"
-                )
+                write!(f, "the image has more than {max} scans; no camera or program writes so many")
             }
             Error::Corrupt(what) => write!(f, "the image is damaged: {what}"),
             Error::Unsupported(what) => {
@@ -74,11 +59,7 @@ fn mib(bytes: usize) -> String {
 /// `3600 Mpx`; a decimal below 10, so that a limit of half a megapixel is not shown as 0.
 fn megapixels(pixels: u64) -> String {
     let mpx = pixels as f64 / 1e6;
-    if mpx < 10.0 {
-        format!("{mpx:.1} Mpx")
-    } else {
-        format!("{mpx:.0} Mpx")
-    }
+    if mpx < 10.0 { format!("{mpx:.1} Mpx") } else { format!("{mpx:.0} Mpx") }
 }
 
 #[cfg(test)]
@@ -88,33 +69,17 @@ mod tests {
     #[test]
     fn sentences_name_the_thing() {
         let cases = [
+            (Error::NotJpeg { found: "a PNG image" }, "the file is not a JPEG image, it is a PNG image"),
             (
-                Error::NotJpeg {
-                    found: "a PNG image",
-                },
-                "the file is not a JPEG image, it is a PNG image",
-            ),
-            (
-                Error::TooManyPixels {
-                    width: 60_000,
-                    height: 60_000,
-                    max: 100_000_000,
-                },
+                Error::TooManyPixels { width: 60_000, height: 60_000, max: 100_000_000 },
                 "the image is 60000x60000 (3600 Mpx); the limit is 100 Mpx",
             ),
             (
-                Error::TooManyPixels {
-                    width: 1_000,
-                    height: 1_000,
-                    max: 500_000,
-                },
+                Error::TooManyPixels { width: 1_000, height: 1_000, max: 500_000 },
                 "the image is 1000x1000 (1.0 Mpx); the limit is 0.5 Mpx",
             ),
             (
-                Error::TooManyBytes {
-                    bytes: 70 << 20,
-                    max: 64 << 20,
-                },
+                Error::TooManyBytes { bytes: 70 << 20, max: 64 << 20 },
                 "the file has 73400320 bytes (70.0 MiB); the limit is 67108864 (64.0 MiB)",
             ),
             (

@@ -27,18 +27,12 @@ impl Orientation {
             8 => (true, false, true),
             _ => return None,
         };
-        Some(Self {
-            transpose,
-            flip_x,
-            flip_y,
-        })
+        Some(Self { transpose, flip_x, flip_y })
     }
 
     /// The value of Exif's tag, 1 to 8.
     pub fn to_exif(self) -> u16 {
-        (1..=8)
-            .find(|&value| Self::from_exif(value) == Some(self))
-            .unwrap_or(1)
+        (1..=8).find(|&value| Self::from_exif(value) == Some(self)).unwrap_or(1)
     }
 }
 
@@ -53,19 +47,11 @@ pub(super) fn orientation(app1: &[u8]) -> Option<Orientation> {
     };
     let u16_at = |at: usize| {
         let bytes: [u8; 2] = tiff.get(at..at.checked_add(2)?)?.try_into().ok()?;
-        Some(if big_endian {
-            u16::from_be_bytes(bytes)
-        } else {
-            u16::from_le_bytes(bytes)
-        })
+        Some(if big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
     };
     let u32_at = |at: usize| {
         let bytes: [u8; 4] = tiff.get(at..at.checked_add(4)?)?.try_into().ok()?;
-        Some(if big_endian {
-            u32::from_be_bytes(bytes)
-        } else {
-            u32::from_le_bytes(bytes)
-        })
+        Some(if big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
     };
     const ORIENTATION: u16 = 0x0112;
     const ENTRY_BYTES: usize = 12;
@@ -76,11 +62,8 @@ pub(super) fn orientation(app1: &[u8]) -> Option<Orientation> {
         let at = directory.checked_add(2 + entry * ENTRY_BYTES)?;
         if u16_at(at)? == ORIENTATION {
             // A SHORT stands in the value's first two bytes; some programs write a LONG, whose low half it is.
-            let value = if u16_at(at + 2)? == TYPE_SHORT {
-                u16_at(at + 8)?
-            } else {
-                u32_at(at + 8)?.try_into().ok()?
-            };
+            let value =
+                if u16_at(at + 2)? == TYPE_SHORT { u16_at(at + 8)? } else { u32_at(at + 8)?.try_into().ok()? };
             return Orientation::from_exif(value);
         }
     }

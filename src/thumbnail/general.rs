@@ -8,6 +8,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::header::{Header, Process, marker, next_segment};
 use super::plane::{PlacedPlane, Plane, zeros};
+use super::resample::Resampler;
 use super::{Error, Truncated};
 
 /// Most scans of a file that is given to zune-jpeg. Programs write at most about 20 (jpegtran's own scripts: 10); each
@@ -15,11 +16,7 @@ use super::{Error, Truncated};
 const MAX_SCANS: usize = 100;
 
 /// Decodes the whole picture: one plane a component, all at full size, in the file's own colours.
-pub(super) fn decode(
-    source: &[u8],
-    header: &Header,
-    truncated: Truncated,
-) -> Result<Vec<PlacedPlane>, Error> {
+pub(super) fn decode(source: &[u8], header: &Header, truncated: Truncated) -> Result<Vec<PlacedPlane>, Error> {
     refuse_what_nobody_decodes(header)?;
     let strict = truncated == Truncated::Strict;
     check_scans(source, strict)?;
@@ -37,27 +34,17 @@ pub(super) fn decode(
     let (width, height) = (header.frame.width, header.frame.height);
     let count = header.frame.components.len();
     if decoder.output_buffer_size() != Some(width * height * count) {
-        return Err(Error::Corrupt(format!(
-            "its {count} components do not go together"
-        )));
+        return Err(Error::Corrupt(format!("its {count} components do not go together")));
     }
     let mut interleaved = zeros(width * height * count)?;
     decoder.decode_into(&mut interleaved).map_err(zune_error)?;
     if count == 1 {
-        return Ok(vec![full_size(Plane {
-            width,
-            height,
-            samples: interleaved,
-        })]);
+        return Ok(vec![full_size(Plane { width, height, samples: interleaved })]);
     }
     (0..count)
         .map(|component| {
             let mut plane = Plane::new(width, height)?;
-            for (sample, pixel) in plane
-                .samples
-                .iter_mut()
-                .zip(interleaved.chunks_exact(count))
-            {
+            for (sample, pixel) in plane.samples.iter_mut().zip(interleaved.chunks_exact(count)) {
                 *sample = pixel[component];
             }
             Ok(full_size(plane))
@@ -66,13 +53,7 @@ pub(super) fn decode(
 }
 
 fn full_size(plane: Plane) -> PlacedPlane {
-    PlacedPlane {
-        plane,
-        left: 0,
-        top: 0,
-        scale_x: 1.0,
-        scale_y: 1.0,
-    }
+    PlacedPlane { plane, left: 0, top: 0, scale_x: 1.0, scale_y: 1.0, resampler: Resampler::Plain }
 }
 
 fn refuse_what_nobody_decodes(header: &Header) -> Result<(), Error> {
@@ -86,10 +67,7 @@ fn refuse_what_nobody_decodes(header: &Header) -> Result<(), Error> {
         return Err(Error::Unsupported(format!("{kind} (marker FF{code:02X})")));
     }
     if frame.precision_bits != 8 {
-        return Err(Error::Unsupported(format!(
-            "{} bits a sample; 8 are",
-            frame.precision_bits
-        )));
+        return Err(Error::Unsupported(format!("{} bits a sample; 8 are", frame.precision_bits)));
     }
     Ok(())
 }

@@ -9,6 +9,8 @@ use super::{Error, sniff};
 pub(super) mod marker {
     pub const SOF0: u8 = 0xc0;
     pub const SOF2: u8 = 0xc2;
+    pub const DQT: u8 = 0xdb;
+    pub const DRI: u8 = 0xdd;
     pub const DHT: u8 = 0xc4;
     pub const RST0: u8 = 0xd0;
     pub const RST7: u8 = 0xd7;
@@ -74,6 +76,16 @@ pub(super) struct Frame {
     pub components: Vec<Component>,
 }
 
+impl Frame {
+    pub fn h_max(&self) -> usize {
+        self.components.iter().map(|component| component.h).max().unwrap_or(1)
+    }
+
+    pub fn v_max(&self) -> usize {
+        self.components.iter().map(|component| component.v).max().unwrap_or(1)
+    }
+}
+
 /// What the segments before the first scan say.
 #[derive(Clone, Debug)]
 pub(super) struct Header {
@@ -99,41 +111,24 @@ pub(super) struct Segment<'a> {
 pub(super) fn next_segment(source: &[u8], mut at: usize) -> Result<Segment<'_>, Error> {
     loop {
         let rest = source.get(at..).ok_or(Error::Truncated)?;
-        at += rest
-            .iter()
-            .position(|&byte| byte == 0xff)
-            .ok_or(Error::Truncated)?
-            + 1;
+        at += rest.iter().position(|&byte| byte == 0xff).ok_or(Error::Truncated)? + 1;
         match *source.get(at).ok_or(Error::Truncated)? {
             0xff => {} // a fill byte; the next may be the marker's
             0 | marker::TEM | marker::RST0..=marker::RST7 | marker::SOI => at += 1, // data, or no parameters
             marker::EOI => {
-                return Ok(Segment {
-                    marker: marker::EOI,
-                    payload: &[],
-                    end: at + 1,
-                });
+                return Ok(Segment { marker: marker::EOI, payload: &[], end: at + 1 });
             }
             marker => {
-                let length: [u8; 2] = source
-                    .get(at + 1..at + 3)
-                    .ok_or(Error::Truncated)?
-                    .try_into()
-                    .unwrap_or_default();
+                let length: [u8; 2] =
+                    source.get(at + 1..at + 3).ok_or(Error::Truncated)?.try_into().unwrap_or_default();
                 let length = usize::from(u16::from_be_bytes(length));
                 if length < 2 {
                     return Err(Error::Corrupt(format!(
                         "the segment of marker FF{marker:02X} has the length {length}"
                     )));
                 }
-                let payload = source
-                    .get(at + 3..at + 1 + length)
-                    .ok_or(Error::Truncated)?;
-                return Ok(Segment {
-                    marker,
-                    payload,
-                    end: at + 1 + length,
-                });
+                let payload = source.get(at + 3..at + 1 + length).ok_or(Error::Truncated)?;
+                return Ok(Segment { marker, payload, end: at + 1 + length });
             }
         }
     }
@@ -142,9 +137,7 @@ pub(super) fn next_segment(source: &[u8], mut at: usize) -> Result<Segment<'_>, 
 /// Reads the head of `source`, up to and including the first scan's header.
 pub(super) fn read(source: &[u8]) -> Result<Header, Error> {
     if !source.starts_with(&[0xff, marker::SOI]) {
-        return Err(Error::NotJpeg {
-            found: sniff::kind(source),
-        });
+        return Err(Error::NotJpeg { found: sniff::kind(source) });
     }
     let mut frame = None;
     let mut orientation = None;
@@ -157,13 +150,9 @@ pub(super) fn read(source: &[u8]) -> Result<Header, Error> {
         at = segment.end;
         match segment.marker {
             marker::APP0 => jfif |= segment.payload.starts_with(b"JFIF\0"),
-            marker::APP1 => {
-                orientation = orientation.or_else(|| exif::orientation(segment.payload))
-            }
+            marker::APP1 => orientation = orientation.or_else(|| exif::orientation(segment.payload)),
             marker::APP2 => icc.add(segment.payload),
-            marker::APP14 if segment.payload.starts_with(b"Adobe") => {
-                adobe = segment.payload.get(11).copied()
-            }
+            marker::APP14 if segment.payload.starts_with(b"Adobe") => adobe = segment.payload.get(11).copied(),
             // Lossless, hierarchical and arithmetic frames too, all but the three codes between them that mean other things.
             marker::SOF0..=0xcf if ![marker::DHT, 0xc8, 0xcc].contains(&segment.marker) => {
                 if frame.is_some() {
@@ -176,15 +165,9 @@ pub(super) fn read(source: &[u8]) -> Result<Header, Error> {
             _ => {}
         }
     }
-    let frame =
-        frame.ok_or_else(|| Error::Corrupt("a scan comes before the frame header".into()))?;
+    let frame = frame.ok_or_else(|| Error::Corrupt("a scan comes before the frame header".into()))?;
     let colour = colour(&frame, jfif, adobe)?;
-    Ok(Header {
-        frame,
-        colour,
-        orientation: orientation.unwrap_or_default(),
-        icc: icc.join(),
-    })
+    Ok(Header { frame, colour, orientation: orientation.unwrap_or_default(), icc: icc.join() })
 }
 
 fn read_frame(code: u8, payload: &[u8]) -> Result<Frame, Error> {
@@ -193,19 +176,12 @@ fn read_frame(code: u8, payload: &[u8]) -> Result<Frame, Error> {
     let &[precision_bits, h1, h0, w1, w0, count] = head else {
         return Err(corrupt());
     };
-    let (height, width) = (
-        usize::from(u16::from_be_bytes([h1, h0])),
-        usize::from(u16::from_be_bytes([w1, w0])),
-    );
+    let (height, width) = (usize::from(u16::from_be_bytes([h1, h0])), usize::from(u16::from_be_bytes([w1, w0])));
     if width == 0 || count == 0 {
-        return Err(Error::Corrupt(format!(
-            "the frame header claims {width} columns and {count} components"
-        )));
+        return Err(Error::Corrupt(format!("the frame header claims {width} columns and {count} components")));
     }
     if height == 0 {
-        return Err(Error::Unsupported(
-            "its height is not in the frame header (DNL)".into(),
-        ));
+        return Err(Error::Unsupported("its height is not in the frame header (DNL)".into()));
     }
     let entries = entries.get(..3 * usize::from(count)).ok_or_else(corrupt)?;
     let components: Vec<_> = entries
@@ -217,9 +193,8 @@ fn read_frame(code: u8, payload: &[u8]) -> Result<Frame, Error> {
             quantisation: usize::from(entry[2]),
         })
         .collect();
-    if let Some(bad) = components
-        .iter()
-        .find(|c| !(1..=4).contains(&c.h) || !(1..=4).contains(&c.v) || c.quantisation > 3)
+    if let Some(bad) =
+        components.iter().find(|c| !(1..=4).contains(&c.h) || !(1..=4).contains(&c.v) || c.quantisation > 3)
     {
         return Err(Error::Corrupt(format!(
             "component {} claims sampling {}x{} and quantisation table {}",
@@ -231,23 +206,13 @@ fn read_frame(code: u8, payload: &[u8]) -> Result<Frame, Error> {
         marker::SOF2 => Process::Progressive,
         other => Process::Other(other),
     };
-    Ok(Frame {
-        process,
-        precision_bits,
-        width,
-        height,
-        components,
-    })
+    Ok(Frame { process, precision_bits, width, height, components })
 }
 
 /// libjpeg's rules (jdapimin.c, `default_decompress_parms`), which every other decoder follows: JFIF means YCbCr, else
 /// Adobe's segment says, else the component identifiers `RGB` do.
 fn colour(frame: &Frame, jfif: bool, adobe: Option<u8>) -> Result<Colour, Error> {
-    let ids: Vec<u8> = frame
-        .components
-        .iter()
-        .map(|component| component.id)
-        .collect();
+    let ids: Vec<u8> = frame.components.iter().map(|component| component.id).collect();
     match frame.components.len() {
         1 => Ok(Colour::Grey),
         3 if jfif => Ok(Colour::YCbCr),
@@ -258,9 +223,7 @@ fn colour(frame: &Frame, jfif: bool, adobe: Option<u8>) -> Result<Colour, Error>
         }),
         4 => Ok(match adobe {
             Some(2) => Colour::Ycck { inverted: true },
-            adobe => Colour::Cmyk {
-                inverted: adobe.is_some(),
-            },
+            adobe => Colour::Cmyk { inverted: adobe.is_some() },
         }),
         count => Err(Error::Unsupported(format!("{count} components"))),
     }
@@ -281,19 +244,9 @@ impl<'a> IccChunks<'a> {
     fn join(mut self) -> Option<Vec<u8>> {
         self.0.sort_by_key(|&(number, ..)| number);
         let count = self.0.first()?.1;
-        let complete = self.0.len() == usize::from(count)
-            && self
-                .0
-                .iter()
-                .zip(1..)
-                .all(|(chunk, number)| chunk.0 == number);
+        let complete =
+            self.0.len() == usize::from(count) && self.0.iter().zip(1..).all(|(chunk, number)| chunk.0 == number);
         let bytes: usize = self.0.iter().map(|(.., data)| data.len()).sum();
-        (complete && bytes <= MAX_ICC_BYTES).then(|| {
-            self.0
-                .into_iter()
-                .flat_map(|(.., data)| data)
-                .copied()
-                .collect()
-        })
+        (complete && bytes <= MAX_ICC_BYTES).then(|| self.0.into_iter().flat_map(|(.., data)| data).copied().collect())
     }
 }

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod colour;
+mod decode;
 mod encode;
 mod error;
 mod exif;
@@ -26,6 +27,7 @@ pub use error::Error;
 pub use header::{Colour, Process};
 pub use spec::{DEFAULT_QUALITY, Fit, FitError, MAX_SIDE_PX, Size, SizeError, Spec};
 
+use decode::Need;
 use encode::Planes;
 use geometry::{Placement, Window};
 use header::Header;
@@ -42,10 +44,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 64 MiB and 100 megapixels: above every camera's JPEG files but those of stitched panoramas.
     fn default() -> Self {
-        Self {
-            max_source_bytes: 64 << 20,
-            max_source_pixels: 100_000_000,
-        }
+        Self { max_source_bytes: 64 << 20, max_source_pixels: 100_000_000 }
     }
 }
 
@@ -122,67 +121,88 @@ pub fn probe(source: &[u8], limits: &Limits) -> Result<Info, Error> {
 ///
 /// # Errors
 /// Every [`Error`]; [`Error::BadSpec`] before the source is looked at.
-pub fn thumbnails(
-    source: &[u8],
-    specs: &[Spec],
-    options: &Options,
-) -> Result<Vec<Thumbnail>, Error> {
+pub fn thumbnails(source: &[u8], specs: &[Spec], options: &Options) -> Result<Vec<Thumbnail>, Error> {
     specs.iter().try_for_each(check_spec)?;
     let header = read_header(source, &options.limits)?;
     if specs.is_empty() {
         return Ok(Vec::new());
     }
-    let planes = general::decode(source, &header, options.truncated)?;
     let conversion = colour::conversion(header.icc.as_deref(), header.colour);
     let stored = (header.frame.width, header.frame.height);
+    let placements: Vec<_> =
+        specs.iter().map(|spec| geometry::place(stored, header.orientation, spec.size, spec.fit)).collect();
+    let planes = decode(source, &header, &needs(&header, specs, &placements, &conversion), options.truncated)?;
     specs
         .iter()
-        .map(|spec| {
-            let placement = geometry::place(stored, header.orientation, spec.size, spec.fit);
-            let planes = shrink(&planes, &header, &placement, spec.quality, &conversion)?;
+        .zip(&placements)
+        .map(|(spec, placement)| {
+            let planes = shrink(&planes, &header, placement, spec.quality, &conversion)?;
             let (Planes::Grey(first) | Planes::YCbCr([first, ..])) = &planes;
             let (width, height) = (first.width as u32, first.height as u32);
-            Ok(Thumbnail {
-                width,
-                height,
-                jpeg: encode::encode(&planes, spec.quality, options)?,
-            })
+            Ok(Thumbnail { width, height, jpeg: encode::encode(&planes, spec.quality, options)? })
         })
         .collect()
+}
+
+/// What each thumbnail needs of each component, by component.
+fn needs(header: &Header, specs: &[Spec], placements: &[Placement], conversion: &colour::Conversion) -> Vec<Vec<Need>> {
+    let direct = header.colour == Colour::YCbCr && matches!(conversion, colour::Conversion::None);
+    let need = |component: usize, spec: &Spec, placement: &Placement| {
+        let Placement { window, width, height } = *placement;
+        let halved = component > 0 && direct && encode::subsampled(spec.quality);
+        if halved {
+            Need { window, width: width.div_ceil(2), height: height.div_ceil(2) }
+        } else {
+            Need { window, width, height }
+        }
+    };
+    let components = 0..header.frame.components.len();
+    components
+        .map(|component| {
+            specs.iter().zip(placements).map(|(spec, placement)| need(component, spec, placement)).collect()
+        })
+        .collect()
+}
+
+/// Decodes with our own decoder if it can, else, or when it finds the file damaged, with the general one.
+fn decode(
+    source: &[u8],
+    header: &Header,
+    needs: &[Vec<Need>],
+    truncated: Truncated,
+) -> Result<Vec<PlacedPlane>, Error> {
+    if decode::takes(&header.frame) {
+        match decode::decode(source, header, needs, truncated) {
+            Err(Error::Truncated) if truncated == Truncated::Strict => {
+                return Err(Error::Truncated);
+            }
+            Err(Error::OutOfMemory) => return Err(Error::OutOfMemory),
+            Err(_) => {}
+            decoded => return decoded,
+        }
+    }
+    general::decode(source, header, truncated)
 }
 
 fn check_spec(spec: &Spec) -> Result<(), Error> {
     let side = 1..=MAX_SIDE_PX;
     if !side.contains(&spec.size.width) || !side.contains(&spec.size.height) {
-        return Err(Error::BadSpec(format!(
-            "the size is {}, and each side is 1 to {MAX_SIDE_PX} pixels",
-            spec.size
-        )));
+        return Err(Error::BadSpec(format!("the size is {}, and each side is 1 to {MAX_SIDE_PX} pixels", spec.size)));
     }
     if !(1..=100).contains(&spec.quality) {
-        return Err(Error::BadSpec(format!(
-            "the quality is {}, and it is 1 to 100",
-            spec.quality
-        )));
+        return Err(Error::BadSpec(format!("the quality is {}, and it is 1 to 100", spec.quality)));
     }
     Ok(())
 }
 
 fn read_header(source: &[u8], limits: &Limits) -> Result<Header, Error> {
     if source.len() > limits.max_source_bytes {
-        return Err(Error::TooManyBytes {
-            bytes: source.len(),
-            max: limits.max_source_bytes,
-        });
+        return Err(Error::TooManyBytes { bytes: source.len(), max: limits.max_source_bytes });
     }
     let header = header::read(source)?;
     let (width, height) = (header.frame.width as u32, header.frame.height as u32);
     if u64::from(width) * u64::from(height) > limits.max_source_pixels {
-        return Err(Error::TooManyPixels {
-            width,
-            height,
-            max: limits.max_source_pixels,
-        });
+        return Err(Error::TooManyPixels { width, height, max: limits.max_source_pixels });
     }
     Ok(header)
 }
@@ -195,13 +215,9 @@ fn shrink(
     quality: u8,
     conversion: &colour::Conversion,
 ) -> Result<Planes, Error> {
-    let Placement {
-        window,
-        width,
-        height,
-    } = *placement;
+    let Placement { window, width, height } = *placement;
     let full = |source: &PlacedPlane| {
-        let plane = resample::resample(&source.plane, source.window(window), width, height)?;
+        let plane = resample::resample(&source.plane, source.window(window), width, height, source.resampler)?;
         Ok(plane.turned(header.orientation))
     };
     let converted = matches!(conversion, colour::Conversion::Profile(_));
@@ -209,11 +225,7 @@ fn shrink(
         (Colour::Grey, [grey]) if !converted => Ok(Planes::Grey(full(grey)?)),
         (Colour::YCbCr, [y, cb, cr]) if !converted => {
             let chroma = |source: &PlacedPlane| {
-                if encode::subsampled(quality) {
-                    half(source, header, placement)
-                } else {
-                    full(source)
-                }
+                if encode::subsampled(quality) { half(source, header, placement) } else { full(source) }
             };
             Ok(Planes::YCbCr([full(y)?, chroma(cb)?, chroma(cr)?]))
         }
@@ -222,11 +234,7 @@ fn shrink(
             let rgb = colour::to_srgb(&planes, colour, conversion)?;
             let [y, cb, cr] = colour::to_ycbcr(&rgb, planes[0].width, planes[0].height)?;
             let chroma = |plane: Plane| {
-                if encode::subsampled(quality) {
-                    halved(&plane)
-                } else {
-                    Ok(plane)
-                }
+                if encode::subsampled(quality) { halved(&plane) } else { Ok(plane) }
             };
             if colour == Colour::Grey {
                 return Ok(Planes::Grey(y));
@@ -240,11 +248,7 @@ fn shrink(
 /// luma samples (T.871, clause 6.1), counted from the top left of the thumbnail as looked at: where a side is odd, the
 /// last sample reaches half its width over the edge, and which edge that is depends on the orientation.
 fn half(source: &PlacedPlane, header: &Header, placement: &Placement) -> Result<Plane, Error> {
-    let Placement {
-        window,
-        width,
-        height,
-    } = *placement;
+    let Placement { window, width, height } = *placement;
     let (half_w, half_h) = (width.div_ceil(2), height.div_ceil(2));
     let (step_x, step_y) = (window.width / width as f64, window.height / height as f64);
     let (over_x, over_y) = (step_x * (width % 2) as f64, step_y * (height % 2) as f64);
@@ -261,7 +265,7 @@ fn half(source: &PlacedPlane, header: &Header, placement: &Placement) -> Result<
         width: window.width + over_x,
         height: window.height + over_y,
     };
-    let plane = resample::resample(&source.plane, source.window(grown), half_w, half_h)?;
+    let plane = resample::resample(&source.plane, source.window(grown), half_w, half_h, source.resampler)?;
     Ok(plane.turned(orientation))
 }
 
@@ -269,16 +273,10 @@ fn half(source: &PlacedPlane, header: &Header, placement: &Placement) -> Result<
 fn halved(plane: &Plane) -> Result<Plane, Error> {
     let mut half = Plane::new(plane.width.div_ceil(2), plane.height.div_ceil(2))?;
     for y in 0..half.height {
-        let (upper, lower) = (
-            plane.row(2 * y),
-            plane.row((2 * y + 1).min(plane.height - 1)),
-        );
+        let (upper, lower) = (plane.row(2 * y), plane.row((2 * y + 1).min(plane.height - 1)));
         let row = &mut half.samples[y * half.width..][..half.width];
         for (sample, (a, b)) in row.iter_mut().zip(upper.chunks(2).zip(lower.chunks(2))) {
-            let sum = u16::from(a[0])
-                + u16::from(a[a.len() - 1])
-                + u16::from(b[0])
-                + u16::from(b[b.len() - 1]);
+            let sum = u16::from(a[0]) + u16::from(a[a.len() - 1]) + u16::from(b[0]) + u16::from(b[b.len() - 1]);
             *sample = ((sum + 2) / 4) as u8;
         }
     }

@@ -3,6 +3,7 @@
 use super::Error;
 use super::exif::Orientation;
 use super::geometry::Window;
+use super::resample::Resampler;
 
 /// `width * height` samples, row by row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,11 +17,7 @@ impl Plane {
     /// A plane of zeros; too large a one is an error and not an abort.
     pub fn new(width: usize, height: usize) -> Result<Self, Error> {
         let length = width.checked_mul(height).ok_or(Error::OutOfMemory)?;
-        Ok(Self {
-            width,
-            height,
-            samples: zeros(length)?,
-        })
+        Ok(Self { width, height, samples: zeros(length)? })
     }
 
     pub fn row(&self, y: usize) -> &[u8] {
@@ -29,27 +26,14 @@ impl Plane {
 
     /// The plane turned upright.
     pub fn turned(self, orientation: Orientation) -> Self {
-        let Orientation {
-            transpose,
-            flip_x,
-            flip_y,
-        } = orientation;
+        let Orientation { transpose, flip_x, flip_y } = orientation;
         let mut plane = if transpose { self.transposed() } else { self };
         if flip_y {
-            let rows: Vec<u8> = plane
-                .samples
-                .chunks_exact(plane.width)
-                .rev()
-                .flatten()
-                .copied()
-                .collect();
+            let rows: Vec<u8> = plane.samples.chunks_exact(plane.width).rev().flatten().copied().collect();
             plane.samples = rows;
         }
         if flip_x {
-            plane
-                .samples
-                .chunks_exact_mut(plane.width)
-                .for_each(<[u8]>::reverse);
+            plane.samples.chunks_exact_mut(plane.width).for_each(<[u8]>::reverse);
         }
         plane
     }
@@ -59,20 +43,14 @@ impl Plane {
         for x in 0..self.width {
             samples.extend(self.samples[x..].iter().step_by(self.width));
         }
-        Self {
-            width: self.height,
-            height: self.width,
-            samples,
-        }
+        Self { width: self.height, height: self.width, samples }
     }
 }
 
 /// A vector of `length` zeros, or [`Error::OutOfMemory`].
 pub(super) fn zeros<T: Clone + Default>(length: usize) -> Result<Vec<T>, Error> {
     let mut vector = Vec::new();
-    vector
-        .try_reserve_exact(length)
-        .map_err(|_| Error::OutOfMemory)?;
+    vector.try_reserve_exact(length).map_err(|_| Error::OutOfMemory)?;
     vector.resize(length, T::default());
     Ok(vector)
 }
@@ -87,6 +65,7 @@ pub(super) struct PlacedPlane {
     pub top: usize,
     pub scale_x: f64,
     pub scale_y: f64,
+    pub resampler: Resampler,
 }
 
 impl PlacedPlane {
@@ -108,22 +87,11 @@ mod tests {
     #[test]
     fn every_orientation_puts_the_first_sample_where_exif_says() {
         // 3 columns, 2 rows:  abc / def. What Exif's values 1 to 8 make of it, by the definition of each.
-        let expected = [
-            "abc def", "cba fed", "fed cba", "def abc", "ad be cf", "da eb fc", "fc eb da",
-            "cf be ad",
-        ];
+        let expected = ["abc def", "cba fed", "fed cba", "def abc", "ad be cf", "da eb fc", "fc eb da", "cf be ad"];
         for (value, expected) in (1..).zip(expected) {
-            let plane = Plane {
-                width: 3,
-                height: 2,
-                samples: b"abcdef".to_vec(),
-            };
+            let plane = Plane { width: 3, height: 2, samples: b"abcdef".to_vec() };
             let turned = plane.turned(Orientation::from_exif(value).unwrap());
-            let rows: Vec<_> = turned
-                .samples
-                .chunks(turned.width)
-                .map(|row| String::from_utf8_lossy(row))
-                .collect();
+            let rows: Vec<_> = turned.samples.chunks(turned.width).map(|row| String::from_utf8_lossy(row)).collect();
             assert_eq!(rows.join(" "), expected, "orientation {value}");
             assert_eq!(turned.samples.len(), turned.width * turned.height);
         }

@@ -32,9 +32,7 @@ pub(super) fn kind(bytes: &[u8]) -> &'static str {
     }
     if bytes.get(4..8) == Some(b"ftyp") {
         return match bytes.get(8..12) {
-            Some(b"heic" | b"heix" | b"mif1" | b"msf1" | b"heim" | b"heis" | b"hevc") => {
-                "a HEIC image"
-            }
+            Some(b"heic" | b"heix" | b"mif1" | b"msf1" | b"heim" | b"heis" | b"hevc") => "a HEIC image",
             Some(b"avif" | b"avis") => "an AVIF image",
             _ => "a video",
         };
@@ -47,9 +45,7 @@ fn text(bytes: &[u8]) -> &'static str {
     const LOOK_AT_BYTES: usize = 512;
     let head = &bytes[..bytes.len().min(LOOK_AT_BYTES)];
     let trimmed = head.trim_ascii_start();
-    let starts = |word: &[u8]| {
-        trimmed.len() >= word.len() && trimmed[..word.len()].eq_ignore_ascii_case(word)
-    };
+    let starts = |word: &[u8]| trimmed.len() >= word.len() && trimmed[..word.len()].eq_ignore_ascii_case(word);
     if starts(b"<svg") {
         return "an SVG image";
     }
@@ -65,11 +61,7 @@ fn text(bytes: &[u8]) -> &'static str {
         Err(error) => error.error_len().is_none() && bytes.len() > head.len(),
     };
     let control = |byte: &u8| *byte < 0x20 && !b"\t\n\r\x0c\x1b".contains(byte);
-    if valid && !head.iter().any(control) {
-        "a text"
-    } else {
-        "of no format known here"
-    }
+    if valid && !head.iter().any(control) { "a text" } else { "of no format known here" }
 }
 
 #[cfg(test)]

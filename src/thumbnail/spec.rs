@@ -10,9 +10,7 @@ pub const MAX_SIDE_PX: u32 = 8_192;
 pub const DEFAULT_QUALITY: u8 = 80;
 
 /// Width and height of a thumbnail in pixels, each 1 to [`MAX_SIDE_PX`]. Written `400x300`.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Size {
     pub width: u32,
     pub height: u32,
@@ -40,13 +38,9 @@ impl FromStr for Size {
         let number = |side: &str| {
             // u64: ten thousand million is out of range, not out of form. `+4` parses as a number, and is none here.
             let digits = !side.is_empty() && side.bytes().all(|byte| byte.is_ascii_digit());
-            digits
-                .then(|| side.parse().unwrap_or(u64::MAX))
-                .ok_or_else(|| SizeError::Form(text.to_owned()))
+            digits.then(|| side.parse().unwrap_or(u64::MAX)).ok_or_else(|| SizeError::Form(text.to_owned()))
         };
-        let (width, height) = text
-            .split_once('x')
-            .ok_or_else(|| SizeError::Form(text.to_owned()))?;
+        let (width, height) = text.split_once('x').ok_or_else(|| SizeError::Form(text.to_owned()))?;
         let (width, height) = (number(width)?, number(height)?);
         let side = |px: u64| {
             u32::try_from(px)
@@ -54,25 +48,16 @@ impl FromStr for Size {
                 .filter(|px| (1..=MAX_SIDE_PX).contains(px))
                 .ok_or_else(|| SizeError::Range(text.to_owned()))
         };
-        Ok(Size {
-            width: side(width)?,
-            height: side(height)?,
-        })
+        Ok(Size { width: side(width)?, height: side(height)? })
     }
 }
 
 impl fmt::Display for SizeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SizeError::Form(text) => write!(
-                f,
-                "`{text}` is not a size; write WIDTHxHEIGHT in pixels, as in 400x300"
-            ),
+            SizeError::Form(text) => write!(f, "`{text}` is not a size; write WIDTHxHEIGHT in pixels, as in 400x300"),
             SizeError::Range(text) => {
-                write!(
-                    f,
-                    "the size {text} is out of range; each side is 1 to {MAX_SIDE_PX} pixels"
-                )
+                write!(f, "the size {text} is out of range; each side is 1 to {MAX_SIDE_PX} pixels")
             }
         }
     }
@@ -81,9 +66,7 @@ impl fmt::Display for SizeError {
 impl std::error::Error for SizeError {}
 
 /// How a picture whose shape differs from the thumbnail's is made to fit.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fit {
     /// Scaled to cover the size, the rest cut off evenly about the centre: exactly the size, enlarged if it must be.
@@ -122,20 +105,13 @@ impl FromStr for Fit {
     type Err = FitError;
 
     fn from_str(text: &str) -> Result<Self, FitError> {
-        Fit::ALL
-            .into_iter()
-            .find(|fit| fit.word() == text)
-            .ok_or_else(|| FitError(text.to_owned()))
+        Fit::ALL.into_iter().find(|fit| fit.word() == text).ok_or_else(|| FitError(text.to_owned()))
     }
 }
 
 impl fmt::Display for FitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "`{}` is not a fit; it is one of cover, contain, fill",
-            self.0
-        )
+        write!(f, "`{}` is not a fit; it is one of cover, contain, fill", self.0)
     }
 }
 
@@ -157,37 +133,17 @@ mod tests {
     #[test]
     fn a_size_reads_as_it_is_written() {
         let size: Size = "400x300".parse().unwrap();
-        assert_eq!(
-            size,
-            Size {
-                width: 400,
-                height: 300
-            }
-        );
+        assert_eq!(size, Size { width: 400, height: 300 });
         assert_eq!(size.to_string(), "400x300");
-        assert_eq!(
-            "1x8192".parse::<Size>().unwrap(),
-            Size {
-                width: 1,
-                height: MAX_SIDE_PX
-            }
-        );
+        assert_eq!("1x8192".parse::<Size>().unwrap(), Size { width: 1, height: MAX_SIDE_PX });
     }
 
     #[test]
     fn a_size_out_of_range_or_form_says_so() {
-        for text in [
-            "0x1",
-            "1x0",
-            "8193x1",
-            "1x10000000000",
-            "99999999999999999999999x1",
-        ] {
+        for text in ["0x1", "1x0", "8193x1", "1x10000000000", "99999999999999999999999x1"] {
             assert_eq!(text.parse::<Size>(), Err(SizeError::Range(text.to_owned())));
         }
-        for text in [
-            "", "x", "4", "4x", "x4", "4x4x4", "-1x4", "+1x4", "4 x4", "4X4", "a4x4",
-        ] {
+        for text in ["", "x", "4", "4x", "x4", "4x4x4", "-1x4", "+1x4", "4 x4", "4X4", "a4x4"] {
             assert_eq!(text.parse::<Size>(), Err(SizeError::Form(text.to_owned())));
         }
     }
@@ -198,10 +154,7 @@ mod tests {
             assert_eq!(fit.to_string().parse(), Ok(fit));
         }
         let error = "crop".parse::<Fit>().unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "`crop` is not a fit; it is one of cover, contain, fill"
-        );
+        assert_eq!(error, "`crop` is not a fit; it is one of cover, contain, fill");
         assert_eq!(Fit::default(), Fit::Cover);
     }
 }
