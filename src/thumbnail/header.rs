@@ -27,6 +27,10 @@ pub(super) mod marker {
 /// Most bytes of an embedded ICC profile that are kept; a larger one is ignored. Printers' profiles reach 3 MiB.
 const MAX_ICC_BYTES: usize = 4 << 20;
 
+/// Most scans of a file. Programs write at most about 20 (jpegtran's own script: 10); each costs a walk over the whole
+/// picture, and needs few bytes.
+pub(super) const MAX_SCANS: usize = 100;
+
 /// What the samples of the components mean, once decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colour {

@@ -176,7 +176,7 @@ fn decode(
             Err(Error::Truncated) if truncated == Truncated::Strict => {
                 return Err(Error::Truncated);
             }
-            Err(Error::OutOfMemory) => return Err(Error::OutOfMemory),
+            Err(error @ (Error::OutOfMemory | Error::TooManyScans { .. })) => return Err(error),
             Err(_) => {}
             decoded => return decoded,
         }

@@ -1,7 +1,7 @@
 //! Sequential Huffman coded pictures in one scan: bits to samples in one pass, and what is not wanted only passed over.
 
 use super::bits::{BitReader, ScanData};
-use super::huffman::{BLOCK, Table};
+use super::huffman::{BLOCK, Kind, Table};
 use super::idct::{Coefficients, Idct, NATURAL, NOWHERE, last_place};
 use super::layout::Layout;
 use super::scan::ScanHeader;
@@ -62,8 +62,8 @@ pub(super) fn decode(
         }
         uses.push(huffman.len());
         huffman.push((
-            Table::new(tables.dc(component.dc_table)?, true),
-            Table::new(tables.ac(component.ac_table)?, false),
+            Table::new(tables.dc(component.dc_table)?, Kind::Dc),
+            Table::new(tables.ac(component.ac_table)?, Kind::SequentialAc),
         ));
     }
     let mut decoders = Vec::with_capacity(count);

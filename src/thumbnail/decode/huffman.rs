@@ -16,6 +16,9 @@ pub(super) const BLOCK: usize = 64;
 /// A place beyond every block: where an end of block goes.
 const BEYOND: u32 = 127;
 
+/// The run of a step that ends a band; above it, how many bits say for how many blocks.
+const END_OF_BAND: u32 = 64;
+
 /// A table as the file gives it: the symbols in the order of their codes, and how many codes have each length.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Spec {
@@ -70,8 +73,18 @@ pub(super) struct Step {
     bits: u32,
 }
 
-/// A table made ready for the 8-bit baseline's symbols: `run << 4 | size`. A DC table is one whose symbols have run 0, and
-/// whose symbol 0 is a difference of 0 and not an end of block.
+/// What a table's symbols mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The size of a difference of DC.
+    Dc,
+    /// A run of zeros and the size of what follows; an end of block.
+    SequentialAc,
+    /// The same, but for ends of band that hold for 2^r blocks or more (T.81, G.1.2.2).
+    ProgressiveAc,
+}
+
+/// A table made ready for the symbols of 8-bit JPEG.
 pub(super) struct Table {
     /// By the next [`READ_BITS`]: `value << 16 | run << 8 | bits`; 0 where they do not decide.
     read: Box<[u32; 1 << READ_BITS]>,
@@ -83,18 +96,18 @@ pub(super) struct Table {
     /// By code length: what to add to a code for its symbol's index.
     offsets: [i32; MAX_CODE_BITS + 1],
     symbols: [u8; 256],
-    is_dc: bool,
+    kind: Kind,
 }
 
 impl Table {
-    pub fn new(spec: &Spec, is_dc: bool) -> Self {
+    pub fn new(spec: &Spec, kind: Kind) -> Self {
         let mut table = Self {
             read: Box::new([0; 1 << READ_BITS]),
             skip: Box::new([(BEYOND as u16) << 4; 1 << SKIP_BITS]),
             limits: [0; MAX_CODE_BITS + 1],
             offsets: [0; MAX_CODE_BITS + 1],
             symbols: [0; 256],
-            is_dc,
+            kind,
         };
         table.symbols[..spec.symbols.len()].copy_from_slice(&spec.symbols);
         for (index, (code, length, symbol)) in spec.codes().enumerate() {
@@ -102,14 +115,14 @@ impl Table {
             table.limits[slot] = (code + 1) << (MAX_CODE_BITS as u32 - length);
             table.offsets[slot] = index as i32 - code as i32;
             table.enter_read(code, length, symbol);
-            if !is_dc {
+            if kind == Kind::SequentialAc {
                 table.enter_skip(code, length, symbol);
             }
         }
         for length in 1..=MAX_CODE_BITS {
             table.limits[length] = table.limits[length].max(table.limits[length - 1]);
         }
-        if !is_dc {
+        if kind == Kind::SequentialAc {
             table.join_skips();
         }
         table
@@ -160,13 +173,12 @@ impl Table {
     #[inline(always)]
     fn meaning(&self, symbol: u8) -> (u32, u32) {
         let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
-        if self.is_dc {
+        match self.kind {
             // Sizes over 11 do not exist in 8-bit JPEG (T.81, table F.1); 16 bits are all that can be read at once.
-            (0, u32::from(symbol).min(16))
-        } else if size == 0 && run < 15 {
-            (BEYOND, 0)
-        } else {
-            (run, size)
+            Kind::Dc => (0, u32::from(symbol).min(16)),
+            Kind::SequentialAc if size == 0 && run < 15 => (BEYOND, 0),
+            Kind::ProgressiveAc if size == 0 && run < 15 => (END_OF_BAND + run, 0),
+            Kind::SequentialAc | Kind::ProgressiveAc => (run, size),
         }
     }
 
@@ -213,6 +225,12 @@ impl Table {
     #[inline(always)]
     pub fn is_end_of_block(k: u32) -> bool {
         k > BEYOND
+    }
+
+    /// How many bits of the run's length follow, if `step` ends a band.
+    #[inline(always)]
+    pub fn end_of_band(step: Step) -> Option<u32> {
+        step.run.checked_sub(END_OF_BAND)
     }
 
     /// Passes over the coefficients of a block from zigzag place `k` on. `None`: they run over the block's end, or no code

@@ -30,6 +30,8 @@ pub(in crate::thumbnail) struct Need {
 /// A component of the frame, as it is decoded.
 #[derive(Clone, Debug)]
 pub(super) struct Component {
+    /// Which of the frame's.
+    pub index: usize,
     /// Blocks of an MCU, across and down.
     pub h: usize,
     pub v: usize,
@@ -68,12 +70,14 @@ impl Layout {
             .components
             .iter()
             .zip(needs)
-            .map(|(component, needs)| {
+            .enumerate()
+            .map(|(index, (component, needs))| {
                 let (h, v) = if lone { (1, 1) } else { (component.h, component.v) };
                 let (part_x, part_y) = (h as f64 / h_max as f64, v as f64 / v_max as f64);
                 let n = size(needs, part_x, part_y);
                 let side = |px: usize, part: usize, whole: usize| (px * part * n).div_ceil(8 * whole);
                 Component {
+                    index,
                     h,
                     v,
                     n,

@@ -9,6 +9,7 @@ mod bits;
 mod huffman;
 mod idct;
 mod layout;
+mod progressive;
 mod scan;
 mod tables;
 
@@ -27,7 +28,7 @@ pub(super) fn takes(frame: &Frame) -> bool {
     let sampling = |component: &header::Component| component.h <= 2 && component.v <= 2;
     let lone = frame.components.len() == 1;
     frame.precision_bits == 8
-        && frame.process == Process::Sequential
+        && matches!(frame.process, Process::Sequential | Process::Progressive)
         && (lone || frame.components.len() == 3 && frame.components.iter().all(sampling))
 }
 
@@ -41,6 +42,12 @@ pub(super) fn decode(
     needs: &[Vec<Need>],
     truncated: Truncated,
 ) -> Result<Vec<PlacedPlane>, Error> {
+    let layout = Layout::new(&header.frame, needs);
+    let mut planes = layout.planes()?;
+    if header.frame.process == Process::Progressive {
+        progressive::decode(source, &header.frame, &layout, &mut planes)?;
+        return Ok(layout.placed(planes));
+    }
     let mut tables = Tables::default();
     let mut at = 2;
     let scan = loop {
@@ -54,13 +61,11 @@ pub(super) fn decode(
     if scan.components.len() != header.frame.components.len() {
         return Err(Error::Unsupported("a sequential picture in several scans".into()));
     }
-    let layout = Layout::new(&header.frame, needs);
     let data = ScanData::read(source, at, Vec::new())?;
     let ended = data.end.is_some_and(|end| source.get(end + 1) == Some(&marker::EOI));
     if data.end.is_some() && !ended {
         return Err(Error::Unsupported("something follows the only scan".into()));
     }
-    let mut planes = layout.planes()?;
     baseline::decode(&data, &scan, &tables, &layout, !ended && truncated == Truncated::Strict, &mut planes)?;
     Ok(layout.placed(planes))
 }

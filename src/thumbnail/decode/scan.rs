@@ -46,4 +46,27 @@ impl ScanHeader {
         let (high, low) = (u32::from(approximation >> 4), u32::from(approximation & 15));
         Ok(Self { components, first: first.into(), last: last.into(), high, low })
     }
+
+    /// Whether the scan has component `index` of the frame.
+    pub fn includes(&self, index: usize) -> bool {
+        self.components.iter().any(|component| component.index == index)
+    }
+
+    /// The zigzag places of the scan's band as a set of bits.
+    pub fn places(&self) -> u64 {
+        (u64::MAX >> (63 - self.last)) & (u64::MAX << self.first)
+    }
+
+    /// Whether these parameters may stand in a progressive picture (T.81, G.1.1.1.1).
+    pub fn check_progressive(&self) -> Result<(), Error> {
+        let Self { first, last, high, low, .. } = *self;
+        let band = if first == 0 { last == 0 } else { first <= last && last <= 63 && self.components.len() == 1 };
+        // 13 bits is the most that a coefficient of 8-bit samples can be short of.
+        let bits = low <= 13 && (high == 0 || high == low + 1);
+        if band && bits {
+            Ok(())
+        } else {
+            Err(Error::Corrupt(format!("a scan brings the coefficients {first} to {last}, bits {high} to {low}")))
+        }
+    }
 }
