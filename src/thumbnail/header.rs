@@ -85,6 +85,13 @@ impl Frame {
         self.components.iter().map(|component| component.h).max().unwrap_or(1)
     }
 
+    /// How many blocks of 8 x 8 samples the picture has, those that only fill up MCUs not counted.
+    pub fn blocks(&self) -> usize {
+        let blocks = |px: usize, factor: usize, most: usize| (px * factor).div_ceil(8 * most);
+        let (h_max, v_max) = (self.h_max(), self.v_max());
+        self.components.iter().map(|c| blocks(self.width, c.h, h_max) * blocks(self.height, c.v, v_max)).sum()
+    }
+
     pub fn v_max(&self) -> usize {
         self.components.iter().map(|component| component.v).max().unwrap_or(1)
     }

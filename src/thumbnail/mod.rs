@@ -204,6 +204,10 @@ fn read_header(source: &[u8], limits: &Limits) -> Result<Header, Error> {
     if u64::from(width) * u64::from(height) > limits.max_source_pixels {
         return Err(Error::TooManyPixels { width, height, max: limits.max_source_pixels });
     }
+    // Every block takes a bit at the least, by whatever process: nobody decodes megapixels for a few bytes.
+    if header.frame.blocks() > 8 * source.len() {
+        return Err(Error::Truncated);
+    }
     Ok(header)
 }
 

@@ -1,5 +1,7 @@
 //! Sequential Huffman coded pictures in one scan: bits to samples in one pass, and what is not wanted only passed over.
 
+use std::cmp::Ordering;
+
 use super::bits::{BitReader, ScanData};
 use super::huffman::{BLOCK, Kind, Table};
 use super::idct::{Coefficients, Idct, NATURAL, NOWHERE, last_place};
@@ -100,12 +102,10 @@ impl Scan<'_> {
     fn decode(&self, restart_interval: usize, whole: bool, planes: &mut [Plane]) -> Result<(), Error> {
         let Layout { mcus_x, mcus_y, .. } = *self.layout;
         let interval = if restart_interval == 0 { mcus_x * mcus_y } else { restart_interval };
-        if (mcus_x * mcus_y).div_ceil(interval) != self.data.intervals() {
-            // Too few in a file that ends early is for the caller to see; anything else is a lost or invented marker.
-            if self.data.end.is_some() || self.data.intervals() > (mcus_x * mcus_y).div_ceil(interval) {
-                return Err(Error::Corrupt("restart markers are missing or too many".into()));
-            }
-            return Err(Error::Truncated);
+        match self.data.intervals().cmp(&(mcus_x * mcus_y).div_ceil(interval)) {
+            Ordering::Less => return Err(Error::Truncated),
+            Ordering::Equal => {}
+            Ordering::Greater => return Err(Error::Corrupt("there are too many restart markers".into())),
         }
         let rows = if whole { mcus_y } else { self.layout.wanted_y.end };
         for index in 0..self.data.intervals() {

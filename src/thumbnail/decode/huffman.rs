@@ -6,7 +6,7 @@ use crate::thumbnail::Error;
 /// Bits looked at once when coefficients are read: most codes with their magnitude fit.
 const READ_BITS: u32 = 11;
 /// Bits looked at once when coefficients are passed over: often two or three of them fit.
-const SKIP_BITS: u32 = 12;
+const SKIP_BITS: u32 = 13;
 /// Longest code (T.81, C.2).
 const MAX_CODE_BITS: usize = 16;
 

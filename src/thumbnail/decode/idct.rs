@@ -104,13 +104,19 @@ impl Idct {
     #[inline(always)]
     fn flat(&self, dc: f32, out: &mut [u8], stride: usize) {
         let value = sample(dc / 8.0);
-        for row in out.chunks_mut(stride).take(self.n) {
-            row[..self.n].fill(value);
+        match self.n {
+            1 => out[0] = value,
+            2 => {
+                out[..2].copy_from_slice(&[value; 2]);
+                out[stride..stride + 2].copy_from_slice(&[value; 2]);
+            }
+            n => out.chunks_mut(stride).take(n).for_each(|row| row[..n].fill(value)),
         }
     }
 
-    /// `LANES` is N or more, a number of lanes that fills registers.
-    #[inline(always)]
+    /// `LANES` is N or more, a number of lanes that fills registers. Not inlined: among what reads the coefficients it would
+    /// take the registers from it.
+    #[inline(never)]
     fn transform<const N: usize, const LANES: usize>(
         &self,
         coefficients: &Coefficients,

@@ -10,8 +10,12 @@ use crate::thumbnail::plane::{PlacedPlane, Plane, zeros};
 use crate::thumbnail::resample::Resampler;
 
 /// How much larger than the thumbnail a decoded component is at least, so that the last filter decides and not the
-/// reduced transform.
-const LEFT_FOR_THE_FILTER: f64 = 1.5;
+/// reduced transform. Measured: at 1.5 the mean over photographs comes to lie 0.6 dB under the best possible.
+const LEFT_FOR_THE_FILTER: f64 = 1.8;
+
+/// The same for a grey picture, whose luma is not blurred by rounding to RGB and back: there the transform's error shows
+/// at 1.8 by 2 dB.
+const LEFT_FOR_THE_FILTER_GREY: f64 = 2.0;
 
 /// Samples on each side of a window that the filter looks at, per sample of the thumbnail: Lanczos3 reaches 3, and one for
 /// rounding.
@@ -65,6 +69,7 @@ impl Layout {
         // A lone component is not interleaved, whatever its factors: its MCU is a block (T.81, A.2.2).
         let lone = frame.components.len() == 1;
         let (h_max, v_max) = if lone { (1, 1) } else { (frame.h_max(), frame.v_max()) };
+        let left = if lone { LEFT_FOR_THE_FILTER_GREY } else { LEFT_FOR_THE_FILTER };
         let (mcu_w, mcu_h) = (8 * h_max, 8 * v_max);
         let components: Vec<Component> = frame
             .components
@@ -74,7 +79,7 @@ impl Layout {
             .map(|(index, (component, needs))| {
                 let (h, v) = if lone { (1, 1) } else { (component.h, component.v) };
                 let (part_x, part_y) = (h as f64 / h_max as f64, v as f64 / v_max as f64);
-                let n = size(needs, part_x, part_y);
+                let n = size(needs, part_x, part_y, left);
                 let side = |px: usize, part: usize, whole: usize| (px * part * n).div_ceil(8 * whole);
                 Component {
                     index,
@@ -140,12 +145,12 @@ impl Layout {
 }
 
 /// The smallest size of a block that leaves every need enough samples.
-fn size(needs: &[Need], part_x: f64, part_y: f64) -> usize {
+fn size(needs: &[Need], part_x: f64, part_y: f64, left: f64) -> usize {
     let enough = |&n: &usize| {
         needs.iter().all(|need| {
             let (have_x, have_y) =
                 (need.window.width * part_x * n as f64 / 8.0, need.window.height * part_y * n as f64 / 8.0);
-            have_x >= LEFT_FOR_THE_FILTER * need.width as f64 && have_y >= LEFT_FOR_THE_FILTER * need.height as f64
+            have_x >= left * need.width as f64 && have_y >= left * need.height as f64
         })
     };
     SIZES.into_iter().find(enough).unwrap_or(8)
