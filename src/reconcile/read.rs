@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use aws_config::retry::RetryConfig;
+
 use crate::ami::Arch;
 use crate::aws::{CallError, Reader};
 use crate::config::Config;
@@ -79,8 +81,9 @@ pub async fn observe(aws: &Reader, config: &Config) -> Result<Observed> {
     // Side by side with the rest, but judged before it: with the wrong credentials every other call fails too, and
     // less clearly.
     let others = security_group::other_stacks(aws, &config.name);
-    let (site, resources, others) = tokio::join!(read_site(aws, config), read_resources(aws, config), others);
-    let site = site?;
+    // The rest's errors wait for it, and its own error waits for nothing.
+    let rest = async { Ok(tokio::join!(read_resources(aws, config), others)) };
+    let (site, (resources, others)) = tokio::try_join!(read_site(aws, config), rest)?;
     let other_stacks = others.map_err(|error| error.failure("cannot read which stacks there are"))?;
     let read = resources.map_err(|error| error.failure("cannot read what is in the account"))?;
     let (dlq, queue, thumbnails, code, binaries, role, profile, (vpc, security_group), fleet) = read;
@@ -126,7 +129,9 @@ pub async fn read_offers(aws: &Reader, config: &Config) -> Result<Offers, CallEr
 
 /// The account and the partition the credentials are for.
 async fn read_site(aws: &Reader, config: &Config) -> Result<Site> {
-    let identity = aws.get_caller_identity().send().await;
+    // Every command's first call: without a network it is the one to fail, and soon.
+    let retries = aws_sdk_sts::config::Builder::new().retry_config(RetryConfig::standard().with_max_attempts(4));
+    let identity = aws.get_caller_identity().customize().config_override(retries).send().await;
     let identity = identity.map_err(|e| {
         CallError::new("sts:GetCallerIdentity", e)
             .failure("cannot find out which AWS account these credentials are for")
