@@ -49,11 +49,7 @@ pub(super) fn decode(source: &[u8], header: &Header, truncated: Truncated) -> Re
 }
 
 fn full_size(plane: Plane) -> PlacedPlane {
-<<<<<<< HEAD
-    PlacedPlane { plane, left: 0, top: 0, scale_x: 1.0, scale_y: 1.0 }
-=======
     PlacedPlane { plane, left: 0, top: 0, scale_x: 1.0, scale_y: 1.0, resampler: Resampler::Plain }
->>>>>>> engine
 }
 
 fn refuse_what_nobody_decodes(header: &Header) -> Result<(), Error> {

@@ -203,13 +203,10 @@ fn read_header(source: &[u8], limits: &Limits) -> Result<Header, Error> {
     let (width, height) = (header.frame.width as u32, header.frame.height as u32);
     if u64::from(width) * u64::from(height) > limits.max_source_pixels {
         return Err(Error::TooManyPixels { width, height, max: limits.max_source_pixels });
-<<<<<<< HEAD
-=======
     }
     // Every block takes a bit at the least, by whatever process: nobody decodes megapixels for a few bytes.
     if header.frame.blocks() > 8 * source.len() {
         return Err(Error::Truncated);
->>>>>>> engine
     }
     Ok(header)
 }

@@ -22,9 +22,6 @@ pub(super) enum Resampler {
 
 /// Resamples `window` of `source` to `width * height` samples. The window may reach outside the plane: there the samples
 /// of the edge go on.
-<<<<<<< HEAD
-pub(super) fn resample(source: &Plane, window: Window, width: usize, height: usize) -> Result<Plane, Error> {
-=======
 pub(super) fn resample(
     source: &Plane,
     window: Window,
@@ -32,7 +29,6 @@ pub(super) fn resample(
     height: usize,
     by: Resampler,
 ) -> Result<Plane, Error> {
->>>>>>> engine
     if let Some((wider, window)) = grown_to(source, window)? {
         return resample(&wider, window, width, height, by);
     }
@@ -40,13 +36,9 @@ pub(super) fn resample(
         return Ok(source.clone());
     }
     let mut samples = zeros(width * height)?;
-<<<<<<< HEAD
-    if let Some(offset) = window.whole_samples(source) {
-=======
     if by == Resampler::Plain
         && let Some(offset) = window.whole_samples(source)
     {
->>>>>>> engine
         let (w, h) = (window.width.round() as usize, window.height.round() as usize);
         let mut resizer = resize::new(w, h, width, height, resize::Pixel::Gray8, resize::Type::Lanczos3)
             .map_err(|_| Error::OutOfMemory)?;
@@ -54,15 +46,9 @@ pub(super) fn resample(
         resizer.resize_stride(from, source.width, samples.as_gray_mut()).map_err(|_| Error::OutOfMemory)?;
         return Ok(Plane { width, height, samples });
     }
-<<<<<<< HEAD
-    let view =
-        fir::images::ImageRef::new(source.width as u32, source.height as u32, &source.samples, fir::PixelType::U8);
-    let target = fir::images::Image::from_slice_u8(width as u32, height as u32, &mut samples, fir::PixelType::U8);
-=======
     // The typed images, and not `Resizer::resize`: that compiles the code of every pixel type, a minute and a half of it.
     let view = TypedImageRef::<U8>::from_buffer(source.width as u32, source.height as u32, &source.samples);
     let target = TypedImage::<U8>::from_buffer(width as u32, height as u32, &mut samples);
->>>>>>> engine
     let (Ok(view), Ok(mut target)) = (view, target) else {
         return Err(impossible());
     };
@@ -74,11 +60,7 @@ pub(super) fn resample(
         window.width.min(source.width as f64 - left),
         window.height.min(source.height as f64 - top),
     );
-<<<<<<< HEAD
-    fir::Resizer::new().resize(&view, &mut target, &options).map_err(|_| impossible())?;
-=======
     fir::Resizer::new().resize_typed(&view, &mut target, &options).map_err(|_| impossible())?;
->>>>>>> engine
     Ok(Plane { width, height, samples })
 }
 
