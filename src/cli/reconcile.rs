@@ -205,29 +205,20 @@ fn event_text(event: &Event<'_>) -> String {
     let head = |address: Address| format!("{bold}{address}:{bold:#}");
     match event {
         Event::Started { change, doing } => {
-            let doing = match doing {
-                Doing::Creating => "creating",
-                Doing::Updating => "updating",
-                Doing::Deleting => "deleting",
-            };
-            format!("{} {doing} {}", head(change.address), change.name)
+            let (_, creating, _) = doing.words();
+            // What goes because something new has taken its place does not have the new one's name.
+            let replaced = *doing == Doing::Deleting && change.action != Action::Delete;
+            let name = if replaced { "what it replaces" } else { &change.name };
+            format!("{} {creating} {name}", head(change.address))
         }
         Event::Waiting { address, why } => format!("{} {why}", head(*address)),
         Event::Still { change, doing, elapsed } => {
-            let doing = match doing {
-                Doing::Creating => "creating",
-                Doing::Updating => "updating",
-                Doing::Deleting => "deleting",
-            };
-            format!("{} still {doing} ({} elapsed)", head(change.address), seconds(*elapsed))
+            let (_, creating, _) = doing.words();
+            format!("{} still {creating} ({} elapsed)", head(change.address), seconds(*elapsed))
         }
         Event::Done { change, doing, elapsed } => {
-            let done = match doing {
-                Doing::Creating => "created",
-                Doing::Updating => "updated",
-                Doing::Deleting => "deleted",
-            };
-            format!("{} {done} after {}", head(change.address), seconds(*elapsed))
+            let (.., created) = doing.words();
+            format!("{} {created} after {}", head(change.address), seconds(*elapsed))
         }
         Event::Failed { change, error, .. } => {
             let red = anstyle::AnsiColor::Red.on_default();
