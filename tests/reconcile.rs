@@ -14,10 +14,12 @@ use moto::Moto;
 use seam::Seam;
 use thumb::aws::{Clients, Reader, Writer};
 use thumb::config::Config;
-use thumb::plan::{Action, Plan};
+use thumb::plan::{Action, Address, Plan};
 use thumb::reconcile::{
-    Contents, Desired, Event, Observed, Outcome, Report, execute, observe, plan_apply, plan_destroy, read_offers,
+    Contents, Desired, Event, Observed, Outcome, Report, Target, execute, observe, plan_apply, plan_destroy,
+    read_offers,
 };
+use thumb::resource::Found;
 use thumb::resource::binary::Binary;
 
 /// A caller: a stack's configuration and clients that go through a seam.
@@ -354,6 +356,37 @@ async fn what_carries_our_name_without_our_tag_is_left_alone() {
     assert!(plan.changes[0].reason.as_ref().unwrap().contains("belongs to the stack \"dogs\""));
     assert_done(&cats.destroy_nothing().await);
     assert!(dogs.plan().await.is_empty(), "untouched");
+}
+
+#[tokio::test]
+async fn a_bucket_name_that_somebody_else_owns_is_blocked() {
+    let moto = Moto::start();
+    let caller = Caller::new(&moto, "cats", Seam::new()).await;
+    caller.seam.answer("HeadBucket", 1, 403, "");
+    let plan = caller.plan().await;
+    let blocked: Vec<_> = plan.changes.iter().filter(|change| change.action == Action::Blocked).collect();
+    assert!(blocked[0].address.to_string().starts_with("bucket."), "{blocked:#?}");
+    assert!(blocked[0].reason.as_ref().unwrap().contains("belongs to another account"), "{blocked:#?}");
+}
+
+#[tokio::test]
+async fn what_is_nobodys_is_adopted_when_the_user_says_so() {
+    let moto = Moto::start();
+    let caller = Caller::new(&moto, "cats", Seam::new()).await;
+    caller.clients.sqs.create_queue().queue_name("cats").send().await.unwrap();
+    let mut observed = caller.observe().await;
+    assert!(matches!(observed.queue, Found::Foreign(_)));
+    assert!(observed.adopt(&[Address::Dlq]).unwrap_err().to_string().contains("there is nothing of that name"));
+    observed.adopt(&[Address::Queue]).unwrap();
+    let offers = read_offers(&Reader::new(&caller.clients), &caller.config).await.unwrap();
+    let binary = Binary::load(&caller.config.buckets.code, &executable()).map_err(|failure| failure.to_string());
+    let desired = Desired::new(&caller.config, &observed, &offers, binary, None);
+    let plan = plan_apply(&caller.config, &desired, &observed, &[Target::Queue]);
+    let queue = plan.changes.iter().find(|change| change.address == Address::Queue).unwrap();
+    assert_eq!(queue.action, Action::Update);
+    assert!(queue.attributes.iter().any(|attribute| attribute.name == "tags"), "{queue:#?}");
+    assert_done(&caller.execute(&plan).await.0);
+    assert!(caller.observe().await.queue.ours().is_some());
 }
 
 impl Caller {

@@ -20,8 +20,9 @@ pub use reader::Reader;
 use crate::failure::{Failure, Result};
 
 /// Attempts at one call, the first included. Throttles and resets are retried by the SDK with exponential back-off
-/// and full jitter, up to [`MAX_BACKOFF`] apart: about a minute in all.
+/// and full jitter, up to [`MAX_BACKOFF`] apart: about half a minute in all.
 const MAX_ATTEMPTS: u32 = 10;
+const INITIAL_BACKOFF: Duration = Duration::from_millis(200);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
 /// A connection that takes longer than this is not going to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -60,7 +61,12 @@ impl Clients {
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(http)
             .app_name(AppName::new(concat!("thumb-", env!("CARGO_PKG_VERSION"))).expect("letters, digits, dots"))
-            .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS).with_max_backoff(MAX_BACKOFF))
+            .retry_config(
+                RetryConfig::standard()
+                    .with_max_attempts(MAX_ATTEMPTS)
+                    .with_initial_backoff(INITIAL_BACKOFF)
+                    .with_max_backoff(MAX_BACKOFF),
+            )
             .timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(CONNECT_TIMEOUT)

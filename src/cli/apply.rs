@@ -4,9 +4,10 @@ use argh::FromArgs;
 use serde_json::json;
 
 use super::Global;
-use super::reconcile::{Session, ask, conclude, print, print_plan, refuse_blocked, run as run_plan};
+use super::reconcile::{Session, address, ask, conclude, print, print_plan, refuse_blocked, run as run_plan};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
+use crate::plan::Address;
 use crate::plan::text::Purpose;
 use crate::reconcile::{Observed, Target, observe};
 use crate::resource::instance;
@@ -18,6 +19,9 @@ pub struct Args {
     /// apply only this part and what it needs: queue, buckets, code, profile, security-group, instance (repeatable)
     #[argh(option, arg_name = "T")]
     target: Vec<Target>,
+    /// take over what is there under this address and nobody's, after showing what that changes (repeatable)
+    #[argh(option, arg_name = "ADDRESS", from_str_fn(address))]
+    adopt: Vec<Address>,
     /// answer every question with yes
     #[argh(switch, short = 'y')]
     yes: bool,
@@ -27,12 +31,12 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, global: &Global) -> Result<()> {
-    let Args { target, yes, json } = args;
+    let Args { target, adopt, yes, json } = args;
     if json && !yes {
         return Err(Failure::usage("--json needs --yes: a question would stand between the lines of JSON"));
     }
     let session = Session::open(global).await?;
-    let plan = session.plan_apply(&target).await?;
+    let plan = session.plan_apply(&target, &adopt).await?;
     print_plan(&plan, Purpose::Apply, json)?;
     refuse_blocked(&plan)?;
     if !plan.is_empty() {

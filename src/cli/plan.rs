@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 use super::Global;
-use super::reconcile::{Session, print_plan, refuse_blocked};
+use super::reconcile::{Session, address, print_plan, refuse_blocked};
 use crate::failure::Result;
+use crate::plan::Address;
 use crate::plan::text::Purpose;
 use crate::reconcile::Target;
 
@@ -20,6 +21,9 @@ pub struct Args {
     /// plan what destroy would do
     #[argh(switch)]
     destroy: bool,
+    /// take over what is there under this address and nobody's (repeatable): plan shows what that would change
+    #[argh(option, arg_name = "ADDRESS", from_str_fn(address))]
+    adopt: Vec<Address>,
     /// print the plan as JSON
     #[argh(switch)]
     json: bool,
@@ -29,12 +33,12 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, global: &Global) -> Result<ExitCode> {
-    let Args { target, destroy, json, detailed_exitcode } = args;
+    let Args { target, adopt, destroy, json, detailed_exitcode } = args;
     let session = Session::open(global).await?;
     let (plan, purpose) = if destroy {
         (session.plan_destroy(&target).await?.0, Purpose::Destroy)
     } else {
-        (session.plan_apply(&target).await?, Purpose::Apply)
+        (session.plan_apply(&target, &adopt).await?, Purpose::Apply)
     };
     print_plan(&plan, purpose, json)?;
     refuse_blocked(&plan)?;

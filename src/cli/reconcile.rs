@@ -12,7 +12,7 @@ use crate::aws::{Clients, Reader, Writer};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::plan::text::{DEFAULT_WIDTH, Purpose, render};
-use crate::plan::{Action, Plan};
+use crate::plan::{Action, Address, Plan};
 use crate::reconcile::{
     Contents, Desired, Doing, Event, Observed, Outcome, Report, Target, execute, observe, plan_apply, plan_destroy,
     read_offers,
@@ -37,7 +37,7 @@ impl Session {
     }
 
     /// Reads the account and plans an apply.
-    pub async fn plan_apply(&self, targets: &[Target]) -> Result<Plan> {
+    pub async fn plan_apply(&self, targets: &[Target], adopt: &[Address]) -> Result<Plan> {
         let Self { config, reader, .. } = self;
         let bucket = config.buckets.code.clone();
         let path = config.instance.binary.clone();
@@ -48,7 +48,8 @@ impl Session {
             Binary::load(&bucket, &path).map_err(|failure| failure.to_string())
         });
         let (observed, offers, binary) = tokio::join!(observe(reader, config), read_offers(reader, config), binary);
-        let observed = observed?;
+        let mut observed = observed?;
+        observed.adopt(adopt)?;
         let offers = offers.map_err(|error| error.failure("cannot read what instances can be launched with"))?;
         let binary = binary.map_err(|error| Failure::new("cannot read the executable").caused_by(&error))?;
         let desired = Desired::new(config, &observed, &offers, binary, reader.endpoint());
@@ -88,14 +89,12 @@ impl Losses {
         let going = |address| plan.changes.iter().any(|c| c.address == address && c.action == Action::Delete);
         let mut sentences = Vec::new();
         if let Some((count, more)) = thumbnails.filter(|(count, _)| *count > 0)
-            && going(crate::plan::Address::ThumbnailsBucket)
+            && going(Address::ThumbnailsBucket)
         {
             let more = if more { "more than " } else { "" };
             sentences.push(format!("{more}{count} {} in the thumbnails bucket", plural(count, "object")));
         }
-        for (address, found) in
-            [(crate::plan::Address::Queue, &observed.queue), (crate::plan::Address::Dlq, &observed.dlq)]
-        {
+        for (address, found) in [(Address::Queue, &observed.queue), (Address::Dlq, &observed.dlq)] {
             if let Some(queue) = found.ours().filter(|queue| queue.messages > 0 && going(address)) {
                 let count = queue.messages;
                 sentences.push(format!("about {count} {} in the {}", plural(count, "message"), address.noun()));
@@ -125,6 +124,11 @@ pub fn print_plan(plan: &Plan, purpose: Purpose, json: bool) -> Result<()> {
         render(plan, purpose, width)
     };
     print(&text)
+}
+
+/// An address as `--adopt` takes it.
+pub fn address(text: &str) -> Result<Address, String> {
+    text.parse().map_err(|why: String| format!("{text:?} {why}"))
 }
 
 /// Writes to stdout. A reader that has left (`thumb plan | head`) is no failure.
@@ -198,32 +202,23 @@ async fn watch_interrupts(stop: std::sync::Arc<AtomicBool>) {
 
 fn event_text(event: &Event<'_>) -> String {
     let bold = anstyle::Style::new().bold();
-    let head = |address: crate::plan::Address| format!("{bold}{address}:{bold:#}");
+    let head = |address: Address| format!("{bold}{address}:{bold:#}");
     match event {
         Event::Started { change, doing } => {
-            let doing = match doing {
-                Doing::Creating => "creating",
-                Doing::Updating => "updating",
-                Doing::Deleting => "deleting",
-            };
-            format!("{} {doing} {}", head(change.address), change.name)
+            let (_, creating, _) = doing.words();
+            // What goes because something new has taken its place does not have the new one's name.
+            let replaced = *doing == Doing::Deleting && change.action != Action::Delete;
+            let name = if replaced { "what it replaces" } else { &change.name };
+            format!("{} {creating} {name}", head(change.address))
         }
         Event::Waiting { address, why } => format!("{} {why}", head(*address)),
         Event::Still { change, doing, elapsed } => {
-            let doing = match doing {
-                Doing::Creating => "creating",
-                Doing::Updating => "updating",
-                Doing::Deleting => "deleting",
-            };
-            format!("{} still {doing} ({} elapsed)", head(change.address), seconds(*elapsed))
+            let (_, creating, _) = doing.words();
+            format!("{} still {creating} ({} elapsed)", head(change.address), seconds(*elapsed))
         }
         Event::Done { change, doing, elapsed } => {
-            let done = match doing {
-                Doing::Creating => "created",
-                Doing::Updating => "updated",
-                Doing::Deleting => "deleted",
-            };
-            format!("{} {done} after {}", head(change.address), seconds(*elapsed))
+            let (.., created) = doing.words();
+            format!("{} {created} after {}", head(change.address), seconds(*elapsed))
         }
         Event::Failed { change, error, .. } => {
             let red = anstyle::AnsiColor::Red.on_default();

@@ -1,6 +1,7 @@
 //! The plan: what would change in the account, as data. It is made by `diff`, printed by [`text`] or as JSON, and the
 //! very same value is then applied. Nothing in here calls AWS.
 
+pub mod cost;
 pub mod text;
 
 use std::fmt;
@@ -162,6 +163,9 @@ pub struct Plan {
     /// What is worth saying about the stack besides, each a sentence.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Of the declared instances; none when there are none, or when they are not planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<cost::Estimate>,
 }
 
 impl Plan {
@@ -178,7 +182,7 @@ impl Plan {
             }
         }
         let (stack, account, region) = (stack.to_owned(), account.to_owned(), region.to_owned());
-        Self { version: JSON_VERSION, stack, account, region, changes, summary, notes }
+        Self { version: JSON_VERSION, stack, account, region, changes, summary, notes, estimate: None }
     }
 
     pub fn is_empty(&self) -> bool {

@@ -27,7 +27,7 @@ const INDENT: usize = 6;
 pub fn render(plan: &Plan, purpose: Purpose, width: usize) -> String {
     let width = width.max(MIN_WIDTH);
     let mut out = String::new();
-    let Plan { version: _, stack, account, region, changes, summary: _, notes } = plan;
+    let Plan { version: _, stack, account, region, changes, summary: _, notes, estimate } = plan;
     line(&mut out, &format!("Stack {stack} in account {account}, region {region}"));
     line(&mut out, "");
     for change in changes.iter().filter(|change| change.action != Action::None) {
@@ -35,12 +35,19 @@ pub fn render(plan: &Plan, purpose: Purpose, width: usize) -> String {
         line(&mut out, "");
     }
     for note in notes {
-        line(&mut out, &format!("Note: {note}"));
+        for text in wrap(&format!("Note: {note}"), width) {
+            line(&mut out, &text);
+        }
     }
     if !notes.is_empty() {
         line(&mut out, "");
     }
     line(&mut out, &summary(plan, purpose));
+    if let Some(estimate) = estimate.as_ref().filter(|_| !plan.is_empty()) {
+        for text in wrap(&estimate.sentence(), width) {
+            line(&mut out, &text);
+        }
+    }
     out
 }
 

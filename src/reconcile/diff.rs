@@ -6,6 +6,7 @@ use super::desired::Desired;
 use super::read::Observed;
 use super::target::Target;
 use crate::config::Config;
+use crate::plan::cost::Estimate;
 use crate::plan::{Action, Address, Change, Plan};
 use crate::resource::{Found, binary, bucket, instance, instance_profile, queue, role, security_group};
 
@@ -37,8 +38,15 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
     ];
     changes.extend(instance::diff(stack, *count, launch.as_ref().map_err(String::as_str), &observed.fleet));
     let changes = select(changes, targets, false);
-    let notes = notes(config, &changes);
-    Plan::new(stack, &observed.site.account, &observed.site.region, changes, notes)
+    let notes = notes(config, observed, &changes);
+    let instances = changes.iter().any(|change| matches!(change.address, Address::Instance(_)));
+    let estimate = launch
+        .as_ref()
+        .ok()
+        .filter(|_| instances && *count > 0)
+        .map(|launch| Estimate::new(*count, &launch.instance_type, launch.ami.root_gib.unsigned_abs()));
+    let plan = Plan::new(stack, &observed.site.account, &observed.site.region, changes, notes);
+    Plan { estimate, ..plan }
 }
 
 /// What `destroy` would do. What is not ours is shown, and left alone.
@@ -83,7 +91,7 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
 fn going<T>(address: Address, name: &str, found: &Found<T>, delete: impl FnOnce(&T) -> Change) -> Option<Change> {
     match found {
         Found::Absent => None,
-        Found::Foreign(reason) => Some(Change::blocked(address, name, reason)),
+        Found::Foreign(foreign) => Some(Change::blocked(address, name, &foreign.reason)),
         Found::Ours(observed) => Some(delete(observed)),
     }
 }
@@ -94,8 +102,18 @@ fn select(changes: Vec<Change>, targets: &[Target], destroy: bool) -> Vec<Change
     changes.into_iter().filter(|change| selected.contains(&change.address)).collect()
 }
 
-fn notes(config: &Config, changes: &[Change]) -> Vec<String> {
+fn notes(config: &Config, observed: &Observed, changes: &[Change]) -> Vec<String> {
     let mut notes = Vec::new();
+    let new = changes.iter().all(|change| matches!(change.action, Action::Create | Action::Blocked));
+    if new && !observed.other_stacks.is_empty() {
+        let others: Vec<&str> = observed.other_stacks.iter().map(String::as_str).collect();
+        notes.push(format!(
+            "{name} is new, and there is already {others} in this account and region. If `name` was changed in \
+             thumb.toml, the stack of the old name stays (and costs) until it is destroyed under that name.",
+            name = config.name,
+            others = others.join(", "),
+        ));
+    }
     let instances = changes.iter().any(|change| {
         matches!(change.address, Address::Instance(_)) && matches!(change.action, Action::Create | Action::Replace)
     });

@@ -58,6 +58,17 @@ pub enum Doing {
     Deleting,
 }
 
+impl Doing {
+    /// "create", "creating", "created".
+    pub fn words(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Creating => ("create", "creating", "created"),
+            Self::Updating => ("update", "updating", "updated"),
+            Self::Deleting => ("delete", "deleting", "deleted"),
+        }
+    }
+}
+
 /// How one change ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -221,11 +232,7 @@ async fn run(
         }
         Err(error) => {
             tell(Event::Failed { change, doing, error: &error });
-            let verb = match doing {
-                Doing::Creating => "create",
-                Doing::Updating => "update",
-                Doing::Deleting => "delete",
-            };
+            let (verb, ..) = doing.words();
             let noun = change.address.noun();
             Err(error.failure(format!("{}: cannot {verb} the {noun} {}", change.address, change.name)))
         }

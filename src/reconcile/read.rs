@@ -1,9 +1,14 @@
 //! Reading an account: everything the plan needs to know, side by side, through read calls only.
 
+use std::collections::BTreeSet;
+
+use aws_config::retry::RetryConfig;
+
 use crate::ami::Arch;
 use crate::aws::{CallError, Reader};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
+use crate::plan::Address;
 use crate::resource::policy::Site;
 use crate::resource::{Found, binary, bucket, instance, instance_profile, queue, role, security_group};
 
@@ -22,6 +27,8 @@ pub struct Observed {
     pub fleet: instance::Fleet,
     /// Where the security group goes; `Err`: why there is no such VPC, as a sentence.
     pub vpc: Result<String, String>,
+    /// Names of other stacks of thumb in this account and region.
+    pub other_stacks: BTreeSet<String>,
 }
 
 /// What the region offers to launch instances with. An inner `Err` says, as a sentence, what is missing.
@@ -32,6 +39,40 @@ pub struct Offers {
     pub key_pair: Result<(), String>,
 }
 
+impl Observed {
+    /// Makes ours what is at these addresses and nobody's.
+    ///
+    /// # Errors
+    /// Something at one of them cannot be adopted: another stack's, not there, or an instance.
+    pub fn adopt(&mut self, addresses: &[Address]) -> Result<()> {
+        for address in addresses {
+            let adopted = match address {
+                Address::Dlq => adopt(&mut self.dlq),
+                Address::Queue => adopt(&mut self.queue),
+                Address::ThumbnailsBucket => adopt(&mut self.thumbnails),
+                Address::CodeBucket => adopt(&mut self.code),
+                Address::Role => adopt(&mut self.role),
+                Address::InstanceProfile => adopt(&mut self.profile),
+                Address::SecurityGroup => adopt(&mut self.security_group),
+                Address::Binary => Err("it is its bucket's: adopt bucket.code".to_owned()),
+                Address::Instance(_) => Err("an instance cannot be adopted: what runs on it is not known".to_owned()),
+            };
+            adopted.map_err(|why| Failure::new(format!("cannot adopt {address}: {why}")))?;
+        }
+        Ok(())
+    }
+}
+
+fn adopt<T>(found: &mut Found<T>) -> Result<(), String> {
+    *found = std::mem::replace(found, Found::Absent).adopt();
+    match found {
+        // Ours already: an adoption may be said again.
+        Found::Ours(_) => Ok(()),
+        Found::Absent => Err("there is nothing of that name".into()),
+        Found::Foreign(foreign) => Err(foreign.reason.clone()),
+    }
+}
+
 /// Reads what is there: at most three round trips one after the other.
 ///
 /// # Errors
@@ -39,11 +80,27 @@ pub struct Offers {
 pub async fn observe(aws: &Reader, config: &Config) -> Result<Observed> {
     // Side by side with the rest, but judged before it: with the wrong credentials every other call fails too, and
     // less clearly.
-    let (site, resources) = tokio::join!(read_site(aws, config), read_resources(aws, config));
-    let site = site?;
+    let others = security_group::other_stacks(aws, &config.name);
+    // The rest's errors wait for it, and its own error waits for nothing.
+    let rest = async { Ok(tokio::join!(read_resources(aws, config), others)) };
+    let (site, (resources, others)) = tokio::try_join!(read_site(aws, config), rest)?;
+    let other_stacks = others.map_err(|error| error.failure("cannot read which stacks there are"))?;
     let read = resources.map_err(|error| error.failure("cannot read what is in the account"))?;
     let (dlq, queue, thumbnails, code, binaries, role, profile, (vpc, security_group), fleet) = read;
-    Ok(Observed { site, dlq, queue, thumbnails, code, binaries, role, profile, security_group, fleet, vpc })
+    Ok(Observed {
+        site,
+        dlq,
+        queue,
+        thumbnails,
+        code,
+        binaries,
+        role,
+        profile,
+        security_group,
+        fleet,
+        vpc,
+        other_stacks,
+    })
 }
 
 /// Reads what instances can be launched with: at most two round trips one after the other.
@@ -72,7 +129,9 @@ pub async fn read_offers(aws: &Reader, config: &Config) -> Result<Offers, CallEr
 
 /// The account and the partition the credentials are for.
 async fn read_site(aws: &Reader, config: &Config) -> Result<Site> {
-    let identity = aws.get_caller_identity().send().await;
+    // Every command's first call: without a network it is the one to fail, and soon.
+    let retries = aws_sdk_sts::config::Builder::new().retry_config(RetryConfig::standard().with_max_attempts(4));
+    let identity = aws.get_caller_identity().customize().config_override(retries).send().await;
     let identity = identity.map_err(|e| {
         CallError::new("sts:GetCallerIdentity", e)
             .failure("cannot find out which AWS account these credentials are for")

@@ -46,6 +46,7 @@ fn nothing() -> Observed {
         security_group: Found::Absent,
         fleet: instance::Fleet::default(),
         vpc: Ok("vpc-1".into()),
+        other_stacks: std::collections::BTreeSet::new(),
     }
 }
 
@@ -271,13 +272,13 @@ fn a_security_group_in_another_vpc_is_replaced_and_its_instances_with_it() {
 fn what_is_not_ours_is_blocked() {
     let foreign = || "it exists without the tag thumb:stack = cats".to_owned();
     let observed = Observed {
-        dlq: Found::Foreign(foreign()),
-        queue: Found::Foreign(foreign()),
-        thumbnails: Found::Foreign(foreign()),
-        code: Found::Foreign(foreign()),
-        role: Found::Foreign(foreign()),
-        profile: Found::Foreign(foreign()),
-        security_group: Found::Foreign(foreign()),
+        dlq: Found::foreign(foreign()),
+        queue: Found::foreign(foreign()),
+        thumbnails: Found::foreign(foreign()),
+        code: Found::foreign(foreign()),
+        role: Found::foreign(foreign()),
+        profile: Found::foreign(foreign()),
+        security_group: Found::foreign(foreign()),
         fleet: instance::Fleet { foreign: BTreeMap::from([(1, foreign())]), ..instance::Fleet::default() },
         ..nothing()
     };

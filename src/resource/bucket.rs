@@ -162,14 +162,13 @@ fn unreachable_bucket(region: &str, error: SdkError<HeadBucketError>) -> Result<
     let status = response.map_or(0, |response| response.status().as_u16());
     let home = response.and_then(|response| response.headers().get("x-amz-bucket-region")).map(str::to_owned);
     match (status, home) {
-        (301 | 307 | 400, Some(home)) if home != region => Ok(Found::Foreign(format!(
+        (301 | 307 | 400, Some(home)) if home != region => Ok(Found::foreign(format!(
             "a bucket of this name exists in the region {home}, and this stack is in {region}"
         ))),
-        (301, _) => Ok(Found::Foreign(format!("a bucket of this name exists in another region than {region}"))),
-        (403, _) => Ok(Found::Foreign(
+        (301, _) => Ok(Found::foreign(format!("a bucket of this name exists in another region than {region}"))),
+        (403, _) => Ok(Found::foreign(
             "the name belongs to another account, or these credentials may not look at the bucket (s3:ListBucket); \
-             bucket names are shared by all of AWS: choose another in [buckets]"
-                .into(),
+             bucket names are shared by all of AWS: choose another in [buckets]",
         )),
         _ => optional(Err(CallError::new("s3:ListBucket", error))).map(|found| found.unwrap_or(Found::Absent)),
     }
@@ -195,7 +194,7 @@ pub fn diff(address: Address, desired: &Bucket, found: &Found<Observed>) -> Chan
     let Bucket { name, region, ownership, public_access_block, policy, retired_policy, tags } = desired;
     let mut change = Change::new(address, name);
     let observed = match found {
-        Found::Foreign(reason) => return Change::blocked(address, name, reason),
+        Found::Foreign(foreign) => return Change::blocked(address, name, &foreign.reason),
         Found::Absent => {
             change.set("region", region);
             change.set("object_ownership", ownership);

@@ -45,7 +45,7 @@ pub fn diff(desired: &InstanceProfile, found: &Found<Observed>) -> Change {
     let InstanceProfile { name, role, tags } = desired;
     let mut change = Change::new(Address::InstanceProfile, name);
     let observed = match found {
-        Found::Foreign(reason) => return Change::blocked(Address::InstanceProfile, name, reason),
+        Found::Foreign(foreign) => return Change::blocked(Address::InstanceProfile, name, &foreign.reason),
         Found::Absent => {
             change.set("role", role);
             change.set("tags", tags);

@@ -33,9 +33,17 @@ pub type Tags = BTreeMap<String, String>;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found<T> {
     Absent,
-    /// There is something, but not ours to touch; the reason, as a sentence.
-    Foreign(String),
+    Foreign(Foreign<T>),
     Ours(T),
+}
+
+/// Something that is not ours to touch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Foreign<T> {
+    /// Why not, as a sentence.
+    pub reason: String,
+    /// The thing itself, if it is nobody's: `--adopt` may make it ours.
+    pub adoptable: Option<T>,
 }
 
 impl<T> Found<T> {
@@ -44,11 +52,26 @@ impl<T> Found<T> {
         match tags.get(STACK_TAG) {
             Some(owner) if owner == stack => Self::Ours(thing),
             Some(owner) => {
-                Self::Foreign(format!("{what} belongs to the stack {owner:?} (its tag {STACK_TAG} says so)"))
+                Self::foreign(format!("{what} belongs to the stack {owner:?} (its tag {STACK_TAG} says so)"))
             }
-            None => Self::Foreign(format!(
-                "{what} exists without the tag {STACK_TAG} = {stack}, so it is not thumb's to change"
-            )),
+            None => Self::Foreign(Foreign {
+                reason: format!("{what} exists without the tag {STACK_TAG} = {stack}, so it is not thumb's to change"),
+                adoptable: Some(thing),
+            }),
+        }
+    }
+
+    /// Not ours, and not to be adopted either.
+    pub fn foreign(reason: impl Into<String>) -> Self {
+        Self::Foreign(Foreign { reason: reason.into(), adoptable: None })
+    }
+
+    /// What is nobody's becomes ours: its tags are then one of the differences that an apply mends.
+    #[must_use]
+    pub fn adopt(self) -> Self {
+        match self {
+            Self::Foreign(Foreign { adoptable: Some(thing), .. }) => Self::Ours(thing),
+            other => other,
         }
     }
 

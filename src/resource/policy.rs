@@ -57,6 +57,10 @@ pub fn worker(config: &Config, site: &Site) -> Value {
     if config.buckets.access == Access::PublicRead {
         write.push("s3:PutObjectAcl");
     }
+    if config.worker.skip_existing {
+        // HeadObject: is the thumbnail there already?
+        write.push("s3:GetObject");
+    }
     let thumbnails = site.bucket_arn(&config.buckets.thumbnails);
     let mut statements = vec![
         json!({

@@ -106,7 +106,7 @@ pub fn diff(address: Address, desired: &Queue, found: &Found<Observed>) -> Chang
     let Queue { name, visibility_timeout_s, retention_s, redrive, tags } = desired;
     let mut change = Change::new(address, name);
     let observed = match found {
-        Found::Foreign(reason) => return Change::blocked(address, name, reason),
+        Found::Foreign(foreign) => return Change::blocked(address, name, &foreign.reason),
         Found::Absent => {
             change.unknown("url", None);
             change.set("visibility_timeout", &seconds(&visibility_timeout_s.to_string()));

@@ -82,7 +82,7 @@ pub fn diff(desired: &Role, found: &Found<Observed>) -> Change {
     let Role { name, trust, inline, attached, tags } = desired;
     let mut change = Change::new(Address::Role, name);
     let observed = match found {
-        Found::Foreign(reason) => return Change::blocked(Address::Role, name, reason),
+        Found::Foreign(foreign) => return Change::blocked(Address::Role, name, &foreign.reason),
         Found::Absent => {
             change.set("trust_policy", trust);
             for (policy, document) in inline {

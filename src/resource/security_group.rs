@@ -149,11 +149,20 @@ pub async fn read(aws: &Reader, stack: &str, name: &str, vpc_id: Option<&str>) -
     }))
 }
 
+/// The stacks other than this one that have a security group in the region: nearly every stack has.
+pub async fn other_stacks(aws: &Reader, stack: &str) -> Result<BTreeSet<String>, CallError> {
+    let tagged = Filter::builder().name("tag-key").values(STACK_TAG).build();
+    let result = aws.describe_security_groups().filters(tagged).send().await;
+    let out = result.map_err(|e| CallError::new("ec2:DescribeSecurityGroups", e))?;
+    let owners = out.security_groups().iter().filter_map(|group| tags_of(group.tags()).remove(STACK_TAG));
+    Ok(owners.filter(|owner| owner != stack).collect())
+}
+
 pub fn diff(desired: &SecurityGroup, found: &Found<Observed>) -> Change {
     let SecurityGroup { name, vpc_id, ingress, tags } = desired;
     let mut change = Change::new(Address::SecurityGroup, name);
     let observed = match found {
-        Found::Foreign(reason) => return Change::blocked(Address::SecurityGroup, name, reason),
+        Found::Foreign(foreign) => return Change::blocked(Address::SecurityGroup, name, &foreign.reason),
         Found::Absent => {
             change.unknown("id", None);
             change.set("vpc", vpc_id);

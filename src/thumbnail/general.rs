@@ -6,13 +6,10 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::header::{Header, Process, marker, next_segment};
+use super::header::{Header, MAX_SCANS, Process, marker, next_segment};
 use super::plane::{PlacedPlane, Plane, zeros};
+use super::resample::Resampler;
 use super::{Error, Truncated};
-
-/// Most scans of a file that is given to zune-jpeg. Programs write at most about 20 (jpegtran's own scripts: 10); each
-/// costs a walk over the whole picture, and needs few bytes.
-const MAX_SCANS: usize = 100;
 
 /// Decodes the whole picture: one plane a component, all at full size, in the file's own colours.
 pub(super) fn decode(source: &[u8], header: &Header, truncated: Truncated) -> Result<Vec<PlacedPlane>, Error> {
@@ -52,7 +49,7 @@ pub(super) fn decode(source: &[u8], header: &Header, truncated: Truncated) -> Re
 }
 
 fn full_size(plane: Plane) -> PlacedPlane {
-    PlacedPlane { plane, left: 0, top: 0, scale_x: 1.0, scale_y: 1.0 }
+    PlacedPlane { plane, left: 0, top: 0, scale_x: 1.0, scale_y: 1.0, resampler: Resampler::Plain }
 }
 
 fn refuse_what_nobody_decodes(header: &Header) -> Result<(), Error> {

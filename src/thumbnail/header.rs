@@ -9,6 +9,8 @@ use super::{Error, sniff};
 pub(super) mod marker {
     pub const SOF0: u8 = 0xc0;
     pub const SOF2: u8 = 0xc2;
+    pub const DQT: u8 = 0xdb;
+    pub const DRI: u8 = 0xdd;
     pub const DHT: u8 = 0xc4;
     pub const RST0: u8 = 0xd0;
     pub const RST7: u8 = 0xd7;
@@ -24,6 +26,10 @@ pub(super) mod marker {
 
 /// Most bytes of an embedded ICC profile that are kept; a larger one is ignored. Printers' profiles reach 3 MiB.
 const MAX_ICC_BYTES: usize = 4 << 20;
+
+/// Most scans of a file. Programs write at most about 20 (jpegtran's own script: 10); each costs a walk over the whole
+/// picture, and needs few bytes.
+pub(super) const MAX_SCANS: usize = 100;
 
 /// What the samples of the components mean, once decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +78,23 @@ pub(super) struct Frame {
     pub width: usize,
     pub height: usize,
     pub components: Vec<Component>,
+}
+
+impl Frame {
+    pub fn h_max(&self) -> usize {
+        self.components.iter().map(|component| component.h).max().unwrap_or(1)
+    }
+
+    /// How many blocks of 8 x 8 samples the picture has, those that only fill up MCUs not counted.
+    pub fn blocks(&self) -> usize {
+        let blocks = |px: usize, factor: usize, most: usize| (px * factor).div_ceil(8 * most);
+        let (h_max, v_max) = (self.h_max(), self.v_max());
+        self.components.iter().map(|c| blocks(self.width, c.h, h_max) * blocks(self.height, c.v, v_max)).sum()
+    }
+
+    pub fn v_max(&self) -> usize {
+        self.components.iter().map(|component| component.v).max().unwrap_or(1)
+    }
 }
 
 /// What the segments before the first scan say.

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod colour;
+mod decode;
 mod encode;
 mod error;
 mod exif;
@@ -26,6 +27,7 @@ pub use error::Error;
 pub use header::{Colour, Process};
 pub use spec::{DEFAULT_QUALITY, Fit, FitError, MAX_SIDE_PX, Size, SizeError, Spec};
 
+use decode::Need;
 use encode::Planes;
 use geometry::{Placement, Window};
 use header::Header;
@@ -125,19 +127,61 @@ pub fn thumbnails(source: &[u8], specs: &[Spec], options: &Options) -> Result<Ve
     if specs.is_empty() {
         return Ok(Vec::new());
     }
-    let planes = general::decode(source, &header, options.truncated)?;
     let conversion = colour::conversion(header.icc.as_deref(), header.colour);
     let stored = (header.frame.width, header.frame.height);
+    let placements: Vec<_> =
+        specs.iter().map(|spec| geometry::place(stored, header.orientation, spec.size, spec.fit)).collect();
+    let planes = decode(source, &header, &needs(&header, specs, &placements, &conversion), options.truncated)?;
     specs
         .iter()
-        .map(|spec| {
-            let placement = geometry::place(stored, header.orientation, spec.size, spec.fit);
-            let planes = shrink(&planes, &header, &placement, spec.quality, &conversion)?;
+        .zip(&placements)
+        .map(|(spec, placement)| {
+            let planes = shrink(&planes, &header, placement, spec.quality, &conversion)?;
             let (Planes::Grey(first) | Planes::YCbCr([first, ..])) = &planes;
             let (width, height) = (first.width as u32, first.height as u32);
             Ok(Thumbnail { width, height, jpeg: encode::encode(&planes, spec.quality, options)? })
         })
         .collect()
+}
+
+/// What each thumbnail needs of each component, by component.
+fn needs(header: &Header, specs: &[Spec], placements: &[Placement], conversion: &colour::Conversion) -> Vec<Vec<Need>> {
+    let direct = header.colour == Colour::YCbCr && matches!(conversion, colour::Conversion::None);
+    let need = |component: usize, spec: &Spec, placement: &Placement| {
+        let Placement { window, width, height } = *placement;
+        let halved = component > 0 && direct && encode::subsampled(spec.quality);
+        if halved {
+            Need { window, width: width.div_ceil(2), height: height.div_ceil(2) }
+        } else {
+            Need { window, width, height }
+        }
+    };
+    let components = 0..header.frame.components.len();
+    components
+        .map(|component| {
+            specs.iter().zip(placements).map(|(spec, placement)| need(component, spec, placement)).collect()
+        })
+        .collect()
+}
+
+/// Decodes with our own decoder if it can, else, or when it finds the file damaged, with the general one.
+fn decode(
+    source: &[u8],
+    header: &Header,
+    needs: &[Vec<Need>],
+    truncated: Truncated,
+) -> Result<Vec<PlacedPlane>, Error> {
+    if decode::takes(&header.frame) {
+        match decode::decode(source, header, needs, truncated) {
+            Err(Error::Truncated) if truncated == Truncated::Strict => {
+                return Err(Error::Truncated);
+            }
+            Err(error @ (Error::OutOfMemory | Error::TooManyScans { .. })) => return Err(error),
+            Err(_) => {}
+            decoded => return decoded,
+        }
+    }
+    general::decode(source, header, truncated)
 }
 
 fn check_spec(spec: &Spec) -> Result<(), Error> {
@@ -160,6 +204,10 @@ fn read_header(source: &[u8], limits: &Limits) -> Result<Header, Error> {
     if u64::from(width) * u64::from(height) > limits.max_source_pixels {
         return Err(Error::TooManyPixels { width, height, max: limits.max_source_pixels });
     }
+    // Every block takes a bit at the least, by whatever process: nobody decodes megapixels for a few bytes.
+    if header.frame.blocks() > 8 * source.len() {
+        return Err(Error::Truncated);
+    }
     Ok(header)
 }
 
@@ -173,7 +221,7 @@ fn shrink(
 ) -> Result<Planes, Error> {
     let Placement { window, width, height } = *placement;
     let full = |source: &PlacedPlane| {
-        let plane = resample::resample(&source.plane, source.window(window), width, height)?;
+        let plane = resample::resample(&source.plane, source.window(window), width, height, source.resampler)?;
         Ok(plane.turned(header.orientation))
     };
     let converted = matches!(conversion, colour::Conversion::Profile(_));
@@ -221,7 +269,7 @@ fn half(source: &PlacedPlane, header: &Header, placement: &Placement) -> Result<
         width: window.width + over_x,
         height: window.height + over_y,
     };
-    let plane = resample::resample(&source.plane, source.window(grown), half_w, half_h)?;
+    let plane = resample::resample(&source.plane, source.window(grown), half_w, half_h, source.resampler)?;
     Ok(plane.turned(orientation))
 }
 

@@ -3,6 +3,7 @@
 use super::Error;
 use super::exif::Orientation;
 use super::geometry::Window;
+use super::resample::Resampler;
 
 /// `width * height` samples, row by row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +65,7 @@ pub(super) struct PlacedPlane {
     pub top: usize,
     pub scale_x: f64,
     pub scale_y: f64,
+    pub resampler: Resampler,
 }
 
 impl PlacedPlane {

@@ -6,6 +6,9 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 
 use super::*;
 
+mod bad_files;
+mod equality;
+
 /// A smooth picture of which every place is known: red grows to the right, green downwards, blue falls to the right.
 fn scene(x: f64, y: f64) -> [f64; 3] {
     [40.0 + 170.0 * x, 40.0 + 170.0 * y, 210.0 - 170.0 * x]

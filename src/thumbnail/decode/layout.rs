@@ -1,0 +1,182 @@
+//! Which blocks of a picture are decoded, how large each becomes, and where it goes.
+
+use std::ops::Range;
+
+use super::idct::SIZES;
+use crate::thumbnail::Error;
+use crate::thumbnail::geometry::Window;
+use crate::thumbnail::header::Frame;
+use crate::thumbnail::plane::{PlacedPlane, Plane, zeros};
+use crate::thumbnail::resample::Resampler;
+
+/// How much larger than the thumbnail a decoded component is at least, so that the last filter decides and not the
+/// reduced transform. Measured: at 1.5 the mean over photographs comes to lie 0.6 dB under the best possible.
+const LEFT_FOR_THE_FILTER: f64 = 1.8;
+
+/// The same for a grey picture, whose luma is not blurred by rounding to RGB and back: there the transform's error shows
+/// at 1.8 by 2 dB.
+const LEFT_FOR_THE_FILTER_GREY: f64 = 2.0;
+
+/// Samples on each side of a window that the filter looks at, per sample of the thumbnail: Lanczos3 reaches 3, and one for
+/// rounding.
+const REACH: f64 = 4.0;
+
+/// What one thumbnail needs of one component.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::thumbnail) struct Need {
+    /// The part of the stored picture.
+    pub window: Window,
+    /// Samples that the window becomes.
+    pub width: usize,
+    pub height: usize,
+}
+
+/// A component of the frame, as it is decoded.
+#[derive(Clone, Debug)]
+pub(super) struct Component {
+    /// Which of the frame's.
+    pub index: usize,
+    /// Blocks of an MCU, across and down.
+    pub h: usize,
+    pub v: usize,
+    /// Samples of a decoded block each way, 1 to 8.
+    pub n: usize,
+    /// Blocks that hold a part of the picture, across and down: fewer than the MCUs have, where the picture ends inside one.
+    pub blocks_x: usize,
+    pub blocks_y: usize,
+    pub quantisation: usize,
+    /// The picture's columns and rows per sample.
+    scale_x: f64,
+    scale_y: f64,
+    /// Decoded samples that hold a part of the picture.
+    width: usize,
+    height: usize,
+}
+
+/// The picture's grid of MCUs (T.81, A.2), and which of them are wanted.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    pub components: Vec<Component>,
+    pub mcus_x: usize,
+    pub mcus_y: usize,
+    pub wanted_x: Range<usize>,
+    pub wanted_y: Range<usize>,
+}
+
+impl Layout {
+    /// `needs[i]`: what the thumbnails need of component `i`, at least one each.
+    pub fn new(frame: &Frame, needs: &[Vec<Need>]) -> Self {
+        // A lone component is not interleaved, whatever its factors: its MCU is a block (T.81, A.2.2).
+        let lone = frame.components.len() == 1;
+        let (h_max, v_max) = if lone { (1, 1) } else { (frame.h_max(), frame.v_max()) };
+        let left = if lone { LEFT_FOR_THE_FILTER_GREY } else { LEFT_FOR_THE_FILTER };
+        let (mcu_w, mcu_h) = (8 * h_max, 8 * v_max);
+        let components: Vec<Component> = frame
+            .components
+            .iter()
+            .zip(needs)
+            .enumerate()
+            .map(|(index, (component, needs))| {
+                let (h, v) = if lone { (1, 1) } else { (component.h, component.v) };
+                let (part_x, part_y) = (h as f64 / h_max as f64, v as f64 / v_max as f64);
+                let n = size(needs, part_x, part_y, left);
+                let side = |px: usize, part: usize, whole: usize| (px * part * n).div_ceil(8 * whole);
+                Component {
+                    index,
+                    h,
+                    v,
+                    n,
+                    blocks_x: (frame.width * h).div_ceil(mcu_w),
+                    blocks_y: (frame.height * v).div_ceil(mcu_h),
+                    quantisation: component.quantisation,
+                    scale_x: part_x * n as f64 / 8.0,
+                    scale_y: part_y * n as f64 / 8.0,
+                    width: side(frame.width, h, h_max),
+                    height: side(frame.height, v, v_max),
+                }
+            })
+            .collect();
+        let (mcus_x, mcus_y) = (frame.width.div_ceil(mcu_w), frame.height.div_ceil(mcu_h));
+        let needs = || {
+            components.iter().zip(needs).flat_map(|(component, needs)| needs.iter().map(move |need| (component, need)))
+        };
+        let wanted_x = wanted(
+            mcu_w,
+            mcus_x,
+            needs().map(|(c, need)| (need.window.left, need.window.width, need.width, c.scale_x)),
+        );
+        let wanted_y = wanted(
+            mcu_h,
+            mcus_y,
+            needs().map(|(c, need)| (need.window.top, need.window.height, need.height, c.scale_y)),
+        );
+        Self { components, mcus_x, mcus_y, wanted_x, wanted_y }
+    }
+
+    /// A plane for the wanted blocks of each component, all grey.
+    pub fn planes(&self) -> Result<Vec<Plane>, Error> {
+        let plane = |component: &Component| {
+            let width = self.wanted_x.len() * component.h * component.n;
+            let height = self.wanted_y.len() * component.v * component.n;
+            let mut samples = zeros(width.checked_mul(height).ok_or(Error::OutOfMemory)?)?;
+            samples.fill(128);
+            Ok(Plane { width, height, samples })
+        };
+        self.components.iter().map(plane).collect()
+    }
+
+    /// The planes in their places, without what blocks hold beyond the picture's edge.
+    pub fn placed(&self, planes: Vec<Plane>) -> Vec<PlacedPlane> {
+        let place = |(component, plane): (&Component, Plane)| {
+            let left = self.wanted_x.start * component.h * component.n;
+            let top = self.wanted_y.start * component.v * component.n;
+            let plane = trimmed(plane, component.width - left, component.height - top);
+            PlacedPlane {
+                plane,
+                left,
+                top,
+                scale_x: component.scale_x,
+                scale_y: component.scale_y,
+                resampler: Resampler::Simd,
+            }
+        };
+        self.components.iter().zip(planes).map(place).collect()
+    }
+}
+
+/// The smallest size of a block that leaves every need enough samples.
+fn size(needs: &[Need], part_x: f64, part_y: f64, left: f64) -> usize {
+    let enough = |&n: &usize| {
+        needs.iter().all(|need| {
+            let (have_x, have_y) =
+                (need.window.width * part_x * n as f64 / 8.0, need.window.height * part_y * n as f64 / 8.0);
+            have_x >= left * need.width as f64 && have_y >= left * need.height as f64
+        })
+    };
+    SIZES.into_iter().find(enough).unwrap_or(8)
+}
+
+/// The MCUs along one axis that windows and the filter's reach around them touch. Each window: where it begins, its length,
+/// the samples it becomes, and the samples that a pixel is decoded to.
+fn wanted(mcu_px: usize, mcus: usize, windows: impl Iterator<Item = (f64, f64, usize, f64)>) -> Range<usize> {
+    let (mut from, mut to) = (mcus, 0);
+    for (start, length, becomes, scale) in windows {
+        // Enlarging, the filter reaches over samples of the source instead.
+        let reach = REACH * (length / becomes as f64).max(1.0 / scale);
+        from = from.min(((start - reach).max(0.0) / mcu_px as f64) as usize);
+        to = to.max(((start + length + reach) / mcu_px as f64).ceil() as usize);
+    }
+    from.min(mcus - 1)..to.clamp(1, mcus)
+}
+
+/// `plane`'s first columns and rows, at most `width` and `height` of them.
+fn trimmed(mut plane: Plane, width: usize, height: usize) -> Plane {
+    let (width, height) = (width.min(plane.width), height.min(plane.height));
+    if width < plane.width {
+        for y in 1..height {
+            plane.samples.copy_within(y * plane.width..y * plane.width + width, y * width);
+        }
+    }
+    plane.samples.truncate(width * height);
+    Plane { width, height, samples: plane.samples }
+}

@@ -1,0 +1,446 @@
+//! Progressive pictures (T.81, annex G): many scans, each bringing a few bits of a few coefficients of every block.
+//!
+//! Kept between the scans are the coefficients of the wanted blocks that the reduced transform takes, and for every block
+//! one bit a coefficient: whether it is no longer 0, on which the length of what a refinement says about it depends. Scans
+//! that bring nothing of the first and nothing that a later one needs of the second are not read at all.
+
+use super::bits::{BitReader, ScanData};
+use super::huffman::{BLOCK, Kind, Table};
+use super::idct::{Coefficients, Idct, NATURAL};
+use super::layout::{Component, Layout};
+use super::scan::ScanHeader;
+use super::tables::Tables;
+use crate::thumbnail::Error;
+use crate::thumbnail::header::{Frame, MAX_SCANS, marker, next_segment};
+use crate::thumbnail::plane::{Plane, zeros};
+
+/// Where a coefficient is kept that is not.
+const NOT_KEPT: u8 = 255;
+
+/// Places of the zigzag as a set.
+type Places = u64;
+
+/// A scan, as the file's markers show it.
+struct Listed {
+    header: ScanHeader,
+    /// Where its data begins.
+    data: usize,
+    /// The tables as they stand there.
+    tables: Tables,
+}
+
+/// Decodes the wanted MCUs of `layout` from the file whose first scan's header ends at `first`, to `planes`.
+pub(super) fn decode(source: &[u8], frame: &Frame, layout: &Layout, planes: &mut [Plane]) -> Result<(), Error> {
+    let scans = list(source, frame)?;
+    let mut stores =
+        layout.components.iter().map(|component| Store::new(component, layout)).collect::<Result<Vec<_>, _>>()?;
+    let needed = needed(&scans, &stores);
+    let mut buffer = Vec::new();
+    for scan in scans.iter().zip(&needed).filter(|(_, needed)| **needed).map(|(scan, _)| scan) {
+        let data = ScanData::read(source, scan.data, buffer)?;
+        read_scan(scan, &data, layout, &mut stores)?;
+        buffer = data.into_buffer();
+    }
+    for ((component, store), plane) in layout.components.iter().zip(&stores).zip(planes) {
+        if !scans.iter().any(|scan| scan.header.first == 0 && scan.header.includes(store.index)) {
+            return Err(Error::Corrupt("a component has no scan".into()));
+        }
+        // The tables of the last scan: no earlier one needs the quantisation.
+        let steps = scans[scans.len() - 1].tables.quantisation(component.quantisation)?;
+        store.transform(component, steps, plane);
+    }
+    Ok(())
+}
+
+/// All scans of the file, checked one by one.
+fn list(source: &[u8], frame: &Frame) -> Result<Vec<Listed>, Error> {
+    let mut scans = Vec::new();
+    let mut tables = Tables::default();
+    let mut at = 2;
+    loop {
+        let segment = next_segment(source, at)?;
+        at = segment.end;
+        match segment.marker {
+            marker::EOI => return Ok(scans),
+            marker::SOS if scans.len() == MAX_SCANS => return Err(Error::TooManyScans { max: MAX_SCANS }),
+            marker::SOS => {
+                let header = ScanHeader::read(segment.payload, frame)?;
+                header.check_progressive()?;
+                scans.push(Listed { header, data: at, tables: tables.clone() });
+            }
+            _ => tables.apply(&segment)?,
+        }
+    }
+}
+
+/// Which scans must be read. From the last to the first: one that brings what is kept, or the history of what a later scan
+/// that is read refines.
+fn needed(scans: &[Listed], stores: &[Store]) -> Vec<bool> {
+    let mut histories = vec![0 as Places; stores.len()];
+    let mut needed: Vec<bool> = scans
+        .iter()
+        .rev()
+        .map(|scan| {
+            let places = scan.header.places();
+            let brings = |index: usize| places & (stores[index].kept | histories[index]) != 0;
+            let needed = scan.header.components.iter().any(|component| brings(component.index));
+            if needed && scan.header.high > 0 {
+                scan.header.components.iter().for_each(|component| histories[component.index] |= places);
+            }
+            needed
+        })
+        .collect();
+    needed.reverse();
+    needed
+}
+
+/// What is kept of one component between the scans.
+struct Store {
+    index: usize,
+    /// The places that the transform takes.
+    kept: Places,
+    /// By place: where in a block's kept coefficients, or [`NOT_KEPT`].
+    slots: [u8; BLOCK],
+    /// How many are kept of a block.
+    slots_count: usize,
+    /// Kept coefficients of the wanted blocks, block by block.
+    coefficients: Vec<i16>,
+    /// By block, wanted or not: the places that are not 0, those not kept too.
+    history: Vec<Places>,
+    /// Blocks across of the component's own grid, and down to the last wanted row.
+    blocks_x: usize,
+    blocks_y: usize,
+    /// The first wanted block, and how many are wanted across and down.
+    left: usize,
+    top: usize,
+    width: usize,
+    height: usize,
+}
+
+impl Store {
+    fn new(component: &Component, layout: &Layout) -> Result<Self, Error> {
+        let mut slots = [NOT_KEPT; BLOCK];
+        let mut kept = 0;
+        let mut slots_count = 0;
+        for (place, slot) in slots.iter_mut().enumerate() {
+            let natural = usize::from(NATURAL[place]);
+            if natural / 8 < component.n && natural % 8 < component.n {
+                *slot = slots_count as u8;
+                slots_count += 1;
+                kept |= 1 << place;
+            }
+        }
+        let (width, height) = (layout.wanted_x.len() * component.h, layout.wanted_y.len() * component.v);
+        let blocks_y = component.blocks_y.min(layout.wanted_y.end * component.v);
+        let coefficients = (width * height).checked_mul(slots_count).ok_or(Error::OutOfMemory)?;
+        Ok(Self {
+            index: component.index,
+            kept,
+            slots,
+            slots_count,
+            coefficients: zeros(coefficients)?,
+            history: zeros(component.blocks_x * blocks_y)?,
+            blocks_x: component.blocks_x,
+            blocks_y,
+            left: layout.wanted_x.start * component.h,
+            top: layout.wanted_y.start * component.v,
+            width,
+            height,
+        })
+    }
+
+    /// The kept coefficients of the block in column `x` and row `y`; none if it is not wanted.
+    #[inline(always)]
+    fn block(&mut self, x: usize, y: usize) -> &mut [i16] {
+        let (x, y) = (x.wrapping_sub(self.left), y.wrapping_sub(self.top));
+        if x < self.width && y < self.height {
+            &mut self.coefficients[(y * self.width + x) * self.slots_count..][..self.slots_count]
+        } else {
+            &mut []
+        }
+    }
+
+    /// Dequantises and transforms all wanted blocks.
+    fn transform(&self, component: &Component, steps: &[u16; BLOCK], plane: &mut Plane) {
+        let idct = Idct::new(component.n);
+        let places: Vec<(usize, f32)> = (0..BLOCK)
+            .filter(|&place| self.slots[place] != NOT_KEPT)
+            .map(|place| (usize::from(NATURAL[place]), f32::from(steps[place])))
+            .collect();
+        let mut natural: Coefficients = [0.0; 128];
+        for (index, block) in self.coefficients.chunks_exact(self.slots_count).enumerate() {
+            let (x, y) = (index % self.width, index / self.width);
+            for (&(natural_place, step), &value) in places.iter().zip(block) {
+                natural[natural_place] = f32::from(value) * step;
+            }
+            // Blocks beyond the component's own grid, which only fill up the last MCUs, have nothing but DC.
+            let (column, row) = (x + self.left, y + self.top);
+            let known = column < self.blocks_x && row < self.blocks_y;
+            let history = if known { self.history[row * self.blocks_x + column] } else { 0 };
+            let last = 63 - (history & self.kept | 1).leading_zeros();
+            let n = component.n;
+            idct.block(&natural, last, &mut plane.samples[y * n * plane.width + x * n..], plane.width);
+        }
+    }
+}
+
+/// Reads one scan into `stores`.
+fn read_scan(scan: &Listed, data: &ScanData, layout: &Layout, stores: &mut [Store]) -> Result<(), Error> {
+    let header = &scan.header;
+    if header.first > 0 {
+        let component = header.components[0];
+        let table = Table::new(scan.tables.ac(component.ac_table)?, Kind::ProgressiveAc);
+        let store = &mut stores[component.index];
+        let total = store.blocks_x * layout.components[component.index].blocks_y;
+        let mut band = Band { store, table: &table, header, places: header.places(), end_of_band_run: 0 };
+        return intervals(scan, data, total, band.store.blocks_x * band.store.blocks_y, |reader, from, to, overrun| {
+            band.end_of_band_run = 0;
+            band.read(reader, from, to, overrun)
+        });
+    }
+    let mut tables: Vec<Option<Table>> = Vec::new();
+    for component in &header.components {
+        let first = header.high == 0;
+        tables.push(if first { Some(Table::new(scan.tables.dc(component.dc_table)?, Kind::Dc)) } else { None });
+    }
+    // The blocks of one MCU, and how many MCUs there are across, altogether and down to the last wanted row.
+    let (blocks, across, total, wanted) = if let [only] = header.components[..] {
+        let component = &layout.components[only.index];
+        let store = &stores[only.index];
+        (
+            vec![(0, 0, 0)],
+            component.blocks_x,
+            component.blocks_x * component.blocks_y,
+            component.blocks_x * store.blocks_y,
+        )
+    } else {
+        let mut blocks = Vec::new();
+        for (i, component) in header.components.iter().enumerate() {
+            let Component { h, v, .. } = layout.components[component.index];
+            blocks.extend((0..v).flat_map(|y| (0..h).map(move |x| (i, x, y))));
+        }
+        (blocks, layout.mcus_x, layout.mcus_x * layout.mcus_y, layout.mcus_x * layout.wanted_y.end)
+    };
+    intervals(scan, data, total, wanted, |reader, from, to, overrun| {
+        let mut predictions = [0_i32; 4];
+        for mcu in from..to {
+            let (column, row) = (mcu % across, mcu / across);
+            for &(i, x, y) in &blocks {
+                let index = header.components[i].index;
+                let (h, v) = if header.components.len() == 1 {
+                    (1, 1)
+                } else {
+                    (layout.components[index].h, layout.components[index].v)
+                };
+                reader.refill();
+                let bits = match &tables[i] {
+                    Some(table) => {
+                        let prediction = &mut predictions[i & 3];
+                        *prediction = prediction.wrapping_add(table.step(reader)?.value);
+                        *prediction << header.low
+                    }
+                    None => (reader.number(1) as i32) << header.low,
+                };
+                if let Some(dc) = stores[index].block(column * h + x, row * v + y).first_mut() {
+                    *dc |= bits as i16;
+                }
+            }
+            if overrun(reader) {
+                return None;
+            }
+        }
+        Some(())
+    })
+}
+
+/// Calls `read` for each restart interval with a reader at its start, its first MCU and the one behind its last, of those
+/// up to `wanted`; and with what tells whether too much was read.
+fn intervals(
+    scan: &Listed,
+    data: &ScanData,
+    total: usize,
+    wanted: usize,
+    mut read: impl FnMut(&mut BitReader<'_>, usize, usize, &dyn Fn(&BitReader<'_>) -> bool) -> Option<()>,
+) -> Result<(), Error> {
+    let interval = if scan.tables.restart_interval == 0 { total } else { scan.tables.restart_interval };
+    if total.div_ceil(interval) != data.intervals() {
+        return Err(Error::Corrupt("restart markers are missing or too many".into()));
+    }
+    for index in 0..data.intervals() {
+        let (from, to) = (index * interval, ((index + 1) * interval).min(wanted));
+        if from >= to {
+            break;
+        }
+        let mut reader = data.reader(index);
+        let overrun = |reader: &BitReader<'_>| data.overrun(reader, index);
+        let done = read(&mut reader, from, to, &overrun);
+        if overrun(&reader) {
+            return Err(Error::Truncated);
+        }
+        done.ok_or_else(|| Error::Corrupt("its data has codes that its tables do not".into()))?;
+    }
+    Ok(())
+}
+
+/// A scan of AC coefficients: a band of the zigzag, of one component.
+struct Band<'a> {
+    store: &'a mut Store,
+    table: &'a Table,
+    header: &'a ScanHeader,
+    places: Places,
+    /// Blocks to come, this one included, of which the scan says no more (T.81, G.1.2.2).
+    end_of_band_run: u32,
+}
+
+impl Band<'_> {
+    /// Reads the blocks `from..to` of the component's grid. `None`: no such code.
+    fn read(
+        &mut self,
+        reader: &mut BitReader<'_>,
+        from: usize,
+        to: usize,
+        overrun: &dyn Fn(&BitReader<'_>) -> bool,
+    ) -> Option<()> {
+        let across = self.store.blocks_x;
+        let mut bits = *reader;
+        let mut block = from;
+        while block < to {
+            let (x, y) = (block % across, block / across);
+            if self.header.high > 0 {
+                self.refine(&mut bits, x, y)?;
+            } else if self.end_of_band_run > 0 {
+                // Nothing to read and nothing to do: over all of them at once.
+                let run = (self.end_of_band_run as usize).min(to - block);
+                self.end_of_band_run -= run as u32;
+                block += run;
+                continue;
+            } else {
+                self.first(&mut bits, x, y)?;
+            }
+            if x + 1 == across && overrun(&bits) {
+                break;
+            }
+            block += 1;
+        }
+        *reader = bits;
+        Some(())
+    }
+
+    /// A block's first bits (T.81, G.1.2.2).
+    #[inline(always)]
+    fn first(&mut self, reader: &mut BitReader<'_>, x: usize, y: usize) -> Option<()> {
+        let ScanHeader { first, last, low, .. } = *self.header;
+        let slots = self.store.slots;
+        let mut history = 0;
+        let coefficients = self.store.block(x, y);
+        let mut k = first;
+        while k <= last {
+            reader.refill();
+            let step = self.table.step(reader)?;
+            if let Some(length) = Table::end_of_band(step) {
+                self.end_of_band_run = (1 << length) - 1 + reader.number(length);
+                break;
+            }
+            k += step.run;
+            if k > last {
+                return None;
+            }
+            if step.value != 0 {
+                history |= 1 << k;
+                if let Some(coefficient) = coefficients.get_mut(usize::from(slots[k as usize & 63])) {
+                    *coefficient = (step.value << low) as i16;
+                }
+            }
+            k += 1;
+        }
+        self.store.history[y * self.store.blocks_x + x] |= history;
+        Some(())
+    }
+
+    /// One more bit of a block's coefficients (T.81, G.1.2.3): of those that are not 0, one bit each, on the way to those
+    /// that were and are no longer.
+    #[inline(always)]
+    fn refine(&mut self, reader: &mut BitReader<'_>, x: usize, y: usize) -> Option<()> {
+        let at = y * self.store.blocks_x + x;
+        let before = self.store.history[at] & self.places;
+        if self.end_of_band_run > 0 && before == 0 {
+            self.end_of_band_run -= 1;
+            return Some(());
+        }
+        let mut history = before;
+        // Places of the band not yet gone over.
+        let mut ahead = self.places;
+        while self.end_of_band_run == 0 && ahead != 0 {
+            reader.refill();
+            let step = self.table.step(reader)?;
+            if let Some(length) = Table::end_of_band(step) {
+                self.end_of_band_run = (1 << length) + reader.number(length);
+                break;
+            }
+            // The place behind `run` others that are 0.
+            let mut zeros = ahead & !before;
+            for _ in 0..step.run {
+                zeros &= zeros.wrapping_sub(1);
+            }
+            let place = zeros & zeros.wrapping_neg();
+            if step.value.unsigned_abs() > 1 || step.value != 0 && place == 0 {
+                return None;
+            }
+            let passed = if place == 0 { ahead } else { ahead & (place - 1) };
+            self.correct(reader, x, y, before & passed);
+            ahead &= !(passed | place);
+            if step.value != 0 {
+                history |= place;
+                let slot = self.store.slots[place.trailing_zeros() as usize & 63];
+                let low = self.header.low;
+                if let Some(coefficient) = self.store.block(x, y).get_mut(usize::from(slot)) {
+                    *coefficient = (step.value << low) as i16;
+                }
+            }
+        }
+        if self.end_of_band_run > 0 {
+            self.correct(reader, x, y, before & ahead);
+            self.end_of_band_run -= 1;
+        }
+        self.store.history[at] |= history;
+        Some(())
+    }
+
+    /// Reads one bit for each of `places`, and where it is 1 moves the coefficient one step of this scan away from 0.
+    #[inline(always)]
+    fn correct(&mut self, reader: &mut BitReader<'_>, x: usize, y: usize, places: Places) {
+        if places == 0 {
+            return;
+        }
+        let count = places.count_ones();
+        reader.refill();
+        // The first place's bit at the top.
+        let bits = if count <= 32 {
+            let bits = (reader.peek(32) as u64) << 32;
+            reader.take(count);
+            bits
+        } else {
+            let upper = (reader.peek(32) as u64) << 32;
+            reader.take(32);
+            reader.refill();
+            let bits = upper | reader.peek(32) as u64;
+            reader.take(count - 32);
+            bits
+        };
+        let step = 1_i16 << self.header.low;
+        let Store { kept, slots, .. } = *self.store;
+        let coefficients = self.store.block(x, y);
+        let mut wanted = if coefficients.is_empty() { 0 } else { places & kept };
+        while wanted != 0 {
+            let place = wanted & wanted.wrapping_neg();
+            wanted &= wanted - 1;
+            let rank = (places & (place - 1)).count_ones();
+            if bits << rank >> 63 != 0
+                && let Some(coefficient) =
+                    coefficients.get_mut(usize::from(slots[place.trailing_zeros() as usize & 63]))
+            {
+                *coefficient = coefficient.wrapping_add(if *coefficient < 0 { -step } else { step });
+            }
+        }
+    }
+}

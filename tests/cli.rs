@@ -1,0 +1,228 @@
+//! The program as a process: what a user types, sees and gets back, against the emulator.
+
+#[path = "support/moto.rs"]
+mod moto;
+#[path = "support/seam.rs"]
+mod seam;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use moto::Moto;
+
+const THUMB: &str = env!("CARGO_BIN_EXE_thumb");
+
+/// A directory with a thumb.toml.
+struct Desk {
+    dir: tempfile::TempDir,
+}
+
+impl Desk {
+    fn new(config: &str) -> Self {
+        let desk = Self { dir: tempfile::tempdir().unwrap() };
+        std::fs::write(desk.path().join("thumb.toml"), config).unwrap();
+        desk
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn run(&self, mut command: Command, words: &[&str]) -> Ran {
+        let output = command.current_dir(self.path()).args(words).stdin(Stdio::null()).output().unwrap();
+        Ran::from(output)
+    }
+}
+
+#[derive(Debug)]
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+/// `thumb` without an emulator, and with nothing of the developer's environment.
+fn alone() -> Command {
+    let mut command = Command::new(THUMB);
+    moto::clean(&mut command);
+    command
+}
+
+#[test]
+fn plan_apply_plan_destroy_as_a_user_types_them() {
+    let moto = Moto::start();
+    let desk = Desk::new("name = \"cats\"\n[buckets]\nsources = [\"photos\"]\n");
+    let thumb = |words: &[&str]| desk.run(moto.command(THUMB), words);
+
+    let plan = thumb(&["plan", "--detailed-exitcode"]);
+    assert_eq!(plan.code, Some(2), "{plan:?}");
+    assert!(plan.out.contains("\nPlan: 9 to add, 0 to change, 0 to destroy.\n"), "{plan:?}");
+    assert!(plan.out.contains("Note: No key_pair is set in [instance]: nobody can log in"), "{plan:?}");
+    assert!(!plan.out.contains('\x1b'), "colour is for terminals");
+
+    let refused = thumb(&["apply"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.err.contains("there is no terminal to ask at\n  hint: say `thumb apply --yes`"), "{refused:?}");
+
+    let apply = thumb(&["apply", "--yes"]);
+    assert_eq!(apply.code, Some(0), "{apply:?}");
+    assert!(apply.out.contains("Apply complete: 9 added, 0 changed, 0 destroyed."), "{apply:?}");
+    assert!(apply.out.contains("no SSH: it was launched without a key pair"), "{apply:?}");
+    assert!(apply.err.contains("queue: created after"), "{apply:?}");
+
+    let again = thumb(&["plan", "--detailed-exitcode"]);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert!(again.out.ends_with("No changes. Your infrastructure matches the configuration.\n"), "{again:?}");
+
+    let json = thumb(&["plan", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(
+        (&json["version"], &json["stack"], &json["account"]),
+        (&1.into(), &"cats".into(), &moto::ACCOUNT.into())
+    );
+    assert_eq!(json["summary"]["create"], 0);
+
+    let destroy = thumb(&["destroy", "--yes"]);
+    assert_eq!(destroy.code, Some(0), "{destroy:?}");
+    assert!(destroy.out.contains("Destroy complete: 0 added, 0 changed, 9 destroyed."), "{destroy:?}");
+    let nothing = thumb(&["destroy"]);
+    assert_eq!(nothing.code, Some(0), "{nothing:?}");
+    assert!(nothing.out.ends_with("No changes. There is nothing of this stack to destroy.\n"), "{nothing:?}");
+}
+
+#[test]
+fn a_target_brings_what_it_needs_and_nothing_else() {
+    let moto = Moto::start();
+    let desk = Desk::new("name = \"cats\"\n");
+    let thumb = |words: &[&str]| desk.run(moto.command(THUMB), words);
+    let queue = thumb(&["apply", "--target", "queue", "--yes"]);
+    assert!(queue.out.contains("Apply complete: 2 added"), "{queue:?}");
+    let code = thumb(&["apply", "--target=code", "--yes"]);
+    assert!(code.out.contains("Apply complete: 2 added"), "{code:?}");
+    let unknown = thumb(&["plan", "--target", "queues"]);
+    assert_eq!(unknown.code, Some(2));
+    assert!(unknown.err.contains("queue, buckets, code, profile, security-group, instance"), "{unknown:?}");
+}
+
+#[test]
+fn every_example_is_planned() {
+    let moto = Moto::start();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let clients = thumb::aws::Clients::from_sdk(seam::Seam::new().sdk(&moto.endpoint()).await).unwrap();
+        clients.ec2.create_key_pair().key_name("colink-cmsc389l").send().await.unwrap();
+    });
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let examples = std::fs::read_dir(root.join("examples")).unwrap().map(|entry| entry.unwrap().path());
+    let tomls = examples.filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    let files: Vec<PathBuf> = tomls.chain([root.join("thumb.toml")]).collect();
+    assert!(files.len() >= 5);
+    for file in files {
+        let desk = Desk::new("");
+        let plan = desk.run(moto.command(THUMB), &["--config", file.to_str().unwrap(), "plan"]);
+        assert_eq!(plan.code, Some(0), "{}: {plan:?}", file.display());
+    }
+}
+
+#[test]
+fn what_does_not_exist_blocks_the_plan_with_what_to_do() {
+    let moto = Moto::start();
+    for (line, expected) in [
+        ("key_pair = \"nobodys\"", "aws ec2 create-key-pair --key-name nobodys"),
+        ("image = \"ami-0123456789abcdef0\"", "has no image ami-0123456789abcdef0"),
+        ("type = \"t3.gigantic\"", "has no instance type t3.gigantic"),
+        ("type = \"t4g.micro\"", "arm64"),
+        ("subnet = \"subnet-0123456789abcdef0\"", "the subnet subnet-0123456789abcdef0 does not exist"),
+        ("binary = \"thumb.toml\"", "cannot run on an instance"),
+        ("binary = \"no-such-file\"", "cannot read the executable no-such-file"),
+    ] {
+        let desk = Desk::new(&format!("name = \"cats\"\n[instance]\n{line}\n"));
+        let plan = desk.run(moto.command(THUMB), &["plan"]);
+        assert_eq!(plan.code, Some(1), "{line}: {plan:?}");
+        // The text is wrapped to the terminal's width.
+        let text = plan.out.replace("\n      #", "");
+        assert!(text.contains(expected), "{line}: {plan:?}");
+        let apply = desk.run(moto.command(THUMB), &["apply", "--yes"]);
+        assert_eq!(apply.code, Some(1));
+        assert!(apply.err.contains("error: blocked, and left alone:"), "{line}: {apply:?}");
+        assert!(!apply.err.contains("creating"), "nothing half made: {apply:?}");
+    }
+}
+
+#[test]
+fn a_wrong_account_is_refused_before_anything_else() {
+    let moto = Moto::start();
+    let desk = Desk::new("name = \"cats\"\naccount = \"111111111111\"\n");
+    let ran = desk.run(moto.command(THUMB), &["apply", "--yes"]);
+    assert_eq!(ran.code, Some(1));
+    assert_eq!(
+        ran.err,
+        "error: these credentials are for the account 123456789012, but thumb.toml says account = \"111111111111\"\n  \
+         hint: choose other credentials (AWS_PROFILE), or change `account` in thumb.toml\n"
+    );
+}
+
+#[test]
+fn without_credentials_it_says_how_to_give_some() {
+    let desk = Desk::new("name = \"cats\"\nregion = \"us-east-1\"\n");
+    for command in ["plan", "apply", "destroy"] {
+        let ran = desk.run(alone(), &[command]);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.err.contains("hint: give AWS credentials the ordinary way: AWS_PROFILE"), "{ran:?}");
+    }
+}
+
+#[test]
+fn without_a_region_it_says_where_to_set_one() {
+    let desk = Desk::new("name = \"cats\"\n");
+    let ran = desk.run(alone(), &["plan"]);
+    assert_eq!(
+        (ran.code, ran.err.starts_with("error: no AWS region is set\n  hint: set `region`")),
+        (Some(1), true),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn without_a_network_it_gives_up_and_says_so() {
+    let desk = Desk::new("name = \"cats\"\nregion = \"us-east-1\"\n");
+    let mut command = alone();
+    // Nothing listens on port 1.
+    command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+    let ran = desk.run(command, &["plan"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.err.contains("hint: is the network up"), "{ran:?}");
+}
+
+#[test]
+fn mistakes_in_the_file_are_all_named_and_nothing_is_tried() {
+    let desk = Desk::new("nam = \"cats\"\n[queue]\nmax_receives = \"three\"\n");
+    let ran = desk.run(alone(), &["apply", "--yes"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert_eq!(ran.err.lines().filter(|line| line.starts_with("error: thumb.toml:")).count(), 3, "{ran:?}");
+    let missing = desk.run(alone(), &["--config", "nowhere.toml", "plan"]);
+    assert_eq!(missing.code, Some(2));
+    assert!(missing.err.starts_with("error: cannot read nowhere.toml\n  caused by: No such file"), "{missing:?}");
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2_and_help_is_0() {
+    let desk = Desk::new("name = \"cats\"\n");
+    for words in [&["plan", "--nonsense"][..], &["nonsense"], &[], &["apply", "--json"]] {
+        assert_eq!(desk.run(alone(), words).code, Some(2), "{words:?}");
+    }
+    let help = desk.run(alone(), &["--help"]);
+    assert_eq!(help.code, Some(0));
+    for command in ["plan", "apply", "destroy", "enqueue", "work", "render"] {
+        assert!(help.out.contains(&format!("\n  {command} ")), "{command}: {help:?}");
+        assert_eq!(desk.run(alone(), &[command, "--help"]).code, Some(0));
+    }
+}
