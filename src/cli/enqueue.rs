@@ -83,7 +83,11 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
         .map_err(|error| Failure::new("the requests are queued, but stdout cannot be written to").caused_by(&error))?;
     match summary.not_queued {
         0 => Ok(()),
-        _ => Err(Failure::new(format!("{} were not queued; they are named above", requests(summary.not_queued)))),
+        _ => Err(Failure::new(format!(
+            "{} of {} requests were not queued; they are named above",
+            summary.not_queued,
+            summary.not_queued + summary.queued
+        ))),
     }
 }
 

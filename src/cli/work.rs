@@ -1,5 +1,7 @@
 //! `thumb work`: takes requests off the queue and makes the thumbnails.
 
+use std::net::SocketAddr;
+
 use argh::FromArgs;
 
 use super::Global;
@@ -30,13 +32,16 @@ pub struct Args {
     /// seconds that a worker told to stop may finish in (default: [worker] grace, else 25)
     #[argh(option, arg_name = "SECONDS")]
     grace: Option<u32>,
+    /// serve numbers for Prometheus at http://ADDR/metrics, and /healthz; ADDR is such as 127.0.0.1:9090
+    #[argh(option, arg_name = "ADDR")]
+    metrics: Option<SocketAddr>,
     /// one JSON object a line, on stdout
     #[argh(switch)]
     json: bool,
 }
 
 pub async fn run(args: Args, global: &Global) -> Result<()> {
-    let Args { drain, concurrency, max_memory, grace, json } = args;
+    let Args { drain, concurrency, max_memory, grace, metrics, json } = args;
     let mut config = global.load_config()?;
     if let Some(concurrency) = concurrency {
         if !(1..=MAX_CONCURRENCY).contains(&concurrency) {
@@ -52,7 +57,7 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
     }
     config.worker.max_memory_bytes = max_memory.or(config.worker.max_memory_bytes);
     let clients = Clients::connect(config.region.as_deref()).await?;
-    worker::work(&config, &clients, Work { drain, json }).await
+    worker::work(&config, &clients, Work { drain, json, metrics }).await
 }
 
 /// `700M`, `2G`, or bytes; powers of 1024.

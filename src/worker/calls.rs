@@ -169,6 +169,7 @@ impl<W: World> Runner<W> {
         self.held.remove(id);
         self.total.add_lost();
         self.recent.add_lost();
+        self.metrics.add_lost();
         self.say(Event::Lost { why });
     }
 

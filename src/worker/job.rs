@@ -226,11 +226,12 @@ impl<W: World> Workshop<W> {
 
         let began = Instant::now();
         let (engine, options) = (self.engine, self.options);
+        let Photo { bytes, permit: photo_permit, .. } = photo;
         // The photograph and the CPU go with the engine: they stay taken for as long as it runs, even if the job is
         // aborted and nobody waits for it any more.
         let run = tokio::task::spawn_blocking(move || {
-            let result = engine(&photo.bytes, &specs, &options);
-            drop((photo, cpu));
+            let result = engine(&bytes, &specs, &options);
+            drop((bytes, photo_permit, cpu));
             permit.shrink_to(result.iter().flatten().map(|thumbnail| thumbnail.jpeg.len() as u64).sum());
             result.map(|thumbnails| (thumbnails, permit))
         });

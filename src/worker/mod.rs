@@ -2,13 +2,14 @@
 //!
 //! [`runner`] is the loop, and owns everything; [`job`] is one message's way; [`held`], [`outbox`], [`polling`],
 //! [`outcome`], [`room`] and [`numbers`] are the decisions, without I/O and without a clock; [`world`] is the edge,
-//! with [`aws`] and [`web`] behind it; [`event`] is what is said, and how.
+//! with [`aws`] and [`web`] behind it; [`event`] is what is said and how, [`metrics`] the same for Prometheus.
 
 mod aws;
 mod calls;
 mod event;
 mod held;
 mod job;
+mod metrics;
 mod numbers;
 mod outbox;
 mod outcome;
@@ -21,6 +22,7 @@ mod tests;
 mod web;
 mod world;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +35,7 @@ use crate::thumbnail::{self, Options};
 use aws::{Aws, Places};
 use event::{Event, Reporter};
 use job::Workshop;
+use metrics::Metrics;
 use room::Room;
 use runner::{Broken, Runner, Settings};
 use web::Web;
@@ -48,6 +51,8 @@ const NUMBERS_EVERY: Duration = Duration::from_secs(30);
 pub struct Work {
     pub drain: bool,
     pub json: bool,
+    /// Where to serve metrics.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Works until it is told to stop, or until the queue is empty.
@@ -74,6 +79,10 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         None => (cpus * MESSAGES_PER_CPU).min(MAX_DEFAULT_CONCURRENCY),
     };
 
+    let metrics = Metrics::default();
+    if let Some(address) = work.metrics {
+        metrics.serve(address).await?;
+    }
     let reporter = Reporter { json: work.json };
     let started = Event::Started {
         queue: config.queue.name.clone(),
@@ -105,7 +114,7 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         drain: work.drain,
         numbers_every: NUMBERS_EVERY,
     };
-    Runner::new(Arc::new(shop), settings, report, stops).run().await.map_err(|broken| match broken {
+    Runner::new(Arc::new(shop), settings, report, metrics, stops).run().await.map_err(|broken| match broken {
         Broken::Report(error) => unread(&error),
         Broken::Receive(error) => {
             error.failure(format!("cannot receive messages from the queue {}", config.queue.name))

@@ -17,9 +17,9 @@ use crate::thumbnail::{Info, Limits, Spec};
 const UNIT_BYTES: u64 = 16 << 10;
 /// What the program needs without any photograph: code, connections, a message of up to 1 MiB in each slot.
 const FIXED_BYTES: u64 = 64 << 20;
-/// The engine's working memory for a pixel of the photograph: all planes decoded at full size and, of a progressive
-/// photograph, all its coefficients.
-const BYTES_PER_SOURCE_PIXEL: u64 = 8;
+/// The engine's working memory for a pixel of the photograph, as measured on 24 Mpx: 6 bytes baseline, 9 progressive
+/// with all its coefficients.
+const BYTES_PER_SOURCE_PIXEL: u64 = 9;
 /// And for a pixel of a thumbnail: planes, their resampled copies, and the JPEG.
 const BYTES_PER_TARGET_PIXEL: u64 = 8;
 

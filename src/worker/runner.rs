@@ -22,6 +22,7 @@ use super::calls::{Answered, Call};
 use super::event::Event;
 use super::held::{Id, Leave, State, Table};
 use super::job::{self, Finished, Workshop};
+use super::metrics::Metrics;
 use super::numbers::Tally;
 use super::outbox::Outbox;
 use super::outcome::{Outcome, Stage, Trouble, attribute, backoff_s};
@@ -40,6 +41,9 @@ const LAST_RECEIVE: Duration = Duration::from_secs(1);
 const LAST_CALLS: Duration = Duration::from_secs(5);
 /// Letters in one call to the dead-letter queue, less what their attributes may take.
 const MAX_LETTERS_BYTES: usize = MAX_BATCH_BYTES - BATCH * 4_096;
+
+/// Letters that wait for a call; while there are more, no further message is received.
+const MAX_WAITING_LETTERS_BYTES: usize = 16 << 20;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -92,6 +96,7 @@ pub struct Runner<W: World> {
     shop: Arc<Workshop<W>>,
     settings: Settings,
     report: Report,
+    pub(super) metrics: Metrics,
     stops: mpsc::Receiver<Stop>,
     phase: Phase,
     pub(super) held: Table,
@@ -110,7 +115,13 @@ pub struct Runner<W: World> {
 }
 
 impl<W: World> Runner<W> {
-    pub fn new(shop: Arc<Workshop<W>>, settings: Settings, report: Report, stops: mpsc::Receiver<Stop>) -> Self {
+    pub fn new(
+        shop: Arc<Workshop<W>>,
+        settings: Settings,
+        report: Report,
+        metrics: Metrics,
+        stops: mpsc::Receiver<Stop>,
+    ) -> Self {
         let now = Instant::now();
         Self {
             phase: Phase::Working,
@@ -130,6 +141,7 @@ impl<W: World> Runner<W> {
             shop,
             settings,
             report,
+            metrics,
             stops,
         }
     }
@@ -143,6 +155,7 @@ impl<W: World> Runner<W> {
             self.start_what_is_due();
             let input = self.next_input().await;
             self.apply(input);
+            self.metrics.set_held(self.held.len());
         }
         self.say(Event::Numbers { total: true, numbers: Box::new(self.total.numbers(Instant::now())) });
         self.broken.map_or(Ok(()), Err)
@@ -239,6 +252,7 @@ impl<W: World> Runner<W> {
         }
         let slots = self.settings.concurrency.saturating_sub(self.jobs.len());
         let room = slots.min((self.settings.concurrency + MAX_LEAVING).saturating_sub(self.held.len()));
+        let room = if self.burials.bytes() > MAX_WAITING_LETTERS_BYTES { 0 } else { room };
         if let Some((most, wait)) = self.polling.next(room, now) {
             return Some(Call::Receive { most, wait });
         }
@@ -323,6 +337,7 @@ impl<W: World> Runner<W> {
         let finished = Finished { outcome, ..finished };
         self.total.add(&finished);
         self.recent.add(&finished);
+        self.metrics.add(&finished);
         let Finished { outcome, source, made, skipped, .. } = finished;
         made.into_iter().for_each(|made| self.say(Event::made(made)));
         for key in skipped {
@@ -355,6 +370,10 @@ impl<W: World> Runner<W> {
             Leave::Delete => self.deletes.push(id, 0, now),
             Leave::Bury { .. } => self.burials.push(id, bytes, now),
             Leave::Return { .. } => self.returns.push(id, 0, now),
+        }
+        // Only a letter takes the body along, which may have a mebibyte.
+        if !matches!(leave, Leave::Bury { .. }) {
+            held.body = "".into();
         }
         held.state = State::Leaving(leave);
     }

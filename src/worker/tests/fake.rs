@@ -1,0 +1,290 @@
+//! A queue, a bucket and an engine in memory, on paused time: what SQS and S3 do as far as the loop can see it.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::super::outcome::Trouble;
+use super::super::room::Room;
+use super::super::world::{Delivery, Depth, Fetched, Letter, Photo, Stamp, World};
+use crate::aws::{Answer, CallError, Kind};
+use crate::request::Source;
+use crate::thumbnail::{self, Options, Spec, Thumbnail};
+
+pub const VISIBILITY: Duration = Duration::from_secs(60);
+
+/// What the fake does wrong, each a number of times from the start on.
+#[derive(Debug, Default)]
+pub struct Faults {
+    /// Receives that are given up after 30 s.
+    pub hung_receives: u32,
+    pub refused_receives: u32,
+    /// Batch calls for deletes and letters whose every entry fails by nobody's fault.
+    pub failed_leaves: u32,
+    /// Heartbeats that are told that the receipt handle is no longer good.
+    pub lost_receipts: u32,
+    /// Heartbeats that are not answered at all.
+    pub failed_beats: u32,
+}
+
+/// What happens at random, each with a probability; seeded, so that a run is the same every time.
+#[derive(Debug)]
+pub struct Chaos(pub fastrand::Rng);
+
+impl Chaos {
+    /// A call is not heard.
+    const BEFORE: f64 = 0.05;
+    /// A call is done, and its answer is lost.
+    const AFTER: f64 = 0.03;
+    /// A receive hangs.
+    const HANG: f64 = 0.01;
+    /// A deleted message comes once more.
+    const AGAIN: f64 = 0.05;
+}
+
+#[derive(Debug, Default)]
+pub struct State {
+    visible: VecDeque<Message>,
+    in_flight: HashMap<String, (Message, Instant)>,
+    receipts: u64,
+    pub faults: Faults,
+    pub chaos: Option<Chaos>,
+    pub dlq: Vec<Letter>,
+    pub stored: BTreeMap<String, Stamp>,
+    /// Keys fetched, in order, an unchanged one with a `=` before it.
+    pub fetched: Vec<String>,
+    /// The largest number of fetches under way at once.
+    pub most_at_once: usize,
+    at_once: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Message {
+    body: String,
+    receives: u32,
+}
+
+#[derive(Debug, Default)]
+pub struct Fake(Mutex<State>);
+
+impl Fake {
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    pub fn send(&self, body: impl Into<String>) {
+        self.state().visible.push_back(Message { body: body.into(), receives: 0 });
+    }
+
+    /// A request for one thumbnail of a photograph.
+    pub fn send_key(&self, key: &str) {
+        self.send(format!(r#"{{"bucket":"photos","key":"{key}","width":4,"height":3}}"#));
+    }
+
+    fn before(&self) -> Result<(), CallError> {
+        if self.state().strikes(Chaos::BEFORE) { Err(failed(Kind::Throttled, "slow down")) } else { Ok(()) }
+    }
+
+    fn after(&self) -> Result<(), CallError> {
+        if self.state().strikes(Chaos::AFTER) { Err(failed(Kind::Unavailable, "connection reset")) } else { Ok(()) }
+    }
+
+    /// Messages that a receive would bring now, with how often each was received.
+    pub fn visible(&self) -> Vec<u32> {
+        let mut state = self.state();
+        state.expire();
+        state.visible.iter().map(|message| message.receives).collect()
+    }
+}
+
+impl State {
+    fn strikes(&mut self, probability: f64) -> bool {
+        self.chaos.as_mut().is_some_and(|chaos| chaos.0.f64() < probability)
+    }
+
+    fn expire(&mut self) {
+        let now = Instant::now();
+        let mut expired: Vec<String> =
+            self.in_flight.iter().filter(|(_, (_, until))| *until <= now).map(|(receipt, _)| receipt.clone()).collect();
+        expired.sort();
+        for receipt in expired {
+            let (message, _) = self.in_flight.remove(&receipt).unwrap();
+            self.visible.push_back(message);
+        }
+    }
+
+    fn hand_out(&mut self, most: usize) -> Vec<Delivery> {
+        self.expire();
+        (0..most)
+            .map_while(|_| {
+                let mut message = self.visible.pop_front()?;
+                message.receives += 1;
+                self.receipts += 1;
+                let (body, receives, receipt) = (message.body.clone(), message.receives, self.receipts.to_string());
+                self.in_flight.insert(receipt.clone(), (message, Instant::now() + VISIBILITY));
+                Some(Delivery { body, receipt, receives })
+            })
+            .collect()
+    }
+}
+
+/// Whether a fault happens once more.
+fn happens(fault: &mut u32) -> bool {
+    let happens = *fault > 0;
+    *fault = fault.saturating_sub(1);
+    happens
+}
+
+fn failed(kind: Kind, message: &str) -> CallError {
+    CallError { action: "sqs:Any", kind, code: None, message: message.into() }
+}
+
+impl World for Fake {
+    async fn receive(&self, most: usize, wait: Duration) -> Result<Vec<Delivery>, CallError> {
+        let hangs = happens(&mut self.state().faults.hung_receives) || self.state().strikes(Chaos::HANG);
+        if hangs {
+            sleep(Duration::from_secs(30)).await;
+            return Err(failed(Kind::Unavailable, "no answer in time"));
+        }
+        self.before()?;
+        if happens(&mut self.state().faults.refused_receives) {
+            return Err(failed(Kind::NotFound, "no such queue"));
+        }
+        let found = async {
+            loop {
+                let found = self.state().hand_out(most);
+                if !found.is_empty() {
+                    return found;
+                }
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let found = timeout(wait, found).await.unwrap_or_default();
+        self.after().map(|()| found)
+    }
+
+    async fn change_visibility(&self, changes: Vec<(String, u32)>) -> Result<Vec<Answer>, CallError> {
+        self.before()?;
+        let mut state = self.state();
+        if happens(&mut state.faults.failed_beats) {
+            return Err(failed(Kind::Unavailable, "connection reset"));
+        }
+        let answers = changes
+            .into_iter()
+            .map(|(receipt, visibility_s)| {
+                let lost = happens(&mut state.faults.lost_receipts);
+                match state.in_flight.get_mut(&receipt).filter(|_| !lost) {
+                    Some((_, until)) => {
+                        *until = Instant::now() + Duration::from_secs(visibility_s.into());
+                        Answer::Done
+                    }
+                    None => Answer::Refused("ReceiptHandleIsInvalid".into()),
+                }
+            })
+            .collect();
+        drop(state);
+        self.after().map(|()| answers)
+    }
+
+    async fn delete(&self, receipts: Vec<String>) -> Result<Vec<Answer>, CallError> {
+        self.before()?;
+        let mut state = self.state();
+        if happens(&mut state.faults.failed_leaves) {
+            return Ok(vec![Answer::Again("busy".into()); receipts.len()]);
+        }
+        let answers = receipts
+            .iter()
+            .map(|receipt| match state.in_flight.remove(receipt) {
+                Some((message, _)) => {
+                    if state.strikes(Chaos::AGAIN) {
+                        state.visible.push_back(message);
+                    }
+                    Answer::Done
+                }
+                None => Answer::Refused("ReceiptHandleIsInvalid".into()),
+            })
+            .collect();
+        drop(state);
+        self.after().map(|()| answers)
+    }
+
+    async fn send_to_dlq(&self, letters: Vec<Letter>) -> Result<Vec<Answer>, CallError> {
+        self.before()?;
+        if happens(&mut self.state().faults.failed_leaves) {
+            return Err(failed(Kind::Throttled, "slow down"));
+        }
+        let answers = vec![Answer::Done; letters.len()];
+        self.state().dlq.extend(letters);
+        self.after().map(|()| answers)
+    }
+
+    async fn depth(&self) -> Result<Depth, CallError> {
+        self.before()?;
+        let mut state = self.state();
+        state.expire();
+        Ok(Depth { visible: state.visible.len() as u64, in_flight: state.in_flight.len() as u64, delayed: 0 })
+    }
+
+    /// The key decides: `slow-N…` takes N seconds, `missing…` is not there, `denied…` may not be read; the ETag is the
+    /// key. `ours…` is a thumbnail.
+    async fn fetch(&self, source: &Source, unless: Option<&str>, room: &Room) -> Result<Fetched, Trouble> {
+        let key = source.name();
+        if unless == Some(&key) {
+            self.state().fetched.push(format!("={key}"));
+            return Ok(Fetched::Unchanged);
+        }
+        {
+            let mut state = self.state();
+            state.fetched.push(key.clone());
+            state.at_once += 1;
+            state.most_at_once = state.most_at_once.max(state.at_once);
+        }
+        let seconds = key.strip_prefix("slow-").and_then(|rest| rest.split('-').next()?.parse().ok());
+        sleep(Duration::from_secs(seconds.unwrap_or(0)) + Duration::from_millis(20)).await;
+        self.state().at_once -= 1;
+        self.before().map_err(|error| Trouble::passing(error.message))?;
+        match &key {
+            key if key.starts_with("missing") => return Err(Trouble::passing("there is no such key")),
+            key if key.starts_with("denied") => return Err(Trouble::lasting("this worker may not read it")),
+            _ => {}
+        }
+        let bytes = Bytes::from([tiny_jpeg(), key.as_bytes()].concat());
+        let permit = room.photo(bytes.len() as u64).await;
+        Ok(Fetched::Photo(Photo { bytes, ours: key.starts_with("ours"), etag: Some(key), permit }))
+    }
+
+    async fn stamp(&self, key: &str) -> Result<Option<Stamp>, Trouble> {
+        Ok(self.state().stored.get(key).cloned())
+    }
+
+    async fn store(&self, key: &str, _jpeg: Bytes, stamp: &Stamp) -> Result<(), Trouble> {
+        sleep(Duration::from_millis(10)).await;
+        self.state().stored.insert(key.to_owned(), stamp.clone());
+        self.after().map_err(|error| Trouble::passing(error.message))
+    }
+}
+
+/// An engine that looks at what follows the picture: `bad…` is no picture, at `panic…` it panics.
+pub fn engine(source: &[u8], specs: &[Spec], _: &Options) -> Result<Vec<Thumbnail>, thumbnail::Error> {
+    let key = &source[tiny_jpeg().len()..];
+    assert!(!key.starts_with(b"panic"), "as it was asked to");
+    if key.starts_with(b"bad") {
+        return Err(thumbnail::Error::Truncated);
+    }
+    let thumbnail = |spec: &Spec| Thumbnail { width: spec.size.width, height: spec.size.height, jpeg: vec![0; 100] };
+    Ok(specs.iter().map(thumbnail).collect())
+}
+
+/// A header that is good enough to be probed.
+fn tiny_jpeg() -> &'static [u8] {
+    static JPEG: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+    JPEG.get_or_init(|| {
+        let mut jpeg = Vec::new();
+        let encoder = jpeg_encoder::Encoder::new(&mut jpeg, 90);
+        encoder.encode(&[128; 8 * 8], 8, 8, jpeg_encoder::ColorType::Luma).unwrap();
+        jpeg
+    })
+}

@@ -1,0 +1,366 @@
+//! The loop on paused time: what happens in an hour is over in a moment, and the same every time.
+
+mod fake;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, sleep};
+
+use super::event::Event;
+use super::job::Workshop;
+use super::metrics::Metrics;
+use super::room::Room;
+use super::runner::{Broken, Runner, Settings};
+use crate::config::{Config, MIN_MEMORY_BYTES};
+use crate::thumbnail::Options;
+use fake::{Chaos, Fake, Faults, VISIBILITY};
+
+/// A worker's run.
+struct Run {
+    events: Vec<Event>,
+    result: Result<(), Broken>,
+    took: Duration,
+}
+
+impl Run {
+    fn count(&self, what: impl Fn(&Event) -> bool) -> usize {
+        self.events.iter().filter(|event| what(event)).count()
+    }
+
+    fn made(&self) -> usize {
+        self.count(|event| matches!(event, Event::Made { .. }))
+    }
+}
+
+struct Setup {
+    fake: Arc<Fake>,
+    settings: Settings,
+    skip_existing: bool,
+    /// When the worker is told to stop, in seconds from its start.
+    stops_s: Vec<u64>,
+}
+
+impl Setup {
+    /// Four messages at once on two CPUs, three receives, drains.
+    fn new() -> Self {
+        let settings = Settings {
+            concurrency: 4,
+            visibility: VISIBILITY,
+            max_receives: 3,
+            grace_s: 25,
+            drain: true,
+            numbers_every: Duration::from_secs(30),
+        };
+        Self { fake: Arc::default(), settings, skip_existing: false, stops_s: Vec::new() }
+    }
+
+    fn with_keys<'a>(keys: impl IntoIterator<Item = &'a str>) -> Self {
+        let setup = Self::new();
+        keys.into_iter().for_each(|key| setup.fake.send_key(key));
+        setup
+    }
+
+    fn faults(self, faults: Faults) -> Self {
+        self.fake.state().faults = faults;
+        self
+    }
+
+    async fn run(&self) -> Run {
+        let config =
+            Config::parse("name = \"cats\"\n[thumbnail]\nsizes = [\"4x3\"]\n[buckets]\nsources = [\"photos\"]", "");
+        let config = config.unwrap();
+        let room = Room::new(MIN_MEMORY_BYTES);
+        let shop = Workshop {
+            world: Arc::clone(&self.fake),
+            options: Options { limits: room.limits(config.limits()), ..Options::default() },
+            room,
+            cpus: Arc::new(Semaphore::new(2)),
+            engine: fake::engine,
+            thumbnail: config.thumbnail,
+            thumbnails_bucket: config.buckets.thumbnails,
+            sources: config.buckets.sources,
+            skip_existing: self.skip_existing,
+        };
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let (stops, receiver) = mpsc::channel(4);
+        let stops_s = self.stops_s.clone();
+        let began = Instant::now();
+        let stopper = tokio::spawn(async move {
+            for stop_s in stops_s {
+                sleep(Duration::from_secs(stop_s).saturating_sub(began.elapsed())).await;
+                stops.send("SIGTERM".to_owned()).await.unwrap();
+            }
+            // As long as the channel is open the worker is not told that nobody is left.
+            stops.closed().await;
+        });
+        let seen = Arc::clone(&events);
+        let report = Box::new(move |event: &Event| {
+            seen.lock().unwrap().push(event.clone());
+            Ok(())
+        });
+        let result =
+            Runner::new(Arc::new(shop), self.settings.clone(), report, Metrics::default(), receiver).run().await;
+        let took = began.elapsed();
+        stopper.abort();
+        let events = std::mem::take(&mut *events.lock().unwrap());
+        Run { events, result, took }
+    }
+
+    /// Everything has left the queue.
+    fn assert_empty(&self) {
+        assert_eq!(self.fake.visible(), Vec::<u32>::new());
+    }
+
+    fn stored(&self) -> Vec<String> {
+        self.fake.state().stored.keys().cloned().collect()
+    }
+
+    /// Of each letter the stage and the reason.
+    fn dlq(&self) -> Vec<(String, String)> {
+        let letters = self.fake.state();
+        letters.dlq.iter().map(|letter| (letter.stage.clone(), letter.error.clone())).collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_message_becomes_its_thumbnail_and_leaves() {
+    let keys: Vec<String> = (0..57).map(|n| format!("{n:02}.jpg")).collect();
+    let setup = Setup::with_keys(keys.iter().map(String::as_str));
+    let run = setup.run().await;
+    assert!(run.result.is_ok());
+    assert_eq!((run.made(), setup.stored().len(), setup.dlq()), (57, 57, vec![]));
+    setup.assert_empty();
+    assert_eq!(setup.fake.state().most_at_once, 4, "as many at once as it may, and no more");
+    let Some(Event::Numbers { total: true, numbers }) = run.events.last() else { panic!("{:?}", run.events.last()) };
+    assert_eq!((numbers.done, numbers.images, numbers.rejected, numbers.retried), (57, 57, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_keep_a_slow_message_from_being_received_twice() {
+    let setup = Setup::with_keys(["slow-1000"]).faults(Faults { failed_beats: 2, ..Faults::default() });
+    let run = setup.run().await;
+    assert_eq!((run.made(), setup.fake.state().fetched.len()), (1, 1));
+    setup.assert_empty();
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_on_a_message_that_is_lost_is_dropped() {
+    let setup = Setup::with_keys(["slow-100"]).faults(Faults { lost_receipts: 1, ..Faults::default() });
+    let run = setup.run().await;
+    // At the first heartbeat; a minute after its receipt somebody gets it again.
+    assert_eq!(run.count(|event| matches!(event, Event::Lost { .. })), 1);
+    assert_eq!((run.made(), setup.fake.state().fetched.len()), (1, 2));
+    setup.assert_empty();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_pass_is_tried_as_often_as_allowed_and_then_says_why() {
+    let setup = Setup::with_keys(["missing", "a"]);
+    let run = setup.run().await;
+    assert_eq!(setup.dlq(), [("fetch".into(), "there is no such key; tried 3 times".into())]);
+    assert_eq!(run.count(|event| matches!(event, Event::Retrying { .. })), 2);
+    assert_eq!(setup.stored(), ["a-4x3.jpg"]);
+    setup.assert_empty();
+    // 8 s and 32 s, each less up to its half.
+    assert!((Duration::from_secs(20)..Duration::from_secs(50)).contains(&run.took), "{:?}", run.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_pass_is_rejected_at_once_and_holds_nobody_up() {
+    let setup = Setup::new();
+    for index in 0..100 {
+        let bad = [
+            "not json".to_owned(),
+            r#"{"bucket":"photos","key":"a","width":0,"height":1}"#.into(),
+            format!(r#"{{"bucket":"photos","key":"bad-{index}","width":1,"height":1}}"#),
+            format!(r#"{{"bucket":"photos","key":"denied-{index}","width":1,"height":1}}"#),
+            format!(r#"{{"bucket":"photos","key":"panic-{index}","width":1,"height":1}}"#),
+        ];
+        setup.fake.send(bad[index % bad.len()].clone());
+    }
+    setup.fake.send_key("good");
+    let run = setup.run().await;
+    assert_eq!(setup.stored(), ["good-4x3.jpg"]);
+    assert_eq!((setup.dlq().len(), run.count(|event| matches!(event, Event::Rejected { .. }))), (100, 100));
+    let reasons: BTreeSet<(String, String)> = setup.dlq().into_iter().collect();
+    let stages: Vec<&str> = reasons.iter().map(|(stage, _)| stage.as_str()).collect();
+    assert_eq!(stages, ["fetch", "make", "make", "request", "request"], "{reasons:?}");
+    setup.assert_empty();
+    assert!(run.took < Duration::from_secs(10), "{:?}", run.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn entries_of_a_batch_that_fail_are_sent_again() {
+    let setup = Setup::with_keys(["a", "bad-b"]).faults(Faults { failed_leaves: 3, ..Faults::default() });
+    let run = setup.run().await;
+    assert_eq!((run.made(), setup.dlq().len()), (1, 1));
+    assert_eq!(setup.fake.state().fetched.len(), 2, "nothing is done twice");
+    setup.assert_empty();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receive_that_hangs_is_given_up() {
+    let setup = Setup::with_keys(["a"]).faults(Faults { hung_receives: 2, ..Faults::default() });
+    let run = setup.run().await;
+    assert_eq!(run.made(), 1);
+    assert_eq!(run.count(|event| matches!(event, Event::CallFailed { .. })), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_refuses_for_good_ends_the_worker() {
+    let setup = Setup::with_keys(["a"]).faults(Faults { refused_receives: 100, ..Faults::default() });
+    let run = setup.run().await;
+    assert!(matches!(run.result, Err(Broken::Receive(_))), "{:?}", run.result);
+    assert!(run.took < Duration::from_secs(60), "{:?}", run.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_duplicate_leaves_the_same_thumbnail_and_may_cost_no_work() {
+    let mut setup = Setup::with_keys(["a"]);
+    setup.run().await;
+    let stored = setup.fake.state().stored.clone();
+    setup.fake.send_key("a");
+    assert_eq!(setup.run().await.made(), 1);
+
+    setup.skip_existing = true;
+    setup.fake.send_key("a");
+    let run = setup.run().await;
+    assert_eq!((run.made(), run.count(|event| matches!(event, Event::Skipped { .. }))), (0, 1));
+    assert_eq!(setup.fake.state().fetched, ["a", "a", "=a"]);
+
+    // Other parameters are another thumbnail.
+    setup.fake.send(r#"{"bucket":"photos","key":"a","width":4,"height":3,"quality":10}"#);
+    assert_eq!(setup.run().await.made(), 1);
+    assert_ne!(setup.fake.state().stored, stored);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_finishes_what_runs_and_receives_no_more() {
+    let mut setup = Setup::with_keys(["slow-10", "slow-11", "slow-12", "slow-13", "later"]);
+    setup.settings.drain = false;
+    setup.stops_s = vec![5];
+    let run = setup.run().await;
+    assert!(run.result.is_ok());
+    assert_eq!((run.made(), setup.fake.visible()), (4, vec![0]));
+    assert!(run.took < Duration::from_secs(15), "{:?}", run.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_end_within_the_grace_is_given_back_at_once() {
+    let mut setup = Setup::with_keys(["slow-10", "slow-300"]);
+    setup.settings.drain = false;
+    setup.stops_s = vec![5];
+    let run = setup.run().await;
+    assert_eq!((run.made(), setup.fake.visible()), (1, vec![1]));
+    assert_eq!(run.count(|event| matches!(event, Event::Returned { messages: 1 })), 1);
+    assert!((Duration::from_secs(30)..Duration::from_secs(31)).contains(&run.took), "{:?}", run.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_stop_gives_everything_back_at_once() {
+    let mut setup = Setup::with_keys(["slow-300", "slow-301", "slow-302"]);
+    setup.settings.drain = false;
+    setup.stops_s = vec![5, 7];
+    let run = setup.run().await;
+    assert!(run.result.is_ok());
+    assert_eq!((run.made(), setup.fake.visible()), (0, vec![1, 1, 1]));
+    assert!(run.took < Duration::from_secs(8), "{:?}", run.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_worker_stops_within_a_moment_and_loses_no_message() {
+    let mut setup = Setup::new();
+    setup.settings.drain = false;
+    setup.stops_s = vec![5];
+    let fake = Arc::clone(&setup.fake);
+    // It comes while the last long poll is still open.
+    tokio::spawn(async move {
+        sleep(Duration::from_millis(5_500)).await;
+        fake.send_key("late");
+    });
+    let run = setup.run().await;
+    assert!(run.took <= Duration::from_secs(7), "{:?}", run.took);
+    assert_eq!((run.made(), setup.fake.visible()), (0, vec![1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_waits_for_what_others_hold() {
+    let setup = Setup::with_keys(["a"]);
+    use super::world::World;
+    // Somebody else takes it and never gives it back; a minute later it is visible again.
+    assert_eq!(setup.fake.receive(1, Duration::ZERO).await.unwrap().len(), 1);
+    let run = setup.run().await;
+    assert_eq!(run.made(), 1);
+    assert!(run.took > VISIBILITY, "{:?}", run.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_s3_event_makes_the_configured_sizes_but_never_of_our_own_thumbnails() {
+    let event = |bucket: &str, key: &str| {
+        let object = format!(r#"{{"bucket":{{"name":"{bucket}"}},"object":{{"key":"{key}","eTag":"{key}"}}}}"#);
+        format!(r#"{{"Records":[{{"eventName":"ObjectCreated:Put","s3":{object}}}]}}"#)
+    };
+    let mut setup = Setup::new();
+    setup.fake.send(event("photos", "a.jpg"));
+    setup.fake.send(event("photos", "ours.jpg"));
+    setup.fake.send(event("cats-thumbnails", "b.jpg"));
+    let run = setup.run().await;
+    assert_eq!(setup.stored(), ["a-4x3.jpg"]);
+    assert_eq!(run.count(|event| matches!(event, Event::Ignored { .. })), 2);
+    assert_eq!(setup.fake.state().fetched.len(), 2, "the thumbnails bucket is not even read");
+    setup.assert_empty();
+
+    // S3 says which version it stored: nothing needs to be fetched to know that it is the same.
+    setup.skip_existing = true;
+    setup.fake.send(event("photos", "a.jpg"));
+    assert_eq!(setup.run().await.count(|event| matches!(event, Event::Skipped { .. })), 1);
+    assert_eq!(setup.fake.state().fetched.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn numbers_come_every_half_minute() {
+    let setup = Setup::with_keys(["slow-100"]);
+    let run = setup.run().await;
+    assert_eq!(run.count(|event| matches!(event, Event::Numbers { total: false, .. })), 3);
+}
+
+/// Throttles, resets before and after, hung receives, duplicates; three workers, one of which is killed every ten
+/// seconds or so and started again.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_lost_in_chaos() {
+    // The jitter of back-offs too.
+    fastrand::seed(5);
+    let mut setup = Setup::new();
+    setup.settings.max_receives = 50;
+    for index in 0..400 {
+        setup.fake.send_key(&format!("{index}"));
+        if index % 20 == 0 {
+            setup.fake.send_key(&format!("bad-{index}"));
+        }
+    }
+    setup.fake.state().chaos = Some(Chaos(fastrand::Rng::with_seed(5)));
+    let worker = async |seed: u64| {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut kills = 0;
+        // Dropping a worker is its SIGKILL: nothing of it runs any more.
+        while tokio::time::timeout(Duration::from_secs(random.u64(5..25)), setup.run()).await.is_err() && kills < 10 {
+            kills += 1;
+        }
+        kills
+    };
+    let (a, b, c) = tokio::join!(worker(1), worker(2), worker(3));
+    assert!(a + b + c > 10, "{a} {b} {c} kills");
+    setup.fake.state().chaos = None;
+    setup.run().await;
+
+    let stored: BTreeSet<String> = setup.stored().into_iter().collect();
+    let wanted: BTreeSet<String> = (0..400).map(|index| format!("{index}-4x3.jpg")).collect();
+    assert_eq!(stored, wanted);
+    let letters: BTreeSet<String> = setup.fake.state().dlq.iter().map(|letter| letter.body.clone()).collect();
+    assert_eq!(letters.len(), 20, "the poisoned ones, some of them twice: at least once is all that SQS promises");
+    assert!(setup.dlq().iter().all(|(stage, _)| stage == "make"), "{:?}", setup.dlq());
+    setup.assert_empty();
+}
