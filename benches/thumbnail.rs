@@ -59,7 +59,8 @@ fn one(bencher: Bencher, (width, height): (u32, u32)) {
     let bytes: usize = sources.iter().map(|(_, source)| source.len()).sum();
     bencher.counter(BytesCount::new(bytes)).bench_local(|| {
         for (name, source) in &sources {
-            thumbnails(divan::black_box(source), &[spec], &Options::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
+            thumbnails(divan::black_box(source), &[spec], &Options::default())
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
         }
     });
 }
@@ -71,7 +72,8 @@ fn three_sizes(bencher: Bencher) {
     let specs = SIZES.map(|(width, height)| Spec { size: Size { width, height }, fit: Fit::Cover, quality: 80 });
     bencher.bench_local(|| {
         for (name, source) in &sources {
-            thumbnails(divan::black_box(source), &specs, &Options::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
+            thumbnails(divan::black_box(source), &specs, &Options::default())
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
         }
     });
 }
