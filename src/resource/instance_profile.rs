@@ -101,18 +101,23 @@ pub async fn run(step: &Step, aws: &Writer) -> Result<(), CallError> {
                 // "Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1" is IAM's answer when a role is in
                 // it. Ours, if an earlier attempt got through: the profile says.
                 Err(error) if error.code.as_deref() == Some("LimitExceeded") => {
-                    let profile = iam.get_instance_profile().instance_profile_name(name).send().await;
-                    let profile = profile.map_err(|e| CallError::new("iam:GetInstanceProfile", e))?.instance_profile;
-                    let ours =
-                        profile.is_some_and(|profile| profile.roles().iter().any(|held| held.role_name == *role));
-                    if ours { Ok(()) } else { Err(error) }
+                    if holds(name, role, aws).await? {
+                        Ok(())
+                    } else {
+                        Err(error)
+                    }
                 }
                 result => result.map(drop),
             }
         }
         Step::RemoveRole { name, role } => {
             let request = iam.remove_role_from_instance_profile().instance_profile_name(name).role_name(role);
-            gone_is_fine(request.send().await.map_err(|e| CallError::new("iam:RemoveRoleFromInstanceProfile", e)))
+            let result = request.send().await.map_err(|e| CallError::new("iam:RemoveRoleFromInstanceProfile", e));
+            match gone_is_fine(result) {
+                // Taken out by an attempt whose answer was lost: the profile says.
+                Err(_) if !holds(name, role, aws).await? => Ok(()),
+                result => result,
+            }
         }
         Step::Tag { name, set, remove } => {
             if !set.is_empty() {
@@ -131,4 +136,12 @@ pub async fn run(step: &Step, aws: &Writer) -> Result<(), CallError> {
             gone_is_fine(result.map_err(|e| CallError::new("iam:DeleteInstanceProfile", e)))
         }
     }
+}
+
+/// Whether the role is in the profile now.
+async fn holds(name: &str, role: &str, aws: &Writer) -> Result<bool, CallError> {
+    let result = aws.clients.iam.get_instance_profile().instance_profile_name(name).send().await;
+    let profile = optional(result.map_err(|e| CallError::new("iam:GetInstanceProfile", e)))?;
+    let held = profile.and_then(|out| out.instance_profile);
+    Ok(held.is_some_and(|profile| profile.roles().iter().any(|held| held.role_name == role)))
 }

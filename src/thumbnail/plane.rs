@@ -49,9 +49,14 @@ impl Plane {
 
 /// A vector of `length` zeros, or [`Error::OutOfMemory`].
 pub(super) fn zeros<T: Clone + Default>(length: usize) -> Result<Vec<T>, Error> {
+    filled(length, T::default())
+}
+
+/// A vector of `length` times `value`, or [`Error::OutOfMemory`].
+pub(super) fn filled<T: Clone>(length: usize, value: T) -> Result<Vec<T>, Error> {
     let mut vector = Vec::new();
     vector.try_reserve_exact(length).map_err(|_| Error::OutOfMemory)?;
-    vector.resize(length, T::default());
+    vector.resize(length, value);
     Ok(vector)
 }
 

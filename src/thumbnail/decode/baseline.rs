@@ -36,8 +36,13 @@ struct Decoder<'a> {
 #[derive(Clone, Copy)]
 struct McuBlock {
     component: usize,
-    x: usize,
-    y: usize,
+    /// Samples of its first row and column behind those of the MCU's, in the component's plane.
+    offset: usize,
+    /// Samples from one MCU to the next, across and down.
+    step_x: usize,
+    step_y: usize,
+    /// Samples of a row of the plane.
+    stride: usize,
 }
 
 /// Decodes the wanted MCUs of `data` to `planes`, which are those of `layout`.
@@ -74,8 +79,12 @@ pub(super) fn decode(
         let (dc, ac) = &huffman[uses[index]];
         let places = places(tables.quantisation(component.quantisation)?, component.n);
         decoders.push(Decoder { dc, ac, places, idct: Idct::new(component.n), last: last_place(component.n) });
-        blocks
-            .extend((0..component.v).flat_map(|y| (0..component.h).map(move |x| McuBlock { component: index, x, y })));
+        let (stride, n) = (planes[index].width, component.n);
+        for (y, x) in (0..component.v).flat_map(|y| (0..component.h).map(move |x| (y, x))) {
+            let offset = y * n * stride + x * n;
+            let (step_x, step_y) = (component.h * n, component.v * n * stride);
+            blocks.push(McuBlock { component: index, offset, step_x, step_y, stride });
+        }
     }
     Scan { data, layout, decoders, blocks }.decode(tables.restart_interval, whole, planes)
 }
@@ -195,13 +204,12 @@ impl Scan<'_> {
         let mut coefficients: Coefficients = [0.0; 128];
         for block in &self.blocks {
             let decoder = &self.decoders[block.component];
-            let component = &self.layout.components[block.component];
             let reached = decoder.block(&mut bits, &mut predictions[block.component], &mut coefficients)?;
-            let plane = &mut planes[block.component];
-            let (x, y) = ((at.0 * component.h + block.x) * component.n, (at.1 * component.v + block.y) * component.n);
-            decoder.idct.block(&coefficients, reached, plane.samples.get_mut(y * plane.width + x..)?, plane.width);
+            let from = block.offset + at.0 * block.step_x + at.1 * block.step_y;
+            let out = planes[block.component].samples.get_mut(from..)?;
+            decoder.idct.block(&coefficients, reached, out, block.stride);
             if reached > 0 {
-                clear(&mut coefficients, component.n);
+                clear(&mut coefficients, decoder.idct.n());
             }
         }
         *reader = bits;
@@ -233,7 +241,7 @@ impl Decoder<'_> {
         let mut k = 1;
         'block: while k <= self.last {
             reader.refill();
-            // Two steps from the table and any third are 54 bits.
+            // Two steps from the table and any third are 56 bits.
             for _ in 0..3 {
                 let step = self.ac.step(reader)?;
                 let at = k + step.run;

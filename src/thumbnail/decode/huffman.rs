@@ -4,7 +4,7 @@ use super::bits::{BitReader, extend};
 use crate::thumbnail::Error;
 
 /// Bits looked at once when coefficients are read: most codes with their magnitude fit.
-const READ_BITS: u32 = 11;
+const READ_BITS: u32 = 12;
 /// Bits looked at once when coefficients are passed over: often two or three of them fit.
 const SKIP_BITS: u32 = 13;
 /// Longest code (T.81, C.2).

@@ -81,6 +81,11 @@ impl Idct {
         idct
     }
 
+    /// Samples of a block each way.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
     /// Writes `n * n` samples to the rows of `out`, which are `stride` apart. `last`: the zigzag place of the last
     /// coefficient that may differ from 0.
     #[inline(always)]
@@ -169,9 +174,10 @@ fn two(coefficients: &Coefficients, out: &mut [u8], stride: usize) {
     /// cos(pi / 4) / 2 and 1 / sqrt(8) are the same number: squared, 1/8.
     const SCALE: f32 = 0.125;
     let [a, b, c, d] = [0, 1, 8, 9].map(|place| coefficients[place] * SCALE);
-    let (upper, lower) = ((a + c, b + d), (a - c, b - d));
-    out[..2].copy_from_slice(&[sample(upper.0 + upper.1), sample(upper.0 - upper.1)]);
-    out[stride..stride + 2].copy_from_slice(&[sample(lower.0 + lower.1), sample(lower.0 - lower.1)]);
+    let (left, right) = ([a + b, a - b], [c + d, c - d]);
+    let samples = [left[0] + right[0], left[1] + right[1], left[0] - right[0], left[1] - right[1]].map(sample);
+    out[..2].copy_from_slice(&samples[..2]);
+    out[stride..stride + 2].copy_from_slice(&samples[2..]);
 }
 
 /// The level shift (T.81, A.3.1), the range, and rounding to the nearest.

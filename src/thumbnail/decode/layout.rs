@@ -6,7 +6,7 @@ use super::idct::SIZES;
 use crate::thumbnail::Error;
 use crate::thumbnail::geometry::Window;
 use crate::thumbnail::header::Frame;
-use crate::thumbnail::plane::{PlacedPlane, Plane, zeros};
+use crate::thumbnail::plane::{PlacedPlane, Plane, filled};
 use crate::thumbnail::resample::Resampler;
 
 /// How much larger than the thumbnail a decoded component is at least, so that the last filter decides and not the
@@ -118,8 +118,7 @@ impl Layout {
         let plane = |component: &Component| {
             let width = self.wanted_x.len() * component.h * component.n;
             let height = self.wanted_y.len() * component.v * component.n;
-            let mut samples = zeros(width.checked_mul(height).ok_or(Error::OutOfMemory)?)?;
-            samples.fill(128);
+            let samples = filled(width.checked_mul(height).ok_or(Error::OutOfMemory)?, 128)?;
             Ok(Plane { width, height, samples })
         };
         self.components.iter().map(plane).collect()
