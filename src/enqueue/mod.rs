@@ -104,11 +104,10 @@ pub async fn enqueue(
     Ok(summary)
 }
 
-fn note(
-    sent: Result<Vec<(Parcel, Result<(), String>)>, CallError>,
-    summary: &mut Summary,
-    progress: &mut impl Progress,
-) -> Result<()> {
+/// What became of each request of a batch.
+type Sent = Vec<(Parcel, Result<(), String>)>;
+
+fn note(sent: Result<Sent, CallError>, summary: &mut Summary, progress: &mut impl Progress) -> Result<()> {
     let sent = sent.map_err(|error| error.failure("cannot send requests to the queue"))?;
     let queued = sent.iter().filter(|(_, result)| result.is_ok()).count();
     summary.queued += queued as u64;

@@ -300,6 +300,15 @@ fn what_the_region_does_not_offer_blocks_what_needs_it() {
 }
 
 #[test]
+fn without_instances_nobody_needs_a_binary() {
+    let observed = nothing();
+    let config = config(&with("[instance]", "count = 0"));
+    let desired = Desired::new(&config, &observed, &offers(), Err("thumb is a macOS executable".into()), None);
+    let plan = plan_apply(&config, &desired, &observed, &[]);
+    assert_eq!((plan.summary.blocked, plan.summary.create), (0, 7), "{}", text(&plan));
+}
+
+#[test]
 fn destroy_takes_everything_and_counts_what_is_lost() {
     let mut observed = built(&config(BASE));
     if let Found::Ours(queue) = &mut observed.queue {
