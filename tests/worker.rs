@@ -1,0 +1,378 @@
+//! `thumb enqueue`, `thumb work` and `thumb render` as processes, against the emulator: what users see, and what is
+//! left behind.
+
+#[path = "support/moto.rs"]
+mod moto;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::Credentials;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::Permission;
+use aws_sdk_sqs::types::QueueAttributeName;
+use moto::{Moto, REGION};
+use thumb::aws::Clients;
+use thumb::thumbnail::{self, Limits};
+
+/// A stack of its own in the emulator that all tests share: a queue, its dead-letter queue, and two buckets.
+struct Stack {
+    name: String,
+    clients: Clients,
+    dir: tempfile::TempDir,
+}
+
+fn moto() -> &'static Moto {
+    static MOTO: OnceLock<Moto> = OnceLock::new();
+    MOTO.get_or_init(Moto::start)
+}
+
+fn photo(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/photos").join(name)).unwrap()
+}
+
+impl Stack {
+    /// With these lines in thumb.toml beside its name and its sources.
+    async fn new(name: &str, toml: &str) -> Self {
+        let stack = Self::nothing(name, toml).await;
+        let sqs = &stack.clients.sqs;
+        let dlq = sqs.create_queue().queue_name(format!("{name}-dlq")).send().await.unwrap().queue_url.unwrap();
+        let arn = sqs.get_queue_attributes().queue_url(dlq).attribute_names(QueueAttributeName::QueueArn);
+        let arn = arn.send().await.unwrap().attributes.unwrap().remove(&QueueAttributeName::QueueArn).unwrap();
+        let redrive = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":"5"}}"#);
+        let queue = sqs.create_queue().queue_name(name).attributes(QueueAttributeName::RedrivePolicy, redrive);
+        queue.send().await.unwrap();
+        for bucket in [stack.photos(), stack.thumbnails()] {
+            stack.clients.s3.create_bucket().bucket(bucket).send().await.unwrap();
+        }
+        stack
+    }
+
+    /// Declared, and not there.
+    async fn nothing(name: &str, toml: &str) -> Self {
+        let http = aws_smithy_http_client::Builder::new().build_http();
+        let sdk = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(http)
+            .endpoint_url(moto().endpoint())
+            .region(Region::new(REGION))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .load()
+            .await;
+        let clients = Clients::from_sdk(sdk).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!("name = \"{name}\"\nbuckets.sources = [\"{name}-photos\"]\n{toml}");
+        std::fs::write(dir.path().join("thumb.toml"), text).unwrap();
+        Self { name: name.to_owned(), clients, dir }
+    }
+
+    fn photos(&self) -> String {
+        format!("{}-photos", self.name)
+    }
+
+    fn thumbnails(&self) -> String {
+        format!("{}-thumbnails", self.name)
+    }
+
+    async fn put(&self, key: &str, bytes: Vec<u8>) {
+        let call = self.clients.s3.put_object().bucket(self.photos()).key(key);
+        call.body(ByteStream::from(bytes)).send().await.unwrap();
+    }
+
+    async fn send(&self, body: &str) {
+        let url = self.url(&self.name).await;
+        self.clients.sqs.send_message().queue_url(url).message_body(body).send().await.unwrap();
+    }
+
+    async fn url(&self, queue: &str) -> String {
+        self.clients.sqs.get_queue_url().queue_name(queue).send().await.unwrap().queue_url.unwrap()
+    }
+
+    /// How many messages a queue holds, in whatever state.
+    async fn depth(&self, queue: &str) -> u32 {
+        let call = self.clients.sqs.get_queue_attributes().queue_url(self.url(queue).await);
+        let attributes = call.attribute_names(QueueAttributeName::All).send().await.unwrap().attributes.unwrap();
+        let names = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        ];
+        names.iter().map(|name| attributes[name].parse::<u32>().unwrap()).sum()
+    }
+
+    /// Of every message in the dead-letter queue its body, stage and reason, sorted.
+    async fn dlq(&self) -> Vec<String> {
+        let url = self.url(&format!("{}-dlq", self.name)).await;
+        let mut letters = Vec::new();
+        loop {
+            let call = self.clients.sqs.receive_message().queue_url(&url).max_number_of_messages(10);
+            let messages = call.message_attribute_names("All").send().await.unwrap().messages.unwrap_or_default();
+            if messages.is_empty() {
+                letters.sort();
+                return letters;
+            }
+            for message in messages {
+                let attributes = message.message_attributes.unwrap_or_default();
+                let text = |name: &str| attributes.get(name).and_then(|value| value.string_value()).unwrap_or("none");
+                assert!(text("thumb-worker").contains('/'), "{attributes:?}");
+                let (stage, error) = (text("thumb-stage"), text("thumb-error"));
+                letters.push(format!("{}\n    {stage}: {error}", message.body.unwrap_or_default()));
+            }
+        }
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = moto().command(env!("CARGO_BIN_EXE_thumb"));
+        command.current_dir(self.dir.path()).args(words);
+        command
+    }
+
+    fn thumb(&self, words: &[&str]) -> Said {
+        Said::new(self.command(words).output().unwrap())
+    }
+
+    fn thumb_with_stdin(&self, words: &[&str], input: &[u8]) -> Said {
+        let mut command = self.command(words);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        Said::new(child.wait_with_output().unwrap())
+    }
+}
+
+/// What a process said, and its exit code.
+#[derive(Debug)]
+struct Said {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Said {
+    fn new(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    #[track_caller]
+    fn ok(self) -> Self {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self
+    }
+
+    #[track_caller]
+    fn failed(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        self
+    }
+}
+
+#[tokio::test]
+async fn the_codelabs_requests_become_public_thumbnails() {
+    let stack = Stack::new("codelab", "thumbnail.key = \"{stem}-{width}x{height}.jpg\"").await;
+    let requests =
+        [("picos", 400, 400), ("friends", 300, 600), ("life", 150, 100), ("sunset", 1000, 400), ("aitzgorri", 51, 49)];
+    for (name, width, height) in requests {
+        let key = format!("codelab-05/{name}.jpg");
+        stack.put(&key, photo(&format!("{name}.jpg"))).await;
+        let (width, height) = (width.to_string(), height.to_string());
+        let words = ["enqueue", "--bucket", "codelab-photos", "--keys", &key, "--height", &height, "--width", &width];
+        let said = stack.thumb(&words).ok();
+        assert!(said.stdout.starts_with("queued 1 request on codelab in "), "{said:?}");
+        assert_eq!(said.stderr, "", "no progress bar in a pipe");
+    }
+    let said = stack.thumb(&["work", "--drain"]).ok();
+    assert_eq!(said.stdout.lines().filter(|line| line.starts_with("made ")).count(), 5, "{said:?}");
+    for (name, width, height) in requests {
+        let (bucket, key) = (stack.thumbnails(), format!("{name}-{width}x{height}.jpg"));
+        let object = stack.clients.s3.get_object().bucket(&bucket).key(&key).send().await.unwrap();
+        assert_eq!(object.content_type(), Some("image/jpeg"));
+        let bytes = object.body.collect().await.unwrap().into_bytes();
+        let info = thumbnail::probe(&bytes, &Limits::default()).unwrap();
+        assert_eq!((info.width, info.height), (width, height), "{name}");
+        let acl = stack.clients.s3.get_object_acl().bucket(&bucket).key(&key).send().await.unwrap();
+        assert!(acl.grants().iter().any(|grant| grant.permission() == Some(&Permission::Read)), "{acl:?}");
+    }
+    assert_eq!((stack.depth("codelab").await, stack.depth("codelab-dlq").await), (0, 0));
+}
+
+/// A photograph whose header claims another size.
+fn claims(mut jpeg: Vec<u8>, width: u16, height: u16) -> Vec<u8> {
+    let frame = jpeg.windows(2).position(|marker| marker == [0xff, 0xc0]).expect("a baseline frame header");
+    jpeg[frame + 5..frame + 7].copy_from_slice(&height.to_be_bytes());
+    jpeg[frame + 7..frame + 9].copy_from_slice(&width.to_be_bytes());
+    jpeg
+}
+
+#[tokio::test]
+async fn bad_messages_end_in_the_dead_letter_queue_with_their_reasons() {
+    let stack = Stack::new("bad", "queue.max_receives = 1").await;
+    let life = photo("life.jpg");
+    stack.put("cut.jpg", life[..life.len() / 2].to_vec()).await;
+    stack.put("huge.jpg", claims(life.clone(), 60_000, 60_000)).await;
+    stack.put("text.jpg", b"this is no picture".to_vec()).await;
+    stack.put("good.jpg", life).await;
+    let request = |key: &str| format!(r#"{{"bucket":"bad-photos","key":"{key}","width":40,"height":30}}"#);
+    for body in [
+        "this is not JSON".to_owned(),
+        r#"{"bucket":"bad-photos","key":"good.jpg","width":40}"#.into(),
+        r#"{"bucket":"bad-photos","key":"good.jpg","width":0,"height":30}"#.into(),
+        r#"{"bucket":"bad-photos","key":"good.jpg","width":40,"height":1000000000}"#.into(),
+        r#"{"url":"http://169.254.169.254/latest/meta-data/","width":40,"height":30}"#.into(),
+        r#"{"bucket":"no-such-bucket","key":"good.jpg","width":40,"height":30}"#.into(),
+        request("missing.jpg"),
+        request("text.jpg"),
+        request("cut.jpg"),
+        request("huge.jpg"),
+        request("good.jpg"),
+    ] {
+        stack.send(&body).await;
+    }
+    let said = stack.thumb(&["work", "--drain"]).ok();
+    assert_eq!(said.stdout.lines().filter(|line| line.starts_with("made good-40x30.jpg")).count(), 1, "{said:?}");
+    assert_eq!(said.stdout.lines().filter(|line| line.starts_with("rejected ")).count(), 10, "{said:?}");
+    insta::assert_snapshot!(stack.dlq().await.join("\n"));
+    assert_eq!(stack.depth("bad").await, 0);
+}
+
+#[tokio::test]
+async fn a_url_is_fetched_where_private_addresses_are_allowed() {
+    let stack = Stack::new("web", "worker.url_sources = \"any\"").await;
+    stack.put("life.jpg", photo("life.jpg")).await;
+    let url = format!("{}/web-photos/life.jpg", moto().endpoint());
+    let acl = stack.clients.s3.put_object_acl().bucket("web-photos").key("life.jpg");
+    acl.acl(aws_sdk_s3::types::ObjectCannedAcl::PublicRead).send().await.unwrap();
+    stack.thumb(&["enqueue", "--url", &url, "--size", "40x30"]).ok();
+    let said = stack.thumb(&["work", "--drain", "--json"]).ok();
+    let made: Vec<serde_json::Value> = said
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|event: &serde_json::Value| event["event"] == "made")
+        .collect();
+    assert_eq!(made.len(), 1, "{said:?}");
+    assert_eq!(made[0]["key"], "127.0.0.1/web-photos/life-40x30.jpg");
+    assert_eq!(made[0]["source"], url);
+}
+
+#[tokio::test]
+async fn many_keys_are_queued_from_a_listing_and_from_stdin() {
+    let stack = Stack::new("many", "thumbnail.sizes = [\"40x30\"]").await;
+    for index in 0..12 {
+        stack.put(&format!("trip/{index}.JPG"), b"x".to_vec()).await;
+    }
+    stack.put("trip/notes.txt", b"x".to_vec()).await;
+    stack.put("trip/empty.jpg", Vec::new()).await;
+    stack.put("other/0.jpg", b"x".to_vec()).await;
+    let said = stack.thumb(&["enqueue", "--prefix", "trip/", "--json"]).ok();
+    let count: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!((&count["queued"], &count["skipped"]), (&12.into(), &2.into()), "{said:?}");
+
+    let lines: String = (0..1_234).map(|index| format!("{index}.jpg\n\n")).collect();
+    let said = stack.thumb_with_stdin(&["enqueue", "-"], lines.as_bytes()).ok();
+    assert!(said.stdout.starts_with("queued 1234 requests on many in "), "{said:?}");
+    assert_eq!(stack.depth("many").await, 1_246);
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_queued_is_named_and_the_others_are_queued() {
+    let stack = Stack::new("partly", "").await;
+    let long = "k".repeat(1_025);
+    let said = stack.thumb(&["enqueue", "--size", "40x30", "a.jpg", &long, "b.jpg", "--", "-c", "help"]).failed(1);
+    assert!(said.stderr.contains(&format!("not queued: {long}: `key` must have 1 to 1024 bytes")), "{said:?}");
+    assert!(said.stderr.ends_with("error: 1 of 5 requests were not queued; they are named above\n"), "{said:?}");
+    assert_eq!(stack.depth("partly").await, 4);
+}
+
+#[tokio::test]
+async fn what_is_missing_is_said_with_what_to_do() {
+    let stack = Stack::nothing("nowhere", "").await;
+    let said = [
+        stack.thumb(&["work"]).failed(1).stderr,
+        stack.thumb(&["enqueue", "a.jpg", "--size", "40x30"]).failed(1).stderr,
+        stack.thumb(&["enqueue", "a.jpg"]).failed(2).stderr,
+        stack.thumb(&["enqueue", "--size", "40x30"]).failed(2).stderr,
+        stack.thumb(&["enqueue", "a.jpg", "--width", "40"]).failed(2).stderr,
+        stack.thumb(&["enqueue", "a.jpg", "--width", "0", "--height", "1000000000"]).failed(2).stderr,
+        stack.thumb(&["render", "a.jpg"]).failed(2).stderr,
+        stack.thumb(&["render", "a.jpg", "--size", "40x30"]).failed(1).stderr,
+    ];
+    insta::assert_snapshot!(said.join("\n"));
+}
+
+#[tokio::test]
+async fn without_credentials_or_network_nothing_is_tried_in_vain() {
+    let stack = Stack::new("cut-off", "").await;
+    let mut command = stack.command(&["work"]);
+    let said = Said::new(command.env_remove("AWS_ACCESS_KEY_ID").output().unwrap()).failed(1);
+    assert!(said.stderr.contains("hint: give AWS credentials the ordinary way"), "{said:?}");
+
+    let mut command = stack.command(&["enqueue", "a.jpg", "--size", "40x30"]);
+    // Nothing listens on the discard port.
+    let said = Said::new(command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").output().unwrap()).failed(1);
+    assert!(said.stderr.contains("caused by: sqs:GetQueueUrl: "), "{said:?}");
+    assert!(said.stderr.contains("hint: is the network up"), "{said:?}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn sigterm_ends_an_idle_worker_well() {
+    let stack = Stack::new("stopped", "").await;
+    let mut command = stack.command(&["work", "--json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
+    assert!(line.contains(r#""event":"started""#), "{line}");
+    let told = Instant::now();
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    let said = Said::new(child.wait_with_output().unwrap()).ok();
+    assert_eq!(said.stderr, "");
+    assert!(told.elapsed() < Duration::from_secs(20), "an idle worker does not wait for its long poll");
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn thumb(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_thumb"));
+    moto::clean(&mut command);
+    command.current_dir(dir);
+    command
+}
+
+#[test]
+fn render_makes_what_it_can_and_says_what_it_cannot() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("life.jpg"), photo("life.jpg")).unwrap();
+    std::fs::write(dir.path().join("notes.jpg"), "no picture").unwrap();
+    let words = ["render", "notes.jpg", "life.jpg", "--size", "40x30", "--size", "30x40", "--out", "out"];
+    let said = Said::new(thumb(dir.path()).args(words).output().unwrap()).failed(1);
+    assert_eq!(said.stdout.lines().count(), 2, "{said:?}");
+    assert!(said.stderr.starts_with("error: cannot make a thumbnail of notes.jpg\n  caused by: "), "{said:?}");
+    assert!(said.stderr.ends_with("error: 1 of 2 files have no thumbnails\n"), "{said:?}");
+    assert_eq!(names(&dir.path().join("out")), ["life-30x40.jpg", "life-40x30.jpg"]);
+    let made = std::fs::read(dir.path().join("out/life-40x30.jpg")).unwrap();
+    let info = thumbnail::probe(&made, &Limits::default()).unwrap();
+    assert_eq!((info.width, info.height), (40, 30));
+}
+
+/// A disk that is full after 1 KiB of a file: the shell's limit on file sizes, without the signal that goes with it.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_no_half_thumbnail() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("life.jpg"), photo("life.jpg")).unwrap();
+    let program: PathBuf = env!("CARGO_BIN_EXE_thumb").into();
+    let line = "trap '' XFSZ; ulimit -f 1; exec \"$0\" render life.jpg --size 400x400";
+    let mut shell = Command::new("sh");
+    moto::clean(&mut shell);
+    let said = Said::new(shell.current_dir(dir.path()).args(["-c", line]).arg(program).output().unwrap()).failed(1);
+    assert!(said.stderr.starts_with("error: cannot write life-400x400.jpg\n  caused by: File too large"), "{said:?}");
+    assert_eq!(names(dir.path()), ["life.jpg"]);
+}
