@@ -22,6 +22,8 @@ use crate::failure::{Failure, Result};
 /// Attempts at one call, the first included. Throttles and resets are retried by the SDK with exponential back-off
 /// and full jitter, up to [`MAX_BACKOFF`] apart: about half a minute in all.
 const MAX_ATTEMPTS: u32 = 10;
+/// Attempts at a command's first call: without a network it is the one to fail, and soon.
+const FIRST_CALL_ATTEMPTS: u32 = 4;
 const INITIAL_BACKOFF: Duration = Duration::from_millis(200);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
 /// A connection that takes longer than this is not going to be made.
@@ -100,6 +102,11 @@ impl Clients {
             endpoint,
         })
     }
+}
+
+/// The retries of a command's first call.
+pub fn first_call() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(FIRST_CALL_ATTEMPTS).with_initial_backoff(INITIAL_BACKOFF)
 }
 
 /// S3's configuration. With a custom endpoint the bucket goes into the path: an emulator's name has no

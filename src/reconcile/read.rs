@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use aws_config::retry::RetryConfig;
-
 use crate::ami::Arch;
-use crate::aws::{CallError, Reader};
+use crate::aws::{CallError, Reader, first_call};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::plan::Address;
@@ -129,8 +127,7 @@ pub async fn read_offers(aws: &Reader, config: &Config) -> Result<Offers, CallEr
 
 /// The account and the partition the credentials are for.
 async fn read_site(aws: &Reader, config: &Config) -> Result<Site> {
-    // Every command's first call: without a network it is the one to fail, and soon.
-    let retries = aws_sdk_sts::config::Builder::new().retry_config(RetryConfig::standard().with_max_attempts(4));
+    let retries = aws_sdk_sts::config::Builder::new().retry_config(first_call());
     let identity = aws.get_caller_identity().customize().config_override(retries).send().await;
     let identity = identity.map_err(|e| {
         CallError::new("sts:GetCallerIdentity", e)

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::aws::{CallError, Clients, Kind};
+use crate::aws::{CallError, Clients, Kind, first_call};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::thumbnail::{self, Options};
@@ -131,7 +131,8 @@ fn unread(error: &std::io::Error) -> Failure {
 /// # Errors
 /// There is none, or AWS does not say.
 pub async fn queue_url(clients: &Clients, name: &str) -> Result<String> {
-    let answer = clients.sqs.get_queue_url().queue_name(name).send().await;
+    let retries = aws_sdk_sqs::config::Builder::new().retry_config(first_call());
+    let answer = clients.sqs.get_queue_url().queue_name(name).customize().config_override(retries).send().await;
     match answer.map_err(|error| CallError::new("sqs:GetQueueUrl", error)) {
         Ok(answer) => {
             answer.queue_url.ok_or_else(|| Failure::new(format!("SQS does not say where the queue {name} is")))

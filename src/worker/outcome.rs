@@ -119,7 +119,8 @@ impl Outcome {
     pub fn on_receipt(self, receives: u32, max_receives: u32) -> Self {
         match self {
             Self::Retry { stage, why } if receives >= max_receives => {
-                Self::Reject { stage, why: format!("{why}; tried {receives} times") }
+                let times = if receives == 1 { "once".to_owned() } else { format!("{receives} times") };
+                Self::Reject { stage, why: format!("{why}; tried {times}") }
             }
             other => other,
         }
