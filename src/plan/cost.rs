@@ -74,7 +74,8 @@ impl Estimate {
     /// As a sentence.
     pub fn sentence(&self) -> String {
         let Self { instances, instance_type, volume_gib, usd_a_month, prices_of } = self;
-        let what = format!("{instances} {instance_type}, each with {volume_gib} GiB gp3 and a public IPv4 address");
+        let each = if *instances == 1 { "" } else { "each " };
+        let what = format!("{instances} {instance_type}, {each}with {volume_gib} GiB gp3 and a public IPv4 address");
         match usd_a_month {
             Some(usd) => format!(
                 "Estimated cost: ${usd:.2} a month for what runs continuously ({what}; list prices of {prices_of}). \
