@@ -86,6 +86,11 @@ impl CallError {
         }
     }
 
+    /// What an answer means though AWS called it a success, or why no call was made.
+    pub fn judged(action: &'static str, kind: Kind, message: impl Into<String>) -> Self {
+        Self { action, kind, code: None, message: message.into() }
+    }
+
     /// This error in front of a user: `what` says what was being done, on which resource ("cannot create the queue cats").
     pub fn failure(&self, what: impl Into<String>) -> Failure {
         let failure = Failure::new(what).caused_by(self);

@@ -104,10 +104,7 @@ pub async fn enqueue(
     Ok(summary)
 }
 
-/// What became of each request of a batch.
-type Sent = Vec<(Parcel, Result<(), String>)>;
-
-fn note(sent: Result<Sent, CallError>, summary: &mut Summary, progress: &mut impl Progress) -> Result<()> {
+fn note(sent: Result<sending::Sent, CallError>, summary: &mut Summary, progress: &mut impl Progress) -> Result<()> {
     let sent = sent.map_err(|error| error.failure("cannot send requests to the queue"))?;
     let queued = sent.iter().filter(|(_, result)| result.is_ok()).count();
     summary.queued += queued as u64;

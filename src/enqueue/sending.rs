@@ -10,6 +10,9 @@ const ATTEMPTS: u32 = 8;
 const PAUSE_BASE: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 
+/// What became of each parcel of a batch.
+pub type Sent = Vec<(Parcel, Result<(), String>)>;
+
 /// Sends parcels with `send`, which answers for each of them; those whose failure is not the sender's fault again,
 /// after a pause with jitter. What comes back is every parcel with what has become of it.
 ///
@@ -18,7 +21,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(10);
 pub async fn send(
     mut parcels: Vec<Parcel>,
     send: impl AsyncFn(&[Parcel]) -> Result<Vec<Answer>, CallError>,
-) -> Result<Vec<(Parcel, Result<(), String>)>, CallError> {
+) -> Result<Sent, CallError> {
     let mut ended = Vec::with_capacity(parcels.len());
     let mut attempt = 1;
     loop {

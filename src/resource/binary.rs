@@ -150,7 +150,7 @@ pub async fn run(step: &Step, aws: &Writer) -> Result<(), CallError> {
 /// S3 checks what arrives against the digest the plan was made with: a file that changed since is refused.
 async fn upload(bucket: &str, path: &Path, sha256: &str, bytes: u64, aws: &Writer) -> Result<(), CallError> {
     const ACTION: &str = "s3:PutObject";
-    let refused = |message: String| CallError { action: ACTION, kind: Kind::Refused, code: None, message };
+    let refused = |message: String| CallError::judged(ACTION, Kind::Refused, message);
     let body = ByteStream::from_path(path).await;
     let body = body.map_err(|error| refused(format!("cannot read {}: {error}", path.display())))?;
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(UPLOAD_TIMEOUT).build();

@@ -14,7 +14,7 @@ pub mod security_group;
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -125,7 +125,18 @@ impl Step {
 /// What a step learns that later steps need, because AWS chooses it.
 #[derive(Debug, Default)]
 pub struct Learned {
-    pub security_group_id: Mutex<Option<String>>,
+    security_group_id: Mutex<Option<String>>,
+}
+
+impl Learned {
+    /// The ID of a security group that this run has made.
+    pub fn security_group(&self) -> Option<String> {
+        self.security_group_id.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_security_group(&self, id: String) {
+        *self.security_group_id.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
+    }
 }
 
 /// Around a running step: whose it is, what earlier steps learned, and whom to tell about a wait.

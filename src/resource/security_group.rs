@@ -249,7 +249,7 @@ async fn create(group: &SecurityGroup, aws: &Writer, scene: &Scene<'_>) -> Resul
     };
     let id = id.unwrap_or_default();
     authorize(&id, &group.ingress, aws, scene).await?;
-    *scene.learned.security_group_id.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(id);
+    scene.learned.set_security_group(id);
     Ok(())
 }
 

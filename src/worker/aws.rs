@@ -295,7 +295,7 @@ impl World for Aws {
 }
 
 fn late(action: &'static str) -> CallError {
-    CallError { action, kind: Kind::Unavailable, code: None, message: "no answer in time".into() }
+    CallError::judged(action, Kind::Unavailable, "no answer in time")
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
         }
         Step::SetProfile { id, profile } => set_profile(id, profile, aws, scene).await,
         Step::SetSecurityGroup { id, security_group_id } => {
-            let group = security_group_id.clone().or_else(|| learned_group(scene));
+            let group = security_group_id.clone().or_else(|| scene.learned.security_group());
             let result =
                 ec2.modify_instance_attribute().instance_id(id).set_groups(group.map(|id| vec![id])).send().await;
             result.map(drop).map_err(|e| CallError::new("ec2:ModifyInstanceAttribute", e))
@@ -66,14 +66,11 @@ async fn run_launch(
         }
         return wait_running(&id, aws, scene).await;
     }
-    Err(CallError {
-        action: "ec2:RunInstances",
-        kind: Kind::Refused,
-        code: None,
-        message: format!(
-            "the last {MAX_SPENT_TOKENS} instances with these parameters were terminated; try again in an hour"
-        ),
-    })
+    Err(CallError::judged(
+        "ec2:RunInstances",
+        Kind::Refused,
+        format!("the last {MAX_SPENT_TOKENS} instances with these parameters were terminated; try again in an hour"),
+    ))
 }
 
 async fn run_instances(
@@ -97,7 +94,7 @@ async fn run_instances(
         tags: _,
     } = launch;
     let tags = launch.tags_of(scene.stack, index);
-    let group = security_group_id.clone().or_else(|| learned_group(scene));
+    let group = security_group_id.clone().or_else(|| scene.learned.security_group());
     let token = client_token(index, launch, group.as_deref(), known);
     let root = EbsBlockDevice::builder()
         .encrypted(true)
@@ -139,12 +136,11 @@ async fn run_instances(
             request().send().await.map_err(|e| CallError::new("ec2:RunInstances", e))
         })
         .await?;
-    out.instances.unwrap_or_default().into_iter().next().ok_or_else(|| CallError {
-        action: "ec2:RunInstances",
-        kind: Kind::Unavailable,
-        code: None,
-        message: "the answer names no instance".into(),
-    })
+    out.instances
+        .unwrap_or_default()
+        .into_iter()
+        .next()
+        .ok_or_else(|| CallError::judged("ec2:RunInstances", Kind::Unavailable, "the answer names no instance"))
 }
 
 /// The same for the same instance to be, whoever asks for it: 64 hexadecimal digits, as long as EC2 allows.
@@ -153,10 +149,6 @@ fn client_token(index: u32, launch: &Launch, group: Option<&str>, known: &[Strin
     let anyone = Launch { security_group_id: None, ..launch.clone() };
     let what = format!("{index} {anyone:?} {group:?} {known:?}");
     Sha256::digest(what).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn learned_group(scene: &Scene<'_>) -> Option<String> {
-    scene.learned.security_group_id.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
 }
 
 fn state(instance: &Instance) -> Option<&InstanceStateName> {
@@ -178,12 +170,7 @@ async fn describe(ids: &[String], aws: &Writer) -> Result<Vec<Instance>, CallErr
 
 /// Until EC2 says "running".
 async fn wait_running(id: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
-    let still = |message: &str| CallError {
-        action: "ec2:DescribeInstances",
-        kind: Kind::NotYet,
-        code: None,
-        message: message.to_owned(),
-    };
+    let still = |message: &str| CallError::judged("ec2:DescribeInstances", Kind::NotYet, message);
     let pending = |error: &CallError| error.kind == Kind::NotYet;
     scene
         .retry(&Pace::INSTANCE, &format!("{id} is starting"), pending, || async {
@@ -193,16 +180,15 @@ async fn wait_running(id: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), C
             match state(instance) {
                 Some(InstanceStateName::Running) => Ok(()),
                 Some(InstanceStateName::Pending) | None => Err(still("the instance is still pending")),
-                Some(other) => Err(CallError {
-                    action: "ec2:RunInstances",
-                    kind: Kind::Refused,
-                    code: None,
-                    message: format!(
+                Some(other) => Err(CallError::judged(
+                    "ec2:RunInstances",
+                    Kind::Refused,
+                    format!(
                         "the instance {id} is {} instead of running: {}",
                         other.as_str(),
                         instance.state_reason().and_then(|reason| reason.message()).unwrap_or("EC2 says not why")
                     ),
-                }),
+                )),
             }
         })
         .await
@@ -221,12 +207,11 @@ async fn terminate(ids: &[String], aws: &Writer, scene: &Scene<'_>) -> Result<()
             if gone {
                 return Ok(());
             }
-            Err(CallError {
-                action: "ec2:TerminateInstances",
-                kind: Kind::NotYet,
-                code: None,
-                message: format!("{} is still shutting down", ids.join(", ")),
-            })
+            Err(CallError::judged(
+                "ec2:TerminateInstances",
+                Kind::NotYet,
+                format!("{} is still shutting down", ids.join(", ")),
+            ))
         })
         .await
 }
