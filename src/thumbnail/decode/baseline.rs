@@ -1,12 +1,20 @@
-//! Sequential Huffman coded pictures in one scan: bits to samples in one pass, and what is not wanted only passed over.
+//! Sequential Huffman coded pictures in one scan: bits to samples, a few thousand blocks at a time.
+//!
+//! The data is read at [`LANES`] places at once ([`super::lanes`]). Where there are restart markers, these are the starts of
+//! restart intervals. Where there are none, all but the first are guesses: a reader that begins anywhere soon falls into
+//! step, since codes of different lengths do not stay apart for long and every block's end is a new start (T. Klein and
+//! Y. Wiseman, "Parallel Huffman decoding with applications to JPEG files"). When the reader before it comes to an MCU that
+//! begins at the very bit where one of its own does, everything from there on is known to be right.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
-use super::bits::{BitReader, ScanData};
-use super::huffman::{BLOCK, Kind, Table};
-use super::idct::{Coefficients, Idct, NATURAL, NOWHERE, last_place};
+use super::bits::ScanData;
+use super::idct::{Idct, Kept};
+use super::lanes::{self, BlockKind, LANES, Run, Slots};
 use super::layout::Layout;
-use super::scan::ScanHeader;
+use super::lookup::{AcTable, DcTable};
+use super::scan::{ScanComponent, ScanHeader};
 use super::tables::Tables;
 use crate::thumbnail::Error;
 use crate::thumbnail::plane::Plane;
@@ -14,22 +22,19 @@ use crate::thumbnail::plane::Plane;
 /// Most components of a scan here.
 const MAX_COMPONENTS: usize = 3;
 
-/// What a zigzag place means for one component: the factor of its coefficient, and where that goes. Places that do not
-/// exist lead to [`NOWHERE`].
-#[derive(Clone, Copy)]
-struct Place {
-    step: f32,
-    natural: u32,
-}
+/// Most coefficients that one reader keeps before they are transformed, unless an MCU has more: all readers' stay in a
+/// processor's own cache.
+const RUN_COEFFICIENTS: usize = 64 << 10;
 
-/// Everything that decoding a component's blocks takes.
-struct Decoder<'a> {
-    dc: &'a Table,
-    ac: &'a Table,
-    places: Box<[Place; 256]>,
+/// Least bytes for a reader of its own.
+const MIN_PIECE_BYTES: usize = 1 << 10;
+
+/// What decoding a component's blocks takes.
+struct Decoder {
+    /// Which pair of Huffman tables.
+    tables: usize,
+    slots: Slots,
     idct: Idct,
-    /// The last zigzag place that the transform takes.
-    last: u32,
 }
 
 /// A block of an MCU.
@@ -56,29 +61,25 @@ pub(super) fn decode(
     whole: bool,
     planes: &mut [Plane],
 ) -> Result<(), Error> {
-    let count = layout.components.len();
-    let mut huffman: Vec<(Table, Table)> = Vec::with_capacity(count);
-    let mut uses: Vec<usize> = Vec::with_capacity(count);
-    for (i, component) in scan.components.iter().enumerate() {
-        let same = |other: &super::scan::ScanComponent| {
-            (other.dc_table, other.ac_table) == (component.dc_table, component.ac_table)
-        };
-        if let Some(earlier) = scan.components[..i].iter().position(same) {
-            uses.push(uses[earlier]);
-            continue;
-        }
-        uses.push(huffman.len());
-        huffman.push((
-            Table::new(tables.dc(component.dc_table)?, Kind::Dc),
-            Table::new(tables.ac(component.ac_table)?, Kind::SequentialAc),
-        ));
-    }
-    let mut decoders = Vec::with_capacity(count);
+    let mut huffman: Vec<(DcTable, AcTable)> = Vec::with_capacity(MAX_COMPONENTS);
+    let mut decoders: Vec<Decoder> = Vec::with_capacity(MAX_COMPONENTS);
     let mut blocks = Vec::new();
-    for (index, component) in layout.components.iter().enumerate() {
-        let (dc, ac) = &huffman[uses[index]];
-        let places = places(tables.quantisation(component.quantisation)?, component.n);
-        decoders.push(Decoder { dc, ac, places, idct: Idct::new(component.n), last: last_place(component.n) });
+    for (index, (component, from_scan)) in layout.components.iter().zip(&scan.components).enumerate() {
+        let same = |other: &ScanComponent| {
+            (other.dc_table, other.ac_table) == (from_scan.dc_table, from_scan.ac_table)
+        };
+        let tables_index = match scan.components[..index].iter().position(same) {
+            Some(earlier) => decoders[earlier].tables,
+            None => {
+                huffman.push((
+                    DcTable::new(tables.dc(from_scan.dc_table)?),
+                    AcTable::new(tables.ac(from_scan.ac_table)?),
+                ));
+                huffman.len() - 1
+            }
+        };
+        let idct = Idct::new(component.n, tables.quantisation(component.quantisation)?);
+        decoders.push(Decoder { tables: tables_index, slots: lanes::slots(|place| idct.slot(place)), idct });
         let (stride, n) = (planes[index].width, component.n);
         for (y, x) in (0..component.v).flat_map(|y| (0..component.h).map(move |x| (y, x))) {
             let offset = y * n * stride + x * n;
@@ -86,25 +87,40 @@ pub(super) fn decode(
             blocks.push(McuBlock { component: index, offset, step_x, step_y, stride });
         }
     }
-    Scan { data, layout, decoders, blocks }.decode(tables.restart_interval, whole, planes)
-}
-
-/// Frequencies that a transform to `n * n` samples does not take lead to [`NOWHERE`] too.
-fn places(steps: &[u16; BLOCK], n: usize) -> Box<[Place; 256]> {
-    let mut places = Box::new([Place { step: 0.0, natural: NOWHERE as u32 }; 256]);
-    for (place, (step, natural)) in places.iter_mut().zip(steps.iter().zip(NATURAL)) {
-        if usize::from(natural / 8) < n && usize::from(natural % 8) < n {
-            *place = Place { step: f32::from(*step), natural: u32::from(natural) };
-        }
-    }
-    places
+    let kinds = |last: Option<u32>| -> Vec<BlockKind<'_>> {
+        let kind = |block: &McuBlock| {
+            let Decoder { tables, slots, idct } = &decoders[block.component];
+            let (dc, ac) = &huffman[*tables];
+            let last = last.unwrap_or(idct.last_place() as u32);
+            BlockKind { dc, ac, slots, last, kept: Kept::by(idct.n()) }
+        };
+        blocks.iter().map(kind).collect()
+    };
+    let (kinds, dc_only) = (kinds(None), kinds(Some(0)));
+    let coefficients: usize = kinds.iter().map(|kind| kind.kept.count()).sum();
+    let run_mcus = (RUN_COEFFICIENTS / coefficients).max(1);
+    let scan = Scan { data, layout, decoders: &decoders, blocks: &blocks, kinds, dc_only, run_mcus };
+    scan.decode(tables.restart_interval, whole, planes)
 }
 
 struct Scan<'a> {
     data: &'a ScanData,
     layout: &'a Layout,
-    decoders: Vec<Decoder<'a>>,
-    blocks: Vec<McuBlock>,
+    decoders: &'a [Decoder],
+    blocks: &'a [McuBlock],
+    kinds: Vec<BlockKind<'a>>,
+    /// The same, of which only DC is kept: for MCUs that are not wanted.
+    dc_only: Vec<BlockKind<'a>>,
+    /// Most MCUs of a run.
+    run_mcus: usize,
+}
+
+/// How far a restart interval is decoded.
+struct Progress {
+    /// The MCU that comes next, and where it begins, in bits.
+    mcu: usize,
+    position: usize,
+    predictions: [i16; MAX_COMPONENTS],
 }
 
 impl Scan<'_> {
@@ -117,150 +133,203 @@ impl Scan<'_> {
             Ordering::Greater => return Err(Error::Corrupt("there are too many restart markers".into())),
         }
         let rows = if whole { mcus_y } else { self.layout.wanted_y.end };
-        for index in 0..self.data.intervals() {
-            let (from, to) = (index * interval, ((index + 1) * interval).min(mcus_x * rows));
-            if from >= to {
-                break;
+        let mcus = |index: usize| index * interval..((index + 1) * interval).min(mcus_x * rows);
+        let wanted: Vec<usize> = (0..self.data.intervals())
+            .filter(|&index| !mcus(index).is_empty() && (whole || self.wants(&mcus(index))))
+            .collect();
+        let mut runs = Vec::with_capacity(LANES);
+        for _ in 0..LANES {
+            runs.push(Run::new(&self.kinds, self.run_mcus.min(mcus_x * rows))?);
+        }
+        let mut runs: [Run; LANES] = runs.try_into().map_err(|_| Error::OutOfMemory)?;
+        if interval <= self.run_mcus {
+            for indices in wanted.chunks(LANES) {
+                self.intervals(indices, &mcus, &mut runs, planes)?;
             }
-            if whole || self.wants(from, to) {
-                self.interval(index, from, to, planes)?;
+        } else {
+            for index in wanted {
+                self.interval(index, mcus(index), &mut runs, planes)?;
             }
         }
         Ok(())
     }
 
-    /// Whether any of the MCUs `from..to` is wanted.
-    fn wants(&self, from: usize, to: usize) -> bool {
+    /// Whether any of these MCUs is wanted.
+    fn wants(&self, mcus: &Range<usize>) -> bool {
         let Layout { mcus_x, ref wanted_x, ref wanted_y, .. } = *self.layout;
-        let (first_row, last_row) = (from / mcus_x, (to - 1) / mcus_x);
-        if first_row == last_row && (from % mcus_x >= wanted_x.end || (to - 1) % mcus_x < wanted_x.start) {
+        let (first_row, last_row) = (mcus.start / mcus_x, (mcus.end - 1) / mcus_x);
+        if first_row == last_row && (mcus.start % mcus_x >= wanted_x.end || (mcus.end - 1) % mcus_x < wanted_x.start) {
             return false;
         }
         first_row < wanted_y.end && last_row >= wanted_y.start
     }
 
-    /// Decodes one restart interval, the MCUs `from..to`.
-    fn interval(&self, index: usize, from: usize, to: usize, planes: &mut [Plane]) -> Result<(), Error> {
-        let Layout { mcus_x, ref wanted_x, ref wanted_y, .. } = *self.layout;
-        let corrupt = || Error::Corrupt("its data has codes that its tables do not".into());
-        let mut reader = self.data.reader(index);
-        let mut predictions = [0_i32; MAX_COMPONENTS];
-        let mut mcu = from;
-        while mcu < to {
-            let (row, start) = (mcu / mcus_x, mcu % mcus_x);
-            let end = mcus_x.min(start + to - mcu);
-            if wanted_y.contains(&row) {
-                let clamp = |x: usize| x.clamp(start, end);
-                let (wanted_start, wanted_end) = (clamp(wanted_x.start), clamp(wanted_x.end));
-                self.skip(&mut reader, &mut predictions, wanted_start - start).ok_or_else(corrupt)?;
-                for x in wanted_start..wanted_end {
-                    let at = (x - wanted_x.start, row - wanted_y.start);
-                    self.mcu(&mut reader, &mut predictions, at, planes).ok_or_else(corrupt)?;
-                }
-                self.skip(&mut reader, &mut predictions, end - wanted_end).ok_or_else(corrupt)?;
-            } else {
-                self.skip(&mut reader, &mut predictions, end - start).ok_or_else(corrupt)?;
-            }
-            if self.data.overrun(&reader, index) {
-                let last = index + 1 == self.data.intervals();
-                return Err(if last {
-                    Error::Truncated
-                } else {
-                    Error::Corrupt("a restart interval is too short".into())
-                });
-            }
-            mcu += end - start;
+    /// Decodes up to [`LANES`] restart intervals at once, none longer than a run.
+    fn intervals(
+        &self,
+        indices: &[usize],
+        mcus: &impl Fn(usize) -> Range<usize>,
+        runs: &mut [Run; LANES],
+        planes: &mut [Plane],
+    ) -> Result<(), Error> {
+        let starts = std::array::from_fn(|lane| self.data.interval(indices[lane.min(indices.len() - 1)]).start);
+        let most = indices.iter().map(|&index| mcus(index).len()).max().unwrap_or(0);
+        lanes::read(self.data.bytes(), &self.kinds, starts, runs, most, |_| false);
+        for (&index, run) in indices.iter().zip(runs) {
+            let mcus = mcus(index);
+            let mut progress = Progress { mcu: mcus.start, position: run.positions[0], predictions: [0; MAX_COMPONENTS] };
+            self.take(run, 0..mcus.len(), &mut progress, planes)?;
+            self.check_end(index, &progress)?;
         }
         Ok(())
     }
 
-    /// Passes over `count` MCUs, keeping the predictions right.
-    #[inline(never)]
-    fn skip(&self, reader: &mut BitReader<'_>, predictions: &mut [i32; MAX_COMPONENTS], count: usize) -> Option<()> {
-        let mut bits = *reader;
-        for _ in 0..count {
-            for block in &self.blocks {
-                let decoder = &self.decoders[block.component];
-                bits.refill();
-                let difference = decoder.dc.step(&mut bits)?;
-                predictions[block.component] = predictions[block.component].wrapping_add(difference.value);
-                decoder.ac.skip_block(&mut bits, 1)?;
-            }
-        }
-        *reader = bits;
-        Some(())
-    }
-
-    /// Decodes one MCU, `at` columns and rows of MCUs from the first that is wanted.
-    #[inline(never)]
-    fn mcu(
+    /// Decodes one long restart interval.
+    fn interval(
         &self,
-        reader: &mut BitReader<'_>,
-        predictions: &mut [i32; MAX_COMPONENTS],
-        at: (usize, usize),
+        index: usize,
+        mcus: Range<usize>,
+        runs: &mut [Run; LANES],
         planes: &mut [Plane],
-    ) -> Option<()> {
-        let mut bits = *reader;
-        let mut coefficients: Coefficients = [0.0; 128];
-        for block in &self.blocks {
-            let decoder = &self.decoders[block.component];
-            let reached = decoder.block(&mut bits, &mut predictions[block.component], &mut coefficients)?;
+    ) -> Result<(), Error> {
+        let bits = self.data.interval(index);
+        // What a run holds on average of a picture like this, and some for where it is plain.
+        let whole_interval = if self.data.intervals() == 1 { self.layout.mcus_x * self.layout.mcus_y } else { mcus.len() };
+        let piece = bits.len() / whole_interval * self.run_mcus / 2;
+        let mut progress = Progress { mcu: mcus.start, position: bits.start, predictions: [0; MAX_COMPONENTS] };
+        while progress.mcu < mcus.end && progress.position <= bits.end {
+            let from = progress.mcu;
+            let (left, left_bits) = (mcus.end - from, bits.end.saturating_sub(progress.position));
+            let piece = piece.min(left_bits / LANES) / 8 * 8;
+            let most = self.run_mcus.min(left);
+            let first_wanted = self.layout.wanted_y.start * self.layout.mcus_x;
+            let kinds = if from + LANES * most <= first_wanted { &self.dc_only } else { &self.kinds };
+            if piece < 8 * MIN_PIECE_BYTES {
+                let [run, ..] = runs;
+                lanes::read(self.data.bytes(), kinds, [progress.position], std::array::from_mut(run), most, |_| false);
+                self.take(run, 0..most, &mut progress, planes)?;
+            } else {
+                let first = progress.position;
+                // The first begins in the middle of a byte.
+                let starts = std::array::from_fn(|lane| if lane == 0 { first } else { (first / 8 * 8) + lane * piece });
+                let mut meetings = Meetings::default();
+                lanes::read(self.data.bytes(), kinds, starts, runs, most, |runs| meetings.find(runs));
+                meetings.find(runs);
+                let mut start = 0;
+                for (lane, run) in runs.iter_mut().enumerate() {
+                    let meeting = meetings.found.get(lane);
+                    let end = meeting.map_or(run.mcus(), |&(end, _)| end).min(start + mcus.end - progress.mcu);
+                    self.take(run, start..end, &mut progress, planes)?;
+                    let Some(&(_, next)) = meeting else {
+                        break;
+                    };
+                    start = next;
+                }
+            }
+            debug_assert!(progress.mcu > from);
+        }
+        self.check_end(index, &progress)
+    }
+
+    fn check_end(&self, index: usize, progress: &Progress) -> Result<(), Error> {
+        if progress.position <= self.data.interval(index).end {
+            Ok(())
+        } else if index + 1 == self.data.intervals() {
+            Err(Error::Truncated)
+        } else {
+            Err(Error::Corrupt("a restart interval is too short".into()))
+        }
+    }
+
+    /// Transforms the MCUs `of` a run, the next of the picture.
+    fn take(&self, run: &mut Run, of: Range<usize>, progress: &mut Progress, planes: &mut [Plane]) -> Result<(), Error> {
+        if run.bad.iter().any(|mcu| of.contains(mcu)) {
+            return Err(Error::Corrupt("its data has codes that its tables do not".into()));
+        }
+        let slots: usize = self.kinds.iter().map(|kind| kind.kept.count()).sum();
+        let coefficients = &mut run.coefficients[of.start * slots..of.end * slots];
+        self.integrate(coefficients, &mut progress.predictions);
+        let reaches = &run.reaches[of.start * self.blocks.len()..of.end * self.blocks.len()];
+        let Layout { mcus_x, ref wanted_x, ref wanted_y, .. } = *self.layout;
+        let mut done = 0;
+        while done < of.len() {
+            let (x, y) = ((progress.mcu + done) % mcus_x, (progress.mcu + done) / mcus_x);
+            let end = of.len().min(done + mcus_x - x);
+            if wanted_y.contains(&y) {
+                // Those of the row that are wanted.
+                let from = done + wanted_x.start.saturating_sub(x);
+                let to = end.min((done + wanted_x.end).saturating_sub(x));
+                if from < to {
+                    let at = (x.max(wanted_x.start) - wanted_x.start, y - wanted_y.start);
+                    let coefficients = &coefficients[from * slots..to * slots];
+                    self.transform(coefficients, &reaches[from * self.blocks.len()..to * self.blocks.len()], at, planes);
+                }
+            }
+            done = end;
+        }
+        progress.mcu += of.len();
+        progress.position = run.positions[of.end];
+        Ok(())
+    }
+
+    /// Makes DC of the differences.
+    fn integrate(&self, coefficients: &mut [i16], predictions: &mut [i16; MAX_COMPONENTS]) {
+        let mut at = 0;
+        while at < coefficients.len() {
+            for (block, kind) in self.blocks.iter().zip(&self.kinds) {
+                let prediction = &mut predictions[block.component];
+                *prediction = prediction.wrapping_add(coefficients[at]);
+                coefficients[at] = *prediction;
+                at += kind.kept.count();
+            }
+        }
+    }
+
+    /// Transforms MCUs beside each other, the first `at` columns and rows of MCUs from the first that is wanted.
+    fn transform(&self, coefficients: &[i16], reaches: &[u8], at: (usize, usize), planes: &mut [Plane]) {
+        let slots: usize = self.kinds.iter().map(|kind| kind.kept.count()).sum();
+        let mut first = 0;
+        for (index, (block, kind)) in self.blocks.iter().zip(&self.kinds).enumerate() {
             let from = block.offset + at.0 * block.step_x + at.1 * block.step_y;
-            let out = planes[block.component].samples.get_mut(from..)?;
-            decoder.idct.block(&coefficients, reached, out, block.stride);
-            if reached > 0 {
-                clear(&mut coefficients, decoder.idct.n());
-            }
+            let out = &mut planes[block.component].samples[from..];
+            let blocks = coefficients[first..].chunks(slots).zip(reaches[index..].iter().step_by(self.blocks.len()));
+            let blocks = blocks.map(|(coefficients, &reach)| (coefficients, reach));
+            self.decoders[block.component].idct.blocks(blocks, out, block.stride, block.step_x);
+            first += kind.kept.count();
         }
-        *reader = bits;
-        Some(())
     }
 }
 
-/// Zeros the rows of coefficients that a transform to `n * n` samples takes. By cases, so that each is a few stores.
-#[inline(always)]
-fn clear(coefficients: &mut Coefficients, n: usize) {
-    match n {
-        1 => {}
-        2 => [0, 1, 8, 9].into_iter().for_each(|place| coefficients[place] = 0.0),
-        3 | 4 => coefficients[..32].fill(0.0),
-        _ => coefficients[..64].fill(0.0),
-    }
+/// Where each reader came to what the next one had read already.
+#[derive(Default)]
+struct Meetings {
+    /// The MCUs, of the one and of the next, that are the same; by reader.
+    found: Vec<(usize, usize)>,
+    /// The MCUs to be compared next.
+    cursor: (usize, usize),
 }
 
-impl Decoder<'_> {
-    /// Reads a block's coefficients; the answer is the zigzag place of the last that is not 0. `None`: no such code, or more
-    /// coefficients than a block has.
-    #[inline(always)]
-    fn block(&self, reader: &mut BitReader<'_>, prediction: &mut i32, coefficients: &mut Coefficients) -> Option<u32> {
-        reader.refill();
-        let difference = self.dc.step(reader)?;
-        *prediction = prediction.wrapping_add(difference.value);
-        coefficients[0] = *prediction as f32 * self.places[0].step;
-        let mut reached = 0;
-        let mut k = 1;
-        'block: while k <= self.last {
-            reader.refill();
-            // Two steps from the table and any third are 56 bits.
-            for _ in 0..3 {
-                let step = self.ac.step(reader)?;
-                let at = k + step.run;
-                let place = self.places[(at & 255) as usize];
-                coefficients[(place.natural & 127) as usize] = step.value as f32 * place.step;
-                if at < BLOCK as u32 {
-                    reached = at;
-                }
-                k = at + 1;
-                if k > self.last {
-                    break 'block;
+impl Meetings {
+    /// Looks on, after more was read. Whether all are found.
+    fn find(&mut self, runs: &[Run; LANES]) -> bool {
+        while let [one, next, ..] = &runs[self.found.len()..] {
+            let (one, next) = (&one.positions, &next.positions);
+            let (mut i, mut j) = self.cursor;
+            while i < one.len() && j < next.len() && one[i] != next[j] {
+                if one[i] < next[j] {
+                    i += 1;
+                } else {
+                    j += 1;
                 }
             }
+            self.cursor = (i, j);
+            if i == one.len() || j == next.len() {
+                return false;
+            }
+            // What the next one read before is not known to be right.
+            self.found.push((i, j));
+            self.cursor = (j, 0);
         }
-        if k < BLOCK as u32 {
-            self.ac.skip_block(reader, k)?;
-        } else if k > BLOCK as u32 && !Table::is_end_of_block(k) {
-            return None;
-        }
-        Some(reached.min(63))
+        true
     }
 }

@@ -1,5 +1,7 @@
 //! Entropy-coded data as a row of bits: the byte stuffing taken out at once, then read without a branch.
 
+use std::ops::Range;
+
 use memchr::memchr;
 
 use crate::thumbnail::Error;
@@ -73,6 +75,17 @@ impl ScanData {
         BitReader { data: &self.bytes, at: start, bits: 0, count: 0 }
     }
 
+    /// Where restart interval `index` lies, in bits.
+    pub fn interval(&self, index: usize) -> Range<usize> {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        8 * start..8 * self.ends[index]
+    }
+
+    /// The data, and a few zeros behind it.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Whether `reader` has taken more bits than restart interval `index` has.
     pub fn overrun(&self, reader: &BitReader<'_>, index: usize) -> bool {
         reader.position() > 8 * self.ends[index]
@@ -117,6 +130,12 @@ impl BitReader<'_> {
     #[inline(always)]
     pub fn peek(&self, n: u32) -> usize {
         (self.bits >> (64 - n)) as usize
+    }
+
+    /// The bits that are there, from the top; behind them, anything.
+    #[inline(always)]
+    pub fn bits(&self) -> u64 {
+        self.bits
     }
 
     /// Takes `n` bits, at most as many as there are since the last refill.

@@ -1,20 +1,15 @@
-//! Huffman tables (T.81, annex C and F.2.2.3), made into look-up tables for reading and for passing over.
+//! Huffman tables (T.81, annex C and F.2.2.3), and how progressive scans read with them.
 
 use super::bits::{BitReader, extend};
 use crate::thumbnail::Error;
 
-/// Bits looked at once when coefficients are read: most codes with their magnitude fit.
+/// Bits looked at once: most codes with their magnitude fit.
 const READ_BITS: u32 = 12;
-/// Bits looked at once when coefficients are passed over: often two or three of them fit.
-const SKIP_BITS: u32 = 13;
 /// Longest code (T.81, C.2).
 const MAX_CODE_BITS: usize = 16;
 
 /// A block's coefficients, by their place in the zigzag: 0 is DC, 1 to 63 are AC.
 pub(super) const BLOCK: usize = 64;
-
-/// A place beyond every block: where an end of block goes.
-const BEYOND: u32 = 127;
 
 /// The run of a step that ends a band; above it, how many bits say for how many blocks.
 const END_OF_BAND: u32 = 64;
@@ -48,7 +43,7 @@ impl Spec {
     }
 
     /// Every code as (its bits, its length, its symbol), in ascending order.
-    fn codes(&self) -> impl Iterator<Item = (u32, u32, u8)> {
+    pub fn codes(&self) -> impl Iterator<Item = (u32, u32, u8)> {
         let mut code = 0;
         let mut lengths =
             (1..).zip(self.counts).flat_map(|(length, count)| std::iter::repeat_n(length, usize::from(count)));
@@ -63,9 +58,41 @@ impl Spec {
     }
 }
 
-/// One step of reading coefficients: how many to pass over, then one coefficient's value, and the bits of both.
+/// The codes of a table, found by comparing.
+pub(super) struct Codes {
+    /// By code length: the first code of more bits than this, moved to the top of 16 bits; ends the search for a code.
+    limits: [u32; MAX_CODE_BITS + 1],
+    /// By code length: what to add to a code for its symbol's index.
+    offsets: [i32; MAX_CODE_BITS + 1],
+    symbols: [u8; 256],
+}
+
+impl Codes {
+    pub fn new(spec: &Spec) -> Self {
+        let mut codes = Self { limits: [0; MAX_CODE_BITS + 1], offsets: [0; MAX_CODE_BITS + 1], symbols: [0; 256] };
+        codes.symbols[..spec.symbols.len()].copy_from_slice(&spec.symbols);
+        for (index, (code, length, _)) in spec.codes().enumerate() {
+            codes.limits[length as usize] = (code + 1) << (MAX_CODE_BITS as u32 - length);
+            codes.offsets[length as usize] = index as i32 - code as i32;
+        }
+        for length in 1..=MAX_CODE_BITS {
+            codes.limits[length] = codes.limits[length].max(codes.limits[length - 1]);
+        }
+        codes
+    }
+
+    /// The symbol whose code is the first of `bits`, and the code's length. `None`: no code begins so.
+    pub fn symbol(&self, bits: u64) -> Option<(u8, u32)> {
+        let code = (bits >> (64 - MAX_CODE_BITS)) as u32;
+        let length = (1..=MAX_CODE_BITS).find(|&length| code < self.limits[length])?;
+        let index = (code >> (MAX_CODE_BITS - length)) as i32 + self.offsets[length];
+        Some((*self.symbols.get(index as usize)?, length as u32))
+    }
+}
+
+/// One step of a progressive scan: how many coefficients to pass over, then one coefficient's value, and the bits of both.
 ///
-/// A run of 16 zeros is 15 and a coefficient of 0. An end of block is [`BEYOND`] and a coefficient of 0 that falls outside.
+/// A run of 16 zeros is 15 and a coefficient of 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Step {
     pub run: u32,
@@ -78,57 +105,28 @@ pub(super) struct Step {
 pub(super) enum Kind {
     /// The size of a difference of DC.
     Dc,
-    /// A run of zeros and the size of what follows; an end of block.
-    SequentialAc,
-    /// The same, but for ends of band that hold for 2^r blocks or more (T.81, G.1.2.2).
-    ProgressiveAc,
+    /// A run of zeros and the size of what follows; an end of band that holds for 2^r blocks or more (T.81, G.1.2.2).
+    Ac,
 }
 
-/// A table made ready for the symbols of 8-bit JPEG.
+/// A table made ready for progressive scans.
 pub(super) struct Table {
     /// By the next [`READ_BITS`]: `value << 16 | run << 8 | bits`; 0 where they do not decide.
     read: Box<[u32; 1 << READ_BITS]>,
-    /// By the next [`SKIP_BITS`]: `end of block << 11 | coefficients << 4 | bits`, the end of block counted as one; all the
-    /// whole symbols in them. [`BEYOND`] coefficients where not one is whole.
-    skip: Box<[u16; 1 << SKIP_BITS]>,
-    /// By code length: the first code of more bits than this, moved to the top of 16 bits; ends the search for a code.
-    limits: [u32; MAX_CODE_BITS + 1],
-    /// By code length: what to add to a code for its symbol's index.
-    offsets: [i32; MAX_CODE_BITS + 1],
-    symbols: [u8; 256],
+    codes: Codes,
     kind: Kind,
 }
 
 impl Table {
     pub fn new(spec: &Spec, kind: Kind) -> Self {
-        let mut table = Self {
-            read: Box::new([0; 1 << READ_BITS]),
-            skip: Box::new([(BEYOND as u16) << 4; 1 << SKIP_BITS]),
-            limits: [0; MAX_CODE_BITS + 1],
-            offsets: [0; MAX_CODE_BITS + 1],
-            symbols: [0; 256],
-            kind,
-        };
-        table.symbols[..spec.symbols.len()].copy_from_slice(&spec.symbols);
-        for (index, (code, length, symbol)) in spec.codes().enumerate() {
-            let slot = length as usize;
-            table.limits[slot] = (code + 1) << (MAX_CODE_BITS as u32 - length);
-            table.offsets[slot] = index as i32 - code as i32;
-            table.enter_read(code, length, symbol);
-            if kind == Kind::SequentialAc {
-                table.enter_skip(code, length, symbol);
-            }
-        }
-        for length in 1..=MAX_CODE_BITS {
-            table.limits[length] = table.limits[length].max(table.limits[length - 1]);
-        }
-        if kind == Kind::SequentialAc {
-            table.join_skips();
+        let mut table = Self { read: Box::new([0; 1 << READ_BITS]), codes: Codes::new(spec), kind };
+        for (code, length, symbol) in spec.codes() {
+            table.enter(code, length, symbol);
         }
         table
     }
 
-    fn enter_read(&mut self, code: u32, length: u32, symbol: u8) {
+    fn enter(&mut self, code: u32, length: u32, symbol: u8) {
         let (run, size) = self.meaning(symbol);
         let Some(free) = READ_BITS.checked_sub(length + size) else {
             return;
@@ -141,44 +139,15 @@ impl Table {
         }
     }
 
-    fn enter_skip(&mut self, code: u32, length: u32, symbol: u8) {
-        let (run, size) = self.meaning(symbol);
-        let Some(free) = SKIP_BITS.checked_sub(length + size) else {
-            return;
-        };
-        let entry = if run == BEYOND { 1 << 11 | 1 << 4 } else { (run + 1) << 4 } | (length + size);
-        let first = (code << (size + free)) as usize;
-        self.skip[first..first + (1 << (size + free))].fill(entry as u16);
-    }
-
-    /// Where the bits behind one symbol hold another whole one, and so on, puts them together: each entry then passes over
-    /// as many coefficients as its bits hold. Goes on from the single entries, which must not be changed meanwhile.
-    fn join_skips(&mut self) {
-        let single = self.skip.clone();
-        for (index, entry) in self.skip.iter_mut().enumerate() {
-            let mut joined = SkipEntry(*entry);
-            while joined.bits() > 0 && !joined.ends_block() {
-                let next = SkipEntry(single[(index << joined.bits()) & ((1 << SKIP_BITS) - 1)]);
-                let (bits, coefficients) = (joined.bits() + next.bits(), joined.coefficients() + next.coefficients());
-                if next.bits() == 0 || bits > SKIP_BITS || coefficients > BLOCK as u32 {
-                    break;
-                }
-                joined = SkipEntry((next.0 & SkipEntry::ENDS_BLOCK) | (coefficients << 4 | bits) as u16);
-            }
-            *entry = joined.0;
-        }
-    }
-
-    /// A symbol's run and size; for AC, size 0 is a run of 16 zeros or an end of block.
+    /// A symbol's run and size; for AC, size 0 is a run of 16 zeros or an end of band.
     #[inline(always)]
     fn meaning(&self, symbol: u8) -> (u32, u32) {
         let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
         match self.kind {
             // Sizes over 11 do not exist in 8-bit JPEG (T.81, table F.1); 16 bits are all that can be read at once.
             Kind::Dc => (0, u32::from(symbol).min(16)),
-            Kind::SequentialAc if size == 0 && run < 15 => (BEYOND, 0),
-            Kind::ProgressiveAc if size == 0 && run < 15 => (END_OF_BAND + run, 0),
-            Kind::SequentialAc | Kind::ProgressiveAc => (run, size),
+            Kind::Ac if size == 0 && run < 15 => (END_OF_BAND + run, 0),
+            Kind::Ac => (run, size),
         }
     }
 
@@ -202,98 +171,19 @@ impl Table {
     #[inline(never)]
     fn long_step<'a>(&self, mut reader: BitReader<'a>) -> (BitReader<'a>, Option<Step>) {
         let before = reader;
-        let Some(symbol) = self.symbol(&mut reader) else {
+        let Some((symbol, length)) = self.codes.symbol(reader.bits()) else {
             return (before, None);
         };
+        reader.take(length);
         let (run, size) = self.meaning(symbol);
         let value = extend(reader.number(size), size);
         reader.refill();
         (reader, Some(Step { run, value, bits: 0 }))
     }
 
-    /// Reads one symbol by its code alone. `None`: no code begins so.
-    #[inline(always)]
-    pub fn symbol(&self, reader: &mut BitReader<'_>) -> Option<u8> {
-        let code = reader.peek(MAX_CODE_BITS as u32) as u32;
-        let length = (1..=MAX_CODE_BITS).find(|&length| code < self.limits[length])?;
-        reader.take(length as u32);
-        let index = (code >> (MAX_CODE_BITS - length)) as i32 + self.offsets[length];
-        self.symbols.get(index as usize).copied()
-    }
-
-    /// Whether `k`, the place behind the last step of a block, is there because the block's end was read.
-    #[inline(always)]
-    pub fn is_end_of_block(k: u32) -> bool {
-        k > BEYOND
-    }
-
     /// How many bits of the run's length follow, if `step` ends a band.
     #[inline(always)]
     pub fn end_of_band(step: Step) -> Option<u32> {
         step.run.checked_sub(END_OF_BAND)
-    }
-
-    /// Passes over the coefficients of a block from zigzag place `k` on. `None`: they run over the block's end, or no code
-    /// begins so.
-    #[inline(always)]
-    pub fn skip_block(&self, reader: &mut BitReader<'_>, mut k: u32) -> Option<()> {
-        while k < BLOCK as u32 {
-            reader.refill();
-            for _ in 0..BitReader::REFILLED / SKIP_BITS {
-                let entry = SkipEntry(self.skip[reader.peek(SKIP_BITS)]);
-                let next = k + entry.coefficients();
-                if next > BLOCK as u32 {
-                    // Not one whole symbol, or the last of them belong to the next block: one by one.
-                    let (after, step) = self.single_step(*reader);
-                    *reader = after;
-                    let step = step?;
-                    if step.run == BEYOND {
-                        return Some(());
-                    }
-                    k += step.run + 1;
-                    if k > BLOCK as u32 {
-                        return None;
-                    }
-                    break;
-                }
-                reader.take(entry.bits());
-                k = next;
-                if entry.ends_block() || k == BLOCK as u32 {
-                    return Some(());
-                }
-            }
-        }
-        Some(())
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn single_step<'a>(&self, mut reader: BitReader<'a>) -> (BitReader<'a>, Option<Step>) {
-        reader.refill();
-        let step = self.step(&mut reader);
-        (reader, step)
-    }
-}
-
-/// An entry of [`Table::skip`].
-#[derive(Clone, Copy)]
-struct SkipEntry(u16);
-
-impl SkipEntry {
-    const ENDS_BLOCK: u16 = 1 << 11;
-
-    #[inline(always)]
-    fn bits(self) -> u32 {
-        u32::from(self.0 & 15)
-    }
-
-    #[inline(always)]
-    fn coefficients(self) -> u32 {
-        u32::from(self.0 >> 4 & 127)
-    }
-
-    #[inline(always)]
-    fn ends_block(self) -> bool {
-        self.0 & Self::ENDS_BLOCK != 0
     }
 }

@@ -6,13 +6,14 @@
 
 use std::f64::consts::PI;
 
+use super::huffman::BLOCK;
+
 /// The sizes a block can be decoded to.
 pub(super) const SIZES: [usize; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
 
-/// From zigzag place to natural place, row times 8 plus column (T.81, figure A.6); places that do not exist lead to
-/// [`NOWHERE`].
-pub(super) static NATURAL: [u8; 256] = {
-    let mut natural = [NOWHERE as u8; 256];
+/// From zigzag place to natural place, row times 8 plus column (T.81, figure A.6).
+pub(super) static NATURAL: [u8; BLOCK] = {
+    let mut natural = [0; BLOCK];
     let (mut row, mut column, mut place) = (0_i32, 0_i32, 0);
     let mut up = true;
     while place < 64 {
@@ -37,31 +38,66 @@ pub(super) static NATURAL: [u8; 256] = {
     natural
 };
 
-/// Where a coefficient goes that is in no block.
-pub(super) const NOWHERE: usize = 64;
-
-/// A block's dequantised coefficients in natural order, and [`NOWHERE`].
-pub(super) type Coefficients = [f32; 128];
-
-/// The largest zigzag place of the `n * n` lowest frequencies.
-pub(super) fn last_place(n: usize) -> u32 {
-    (0..64).rev().find(|&place| NATURAL[place as usize] as usize == (n - 1) * 9).unwrap_or(63)
+/// How the coefficients that a transform takes lie: in rows of frequencies, `stride` apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    One,
+    Four,
+    Sixteen,
+    All,
 }
 
-/// The transform for one N, ready to be applied.
+impl Kept {
+    /// For a transform to `n * n` samples.
+    pub fn by(n: usize) -> Self {
+        match n {
+            1 => Self::One,
+            2 => Self::Four,
+            3 | 4 => Self::Sixteen,
+            _ => Self::All,
+        }
+    }
+
+    /// Coefficients of a row.
+    pub fn stride(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Four => 2,
+            Self::Sixteen => 4,
+            Self::All => 8,
+        }
+    }
+
+    /// Coefficients of a block.
+    pub fn count(self) -> usize {
+        self.stride() * self.stride()
+    }
+}
+
+/// The transform for one N and one quantisation table, ready to be applied.
 pub(super) struct Idct {
     n: usize,
+    /// What a coefficient is multiplied with, in rows of 8.
+    steps: [f32; BLOCK],
     /// `[sample][frequency]`
     basis: [[f32; 8]; 8],
     /// `[frequency][sample]`
     transposed: [[f32; 8]; 8],
-    /// By zigzag place of the last coefficient that is not 0: how many rows and columns of coefficients there are at most.
-    reach: [(u8, u8); 64],
+    /// By how many zigzag places there are up to the last coefficient that is not 0: how many rows and columns of
+    /// coefficients that are at most.
+    reach: [(u8, u8); BLOCK + 1],
 }
 
 impl Idct {
-    pub fn new(n: usize) -> Self {
-        let mut idct = Self { n, basis: [[0.0; 8]; 8], transposed: [[0.0; 8]; 8], reach: [(0, 0); 64] };
+    /// `steps`: of quantisation, in zigzag order.
+    pub fn new(n: usize, steps: &[u16; BLOCK]) -> Self {
+        let mut idct = Self {
+            n,
+            steps: [0.0; BLOCK],
+            basis: [[0.0; 8]; 8],
+            transposed: [[0.0; 8]; 8],
+            reach: [(0, 0); BLOCK + 1],
+        };
         for sample in 0..n {
             for frequency in 0..n {
                 // Of T.81, A.3.3, one dimension: C(u)/2 cos((2x + 1) u pi / 2N); the same factor for every N, since a block's
@@ -73,12 +109,24 @@ impl Idct {
             }
         }
         let (mut rows, mut columns) = (0, 0);
-        for (place, reach) in idct.reach.iter_mut().enumerate() {
-            rows = rows.max(NATURAL[place] / 8 + 1);
-            columns = columns.max(NATURAL[place] % 8 + 1);
-            *reach = (rows.min(n as u8), columns.min(n as u8));
+        for (place, &natural) in NATURAL.iter().enumerate() {
+            idct.steps[usize::from(natural)] = f32::from(steps[place]);
+            rows = rows.max(natural / 8 + 1);
+            columns = columns.max(natural % 8 + 1);
+            idct.reach[place + 1] = (rows.min(n as u8), columns.min(n as u8));
         }
         idct
+    }
+
+    /// Where the coefficient at a zigzag place lies among those that the transform takes, if it takes it.
+    pub fn slot(&self, place: usize) -> Option<u8> {
+        let (row, column) = (usize::from(NATURAL[place] / 8), usize::from(NATURAL[place] % 8));
+        (row < self.n && column < self.n).then(|| (row * Kept::by(self.n).stride() + column) as u8)
+    }
+
+    /// The last zigzag place that the transform takes.
+    pub fn last_place(&self) -> usize {
+        (0..BLOCK).rev().find(|&place| self.slot(place).is_some()).unwrap_or(0)
     }
 
     /// Samples of a block each way.
@@ -86,37 +134,77 @@ impl Idct {
         self.n
     }
 
-    /// Writes `n * n` samples to the rows of `out`, which are `stride` apart. `last`: the zigzag place of the last
-    /// coefficient that may differ from 0.
-    #[inline(always)]
-    pub fn block(&self, coefficients: &Coefficients, last: u32, out: &mut [u8], stride: usize) {
-        if last == 0 {
-            return self.flat(coefficients[0], out, stride);
-        }
+    /// Transforms one block of each of some MCUs that lie beside each other.
+    ///
+    /// `blocks`: the coefficients from the first one's on, as [`Kept`] has them, quantised, `apart` from one block to the
+    /// next. `reaches`: how many zigzag places of a block there are up to the last that may differ from 0. `out`: a plane whose
+    /// rows are `stride` long from the first sample of the first block on, and `step` samples from one block to the next.
+    pub fn blocks<'a>(
+        &self,
+        blocks: impl Iterator<Item = (&'a [i16], u8)>,
+        out: &mut [u8],
+        stride: usize,
+        step: usize,
+    ) {
         match self.n {
-            1 => self.flat(coefficients[0], out, stride),
-            2 => two(coefficients, out, stride),
-            3 => self.transform::<3, 4>(coefficients, last, out, stride),
-            4 => self.transform::<4, 4>(coefficients, last, out, stride),
-            5 => self.transform::<5, 8>(coefficients, last, out, stride),
-            6 => self.transform::<6, 8>(coefficients, last, out, stride),
-            7 => self.transform::<7, 8>(coefficients, last, out, stride),
-            _ => self.transform::<8, 8>(coefficients, last, out, stride),
+            1 => {
+                for ((coefficients, _), out) in blocks.zip(out.chunks_mut(step)) {
+                    out[0] = self.mean(coefficients);
+                }
+            }
+            2 => {
+                let (upper, lower) = out.split_at_mut(stride);
+                let rows = upper.chunks_mut(step).zip(lower.chunks_mut(step));
+                for ((coefficients, _), (upper, lower)) in blocks.zip(rows) {
+                    self.two(coefficients, upper, lower);
+                }
+            }
+            _ => {
+                for (index, (coefficients, reach)) in blocks.enumerate() {
+                    self.block(coefficients, usize::from(reach), &mut out[index * step..], stride);
+                }
+            }
         }
     }
 
-    /// A block of one colour: DC is eight times the mean.
+    /// Writes the samples of a block, for N from 3 on.
     #[inline(always)]
-    fn flat(&self, dc: f32, out: &mut [u8], stride: usize) {
-        let value = sample(dc / 8.0);
-        match self.n {
-            1 => out[0] = value,
-            2 => {
-                out[..2].copy_from_slice(&[value; 2]);
-                out[stride..stride + 2].copy_from_slice(&[value; 2]);
-            }
-            n => out.chunks_mut(stride).take(n).for_each(|row| row[..n].fill(value)),
+    fn block(&self, coefficients: &[i16], reach: usize, out: &mut [u8], stride: usize) {
+        if reach <= 1 {
+            let value = self.mean(coefficients);
+            return out.chunks_mut(stride).take(self.n).for_each(|row| row[..self.n].fill(value));
         }
+        match self.n {
+            3 => self.transform::<3, 4>(coefficients, reach, out, stride),
+            4 => self.transform::<4, 4>(coefficients, reach, out, stride),
+            5 => self.transform::<5, 8>(coefficients, reach, out, stride),
+            6 => self.transform::<6, 8>(coefficients, reach, out, stride),
+            7 => self.transform::<7, 8>(coefficients, reach, out, stride),
+            _ => self.transform::<8, 8>(coefficients, reach, out, stride),
+        }
+    }
+
+    /// A block's mean: DC is eight times that.
+    #[inline(always)]
+    fn mean(&self, coefficients: &[i16]) -> u8 {
+        sample(f32::from(coefficients[0]) * (self.steps[0] / 8.0))
+    }
+
+    /// N = 2 by hand: four additions each way.
+    #[inline(always)]
+    fn two(&self, coefficients: &[i16], upper: &mut [u8], lower: &mut [u8]) {
+        /// cos(pi / 4) / 2 and 1 / sqrt(8) are the same number: squared, 1/8.
+        const SCALE: f32 = 0.125;
+        let steps = [self.steps[0], self.steps[1], self.steps[8], self.steps[9]].map(|step| step * SCALE);
+        let (Some(coefficients), Some(upper), Some(lower)) =
+            (coefficients.first_chunk::<4>(), upper.first_chunk_mut::<2>(), lower.first_chunk_mut::<2>())
+        else {
+            return;
+        };
+        let [a, b, c, d] = std::array::from_fn(|i| f32::from(coefficients[i]) * steps[i]);
+        let [top, bottom, slant_top, slant_bottom] = [a + c, a - c, b + d, b - d];
+        *upper = [sample(top + slant_top), sample(top - slant_top)];
+        *lower = [sample(bottom + slant_bottom), sample(bottom - slant_bottom)];
     }
 
     /// `LANES` is N or more, a number of lanes that fills registers. Not inlined: among what reads the coefficients it would
@@ -124,13 +212,16 @@ impl Idct {
     #[inline(never)]
     fn transform<const N: usize, const LANES: usize>(
         &self,
-        coefficients: &Coefficients,
-        last: u32,
+        coefficients: &[i16],
+        reach: usize,
         out: &mut [u8],
         stride: usize,
     ) {
-        let (rows, columns) = self.reach[last as usize & 63];
-        let lanes = |row: usize| -> [f32; LANES] { std::array::from_fn(|lane| coefficients[row * 8 + lane]) };
+        let (rows, columns) = self.reach[reach.min(BLOCK)];
+        let coefficients = &coefficients[..LANES * LANES];
+        let lanes = |row: usize| -> [f32; LANES] {
+            std::array::from_fn(|lane| f32::from(coefficients[row * LANES + lane]) * self.steps[row * 8 + lane])
+        };
         // Columns first. Even frequencies are the same in both halves of a column, odd ones change their sign.
         let mut half = [[0.0_f32; LANES]; N];
         let middle = N.div_ceil(2);
@@ -168,18 +259,6 @@ impl Idct {
     }
 }
 
-/// N = 2 by hand: four additions each way.
-#[inline(always)]
-fn two(coefficients: &Coefficients, out: &mut [u8], stride: usize) {
-    /// cos(pi / 4) / 2 and 1 / sqrt(8) are the same number: squared, 1/8.
-    const SCALE: f32 = 0.125;
-    let [a, b, c, d] = [0, 1, 8, 9].map(|place| coefficients[place] * SCALE);
-    let (left, right) = ([a + b, a - b], [c + d, c - d]);
-    let samples = [left[0] + right[0], left[1] + right[1], left[0] - right[0], left[1] - right[1]].map(sample);
-    out[..2].copy_from_slice(&samples[..2]);
-    out[stride..stride + 2].copy_from_slice(&samples[2..]);
-}
-
 /// The level shift (T.81, A.3.1), the range, and rounding to the nearest.
 #[inline(always)]
 fn sample(value: f32) -> u8 {
@@ -194,42 +273,46 @@ mod tests {
     use super::*;
 
     /// The definition (T.81, A.3.3), with the N lowest frequencies at N places.
-    fn by_definition(coefficients: &Coefficients, n: usize, x: usize, y: usize) -> f64 {
+    fn by_definition(coefficients: &[f64; BLOCK], n: usize, x: usize, y: usize) -> f64 {
         let c = |u: usize| if u == 0 { 0.5_f64.sqrt() } else { 1.0 };
         let cosine = |x: usize, u: usize| ((2 * x + 1) as f64 * u as f64 * PI / (2 * n) as f64).cos();
         let mut sum = 0.0;
         for v in 0..n {
             for u in 0..n {
-                sum += c(u) * c(v) / 4.0 * f64::from(coefficients[v * 8 + u]) * cosine(x, u) * cosine(y, v);
+                sum += c(u) * c(v) / 4.0 * coefficients[v * 8 + u] * cosine(x, u) * cosine(y, v);
             }
         }
         (sum + 128.0).clamp(0.0, 255.0)
     }
 
-    fn random_block(seed: &mut u32, places: usize) -> Coefficients {
-        let mut coefficients = [0.0; 128];
-        for &natural in &NATURAL[..places] {
-            *seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            coefficients[usize::from(natural)] = f32::from((*seed >> 16) as i16) / 200.0;
-        }
-        coefficients
-    }
-
     #[test]
     fn every_size_is_what_the_definition_says() {
-        let mut seed = 1;
+        let mut seed = 1_u32;
+        let mut random = || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            seed >> 16
+        };
+        let steps: [u16; BLOCK] = std::array::from_fn(|_| random() as u16 % 7 + 1);
         for n in SIZES {
-            let idct = Idct::new(n);
+            let idct = Idct::new(n, &steps);
             for places in [1, 2, 3, 6, 20, 64] {
-                let coefficients = random_block(&mut seed, places);
+                let mut kept = vec![0; Kept::by(n).count()];
+                let mut all = [0.0; BLOCK];
+                for place in 0..places {
+                    let value = random() as i16 % 60;
+                    all[usize::from(NATURAL[place])] = f64::from(value) * f64::from(steps[place]);
+                    if let Some(slot) = idct.slot(place) {
+                        kept[usize::from(slot)] = value;
+                    }
+                }
                 let mut out = vec![77; 11 * 8];
-                idct.block(&coefficients, places as u32 - 1, &mut out, 11);
+                idct.blocks(std::iter::once((kept.as_slice(), places as u8)), &mut out, 11, 11);
                 for y in 0..8 {
                     for x in 0..11 {
                         let got = f64::from(out[y * 11 + x]);
-                        let expected = if x < n && y < n { by_definition(&coefficients, n, x, y) } else { 77.0 };
+                        let expected = if x < n && y < n { by_definition(&all, n, x, y) } else { 77.0 };
                         assert!(
-                            (got - expected).abs() <= 0.501,
+                            (got - expected).abs() <= 0.51,
                             "size {n}, {places} places, {x},{y}: {got}, not {expected}"
                         );
                     }
@@ -242,9 +325,9 @@ mod tests {
     fn the_zigzag_is_that_of_the_standard() {
         assert_eq!(NATURAL[..16], [0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5]);
         assert_eq!(NATURAL[48..56], [58, 59, 52, 45, 38, 31, 39, 46]);
-        let mut seen: Vec<u8> = NATURAL[..64].to_vec();
+        let mut seen: Vec<u8> = NATURAL.to_vec();
         seen.sort_unstable();
         assert_eq!(seen, (0..64).collect::<Vec<u8>>());
-        assert_eq!(SIZES.map(last_place), [0, 4, 12, 24, 39, 51, 59, 63]);
+        assert_eq!(SIZES.map(|n| Idct::new(n, &[1; BLOCK]).last_place()), [0, 4, 12, 24, 39, 51, 59, 63]);
     }
 }

@@ -6,7 +6,7 @@
 
 use super::bits::{BitReader, ScanData};
 use super::huffman::{BLOCK, Kind, Table};
-use super::idct::{Coefficients, Idct, NATURAL};
+use super::idct::{Idct, Kept};
 use super::layout::{Component, Layout};
 use super::scan::ScanHeader;
 use super::tables::Tables;
@@ -32,8 +32,13 @@ struct Listed {
 /// Decodes the wanted MCUs of `layout` from the file whose first scan's header ends at `first`, to `planes`.
 pub(super) fn decode(source: &[u8], frame: &Frame, layout: &Layout, planes: &mut [Plane]) -> Result<(), Error> {
     let scans = list(source, frame)?;
-    let mut stores =
-        layout.components.iter().map(|component| Store::new(component, layout)).collect::<Result<Vec<_>, _>>()?;
+    // The tables of the last scan: no earlier one needs the quantisation.
+    let tables = &scans.last().ok_or_else(|| Error::Corrupt("it has no scan".into()))?.tables;
+    let mut stores = Vec::new();
+    for component in &layout.components {
+        let idct = Idct::new(component.n, tables.quantisation(component.quantisation)?);
+        stores.push(Store::new(component, layout, idct)?);
+    }
     let needed = needed(&scans, &stores);
     let mut buffer = Vec::new();
     for scan in scans.iter().zip(&needed).filter(|(_, needed)| **needed).map(|(scan, _)| scan) {
@@ -45,9 +50,7 @@ pub(super) fn decode(source: &[u8], frame: &Frame, layout: &Layout, planes: &mut
         if !scans.iter().any(|scan| scan.header.first == 0 && scan.header.includes(store.index)) {
             return Err(Error::Corrupt("a component has no scan".into()));
         }
-        // The tables of the last scan: no earlier one needs the quantisation.
-        let steps = scans[scans.len() - 1].tables.quantisation(component.quantisation)?;
-        store.transform(component, steps, plane);
+        store.transform(component.n, plane);
     }
     Ok(())
 }
@@ -97,11 +100,12 @@ fn needed(scans: &[Listed], stores: &[Store]) -> Vec<bool> {
 /// What is kept of one component between the scans.
 struct Store {
     index: usize,
+    idct: Idct,
     /// The places that the transform takes.
     kept: Places,
     /// By place: where in a block's kept coefficients, or [`NOT_KEPT`].
     slots: [u8; BLOCK],
-    /// How many are kept of a block.
+    /// Coefficients of a block.
     slots_count: usize,
     /// Kept coefficients of the wanted blocks, block by block.
     coefficients: Vec<i16>,
@@ -118,23 +122,22 @@ struct Store {
 }
 
 impl Store {
-    fn new(component: &Component, layout: &Layout) -> Result<Self, Error> {
+    fn new(component: &Component, layout: &Layout, idct: Idct) -> Result<Self, Error> {
         let mut slots = [NOT_KEPT; BLOCK];
         let mut kept = 0;
-        let mut slots_count = 0;
         for (place, slot) in slots.iter_mut().enumerate() {
-            let natural = usize::from(NATURAL[place]);
-            if natural / 8 < component.n && natural % 8 < component.n {
-                *slot = slots_count as u8;
-                slots_count += 1;
+            if let Some(taken) = idct.slot(place) {
+                *slot = taken;
                 kept |= 1 << place;
             }
         }
+        let slots_count = Kept::by(component.n).count();
         let (width, height) = (layout.wanted_x.len() * component.h, layout.wanted_y.len() * component.v);
         let blocks_y = component.blocks_y.min(layout.wanted_y.end * component.v);
         let coefficients = (width * height).checked_mul(slots_count).ok_or(Error::OutOfMemory)?;
         Ok(Self {
             index: component.index,
+            idct,
             kept,
             slots,
             slots_count,
@@ -160,26 +163,17 @@ impl Store {
         }
     }
 
-    /// Dequantises and transforms all wanted blocks.
-    fn transform(&self, component: &Component, steps: &[u16; BLOCK], plane: &mut Plane) {
-        let idct = Idct::new(component.n);
-        let places: Vec<(usize, f32)> = (0..BLOCK)
-            .filter(|&place| self.slots[place] != NOT_KEPT)
-            .map(|place| (usize::from(NATURAL[place]), f32::from(steps[place])))
-            .collect();
-        let mut natural: Coefficients = [0.0; 128];
-        for (index, block) in self.coefficients.chunks_exact(self.slots_count).enumerate() {
-            let (x, y) = (index % self.width, index / self.width);
-            for (&(natural_place, step), &value) in places.iter().zip(block) {
-                natural[natural_place] = f32::from(value) * step;
-            }
-            // Blocks beyond the component's own grid, which only fill up the last MCUs, have nothing but DC.
-            let (column, row) = (x + self.left, y + self.top);
-            let known = column < self.blocks_x && row < self.blocks_y;
-            let history = if known { self.history[row * self.blocks_x + column] } else { 0 };
-            let last = 63 - (history & self.kept | 1).leading_zeros();
-            let n = component.n;
-            idct.block(&natural, last, &mut plane.samples[y * n * plane.width + x * n..], plane.width);
+    /// Transforms all wanted blocks.
+    fn transform(&self, n: usize, plane: &mut Plane) {
+        for (y, row) in self.coefficients.chunks_exact(self.slots_count * self.width).enumerate() {
+            let blocks = row.chunks_exact(self.slots_count).enumerate().map(|(x, block)| {
+                // Blocks beyond the component's own grid, which only fill up the last MCUs, have nothing but DC.
+                let (column, row) = (x + self.left, y + self.top);
+                let known = column < self.blocks_x && row < self.blocks_y;
+                let history = if known { self.history[row * self.blocks_x + column] } else { 0 };
+                (block, (BLOCK as u32 - (history & self.kept | 1).leading_zeros()) as u8)
+            });
+            self.idct.blocks(blocks, &mut plane.samples[y * n * plane.width..], plane.width, n);
         }
     }
 }
@@ -189,7 +183,7 @@ fn read_scan(scan: &Listed, data: &ScanData, layout: &Layout, stores: &mut [Stor
     let header = &scan.header;
     if header.first > 0 {
         let component = header.components[0];
-        let table = Table::new(scan.tables.ac(component.ac_table)?, Kind::ProgressiveAc);
+        let table = Table::new(scan.tables.ac(component.ac_table)?, Kind::Ac);
         let store = &mut stores[component.index];
         let total = store.blocks_x * layout.components[component.index].blocks_y;
         let mut band = Band { store, table: &table, header, places: header.places(), end_of_band_run: 0 };

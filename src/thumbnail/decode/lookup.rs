@@ -1,0 +1,229 @@
+//! The look-up tables of sequential blocks. What a step does to a reader is one number to add to it ([`Lane`]).
+//!
+//! [`Lane`]: super::lanes::Lane
+
+use super::bits::extend;
+use super::huffman::{BLOCK, Codes, Spec};
+
+/// Bits looked at for a difference of DC.
+pub(super) const DC_BITS: u32 = 12;
+/// Bits looked at for a coefficient: most codes with their magnitude fit.
+pub(super) const READ_BITS: u32 = 12;
+/// Bits looked at when coefficients are passed over: often two or three codes begin in them.
+pub(super) const SKIP_BITS: u32 = 12;
+
+/// Largest size of a coefficient in 8-bit JPEG: DC's (T.81, tables F.1 and F.2). What says more goes the slow way.
+const MAX_SIZE: u32 = 11;
+/// Most bits of a step that a table decides: a code of the last bits looked at, and its magnitude behind them.
+pub(super) const MAX_STEP_BITS: u32 = SKIP_BITS + MAX_SIZE;
+
+/// The low bits of a step, in which it moves a reader's place; the bits that it takes stand above them.
+pub(super) const PLACE_BITS: u32 = 9;
+/// Where place 0 of the zigzag lies, so that the first place behind a block is [`BEYOND`].
+pub(super) const ORIGIN: u32 = BEYOND - BLOCK as u32 - 1;
+/// The bit of a place that lies behind the end of the block it began in. Place 64, where a full block ends, has it not yet.
+pub(super) const BEYOND: u32 = 128;
+/// The bit of a place where an end of block was read.
+pub(super) const ENDED: u32 = 256;
+/// Leads from every place of a block [`BEYOND`] it: the table does not decide.
+const UNDECIDED: u32 = BLOCK as u32;
+
+/// A step over one code and its magnitude: `value << 16 | bits << 9 | coefficients`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Step(u32);
+
+impl Step {
+    fn new(value: i32, bits: u32, coefficients: u32) -> Self {
+        Self(u32::from(value as i16 as u16) << 16 | bits << PLACE_BITS | coefficients)
+    }
+
+    /// What it adds to a reader.
+    #[inline(always)]
+    pub fn advance(self) -> u64 {
+        u64::from(self.0 as u16)
+    }
+
+    /// The bits it takes.
+    #[inline(always)]
+    pub fn bits(self) -> u32 {
+        self.0 >> PLACE_BITS & 63
+    }
+
+    /// The coefficient at its end.
+    #[inline(always)]
+    pub fn value(self) -> i16 {
+        (self.0 >> 16) as i16
+    }
+
+    /// This step if `condition`, else one that stands still; without a branch.
+    #[inline(always)]
+    pub fn only_if(self, condition: bool) -> Self {
+        Self(self.0 & 0_u32.wrapping_sub(u32::from(condition)))
+    }
+}
+
+/// A step over one code or several: `bits << 9 | coefficients`. An end of block is [`ENDED`] and counts as a coefficient: when
+/// it was read behind a full block, where it is no such thing, it leads [`BEYOND`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Skip(u16);
+
+impl Skip {
+    const UNDECIDED: Self = Self(UNDECIDED as u16);
+
+    fn new(bits: u32, coefficients: u32) -> Self {
+        Self((bits << PLACE_BITS | coefficients) as u16)
+    }
+
+    /// What it adds to a reader.
+    #[inline(always)]
+    pub fn advance(self) -> u64 {
+        u64::from(self.0)
+    }
+
+    /// The bits it takes.
+    #[inline(always)]
+    pub fn bits(self) -> u32 {
+        u32::from(self.0 >> PLACE_BITS)
+    }
+
+    fn coefficients(self) -> u32 {
+        u32::from(self.0) & ((1 << PLACE_BITS) - 1)
+    }
+
+    /// This step if `condition`, else one that stands still; without a branch.
+    #[inline(always)]
+    pub fn only_if(self, condition: bool) -> Self {
+        Self(self.0 & 0_u16.wrapping_sub(u16::from(condition)))
+    }
+}
+
+/// A table of DC.
+pub(super) struct DcTable {
+    steps: Box<[Step; 1 << DC_BITS]>,
+    codes: Codes,
+}
+
+/// A table of AC.
+pub(super) struct AcTable {
+    steps: Box<[Step; 1 << READ_BITS]>,
+    skips: Box<[Skip; 1 << SKIP_BITS]>,
+    codes: Codes,
+}
+
+/// What a code says that the tables do not hold.
+pub(super) struct SlowStep {
+    /// Zeros before the coefficient.
+    pub run: u32,
+    pub value: i16,
+    pub ends_block: bool,
+    /// Bits of the code and the magnitude.
+    pub bits: u32,
+}
+
+impl DcTable {
+    pub fn new(spec: &Spec) -> Self {
+        // From a block's first place, which is further from its end.
+        let mut steps = Box::new([Step(BEYOND); 1 << DC_BITS]);
+        for (code, length, symbol) in spec.codes() {
+            enter(steps.as_mut_slice(), DC_BITS, (code, length), u32::from(symbol), 1);
+        }
+        Self { steps, codes: Codes::new(spec) }
+    }
+
+    /// The difference that `bits` begin with.
+    #[inline(always)]
+    pub fn step(&self, bits: u64) -> Step {
+        self.steps[(bits >> (64 - DC_BITS)) as usize]
+    }
+
+    /// The same without the table. `None`: no code begins so.
+    pub fn slow_step(&self, bits: u64) -> Option<SlowStep> {
+        let (symbol, length) = self.codes.symbol(bits)?;
+        slow_step(bits, length, 0, u32::from(symbol))
+    }
+}
+
+impl AcTable {
+    pub fn new(spec: &Spec) -> Self {
+        let mut steps = Box::new([Step(UNDECIDED); 1 << READ_BITS]);
+        let mut skips = Box::new([Skip::UNDECIDED; 1 << SKIP_BITS]);
+        let mut lengths = [0_u8; 1 << SKIP_BITS];
+        for (code, length, symbol) in spec.codes() {
+            let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
+            if size > MAX_SIZE {
+                continue;
+            }
+            let coefficients = if ends_block(run, size) { ENDED } else { run + 1 };
+            enter(steps.as_mut_slice(), READ_BITS, (code, length), size, coefficients);
+            if let Some(free) = SKIP_BITS.checked_sub(length) {
+                let coefficients = if ends_block(run, size) { ENDED + 1 } else { run + 1 };
+                let range = (code << free) as usize..((code + 1) << free) as usize;
+                skips[range.clone()].fill(Skip::new(length + size, coefficients));
+                lengths[range].fill(length as u8);
+            }
+        }
+        join(&mut skips, &lengths);
+        Self { steps, skips, codes: Codes::new(spec) }
+    }
+
+    /// The coefficient that `bits` begin with, and the zeros before it.
+    #[inline(always)]
+    pub fn step(&self, bits: u64) -> Step {
+        self.steps[(bits >> (64 - READ_BITS)) as usize]
+    }
+
+    /// Some coefficients that `bits` begin with.
+    #[inline(always)]
+    pub fn skip(&self, bits: u64) -> Skip {
+        self.skips[(bits >> (64 - SKIP_BITS)) as usize]
+    }
+
+    /// One coefficient without the table. `None`: no code begins so.
+    pub fn slow_step(&self, bits: u64) -> Option<SlowStep> {
+        let (symbol, length) = self.codes.symbol(bits)?;
+        slow_step(bits, length, u32::from(symbol >> 4), u32::from(symbol & 15))
+    }
+}
+
+/// A code of size 0 is a run of 16 zeros or the end (T.81, F.1.2.2.1).
+fn ends_block(run: u32, size: u32) -> bool {
+    size == 0 && run < 15
+}
+
+/// Enters a code with every magnitude, if they fit into the `window` bits that are looked at.
+fn enter(steps: &mut [Step], window: u32, (code, length): (u32, u32), size: u32, coefficients: u32) {
+    let Some(free) = window.checked_sub(length + size) else {
+        return;
+    };
+    for magnitude in 0..1 << size {
+        let first = ((code << size | magnitude) << free) as usize;
+        steps[first..first + (1 << free)].fill(Step::new(extend(magnitude, size), length + size, coefficients));
+    }
+}
+
+fn slow_step(bits: u64, length: u32, run: u32, size: u32) -> Option<SlowStep> {
+    if size > MAX_SIZE {
+        return None;
+    }
+    let magnitude = (bits << length >> 1 >> (63 - size)) as u32;
+    let value = extend(magnitude, size) as i16;
+    Some(SlowStep { run, value, ends_block: ends_block(run, size), bits: length + size })
+}
+
+/// Where behind one code the bits looked at hold another whole one, and so on, makes one step of them. The last one's
+/// magnitude may lie beyond. `lengths`: of the code that the bits begin with.
+fn join(skips: &mut [Skip; 1 << SKIP_BITS], lengths: &[u8; 1 << SKIP_BITS]) {
+    let single = *skips;
+    for (index, skip) in skips.iter_mut().enumerate() {
+        while *skip != Skip::UNDECIDED && skip.coefficients() < ENDED && skip.bits() < SKIP_BITS {
+            let behind = index << skip.bits() & ((1 << SKIP_BITS) - 1);
+            let next = single[behind];
+            let coefficients = skip.coefficients() + next.coefficients();
+            let decided = next != Skip::UNDECIDED && u32::from(lengths[behind]) <= SKIP_BITS - skip.bits();
+            if !decided || coefficients % ENDED >= BLOCK as u32 {
+                break;
+            }
+            *skip = Skip::new(skip.bits() + next.bits(), coefficients);
+        }
+    }
+}
