@@ -6,6 +6,8 @@
 
 use std::f64::consts::PI;
 
+use wide::{f32x4, i16x8, i32x4, i32x8, u8x16};
+
 use super::huffman::BLOCK;
 
 /// The sizes a block can be decoded to.
@@ -38,7 +40,8 @@ pub(super) static NATURAL: [u8; BLOCK] = {
     natural
 };
 
-/// How the coefficients that a transform takes lie: in rows of frequencies, `stride` apart.
+/// How the coefficients that a transform takes lie: in columns of vertical frequencies, `stride` apart, so that the second
+/// of its two passes ends with rows of samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kept {
     One,
@@ -58,7 +61,7 @@ impl Kept {
         }
     }
 
-    /// Coefficients of a row.
+    /// Coefficients of a column.
     pub fn stride(self) -> usize {
         match self {
             Self::One => 1,
@@ -77,43 +80,18 @@ impl Kept {
 /// The transform for one N and one quantisation table, ready to be applied.
 pub(super) struct Idct {
     n: usize,
-    /// What a coefficient is multiplied with, in rows of 8.
+    /// What a coefficient is multiplied with, where it lies.
     steps: [f32; BLOCK],
-    /// `[sample][frequency]`
-    basis: [[f32; 8]; 8],
-    /// `[frequency][sample]`
-    transposed: [[f32; 8]; 8],
-    /// By how many zigzag places there are up to the last coefficient that is not 0: how many rows and columns of
-    /// coefficients that are at most.
-    reach: [(u8, u8); BLOCK + 1],
 }
 
 impl Idct {
     /// `steps`: of quantisation, in zigzag order.
     pub fn new(n: usize, steps: &[u16; BLOCK]) -> Self {
-        let mut idct = Self {
-            n,
-            steps: [0.0; BLOCK],
-            basis: [[0.0; 8]; 8],
-            transposed: [[0.0; 8]; 8],
-            reach: [(0, 0); BLOCK + 1],
-        };
-        for sample in 0..n {
-            for frequency in 0..n {
-                // Of T.81, A.3.3, one dimension: C(u)/2 cos((2x + 1) u pi / 2N); the same factor for every N, since a block's
-                // mean must not depend on it.
-                let scale = if frequency == 0 { 0.125_f64.sqrt() } else { 0.5 };
-                let angle = (2 * sample + 1) as f64 * frequency as f64 * PI / (2 * n) as f64;
-                idct.basis[sample][frequency] = (scale * angle.cos()) as f32;
-                idct.transposed[frequency][sample] = idct.basis[sample][frequency];
+        let mut idct = Self { n, steps: [0.0; BLOCK] };
+        for (place, &step) in steps.iter().enumerate() {
+            if let Some(slot) = idct.slot(place) {
+                idct.steps[usize::from(slot)] = f32::from(step);
             }
-        }
-        let (mut rows, mut columns) = (0, 0);
-        for (place, &natural) in NATURAL.iter().enumerate() {
-            idct.steps[usize::from(natural)] = f32::from(steps[place]);
-            rows = rows.max(natural / 8 + 1);
-            columns = columns.max(natural % 8 + 1);
-            idct.reach[place + 1] = (rows.min(n as u8), columns.min(n as u8));
         }
         idct
     }
@@ -121,7 +99,7 @@ impl Idct {
     /// Where the coefficient at a zigzag place lies among those that the transform takes, if it takes it.
     pub fn slot(&self, place: usize) -> Option<u8> {
         let (row, column) = (usize::from(NATURAL[place] / 8), usize::from(NATURAL[place] % 8));
-        (row < self.n && column < self.n).then(|| (row * Kept::by(self.n).stride() + column) as u8)
+        (row < self.n && column < self.n).then(|| (column * Kept::by(self.n).stride() + row) as u8)
     }
 
     /// The last zigzag place that the transform takes.
@@ -174,13 +152,19 @@ impl Idct {
             let value = self.mean(coefficients);
             return out.chunks_mut(stride).take(self.n).for_each(|row| row[..self.n].fill(value));
         }
-        match self.n {
-            3 => self.transform::<3, 4>(coefficients, reach, out, stride),
-            4 => self.transform::<4, 4>(coefficients, reach, out, stride),
-            5 => self.transform::<5, 8>(coefficients, reach, out, stride),
-            6 => self.transform::<6, 8>(coefficients, reach, out, stride),
-            7 => self.transform::<7, 8>(coefficients, reach, out, stride),
-            _ => self.transform::<8, 8>(coefficients, reach, out, stride),
+        /// The zigzag's first places, which all lie among the four lowest frequencies each way.
+        const FEW: usize = 10;
+        match (self.n, reach <= FEW) {
+            (3, _) => self.transform::<3, 3>(coefficients, out, stride),
+            (4, _) => self.transform::<4, 4>(coefficients, out, stride),
+            (5, true) => self.transform::<5, 4>(coefficients, out, stride),
+            (5, false) => self.transform::<5, 5>(coefficients, out, stride),
+            (6, true) => self.transform::<6, 4>(coefficients, out, stride),
+            (6, false) => self.transform::<6, 6>(coefficients, out, stride),
+            (7, true) => self.transform::<7, 4>(coefficients, out, stride),
+            (7, false) => self.transform::<7, 7>(coefficients, out, stride),
+            (_, true) => self.transform::<8, 4>(coefficients, out, stride),
+            (_, false) => self.transform::<8, 8>(coefficients, out, stride),
         }
     }
 
@@ -195,68 +179,149 @@ impl Idct {
     fn two(&self, coefficients: &[i16], upper: &mut [u8], lower: &mut [u8]) {
         /// cos(pi / 4) / 2 and 1 / sqrt(8) are the same number: squared, 1/8.
         const SCALE: f32 = 0.125;
-        let steps = [self.steps[0], self.steps[1], self.steps[8], self.steps[9]].map(|step| step * SCALE);
+        let steps: [f32; 4] = std::array::from_fn(|i| self.steps[i] * SCALE);
         let (Some(coefficients), Some(upper), Some(lower)) =
             (coefficients.first_chunk::<4>(), upper.first_chunk_mut::<2>(), lower.first_chunk_mut::<2>())
         else {
             return;
         };
         let [a, b, c, d] = std::array::from_fn(|i| f32::from(coefficients[i]) * steps[i]);
-        let [top, bottom, slant_top, slant_bottom] = [a + c, a - c, b + d, b - d];
+        let [top, bottom, slant_top, slant_bottom] = [a + b, a - b, c + d, c - d];
         *upper = [sample(top + slant_top), sample(top - slant_top)];
         *lower = [sample(bottom + slant_bottom), sample(bottom - slant_bottom)];
     }
 
-    /// `LANES` is N or more, a number of lanes that fills registers. Not inlined: among what reads the coefficients it would
-    /// take the registers from it.
+    /// N from 3 on, of which only the first `R` frequencies each way differ from 0.
     #[inline(never)]
-    fn transform<const N: usize, const LANES: usize>(
-        &self,
-        coefficients: &[i16],
-        reach: usize,
-        out: &mut [u8],
-        stride: usize,
-    ) {
-        let (rows, columns) = self.reach[reach.min(BLOCK)];
-        let coefficients = &coefficients[..LANES * LANES];
-        let lanes = |row: usize| -> [f32; LANES] {
-            std::array::from_fn(|lane| f32::from(coefficients[row * LANES + lane]) * self.steps[row * 8 + lane])
-        };
-        // Columns first. Even frequencies are the same in both halves of a column, odd ones change their sign.
-        let mut half = [[0.0_f32; LANES]; N];
-        let middle = N.div_ceil(2);
-        let mut even = [[0.0_f32; LANES]; N];
-        let mut odd = [[0.0_f32; LANES]; N];
-        for frequency in 0..usize::from(rows).min(N) {
-            let row = lanes(frequency);
-            let sums = if frequency % 2 == 0 { &mut even } else { &mut odd };
-            for (i, sum) in sums[..middle].iter_mut().enumerate() {
-                let weight = self.basis[i][frequency];
-                for (sum, coefficient) in sum.iter_mut().zip(row) {
-                    *sum += weight * coefficient;
-                }
+    fn transform<const N: usize, const R: usize>(&self, coefficients: &[i16], out: &mut [u8], stride: usize) {
+        // Columns of frequencies, in halves: `[half][column]`.
+        let mut columns = [[f32x4::ZERO; 8]; 2];
+        for column in 0..R {
+            let halves = self.column::<N>(coefficients, column);
+            (columns[0][column], columns[1][column]) = (halves[0], halves[1]);
+        }
+        // The level shift of all samples (T.81, A.3.1), by way of DC.
+        columns[0][0] += f32x4::new([1024.0, 0.0, 0.0, 0.0]);
+        // Columns of samples, which are rows of frequencies then.
+        let mut rows = [[f32x4::ZERO; 8]; 2];
+        for half in 0..R.div_ceil(4) {
+            let across = pass::<N, R>(&columns[half]);
+            for side in 0..N.div_ceil(4) {
+                let tile = std::array::from_fn(|i| across[4 * side + i]);
+                rows[side][4 * half..4 * half + 4].copy_from_slice(&f32x4::transpose(tile));
             }
         }
-        for i in 0..middle {
-            for lane in 0..LANES {
-                half[i][lane] = even[i][lane] + odd[i][lane];
-                half[N - 1 - i][lane] = even[i][lane] - odd[i][lane];
-            }
-        }
-        if N % 2 == 1 {
-            half[middle - 1] = std::array::from_fn(|lane| even[middle - 1][lane] + odd[middle - 1][lane]);
-        }
-        for (row, out) in half.iter().zip(out.chunks_mut(stride)) {
-            let mut sums = [0.0_f32; LANES];
-            for (frequency, &value) in row.iter().enumerate().take(usize::from(columns).min(N)) {
-                for (sum, weight) in sums.iter_mut().zip(&self.transposed[frequency]) {
-                    *sum += value * weight;
-                }
-            }
-            let samples = sums.map(sample);
-            out[..N].copy_from_slice(&samples[..N]);
+        let left = pass::<N, R>(&rows[0]);
+        let right = if N > 4 { pass::<N, R>(&rows[1]) } else { [f32x4::ZERO; 8] };
+        for (y, row) in out.chunks_mut(stride).take(N).enumerate() {
+            let words = i16x8::from_i32x8_saturate(join(left[y].fast_round_int(), right[y].fast_round_int()));
+            let samples = u8x16::narrow_i16x8(words, words).to_array();
+            row[..N].copy_from_slice(&samples[..N]);
         }
     }
+
+    /// A column of frequencies, dequantised, in halves.
+    #[inline(always)]
+    fn column<const N: usize>(&self, coefficients: &[i16], column: usize) -> [f32x4; 2] {
+        let stride = Kept::by(N).stride();
+        let steps = &self.steps[column * stride..][..stride];
+        let mut words = [0; 8];
+        words[..stride].copy_from_slice(&coefficients[column * stride..][..stride]);
+        let [low, high] = halves(i32x8::from_i16x8(i16x8::new(words))).map(f32x4::from_i32x4);
+        let step = |half: usize| f32x4::new(std::array::from_fn(|i| steps[4 * half + i]));
+        [low * step(0), if stride > 4 { high * step(1) } else { high }]
+    }
+}
+
+/// One pass: from the first `R` of N frequencies to N samples, in each lane by itself.
+///
+/// Even frequencies are the same in both halves of the samples, odd ones change their sign; of the even ones so are again
+/// every second, where N is a multiple of 4.
+#[inline(always)]
+fn pass<const N: usize, const R: usize>(frequencies: &[f32x4; 8]) -> [f32x4; 8] {
+    let weights = const { basis::<N>() };
+    let sum = |sample: usize, first: usize, step: usize| {
+        let mut sum = f32x4::ZERO;
+        let mut frequency = first;
+        while frequency < R {
+            let term = frequencies[frequency] * f32x4::splat(weights[sample][frequency]);
+            sum = if frequency == first { term } else { sum + term };
+            frequency += step;
+        }
+        sum
+    };
+    let half = N.div_ceil(2);
+    let mut even = [f32x4::ZERO; 4];
+    if N % 4 == 0 {
+        for i in 0..N / 4 {
+            let (same, changing) = (sum(i, 0, 4), sum(i, 2, 4));
+            (even[i], even[half - 1 - i]) = (same + changing, same - changing);
+        }
+    } else {
+        for (i, even) in even.iter_mut().enumerate().take(half) {
+            *even = sum(i, 0, 2);
+        }
+    }
+    let mut samples = [f32x4::ZERO; 8];
+    for (i, even) in even.into_iter().enumerate().take(half) {
+        let odd = sum(i, 1, 2);
+        samples[N - 1 - i] = even - odd;
+        samples[i] = even + odd;
+    }
+    samples
+}
+
+/// `[sample][frequency]`: of T.81, A.3.3, one dimension, C(u)/2 cos((2x + 1) u pi / 2N); the same factor for every N, since a
+/// block's mean must not depend on it.
+const fn basis<const N: usize>() -> [[f32; N]; N] {
+    let mut basis = [[0.0; N]; N];
+    let mut sample = 0;
+    while sample < N {
+        let mut frequency = 0;
+        while frequency < N {
+            // 1 / sqrt(8).
+            let scale = if frequency == 0 { 0.353_553_390_593_273_8 } else { 0.5 };
+            let quarters = ((2 * sample + 1) * frequency) as f64 / N as f64;
+            basis[sample][frequency] = (scale * cosine(quarters)) as f32;
+            frequency += 1;
+        }
+        sample += 1;
+    }
+    basis
+}
+
+/// The cosine of some quarters of a turn, 0 or more, to 1e-12: the library's cannot be had at compile time.
+const fn cosine(quarters: f64) -> f64 {
+    let turned = quarters % 4.0;
+    // To the first quarter.
+    let (quarters, sign) = if turned <= 1.0 {
+        (turned, 1.0)
+    } else if turned <= 3.0 {
+        let beyond = if turned < 2.0 { 2.0 - turned } else { turned - 2.0 };
+        (beyond, -1.0)
+    } else {
+        (4.0 - turned, 1.0)
+    };
+    let x = quarters * PI / 2.0;
+    let (mut term, mut sum, mut i) = (1.0, 1.0, 0.0);
+    while i < 20.0 {
+        term *= -x * x / ((i + 1.0) * (i + 2.0));
+        sum += term;
+        i += 2.0;
+    }
+    sign * sum
+}
+
+#[inline(always)]
+fn halves(lanes: i32x8) -> [i32x4; 2] {
+    let lanes = lanes.to_array();
+    [0, 4].map(|from| i32x4::new(std::array::from_fn(|i| lanes[from + i])))
+}
+
+#[inline(always)]
+fn join(low: i32x4, high: i32x4) -> i32x8 {
+    let (low, high) = (low.to_array(), high.to_array());
+    i32x8::new(std::array::from_fn(|i| if i < 4 { low[i] } else { high[i - 4] }))
 }
 
 /// The level shift (T.81, A.3.1), the range, and rounding to the nearest.
