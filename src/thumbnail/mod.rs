@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod colour;
+mod dct;
 mod decode;
 mod encode;
 mod error;
@@ -16,6 +17,7 @@ mod exif;
 mod general;
 mod geometry;
 mod header;
+mod huffman;
 mod plane;
 mod resample;
 mod sniff;

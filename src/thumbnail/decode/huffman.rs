@@ -1,62 +1,13 @@
-//! Huffman tables (T.81, annex C and F.2.2.3), and how progressive scans read with them.
+//! How Huffman codes are found (T.81, F.2.2.3), and how progressive scans read with them.
 
 use super::bits::{BitReader, extend};
-use crate::thumbnail::Error;
+use crate::thumbnail::huffman::{MAX_CODE_BITS, Spec};
 
 /// Bits looked at once: most codes with their magnitude fit.
 const READ_BITS: u32 = 12;
-/// Longest code (T.81, C.2).
-const MAX_CODE_BITS: usize = 16;
-
-/// A block's coefficients, by their place in the zigzag: 0 is DC, 1 to 63 are AC.
-pub(super) const BLOCK: usize = 64;
 
 /// The run of a step that ends a band; above it, how many bits say for how many blocks.
 const END_OF_BAND: u32 = 64;
-
-/// A table as the file gives it: the symbols in the order of their codes, and how many codes have each length.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Spec {
-    counts: [u8; MAX_CODE_BITS],
-    symbols: Vec<u8>,
-}
-
-impl Spec {
-    /// Reads one table from a DHT segment (T.81, B.2.4.2) behind its class and destination; returns what follows it.
-    pub fn read(payload: &[u8]) -> Result<(Self, &[u8]), Error> {
-        let corrupt = |what: &str| Error::Corrupt(format!("a Huffman table {what}"));
-        let (counts, rest) = payload.split_first_chunk().ok_or_else(|| corrupt("is cut short"))?;
-        let total: usize = counts.iter().map(|&count: &u8| usize::from(count)).sum();
-        if total > 256 || total > rest.len() {
-            return Err(corrupt("has more symbols than there can be"));
-        }
-        // Codes of one length follow each other; they must not run into those of the next.
-        let mut code = 0_u32;
-        for (length, &count) in (1..).zip(counts) {
-            code = (code << 1) + u32::from(count);
-            if code > 1 << length {
-                return Err(corrupt("has more codes than its lengths allow"));
-            }
-        }
-        let (symbols, rest) = rest.split_at(total);
-        Ok((Self { counts: *counts, symbols: symbols.to_vec() }, rest))
-    }
-
-    /// Every code as (its bits, its length, its symbol), in ascending order.
-    pub fn codes(&self) -> impl Iterator<Item = (u32, u32, u8)> {
-        let mut code = 0;
-        let mut lengths =
-            (1..).zip(self.counts).flat_map(|(length, count)| std::iter::repeat_n(length, usize::from(count)));
-        let mut last_length = 0;
-        self.symbols.iter().map(move |&symbol| {
-            let length = lengths.next().unwrap_or(last_length);
-            code <<= length - last_length;
-            last_length = length;
-            code += 1;
-            (code - 1, length, symbol)
-        })
-    }
-}
 
 /// The codes of a table, found by comparing.
 pub(super) struct Codes {
@@ -70,8 +21,8 @@ pub(super) struct Codes {
 impl Codes {
     pub fn new(spec: &Spec) -> Self {
         let mut codes = Self { limits: [0; MAX_CODE_BITS + 1], offsets: [0; MAX_CODE_BITS + 1], symbols: [0; 256] };
-        codes.symbols[..spec.symbols.len()].copy_from_slice(&spec.symbols);
-        for (index, (code, length, _)) in spec.codes().enumerate() {
+        for (index, (code, length, symbol)) in spec.codes().enumerate() {
+            codes.symbols[index] = symbol;
             codes.limits[length as usize] = (code + 1) << (MAX_CODE_BITS as u32 - length);
             codes.offsets[length as usize] = index as i32 - code as i32;
         }

@@ -4,41 +4,12 @@
 //! resampled by an ideal low-pass filter of its own period (Ngan, "Image resizing in the DCT domain"; libjpeg's
 //! `jidctred.c` does the same with integers).
 
-use std::f64::consts::PI;
+use wide::{f32x4, i16x8, i32x8, u8x16};
 
-use wide::{f32x4, i16x8, i32x4, i32x8, u8x16};
-
-use super::huffman::BLOCK;
+use crate::thumbnail::dct::{BLOCK, NATURAL, basis, halves, join};
 
 /// The sizes a block can be decoded to.
 pub(super) const SIZES: [usize; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
-
-/// From zigzag place to natural place, row times 8 plus column (T.81, figure A.6).
-pub(super) static NATURAL: [u8; BLOCK] = {
-    let mut natural = [0; BLOCK];
-    let (mut row, mut column, mut place) = (0_i32, 0_i32, 0);
-    let mut up = true;
-    while place < 64 {
-        natural[place] = (row * 8 + column) as u8;
-        place += 1;
-        if up {
-            (row, column) = (row - 1, column + 1);
-        } else {
-            (row, column) = (row + 1, column - 1);
-        }
-        // Over an edge: along it instead. At the corners right and down come before left and up.
-        if column > 7 {
-            (row, column, up) = (row + 2, 7, false);
-        } else if row > 7 {
-            (row, column, up) = (7, column + 2, true);
-        } else if row < 0 {
-            (row, up) = (0, false);
-        } else if column < 0 {
-            (column, up) = (0, true);
-        }
-    }
-    natural
-};
 
 /// How the coefficients that a transform takes lie: in columns of vertical frequencies, `stride` apart, so that the second
 /// of its two passes ends with rows of samples.
@@ -271,59 +242,6 @@ fn pass<const N: usize, const R: usize>(frequencies: &[f32x4; 8]) -> [f32x4; 8] 
     samples
 }
 
-/// `[sample][frequency]`: of T.81, A.3.3, one dimension, C(u)/2 cos((2x + 1) u pi / 2N); the same factor for every N, since a
-/// block's mean must not depend on it.
-const fn basis<const N: usize>() -> [[f32; N]; N] {
-    let mut basis = [[0.0; N]; N];
-    let mut sample = 0;
-    while sample < N {
-        let mut frequency = 0;
-        while frequency < N {
-            // 1 / sqrt(8).
-            let scale = if frequency == 0 { 0.353_553_390_593_273_8 } else { 0.5 };
-            let quarters = ((2 * sample + 1) * frequency) as f64 / N as f64;
-            basis[sample][frequency] = (scale * cosine(quarters)) as f32;
-            frequency += 1;
-        }
-        sample += 1;
-    }
-    basis
-}
-
-/// The cosine of some quarters of a turn, 0 or more, to 1e-12: the library's cannot be had at compile time.
-const fn cosine(quarters: f64) -> f64 {
-    let turned = quarters % 4.0;
-    // To the first quarter.
-    let (quarters, sign) = if turned <= 1.0 {
-        (turned, 1.0)
-    } else if turned <= 3.0 {
-        let beyond = if turned < 2.0 { 2.0 - turned } else { turned - 2.0 };
-        (beyond, -1.0)
-    } else {
-        (4.0 - turned, 1.0)
-    };
-    let x = quarters * PI / 2.0;
-    let (mut term, mut sum, mut i) = (1.0, 1.0, 0.0);
-    while i < 20.0 {
-        term *= -x * x / ((i + 1.0) * (i + 2.0));
-        sum += term;
-        i += 2.0;
-    }
-    sign * sum
-}
-
-#[inline(always)]
-fn halves(lanes: i32x8) -> [i32x4; 2] {
-    let lanes = lanes.to_array();
-    [0, 4].map(|from| i32x4::new(std::array::from_fn(|i| lanes[from + i])))
-}
-
-#[inline(always)]
-fn join(low: i32x4, high: i32x4) -> i32x8 {
-    let (low, high) = (low.to_array(), high.to_array());
-    i32x8::new(std::array::from_fn(|i| if i < 4 { low[i] } else { high[i - 4] }))
-}
-
 /// The level shift (T.81, A.3.1), the range, and rounding to the nearest.
 #[inline(always)]
 fn sample(value: f32) -> u8 {
@@ -335,6 +253,8 @@ fn sample(value: f32) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::f64::consts::PI;
+
     use super::*;
 
     /// The definition (T.81, A.3.3), with the N lowest frequencies at N places.
@@ -387,12 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn the_zigzag_is_that_of_the_standard() {
-        assert_eq!(NATURAL[..16], [0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5]);
-        assert_eq!(NATURAL[48..56], [58, 59, 52, 45, 38, 31, 39, 46]);
-        let mut seen: Vec<u8> = NATURAL.to_vec();
-        seen.sort_unstable();
-        assert_eq!(seen, (0..64).collect::<Vec<u8>>());
+    fn the_last_place_is_that_of_the_highest_frequency() {
         assert_eq!(SIZES.map(|n| Idct::new(n, &[1; BLOCK]).last_place()), [0, 4, 12, 24, 39, 51, 59, 63]);
     }
 }

@@ -5,10 +5,10 @@
 //! its own, take their next blocks together. While one waits the others go on, and a loop ends once for all of them; a
 //! reader whose block is over stands still until the others' are.
 
-use super::huffman::BLOCK;
 use super::idct::Kept;
 use super::lookup::{AcTable, BEYOND, DcTable, ENDED, MAX_STEP_BITS, ORIGIN, PLACE_BITS};
 use crate::thumbnail::Error;
+use crate::thumbnail::dct::BLOCK;
 use crate::thumbnail::plane::zeros;
 
 /// How many places are read at once. Two leave the processor waiting, four do not fit into its registers.

@@ -3,7 +3,9 @@
 //! [`Lane`]: super::lanes::Lane
 
 use super::bits::extend;
-use super::huffman::{BLOCK, Codes, Spec};
+use super::huffman::Codes;
+use crate::thumbnail::dct::BLOCK;
+use crate::thumbnail::huffman::Spec;
 
 /// Bits looked at for a difference of DC.
 pub(super) const DC_BITS: u32 = 12;
@@ -28,13 +30,25 @@ pub(super) const ENDED: u32 = 256;
 /// Leads from every place of a block [`BEYOND`] it: the table does not decide.
 const UNDECIDED: u32 = BLOCK as u32;
 
-/// A step over one code and its magnitude: `value << 16 | bits << 9 | coefficients`.
+/// A step over one code and its magnitude: `value << 16 | bits << 9 | coefficients`. Where the magnitude does not fit into the
+/// bits looked at, it leads [`BEYOND`] the block, and in place of the value is what the code says: `length << 8 | symbol`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Step(u32);
 
 impl Step {
     fn new(value: i32, bits: u32, coefficients: u32) -> Self {
         Self(u32::from(value as i16 as u16) << 16 | bits << PLACE_BITS | coefficients)
+    }
+
+    /// For a code alone; 0, which no symbol has at no length: not even that is known.
+    fn undecided(coefficients: u32, length: u32, symbol: u8) -> Self {
+        Self((length << 8 | u32::from(symbol)) << 16 | coefficients)
+    }
+
+    /// The code's symbol and length, where [`Self::undecided`] knew them.
+    fn code(self) -> Option<(u8, u32)> {
+        let code = self.0 >> 16;
+        (code != 0).then_some((code as u8, code >> 8))
     }
 
     /// What it adds to a reader.
@@ -123,9 +137,10 @@ pub(super) struct SlowStep {
 impl DcTable {
     pub fn new(spec: &Spec) -> Self {
         // From a block's first place, which is further from its end.
-        let mut steps = Box::new([Step(BEYOND); 1 << DC_BITS]);
+        let mut steps = Box::new([Step::undecided(BEYOND, 0, 0); 1 << DC_BITS]);
         for (code, length, symbol) in spec.codes() {
-            enter(steps.as_mut_slice(), DC_BITS, (code, length), u32::from(symbol), 1);
+            let size = u32::from(symbol).min(MAX_SIZE + 1);
+            enter(steps.as_mut_slice(), Entry { code, length, symbol, size, coefficients: 1, undecided: BEYOND });
         }
         Self { steps, codes: Codes::new(spec) }
     }
@@ -136,16 +151,16 @@ impl DcTable {
         self.steps[(bits >> (64 - DC_BITS)) as usize]
     }
 
-    /// The same without the table. `None`: no code begins so.
+    /// The same with longer codes and larger values. `None`: no code begins so.
     pub fn slow_step(&self, bits: u64) -> Option<SlowStep> {
-        let (symbol, length) = self.codes.symbol(bits)?;
+        let (symbol, length) = self.step(bits).code().or_else(|| self.codes.symbol(bits))?;
         slow_step(bits, length, 0, u32::from(symbol))
     }
 }
 
 impl AcTable {
     pub fn new(spec: &Spec) -> Self {
-        let mut steps = Box::new([Step(UNDECIDED); 1 << READ_BITS]);
+        let mut steps = Box::new([Step::undecided(UNDECIDED, 0, 0); 1 << READ_BITS]);
         let mut skips = Box::new([Skip::UNDECIDED; 1 << SKIP_BITS]);
         let mut lengths = [0_u8; 1 << SKIP_BITS];
         for (code, length, symbol) in spec.codes() {
@@ -154,7 +169,7 @@ impl AcTable {
                 continue;
             }
             let coefficients = if ends_block(run, size) { ENDED } else { run + 1 };
-            enter(steps.as_mut_slice(), READ_BITS, (code, length), size, coefficients);
+            enter(steps.as_mut_slice(), Entry { code, length, symbol, size, coefficients, undecided: UNDECIDED });
             if let Some(free) = SKIP_BITS.checked_sub(length) {
                 let coefficients = if ends_block(run, size) { ENDED + 1 } else { run + 1 };
                 let range = (code << free) as usize..((code + 1) << free) as usize;
@@ -178,9 +193,11 @@ impl AcTable {
         self.skips[(bits >> (64 - SKIP_BITS)) as usize]
     }
 
-    /// One coefficient without the table. `None`: no code begins so.
+    /// The same with longer codes and larger values. `None`: no code begins so.
     pub fn slow_step(&self, bits: u64) -> Option<SlowStep> {
-        let (symbol, length) = self.codes.symbol(bits)?;
+        let step = self.step(bits);
+        let known = if step.advance() == u64::from(UNDECIDED) { step.code() } else { None };
+        let (symbol, length) = known.or_else(|| self.codes.symbol(bits))?;
         slow_step(bits, length, u32::from(symbol >> 4), u32::from(symbol & 15))
     }
 }
@@ -190,9 +207,25 @@ fn ends_block(run: u32, size: u32) -> bool {
     size == 0 && run < 15
 }
 
-/// Enters a code with every magnitude, if they fit into the `window` bits that are looked at.
-fn enter(steps: &mut [Step], window: u32, (code, length): (u32, u32), size: u32, coefficients: u32) {
-    let Some(free) = window.checked_sub(length + size) else {
+/// A code, and what a table has of it.
+struct Entry {
+    code: u32,
+    length: u32,
+    symbol: u8,
+    size: u32,
+    coefficients: u32,
+    undecided: u32,
+}
+
+/// Enters a code with every magnitude, if they fit into the bits that are looked at, else alone.
+fn enter(steps: &mut [Step], entry: Entry) {
+    let Entry { code, length, symbol, size, coefficients, undecided } = entry;
+    let Some(behind_code) = steps.len().ilog2().checked_sub(length) else {
+        return;
+    };
+    let Some(free) = behind_code.checked_sub(size) else {
+        let first = (code << behind_code) as usize;
+        steps[first..first + (1 << behind_code)].fill(Step::undecided(undecided, length, symbol));
         return;
     };
     for magnitude in 0..1 << size {

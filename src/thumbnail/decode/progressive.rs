@@ -5,12 +5,13 @@
 //! that bring nothing of the first and nothing that a later one needs of the second are not read at all.
 
 use super::bits::{BitReader, ScanData};
-use super::huffman::{BLOCK, Kind, Table};
+use super::huffman::{Kind, Table};
 use super::idct::{Idct, Kept};
 use super::layout::{Component, Layout};
 use super::scan::ScanHeader;
 use super::tables::Tables;
 use crate::thumbnail::Error;
+use crate::thumbnail::dct::BLOCK;
 use crate::thumbnail::header::{Frame, MAX_SCANS, marker, next_segment};
 use crate::thumbnail::plane::{Plane, zeros};
 

@@ -1,5 +1,9 @@
 //! From planes to a JPEG file. Luma and colour differences go in as they are: nothing here passes through RGB.
 
+mod baseline;
+mod fdct;
+mod tables;
+
 use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, SamplingFactor};
 
 use super::plane::Plane;
@@ -20,11 +24,18 @@ pub(super) fn subsampled(quality: u8) -> bool {
 
 /// A baseline (or, by option, progressive) JFIF file, with the quantisation tables of T.81, annex K, scaled by `quality`.
 pub(super) fn encode(planes: &Planes, quality: u8, options: &Options) -> Result<Vec<u8>, Error> {
-    let luma = match planes {
-        Planes::Grey(plane) | Planes::YCbCr([plane, ..]) => plane,
-    };
-    // About a bit and a half a sample, so that the vector grows seldom.
-    let mut jpeg = Vec::with_capacity(1024 + luma.samples.len() / 5);
+    if options.progressive || options.optimize_huffman {
+        return encode_by_library(planes, quality, options);
+    }
+    Ok(match planes {
+        Planes::Grey(plane) => baseline::encode(&[plane], quality),
+        Planes::YCbCr([y, cb, cr]) => baseline::encode(&[y, cb, cr], quality),
+    })
+}
+
+/// What [`baseline`] does, and by option more.
+fn encode_by_library(planes: &Planes, quality: u8, options: &Options) -> Result<Vec<u8>, Error> {
+    let mut jpeg = Vec::new();
     let mut encoder = Encoder::new(&mut jpeg, quality);
     let factor = if let Planes::YCbCr([y, cb, _]) = planes
         && cb.width < y.width.max(2)

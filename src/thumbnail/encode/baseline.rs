@@ -1,0 +1,232 @@
+//! Baseline files from planes, with the standard's own tables: the case of nearly all thumbnails, and so a file of our own.
+//! On a small picture the encoder is a third of the work.
+
+use wide::i16x8;
+
+use super::fdct::Fdct;
+use super::tables;
+use crate::thumbnail::dct::{BLOCK, NATURAL};
+use crate::thumbnail::header::marker;
+use crate::thumbnail::huffman::Spec;
+use crate::thumbnail::plane::Plane;
+
+/// Makes a JFIF file of `planes`: luma, and nothing or two colour differences. Of these each is as large as luma, or half of
+/// it each way, rounded up.
+pub(super) fn encode(planes: &[&Plane], quality: u8) -> Vec<u8> {
+    let luma = planes[0];
+    // An MCU has two luma blocks each way where colour has half the samples.
+    let blocks = if planes.get(1).is_some_and(|chroma| chroma.width < luma.width.max(2)) { 2 } else { 1 };
+    let steps = [true, false].map(|luma| tables::steps(luma, quality));
+    let coders = [true, false].map(|luma| (Codes::new(&tables::dc(luma)), Codes::new(&tables::ac(luma))));
+    let transforms = steps.each_ref().map(Fdct::new);
+
+    // About a bit and a half a sample, so that the vector grows seldom.
+    let mut out = Vec::with_capacity(1024 + luma.samples.len() / 5);
+    write_header(&mut out, planes, blocks, &steps);
+    let mut writer = BitWriter { out, bits: 0, count: 0 };
+    let mut predictions = [0_i16; 3];
+    for y in 0..luma.height.div_ceil(8 * blocks) {
+        for x in 0..luma.width.div_ceil(8 * blocks) {
+            for (component, plane) in planes.iter().enumerate() {
+                let kind = component.min(1);
+                let (dc, ac) = &coders[kind];
+                let blocks = if component == 0 { blocks } else { 1 };
+                for (v, h) in (0..blocks).flat_map(|v| (0..blocks).map(move |h| (v, h))) {
+                    let (left, top) = (8 * (x * blocks + h), 8 * (y * blocks + v));
+                    let prediction = &mut predictions[component];
+                    if left >= plane.width || top >= plane.height {
+                        // Nothing of it is seen: what costs least.
+                        writer.put(dc.of(0));
+                        writer.put(ac.of(END_OF_BLOCK));
+                        continue;
+                    }
+                    let coefficients = transforms[kind].transform(&block(plane, left, top));
+                    let difference = coefficients[0] - *prediction;
+                    *prediction = coefficients[0];
+                    writer.block(&coefficients, difference, dc, ac);
+                }
+            }
+        }
+    }
+    let mut out = writer.finish();
+    out.extend([0xff, marker::EOI]);
+    out
+}
+
+/// The samples of a block; beyond the plane's edge its last ones again.
+#[inline(always)]
+fn block(plane: &Plane, left: usize, top: usize) -> [[u8; 8]; 8] {
+    let mut block = [[0; 8]; 8];
+    for (y, samples) in block.iter_mut().enumerate() {
+        let row = &plane.row((top + y).min(plane.height - 1))[left..];
+        match row.first_chunk() {
+            Some(whole) => *samples = *whole,
+            None => samples.iter_mut().enumerate().for_each(|(x, sample)| *sample = row[x.min(row.len() - 1)]),
+        }
+    }
+    block
+}
+
+/// Everything before the entropy-coded data (T.81, B.2; T.871, 10.1).
+fn write_header(out: &mut Vec<u8>, planes: &[&Plane], luma_blocks: usize, steps: &[[u8; BLOCK]; 2]) {
+    /// JFIF 1.02, no density, no preview.
+    const JFIF: &[u8] = b"JFIF\0\x01\x02\0\0\x01\0\x01\0\0";
+    let kinds = planes.len().min(2);
+    out.extend([0xff, marker::SOI]);
+    segment(out, marker::APP0, JFIF);
+    for (kind, steps) in (0..).zip(&steps[..kinds]) {
+        segment(out, marker::DQT, &[&[kind], steps.as_slice()].concat());
+    }
+    let [height, width] = [planes[0].height, planes[0].width].map(|side| (side as u16).to_be_bytes());
+    let mut frame = vec![8, height[0], height[1], width[0], width[1], planes.len() as u8];
+    let mut scan = vec![planes.len() as u8];
+    for component in 0..planes.len() as u8 {
+        let kind = component.min(1);
+        let factor = if component == 0 { luma_blocks as u8 } else { 1 };
+        frame.extend([component + 1, factor << 4 | factor, kind]);
+        scan.extend([component + 1, kind << 4 | kind]);
+    }
+    scan.extend([0, BLOCK as u8 - 1, 0]);
+    segment(out, marker::SOF0, &frame);
+    for (kind, luma) in [(0, true), (1, false)].into_iter().take(kinds) {
+        for (class, spec) in [(0, tables::dc(luma)), (1, tables::ac(luma))] {
+            segment(out, marker::DHT, &[&[class << 4 | kind], spec.counts.as_slice(), &spec.symbols].concat());
+        }
+    }
+    segment(out, marker::SOS, &scan);
+}
+
+fn segment(out: &mut Vec<u8>, marker: u8, payload: &[u8]) {
+    out.extend([0xff, marker]);
+    out.extend((payload.len() as u16 + 2).to_be_bytes());
+    out.extend(payload);
+}
+
+/// The symbol of AC that ends a block, and that of 16 zeros (T.81, F.1.2.2.1).
+const END_OF_BLOCK: u8 = 0x00;
+const SIXTEEN_ZEROS: u8 = 0xf0;
+
+/// A code and its length in bits.
+#[derive(Clone, Copy)]
+struct Code {
+    bits: u32,
+    length: u32,
+}
+
+/// The codes of a table, by their symbols.
+struct Codes([Code; 256]);
+
+impl Codes {
+    fn new(spec: &Spec) -> Self {
+        let mut codes = Self([Code { bits: 0, length: 0 }; 256]);
+        for (bits, length, symbol) in spec.codes() {
+            codes.0[usize::from(symbol)] = Code { bits, length };
+        }
+        codes
+    }
+
+    #[inline(always)]
+    fn of(&self, symbol: u8) -> Code {
+        self.0[usize::from(symbol)]
+    }
+
+    /// The code of a coefficient behind `run` zeros, and its magnitude (T.81, F.1.2.1.1). `run` is 0 to 15.
+    #[inline(always)]
+    fn with_value(&self, run: u32, value: i16) -> Code {
+        let value = i32::from(value);
+        let size = 32 - value.unsigned_abs().leading_zeros();
+        // A negative one is less by 1 in as many bits.
+        let magnitude = (value - i32::from(value < 0)) as u32 & ((1 << size) - 1);
+        let code = self.of((run << 4 | size) as u8);
+        Code { bits: code.bits << size | magnitude, length: code.length + size }
+    }
+}
+
+/// Writes codes to a vector, first the highest bit, with a zero stuffed behind each byte of ones (T.81, F.1.2.3).
+struct BitWriter {
+    out: Vec<u8>,
+    /// The bits not yet written, at the low end.
+    bits: u64,
+    /// How many they are; less than 32 between calls.
+    count: u32,
+}
+
+impl BitWriter {
+    /// At most 32 bits.
+    #[inline(always)]
+    fn put(&mut self, code: Code) {
+        self.bits = self.bits << code.length | u64::from(code.bits);
+        self.count += code.length;
+        if self.count >= 32 {
+            self.count -= 32;
+            let word = (self.bits >> self.count) as u32;
+            // A byte of ones is one in whose complement nothing is set (Hacker's Delight, 6-1).
+            if (!word).wrapping_sub(0x0101_0101) & word & 0x8080_8080 == 0 {
+                self.out.extend_from_slice(&word.to_be_bytes());
+            } else {
+                self.stuff(word);
+            }
+        }
+    }
+
+    #[cold]
+    fn stuff(&mut self, word: u32) {
+        for byte in word.to_be_bytes() {
+            self.out.push(byte);
+            if byte == 0xff {
+                self.out.push(0);
+            }
+        }
+    }
+
+    /// A block's coefficients, in natural order; DC is `difference` instead.
+    #[inline(never)]
+    fn block(&mut self, coefficients: &[i16; BLOCK], difference: i16, dc: &Codes, ac: &Codes) {
+        self.put(dc.with_value(0, difference));
+        let mut zigzag = [0; BLOCK];
+        for (value, natural) in zigzag.iter_mut().zip(NATURAL) {
+            *value = coefficients[usize::from(natural) % BLOCK];
+        }
+        // The places of AC that are not 0, as a set.
+        let mut ahead = !zeros(&zigzag) & !1;
+        let mut behind = 1;
+        while ahead != 0 {
+            let place = ahead.trailing_zeros();
+            ahead &= ahead - 1;
+            let mut run = place - behind;
+            while run > 15 {
+                self.put(ac.of(SIXTEEN_ZEROS));
+                run -= 16;
+            }
+            self.put(ac.with_value(run, zigzag[place as usize & 63]));
+            behind = place + 1;
+        }
+        if behind < BLOCK as u32 {
+            self.put(ac.of(END_OF_BLOCK));
+        }
+    }
+
+    /// The file so far; the last byte is filled up with ones.
+    fn finish(mut self) -> Vec<u8> {
+        let missing = (32 - self.count) % 8;
+        self.put(Code { bits: (1 << missing) - 1, length: missing });
+        let bytes = (self.bits << (32 - self.count) % 32) as u32;
+        for byte in bytes.to_be_bytes().into_iter().take(self.count as usize / 8) {
+            self.out.push(byte);
+            if byte == 0xff {
+                self.out.push(0);
+            }
+        }
+        self.out
+    }
+}
+
+/// The places of what is 0, as a set.
+#[inline(always)]
+fn zeros(values: &[i16; BLOCK]) -> u64 {
+    let mut set = 0;
+    for (i, eight) in values.as_chunks::<8>().0.iter().enumerate() {
+        set |= u64::from(i16x8::new(*eight).simd_eq(i16x8::ZERO).to_bitmask() as u8) << (8 * i);
+    }
+    set
+}
