@@ -81,10 +81,11 @@ impl Lane {
         }
     }
 
-    /// Whether zigzag place `last` is still ahead, and the block's end was not read.
+    /// All ones while zigzag place `last` is still ahead and the block's end was not read, else 0. By arithmetic: of a
+    /// comparison the compiler makes a branch, which is what must not be here.
     #[inline(always)]
-    fn is_before(self, last: u32) -> bool {
-        self.place() <= ORIGIN + last
+    fn before(self, last: u32) -> u32 {
+        (self.place().wrapping_sub(ORIGIN + last + 1) as i32 >> 31) as u32
     }
 
     /// Begins a block: reads its difference of DC.
@@ -116,7 +117,7 @@ impl Lane {
     /// Reads a coefficient into `block`, if `last` is still ahead.
     #[inline(always)]
     fn coefficient(&mut self, data: &[u8], bits: &mut u64, kind: &BlockKind<'_>, block: &mut Block) {
-        let step = kind.ac.step(*bits).only_if(self.is_before(kind.last));
+        let step = kind.ac.step(*bits).masked(self.before(kind.last));
         let behind = Self(self.0 + step.advance());
         if behind.0 & u64::from(BEYOND) != 0 {
             let value;
@@ -150,7 +151,7 @@ impl Lane {
     /// Passes over some coefficients, if the block is not over.
     #[inline(always)]
     fn skip(&mut self, data: &[u8], bits: &mut u64, table: &AcTable) {
-        let skip = table.skip(*bits).only_if(self.is_before(BLOCK as u32 - 1));
+        let skip = table.skip(*bits).masked(self.before(BLOCK as u32 - 1));
         let behind = Self(self.0 + skip.advance());
         if behind.0 & u64::from(BEYOND) != 0 {
             // Undecided; or the block's last coefficient, and others that are the next block's.
@@ -282,8 +283,7 @@ fn read_block<const K: usize>(
 ) {
     // Two steps for a load; for coefficients more would too often be in vain.
     const { assert!(2 * MAX_STEP_BITS <= LOADED) };
-    // `|` and not `any`, which would ask the lanes one by one.
-    let any_is_before = |lanes: &[Lane; K], last: u32| lanes.iter().fold(false, |any, lane| any | lane.is_before(last));
+    let any_is_before = |lanes: &[Lane; K], last: u32| lanes.iter().fold(0, |any, lane| any | lane.before(last)) != 0;
     for (lane, block) in lanes.iter_mut().zip(blocks.iter_mut()) {
         let mut bits = lane.bits(data);
         block[0] = lane.difference(data, &mut bits, kind.dc);

@@ -69,10 +69,10 @@ impl Step {
         (self.0 >> 16) as i16
     }
 
-    /// This step if `condition`, else one that stands still; without a branch.
+    /// This step where `mask` is all ones, one that stands still where it is 0.
     #[inline(always)]
-    pub fn only_if(self, condition: bool) -> Self {
-        Self(self.0 & 0_u32.wrapping_sub(u32::from(condition)))
+    pub fn masked(self, mask: u32) -> Self {
+        Self(self.0 & mask)
     }
 }
 
@@ -104,10 +104,10 @@ impl Skip {
         u32::from(self.0) & ((1 << PLACE_BITS) - 1)
     }
 
-    /// This step if `condition`, else one that stands still; without a branch.
+    /// This step where `mask` is all ones, one that stands still where it is 0.
     #[inline(always)]
-    pub fn only_if(self, condition: bool) -> Self {
-        Self(self.0 & 0_u16.wrapping_sub(u16::from(condition)))
+    pub fn masked(self, mask: u32) -> Self {
+        Self(self.0 & mask as u16)
     }
 }
 
