@@ -45,7 +45,7 @@ fn any_bytes(source: &[u8]) {
 /// `how`: sides, sampling, restart interval, quality, and whether progressive and grey; the samples are repeated.
 fn a_made_picture(how: [u8; 6], samples: &[u8]) {
     let [width, height, sampling, restart, quality, flags] = how;
-    let (width, height) = (u16::from(width) % 64 + 1, u16::from(height) % 64 + 1);
+    let (width, height) = (u16::from(width) % 192 + 1, u16::from(height) % 192 + 1);
     if samples.is_empty() {
         return;
     }

@@ -26,7 +26,7 @@ const MAX_COMPONENTS: usize = 3;
 /// processor's own cache.
 const RUN_COEFFICIENTS: usize = 64 << 10;
 
-/// Least bytes for a reader of its own.
+/// Least bytes for a reader of its own: some ten times as many as it takes to fall into step.
 const MIN_PIECE_BYTES: usize = 1 << 10;
 
 /// What decoding a component's blocks takes.
@@ -197,6 +197,9 @@ impl Scan<'_> {
         let whole_interval = if self.data.intervals() == 1 { self.layout.mcus_x * self.layout.mcus_y } else { mcus.len() };
         let piece = bits.len() / whole_interval * self.run_mcus / 2;
         let mut progress = Progress { mcu: mcus.start, position: bits.start, predictions: [0; MAX_COMPONENTS] };
+        // Whether the readers have met so far. Where all components share their tables, those that take one's blocks for
+        // another's never do.
+        let mut in_step = true;
         while progress.mcu < mcus.end && progress.position <= bits.end {
             let from = progress.mcu;
             let (left, left_bits) = (mcus.end - from, bits.end.saturating_sub(progress.position));
@@ -204,7 +207,7 @@ impl Scan<'_> {
             let most = self.run_mcus.min(left);
             let first_wanted = self.layout.wanted_y.start * self.layout.mcus_x;
             let kinds = if from + LANES * most <= first_wanted { &self.dc_only } else { &self.kinds };
-            if piece < 8 * MIN_PIECE_BYTES {
+            if piece < 8 * MIN_PIECE_BYTES || !in_step {
                 let [run, ..] = runs;
                 lanes::read(self.data.bytes(), kinds, [progress.position], std::array::from_mut(run), most, |_| false);
                 self.take(run, 0..most, &mut progress, planes)?;
@@ -215,6 +218,7 @@ impl Scan<'_> {
                 let mut meetings = Meetings::default();
                 lanes::read(self.data.bytes(), kinds, starts, runs, most, |runs| meetings.find(runs));
                 meetings.find(runs);
+                in_step = !meetings.found.is_empty();
                 let mut start = 0;
                 for (lane, run) in runs.iter_mut().enumerate() {
                     let meeting = meetings.found.get(lane);

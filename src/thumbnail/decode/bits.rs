@@ -112,10 +112,7 @@ pub(super) struct BitReader<'a> {
 }
 
 impl BitReader<'_> {
-    /// Bits that are there after a refill.
-    pub const REFILLED: u32 = 56;
-
-    /// Fills up to at least [`Self::REFILLED`] bits: one load whatever was there (F. Giesen, "Reading bits in far too many
+    /// Fills up to at least 56 bits: one load whatever was there (F. Giesen, "Reading bits in far too many
     /// ways", variant 4).
     #[inline(always)]
     pub fn refill(&mut self) {

@@ -11,8 +11,8 @@ use crate::thumbnail::Error;
 use crate::thumbnail::dct::BLOCK;
 use crate::thumbnail::plane::zeros;
 
-/// How many places are read at once. Two leave the processor waiting, four do not fit into its registers.
-pub(super) const LANES: usize = 3;
+/// How many places are read at once. With fewer the processor waits, more do not fit into its registers.
+pub(super) const LANES: usize = 4;
 
 /// What reading a block takes, one of an MCU's.
 pub(super) struct BlockKind<'a> {

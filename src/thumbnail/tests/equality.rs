@@ -109,6 +109,60 @@ fn at_full_size_every_sample_is_the_same() {
     }
 }
 
+/// Every sample of a picture, as [`at_full_size_every_sample_is_the_same`] has it.
+fn assert_same_at_full_size(source: &[u8], what: &str) {
+    let frame = header::read(source).unwrap().frame;
+    let spec = Spec { size: Size { width: frame.width as u32, height: frame.height as u32 }, fit: Fit::Fill, quality: 100 };
+    let (header, ours, theirs) = both(source, &[spec]);
+    let same_size = header.frame.h_max() * header.frame.v_max() == 1;
+    for (component, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+        if component == 0 || same_size {
+            let difference = largest_difference(&ours.plane, &theirs.plane);
+            assert!(difference <= 2, "{what}, component {component}: {difference}");
+        }
+    }
+}
+
+#[test]
+fn a_picture_that_is_read_at_several_places_is_the_same() {
+    for (i, sampling) in SAMPLINGS.into_iter().enumerate() {
+        // None, one of a few MCUs, and one that is longer than what is read at once.
+        for restart_interval in [0, 7, 1200] {
+            for quality in [99, 40] {
+                let (width, height) = (701 + i, 397 + i);
+                let picture =
+                    Picture { width, height, sampling, restart_interval, progressive: false, quality, noise: true };
+                let jpeg = picture.jpeg();
+                assert!(jpeg.len() > 20_000, "too little for several readers: {}", jpeg.len());
+                assert_same_at_full_size(&jpeg, &format!("{picture:?}"));
+            }
+        }
+    }
+}
+
+/// A grey picture's blocks, said to be those of three components with the same tables: a reader that begins with the wrong
+/// one never notices.
+#[test]
+fn readers_that_never_fall_into_step_do_no_harm() {
+    let (width, height) = (24 * 20, 8 * 30);
+    let picture =
+        Picture { width, height, sampling: None, restart_interval: 0, progressive: false, quality: 90, noise: true };
+    let grey = picture.jpeg();
+    let segment = |marker: u8| {
+        let at = grey.windows(2).position(|bytes| bytes == [0xff, marker]).unwrap();
+        let length = usize::from(u16::from_be_bytes([grey[at + 2], grey[at + 3]]));
+        at..at + 2 + length
+    };
+    let (sof, sos) = (segment(0xc0), segment(0xda));
+    let [w, h] = [width / 3, height].map(|side| (side as u16).to_be_bytes());
+    let mut colour = grey[..sof.start].to_vec();
+    colour.extend([0xff, 0xc0, 0, 17, 8, h[0], h[1], w[0], w[1], 3, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0]);
+    colour.extend(&grey[sof.end..sos.start]);
+    colour.extend([0xff, 0xda, 0, 12, 3, 1, 0, 2, 0, 3, 0, 0, 63, 0]);
+    colour.extend(&grey[sos.end..]);
+    assert_same_at_full_size(&colour, "three of one");
+}
+
 #[test]
 fn at_every_reduced_size_the_picture_is_the_same() {
     let mut worst = [0_u8; 3];

