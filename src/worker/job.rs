@@ -19,7 +19,7 @@ use crate::thumbnail::{self, Options, Spec, Thumbnail};
 /// Thumbnails of one photograph that are stored, or looked up, at once.
 const STORES_AT_ONCE: usize = 4;
 /// Written into every stamp; to be raised when the same parameters give other thumbnails.
-const ENGINE_VERSION: u32 = 1;
+const ENGINE_VERSION: u32 = 2;
 
 /// The engine's entry, so that tests of the loop need no photographs.
 pub type Engine = fn(&[u8], &[Spec], &Options) -> Result<Vec<Thumbnail>, thumbnail::Error>;

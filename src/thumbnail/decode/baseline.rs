@@ -65,16 +65,12 @@ pub(super) fn decode(
     let mut decoders: Vec<Decoder> = Vec::with_capacity(MAX_COMPONENTS);
     let mut blocks = Vec::new();
     for (index, (component, from_scan)) in layout.components.iter().zip(&scan.components).enumerate() {
-        let same = |other: &ScanComponent| {
-            (other.dc_table, other.ac_table) == (from_scan.dc_table, from_scan.ac_table)
-        };
+        let same = |other: &ScanComponent| (other.dc_table, other.ac_table) == (from_scan.dc_table, from_scan.ac_table);
         let tables_index = match scan.components[..index].iter().position(same) {
             Some(earlier) => decoders[earlier].tables,
             None => {
-                huffman.push((
-                    DcTable::new(tables.dc(from_scan.dc_table)?),
-                    AcTable::new(tables.ac(from_scan.ac_table)?),
-                ));
+                huffman
+                    .push((DcTable::new(tables.dc(from_scan.dc_table)?), AcTable::new(tables.ac(from_scan.ac_table)?)));
                 huffman.len() - 1
             }
         };
@@ -177,7 +173,8 @@ impl Scan<'_> {
         lanes::read(self.data.bytes(), &self.kinds, starts, runs, most, |_| false);
         for (&index, run) in indices.iter().zip(runs) {
             let mcus = mcus(index);
-            let mut progress = Progress { mcu: mcus.start, position: run.positions[0], predictions: [0; MAX_COMPONENTS] };
+            let mut progress =
+                Progress { mcu: mcus.start, position: run.positions[0], predictions: [0; MAX_COMPONENTS] };
             self.take(run, 0..mcus.len(), &mut progress, planes)?;
             self.check_end(index, &progress)?;
         }
@@ -194,7 +191,8 @@ impl Scan<'_> {
     ) -> Result<(), Error> {
         let bits = self.data.interval(index);
         // What a run holds on average of a picture like this, and some for where it is plain.
-        let whole_interval = if self.data.intervals() == 1 { self.layout.mcus_x * self.layout.mcus_y } else { mcus.len() };
+        let whole_interval =
+            if self.data.intervals() == 1 { self.layout.mcus_x * self.layout.mcus_y } else { mcus.len() };
         let piece = bits.len() / whole_interval * self.run_mcus / 2;
         let mut progress = Progress { mcu: mcus.start, position: bits.start, predictions: [0; MAX_COMPONENTS] };
         // Whether the readers have met so far. Where all components share their tables, those that take one's blocks for
@@ -246,7 +244,13 @@ impl Scan<'_> {
     }
 
     /// Transforms the MCUs `of` a run, the next of the picture.
-    fn take(&self, run: &mut Run, of: Range<usize>, progress: &mut Progress, planes: &mut [Plane]) -> Result<(), Error> {
+    fn take(
+        &self,
+        run: &mut Run,
+        of: Range<usize>,
+        progress: &mut Progress,
+        planes: &mut [Plane],
+    ) -> Result<(), Error> {
         if run.bad.iter().any(|mcu| of.contains(mcu)) {
             return Err(Error::Corrupt("its data has codes that its tables do not".into()));
         }
@@ -266,7 +270,12 @@ impl Scan<'_> {
                 if from < to {
                     let at = (x.max(wanted_x.start) - wanted_x.start, y - wanted_y.start);
                     let coefficients = &coefficients[from * slots..to * slots];
-                    self.transform(coefficients, &reaches[from * self.blocks.len()..to * self.blocks.len()], at, planes);
+                    self.transform(
+                        coefficients,
+                        &reaches[from * self.blocks.len()..to * self.blocks.len()],
+                        at,
+                        planes,
+                    );
                 }
             }
             done = end;

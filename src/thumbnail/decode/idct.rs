@@ -167,9 +167,9 @@ impl Idct {
     fn transform<const N: usize, const R: usize>(&self, coefficients: &[i16], out: &mut [u8], stride: usize) {
         // Columns of frequencies, in halves: `[half][column]`.
         let mut columns = [[f32x4::ZERO; 8]; 2];
-        for column in 0..R {
-            let halves = self.column::<N>(coefficients, column);
-            (columns[0][column], columns[1][column]) = (halves[0], halves[1]);
+        let [low, high] = &mut columns;
+        for (column, (low, high)) in low.iter_mut().zip(high).enumerate().take(R) {
+            [*low, *high] = self.column::<N>(coefficients, column);
         }
         // The level shift of all samples (T.81, A.3.1), by way of DC.
         columns[0][0] += f32x4::new([1024.0, 0.0, 0.0, 0.0]);
@@ -223,7 +223,7 @@ fn pass<const N: usize, const R: usize>(frequencies: &[f32x4; 8]) -> [f32x4; 8] 
     };
     let half = N.div_ceil(2);
     let mut even = [f32x4::ZERO; 4];
-    if N % 4 == 0 {
+    if N.is_multiple_of(4) {
         for i in 0..N / 4 {
             let (same, changing) = (sum(i, 0, 4), sum(i, 2, 4));
             (even[i], even[half - 1 - i]) = (same + changing, same - changing);

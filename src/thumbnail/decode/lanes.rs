@@ -275,12 +275,7 @@ pub(super) fn read<const K: usize>(
 
 /// Reads the next block of every lane; `blocks` are 0 where they are kept.
 #[inline(always)]
-fn read_block<const K: usize>(
-    data: &[u8],
-    kind: &BlockKind<'_>,
-    lanes: &mut [Lane; K],
-    blocks: &mut [Block; K],
-) {
+fn read_block<const K: usize>(data: &[u8], kind: &BlockKind<'_>, lanes: &mut [Lane; K], blocks: &mut [Block; K]) {
     // Two steps for a load; for coefficients more would too often be in vain.
     const { assert!(2 * MAX_STEP_BITS <= LOADED) };
     let any_is_before = |lanes: &[Lane; K], last: u32| lanes.iter().fold(0, |any, lane| any | lane.before(last)) != 0;

@@ -17,6 +17,9 @@ const LEFT_FOR_THE_FILTER: f64 = 1.8;
 /// at 1.8 by 2 dB.
 const LEFT_FOR_THE_FILTER_GREY: f64 = 2.0;
 
+/// And where blocks are decoded to their mean alone, which dims the finest detail: 4 % of it where 3.3 times are left.
+const LEFT_FOR_THE_FILTER_GREY_MEAN: f64 = 4.0;
+
 /// Samples on each side of a window that the filter looks at, per sample of the thumbnail: Lanczos3 reaches 3, and one for
 /// rounding.
 const REACH: f64 = 4.0;
@@ -79,7 +82,8 @@ impl Layout {
             .map(|(index, (component, needs))| {
                 let (h, v) = if lone { (1, 1) } else { (component.h, component.v) };
                 let (part_x, part_y) = (h as f64 / h_max as f64, v as f64 / v_max as f64);
-                let n = size(needs, part_x, part_y, left);
+                let n =
+                    size(needs, part_x, part_y, |n| if lone && n == 1 { LEFT_FOR_THE_FILTER_GREY_MEAN } else { left });
                 let side = |px: usize, part: usize, whole: usize| (px * part * n).div_ceil(8 * whole);
                 Component {
                     index,
@@ -143,9 +147,10 @@ impl Layout {
     }
 }
 
-/// The smallest size of a block that leaves every need enough samples.
-fn size(needs: &[Need], part_x: f64, part_y: f64, left: f64) -> usize {
+/// The smallest size of a block that leaves every need enough samples: `left` times as many as it becomes.
+fn size(needs: &[Need], part_x: f64, part_y: f64, left: impl Fn(usize) -> f64) -> usize {
     let enough = |&n: &usize| {
+        let left = left(n);
         needs.iter().all(|need| {
             let (have_x, have_y) =
                 (need.window.width * part_x * n as f64 / 8.0, need.window.height * part_y * n as f64 / 8.0);

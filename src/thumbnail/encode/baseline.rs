@@ -210,7 +210,7 @@ impl BitWriter {
     fn finish(mut self) -> Vec<u8> {
         let missing = (32 - self.count) % 8;
         self.put(Code { bits: (1 << missing) - 1, length: missing });
-        let bytes = (self.bits << (32 - self.count) % 32) as u32;
+        let bytes = (self.bits << ((32 - self.count) % 32)) as u32;
         for byte in bytes.to_be_bytes().into_iter().take(self.count as usize / 8) {
             self.out.push(byte);
             if byte == 0xff {

@@ -39,8 +39,11 @@ pub(super) fn steps(luma: bool, quality: u8) -> [u8; BLOCK] {
 
 /// Codes of the sizes of DC (tables K.3 and K.4).
 pub(super) fn dc(luma: bool) -> Spec {
-    let counts =
-        if luma { [0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0] } else { [0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0] };
+    let counts = if luma {
+        [0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0]
+    } else {
+        [0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0]
+    };
     Spec { counts, symbols: (0..12).collect() }
 }
 

@@ -112,7 +112,8 @@ fn at_full_size_every_sample_is_the_same() {
 /// Every sample of a picture, as [`at_full_size_every_sample_is_the_same`] has it.
 fn assert_same_at_full_size(source: &[u8], what: &str) {
     let frame = header::read(source).unwrap().frame;
-    let spec = Spec { size: Size { width: frame.width as u32, height: frame.height as u32 }, fit: Fit::Fill, quality: 100 };
+    let spec =
+        Spec { size: Size { width: frame.width as u32, height: frame.height as u32 }, fit: Fit::Fill, quality: 100 };
     let (header, ours, theirs) = both(source, &[spec]);
     let same_size = header.frame.h_max() * header.frame.v_max() == 1;
     for (component, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
