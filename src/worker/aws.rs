@@ -165,7 +165,7 @@ impl World for Aws {
                     attributes.get(&MessageSystemAttributeName::ApproximateReceiveCount)?.parse().ok()
                 });
                 Some(Delivery {
-                    body: message.body.unwrap_or_default(),
+                    body: message.body.unwrap_or_default().into(),
                     receipt: message.receipt_handle?,
                     receives: receives.unwrap_or(1),
                 })
@@ -213,7 +213,7 @@ impl World for Aws {
         let entries = letters.into_iter().enumerate().map(|(index, letter)| {
             SendMessageBatchRequestEntry::builder()
                 .id(index.to_string())
-                .message_body(letter.body)
+                .message_body(&*letter.body)
                 .message_attributes("thumb-error", text(&letter.error))
                 .message_attributes("thumb-stage", text(&letter.stage))
                 .message_attributes("thumb-worker", text(&self.places.worker))

@@ -51,7 +51,7 @@ impl Call {
         let letter = |id| {
             let held = held.get(id)?;
             let State::Leaving(Leave::Bury { stage, error }) = &held.state else { return None };
-            Some((id, Letter { body: held.body.to_string(), error: error.clone(), stage: stage.clone() }))
+            Some((id, Letter { body: Arc::clone(&held.body), error: error.clone(), stage: stage.clone() }))
         };
         Self::Bury(ids.into_iter().filter_map(letter).collect())
     }
