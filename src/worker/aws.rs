@@ -299,14 +299,4 @@ fn late(action: &'static str) -> CallError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_photograph_is_as_long_as_it_said() {
-        let body = || ByteStream::from_static(b"12345");
-        assert_eq!(read_body(body(), 5).await.unwrap(), "12345");
-        assert_eq!(read_body(body(), 6).await.unwrap_err(), "only 5 of 6 bytes arrived");
-        assert_eq!(read_body(body(), 4).await.unwrap_err(), "S3 sent more bytes than it announced");
-    }
-}
+mod tests;
