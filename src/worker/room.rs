@@ -120,15 +120,21 @@ impl Permit {
 pub fn default_ceiling_bytes() -> u64 {
     let read = |path: &str| std::fs::read_to_string(Path::new(path)).ok();
     let machine = read("/proc/meminfo").and_then(|text| mem_total_bytes(&text));
-    let cgroup = read("/proc/self/cgroup").and_then(|text| {
-        let path = text.lines().find_map(|line| line.strip_prefix("0::"))?.to_owned();
-        read(&format!("/sys/fs/cgroup{path}/memory.max"))
-    });
-    let cgroup = cgroup.and_then(|text| text.trim().parse().ok());
-    let has = machine.unwrap_or(u64::MAX).min(cgroup.unwrap_or(u64::MAX));
+    let cgroups = read("/proc/self/cgroup").map(|text| memory_max_files(&text)).unwrap_or_default();
+    // "max" is none.
+    let limits = cgroups.iter().filter_map(|file| read(file)?.trim().parse().ok());
+    let has = limits.chain(machine).min().unwrap_or(u64::MAX);
     // Neither is known (not Linux): a machine of 2 GiB.
     let has = if has == u64::MAX { 2 << 30 } else { has };
     (has / 4 * 3).clamp(MIN_MEMORY_BYTES, MAX_MEMORY_BYTES)
+}
+
+/// Where a process's cgroup and those around it say what they may have, of which the least counts (cgroups(7), version
+/// 2: `0::/system.slice/thumb-worker.service`).
+fn memory_max_files(cgroup: &str) -> Vec<String> {
+    let path = cgroup.lines().find_map(|line| line.strip_prefix("0::/"));
+    let groups = path.into_iter().flat_map(|path| Path::new(path).ancestors());
+    groups.map(|group| Path::new("/sys/fs/cgroup").join(group).join("memory.max").display().to_string()).collect()
 }
 
 /// `MemTotal:       24683520 kB` (proc_meminfo(5)).
@@ -147,6 +153,21 @@ mod tests {
         assert_eq!(mem_total_bytes("MemTotal:       24683520 kB\nMemFree: 1 kB\n"), Some(24_683_520 * 1024));
         assert_eq!(mem_total_bytes("nonsense"), None);
         assert!(default_ceiling_bytes() >= MIN_MEMORY_BYTES);
+    }
+
+    #[test]
+    fn a_cgroups_limit_is_that_of_all_around_it() {
+        let files = memory_max_files("1:name=systemd:/x\n0::/system.slice/thumb-worker.service\n");
+        assert_eq!(
+            files,
+            [
+                "/sys/fs/cgroup/system.slice/thumb-worker.service/memory.max",
+                "/sys/fs/cgroup/system.slice/memory.max",
+                "/sys/fs/cgroup/memory.max"
+            ]
+        );
+        assert_eq!(memory_max_files("0::/\n"), ["/sys/fs/cgroup/memory.max"]);
+        assert_eq!(memory_max_files("4:memory:/docker/1\n"), [""; 0]);
     }
 
     #[test]
