@@ -148,12 +148,28 @@ async fn what_is_tried_again_later_holds_nobody_up() {
 async fn the_largest_messages_are_held_a_few_at_a_time() {
     let mut setup = Setup::new();
     setup.settings.concurrency = 64;
-    (0..50).for_each(|_| setup.fake.send("x".repeat(MAX_MESSAGE_BYTES)));
+    // Less what the reason takes.
+    (0..50).for_each(|_| setup.fake.send("x".repeat(MAX_MESSAGE_BYTES - 1_024)));
     setup.fake.send_key("good");
     let run = setup.run().await;
     assert!(run.result.is_ok());
     assert_eq!((run.made(), setup.dlq().len()), (1, 50));
     let most = setup.fake.state().most_body_bytes;
-    assert!((BATCH * MAX_MESSAGE_BYTES..=MAX_BODIES_BYTES).contains(&most), "{most} bytes");
+    assert!(((BATCH - 1) * MAX_MESSAGE_BYTES..=MAX_BODIES_BYTES).contains(&most), "{most} bytes");
+    setup.assert_empty();
+}
+
+/// With the reason it would be larger than SQS takes: SQS moves it as it is, and it holds nobody up until then.
+#[tokio::test(start_paused = true)]
+async fn a_message_without_room_for_the_reason_is_left_to_sqs() {
+    let setup = Setup::new();
+    setup.fake.state().max_receives = Some(setup.settings.max_receives);
+    setup.fake.send("x".repeat(MAX_MESSAGE_BYTES));
+    setup.fake.send_key("good");
+    let run = setup.run().await;
+    assert!(run.result.is_ok());
+    assert_eq!((run.made(), setup.dlq().len(), setup.fake.state().moved.len()), (1, 0, 1));
+    let refusals = run.count(|event| matches!(event, Event::CallFailed { .. }));
+    assert_eq!(refusals, 3, "one a receipt: {:?}", run.events);
     setup.assert_empty();
 }

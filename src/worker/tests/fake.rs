@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::super::outcome::Trouble;
 use super::super::room::Room;
 use super::super::world::{Delivery, Depth, Fetched, Letter, Photo, Stamp, World};
-use crate::aws::{Answer, CallError, Kind};
+use crate::aws::{Answer, CallError, Kind, MAX_BATCH_BYTES};
 use crate::request::Source;
 use crate::thumbnail::{self, Options, Spec, Thumbnail};
 
@@ -55,6 +55,10 @@ pub struct State {
     pub faults: Faults,
     pub chaos: Option<Chaos>,
     pub dlq: Vec<Letter>,
+    /// The redrive policy's; none: a message comes as often as it likes.
+    pub max_receives: Option<u32>,
+    /// Messages that the redrive policy moved to the dead-letter queue.
+    pub moved: Vec<String>,
     pub stored: BTreeMap<String, Stamp>,
     /// Keys fetched, in order, an unchanged one with a `=` before it.
     pub fetched: Vec<String>,
@@ -121,6 +125,17 @@ impl State {
         }
     }
 
+    /// The next message that has been received less often than the redrive policy allows.
+    fn next_visible(&mut self) -> Option<Message> {
+        loop {
+            let message = self.visible.pop_front()?;
+            if self.max_receives.is_none_or(|max| message.receives < max) {
+                return Some(message);
+            }
+            self.moved.push(message.body);
+        }
+    }
+
     /// Counts the bodies that workers have in memory.
     fn note(&mut self, body: &Arc<str>) {
         self.bodies.retain(|body| body.strong_count() > 0);
@@ -133,7 +148,7 @@ impl State {
         self.expire();
         (0..most)
             .map_while(|_| {
-                let mut message = self.visible.pop_front()?;
+                let mut message = self.next_visible()?;
                 message.receives += 1;
                 self.receipts += 1;
                 let (body, receives) = (Arc::<str>::from(message.body.as_str()), message.receives);
@@ -232,6 +247,11 @@ impl World for Fake {
         self.before()?;
         if happens(&mut self.state().faults.failed_leaves) {
             return Err(failed(Kind::Throttled, "slow down"));
+        }
+        let attributes = |letter: &Letter| letter.error.len() + letter.stage.len();
+        let bytes: usize = letters.iter().map(|letter| letter.body.len() + attributes(letter)).sum();
+        if bytes > MAX_BATCH_BYTES {
+            return Err(failed(Kind::Refused, "the batch is too long"));
         }
         let answers = vec![Answer::Done; letters.len()];
         // A copy of each body: the queue's memory is not the worker's.
