@@ -1,6 +1,7 @@
 // What a user would write instead of `thumb work`, in Node: @aws-sdk, sqs-consumer and sharp.
 //
-// Reads QUEUE (a name) and THUMBNAILS (a bucket); ends when three long polls in a row bring nothing.
+// Reads QUEUE (a name) and THUMBNAILS (a bucket); prints each thumbnail's key; ends when three long polls in a row bring
+// nothing.
 
 import { GetObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { GetQueueUrlCommand, SQSClient } from "@aws-sdk/client-sqs";
@@ -11,7 +12,6 @@ const sqs = new SQSClient({});
 const s3 = new S3Client({ forcePathStyle: true });
 const { QueueUrl: queueUrl } = await sqs.send(new GetQueueUrlCommand({ QueueName: process.env.QUEUE }));
 
-let made = 0;
 let empty = 0;
 const consumer = Consumer.create({
   queueUrl,
@@ -26,16 +26,17 @@ const consumer = Consumer.create({
       .resize(width, height, { fit: "cover", position: "centre" })
       .jpeg({ quality: 80 })
       .toBuffer();
+    const name = `${key.replace(/\.[^./]*$/, "")}-${width}x${height}.jpg`;
     await s3.send(
       new PutObjectCommand({
         Bucket: process.env.THUMBNAILS,
-        Key: `${key.replace(/\.[^./]*$/, "")}-${width}x${height}.jpg`,
+        Key: name,
         Body: thumbnail,
         ContentType: "image/jpeg",
         ACL: "public-read",
       }),
     );
-    made += 1;
+    console.log(name);
     return message;
   },
 });
@@ -44,7 +45,6 @@ consumer.on("empty", () => {
   empty += 1;
   if (empty === 3) {
     consumer.stop();
-    console.log(made);
   }
 });
 consumer.on("error", (error) => console.error(error.message));

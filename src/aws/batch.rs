@@ -4,6 +4,8 @@ use aws_sdk_sqs::types::BatchResultErrorEntry;
 
 /// Entries in one batch call (SQS quotas).
 pub const BATCH: usize = 10;
+/// One message, its attributes included (SQS quotas, "Message size"): 1 MiB.
+pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
 /// The messages of a batch together (API SendMessageBatch): 1 MiB.
 pub const MAX_BATCH_BYTES: usize = 1 << 20;
 

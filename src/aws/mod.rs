@@ -13,7 +13,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
-pub use batch::{Answer, BATCH, MAX_BATCH_BYTES, answers};
+pub use batch::{Answer, BATCH, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES, answers};
 pub use call::{CallError, Kind};
 pub use reader::Reader;
 

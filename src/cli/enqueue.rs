@@ -1,10 +1,11 @@
 //! `thumb enqueue`: puts thumbnail requests on the queue.
 
+use std::fmt;
 use std::io::Write;
 use std::time::Duration;
 
 use argh::FromArgs;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::Global;
 use crate::aws::Clients;
@@ -179,10 +180,8 @@ struct Bar(ProgressBar);
 impl Bar {
     fn new(count: Option<u64>) -> Self {
         let bar = match count {
-            Some(count) => {
-                ProgressBar::new(count).with_style(style("{bar:40} {pos}/{len} queued, {per_sec}, {eta} left"))
-            }
-            None => ProgressBar::new_spinner().with_style(style("{spinner} {pos} queued, {per_sec}")),
+            Some(count) => ProgressBar::new(count).with_style(style("{bar:40} {pos}/{len} queued, {rate}, {eta} left")),
+            None => ProgressBar::new_spinner().with_style(style("{spinner} {pos} queued, {rate}")),
         };
         bar.enable_steady_tick(Duration::from_millis(100));
         Self(bar)
@@ -190,7 +189,13 @@ impl Bar {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("the template is valid")
+    ProgressStyle::with_template(template).expect("the template is valid").with_key("rate", rate)
+}
+
+/// indicatif's own `{per_sec}` has four decimals.
+fn rate(state: &ProgressState, text: &mut dyn fmt::Write) {
+    // A text in memory takes all that is written to it.
+    let _ = write!(text, "{:.0}/s", state.per_sec());
 }
 
 impl Progress for Bar {

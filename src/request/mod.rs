@@ -22,6 +22,10 @@ use fields::Fields;
 /// The longest URL a request may name, in bytes; what servers and proxies commonly take.
 pub const MAX_URL_BYTES: usize = 2_048;
 
+/// The longest message that is read. Understood JSON takes many times the memory of its text, and this is already far
+/// more than S3's own notifications have.
+pub const MAX_REQUEST_BYTES: usize = 256 << 10;
+
 /// Where a photograph is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -247,6 +251,9 @@ pub fn fit(text: &str) -> Result<Fit, BadRequest> {
 }
 
 fn object(body: &str) -> Result<Map<String, Value>, BadRequest> {
+    if body.len() > MAX_REQUEST_BYTES {
+        return Err(BadRequest(format!("the message has {} bytes; at most {MAX_REQUEST_BYTES} are read", body.len())));
+    }
     match serde_json::from_str(body) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(other) => Err(BadRequest(format!("the message must be a JSON object, not {}", fields::kind(&other)))),

@@ -170,3 +170,12 @@ fn a_percent_sign_without_its_digits_stands_for_itself() {
     assert_eq!(event::decoded("100%+%2", true).unwrap(), "100% %2");
     assert_eq!(event::decoded("a+b", false).unwrap(), "a+b");
 }
+
+#[test]
+fn a_message_of_a_mebibyte_is_not_even_read() {
+    let request = r#"{"bucket":"photos","key":"k","width":1,"height":1}"#;
+    let body = |bytes: usize| format!("{request}{}", " ".repeat(bytes - request.len()));
+    assert!(Message::parse(&body(MAX_REQUEST_BYTES)).is_ok());
+    let why = Message::parse(&body(1 << 20)).unwrap_err().to_string();
+    assert_eq!(why, "the message has 1048576 bytes; at most 262144 are read");
+}

@@ -12,7 +12,7 @@ use super::held::{Beat, Id, Leave, State, Table};
 use super::outcome::backoff_s;
 use super::runner::{Broken, Runner};
 use super::world::{Delivery, Depth, Letter, World};
-use crate::aws::{Answer, CallError};
+use crate::aws::{Answer, CallError, Kind};
 
 /// Calls that may try to let one message leave; after them it comes back when its visibility timeout ends.
 const MAX_FAILED_LEAVES: u32 = 6;
@@ -51,7 +51,7 @@ impl Call {
         let letter = |id| {
             let held = held.get(id)?;
             let State::Leaving(Leave::Bury { stage, error }) = &held.state else { return None };
-            Some((id, Letter { body: held.body.to_string(), error: error.clone(), stage: stage.clone() }))
+            Some((id, Letter { body: Arc::clone(&held.body), error: error.clone(), stage: stage.clone() }))
         };
         Self::Bury(ids.into_iter().filter_map(letter).collect())
     }
@@ -109,17 +109,7 @@ impl<W: World> Runner<W> {
                     drop(runner.held.remove(id));
                 }
             }),
-            Answered::Bury(ids, answers) => self.each(ids, answers, |runner, id, answer| match answer {
-                Answer::Done => runner.leave(id, Leave::Delete, now),
-                Answer::Again(why) => runner.leave_again(id, &why, now),
-                Answer::Refused(why) => {
-                    // Too large with its attributes, perhaps. SQS itself moves it there in the end.
-                    runner.say(Event::CallFailed { why: format!("the dead-letter queue refused a message: {why}") });
-                    let receives = runner.held.get(id).map_or(1, |held| held.receives);
-                    let visibility_s = backoff_s(receives, fastrand::f64());
-                    runner.leave(id, Leave::Return { visibility_s }, now);
-                }
-            }),
+            Answered::Bury(ids, answers) => self.buried(ids, answers, now),
             Answered::Return(ids, answers) => self.each(ids, answers, |runner, id, answer| match answer {
                 Answer::Again(why) => runner.leave_again(id, &why, now),
                 // Refused: it is visible already, or gone.
@@ -171,6 +161,25 @@ impl<W: World> Runner<W> {
         self.recent.add_lost();
         self.metrics.add_lost();
         self.say(Event::Lost { why });
+    }
+
+    fn buried(&mut self, ids: Vec<Id>, answers: Answers, now: Instant) {
+        // A letter that is larger than a message may be, with its attributes, goes alone, and the call is refused whole.
+        let answers = match answers {
+            Err(error) if error.kind == Kind::Refused && ids.len() == 1 => Ok(vec![Answer::Refused(error.to_string())]),
+            answers => answers,
+        };
+        self.each(ids, answers, |runner, id, answer| match answer {
+            Answer::Done => runner.leave(id, Leave::Delete, now),
+            Answer::Again(why) => runner.leave_again(id, &why, now),
+            Answer::Refused(why) => {
+                // SQS itself moves it there in the end, without the reason.
+                runner.say(Event::CallFailed { why: format!("the dead-letter queue refused a message: {why}") });
+                let receives = runner.held.get(id).map_or(1, |held| held.receives);
+                let visibility_s = backoff_s(receives, fastrand::f64());
+                runner.leave(id, Leave::Return { visibility_s }, now);
+            }
+        });
     }
 
     /// Hands each message its own answer; of a call that failed as a whole they all get the same.

@@ -8,10 +8,14 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::world::Delivery;
-use crate::aws::BATCH;
+use crate::aws::{BATCH, MAX_MESSAGE_BYTES};
 
 /// SQS: a message is invisible for at most 12 hours from its receipt, whatever extends it (API ChangeMessageVisibility).
 pub const MAX_INVISIBLE: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// Bodies held at most. Any message may have a mebibyte, so that a receive asks for no more messages than would fit if
+/// they all had; two more than a receive brings, so that the small ones usually held do not shorten it.
+pub const MAX_BODIES_BYTES: usize = (BATCH + 2) * MAX_MESSAGE_BYTES;
 
 pub type Id = u64;
 
@@ -68,13 +72,14 @@ impl Table {
         self.next
     }
 
-    pub fn insert(&mut self, delivery: &Delivery, body: Arc<str>, job: AbortHandle, now: Instant) -> Id {
+    pub fn insert(&mut self, delivery: Delivery, job: AbortHandle, now: Instant) -> Id {
         let id = self.next;
         self.next += 1;
+        let Delivery { body, receipt, receives } = delivery;
         let held = Held {
             body,
-            receipt: delivery.receipt.clone(),
-            receives: delivery.receives,
+            receipt,
+            receives,
             received_at: now,
             next_beat: now + self.visibility / 2,
             state: State::Working(job),
@@ -102,6 +107,11 @@ impl Table {
 
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
+    }
+
+    /// The messages' bodies together.
+    pub fn bodies_bytes(&self) -> usize {
+        self.held.values().map(|held| held.body.len()).sum()
     }
 
     pub fn working(&self) -> impl Iterator<Item = (Id, &AbortHandle)> {
@@ -168,14 +178,14 @@ mod tests {
     use super::*;
 
     fn delivery(receipt: &str) -> Delivery {
-        Delivery { body: String::new(), receipt: receipt.into(), receives: 1 }
+        Delivery { body: "".into(), receipt: receipt.into(), receives: 1 }
     }
 
     fn table(messages: usize) -> (Table, Instant) {
         let (mut table, now) = (Table::new(Duration::from_secs(60)), Instant::now());
         for message in 0..messages {
             let job = tokio::spawn(async {}).abort_handle();
-            table.insert(&delivery(&message.to_string()), "".into(), job, now);
+            table.insert(delivery(&message.to_string()), job, now);
         }
         (table, now)
     }

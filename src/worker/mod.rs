@@ -61,7 +61,12 @@ pub struct Work {
 /// The queue or the bucket is not there, or SQS refuses to give messages.
 pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> {
     let stops = stops::listen().map_err(|error| Failure::new("cannot listen to signals").caused_by(&error))?;
-    let room = Room::new(config.worker.max_memory_bytes.unwrap_or_else(room::default_ceiling_bytes));
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let concurrency = match config.worker.concurrency {
+        Some(concurrency) => concurrency as usize,
+        None => (cpus * MESSAGES_PER_CPU).min(MAX_DEFAULT_CONCURRENCY),
+    };
+    let room = Room::new(config.worker.max_memory_bytes.unwrap_or_else(room::default_ceiling_bytes), concurrency);
     let limits = room.limits(config.limits());
     let places = Places {
         queue_url: queue_url(clients, &config.queue.name).await?,
@@ -73,11 +78,6 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         worker: worker_name(),
     };
     check_bucket(clients, &config.buckets.thumbnails).await?;
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let concurrency = match config.worker.concurrency {
-        Some(concurrency) => concurrency as usize,
-        None => (cpus * MESSAGES_PER_CPU).min(MAX_DEFAULT_CONCURRENCY),
-    };
 
     let metrics = Metrics::default();
     if let Some(address) = work.metrics {

@@ -35,11 +35,6 @@ impl Outbox {
         self.0.push(Entry { id, bytes, due, may_join: false });
     }
 
-    /// What is waiting.
-    pub fn bytes(&self) -> usize {
-        self.0.iter().map(|entry| entry.bytes).sum()
-    }
-
     /// When something must go.
     pub fn next_due(&self) -> Option<Instant> {
         self.0.iter().map(|entry| entry.due).min()
@@ -96,7 +91,6 @@ mod tests {
     fn a_batch_stays_below_its_bytes() {
         let (mut outbox, now) = (Outbox::default(), Instant::now());
         [60, 50, 40, 200].into_iter().enumerate().for_each(|(id, bytes)| outbox.push(id as u64, bytes, now));
-        assert_eq!(outbox.bytes(), 350);
         let mut batches = std::iter::from_fn(|| outbox.take(now, true, 100));
         assert_eq!(batches.next(), Some(vec![0, 2]));
         assert_eq!(batches.next(), Some(vec![1]));

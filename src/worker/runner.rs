@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::calls::{Answered, Call};
 use super::event::Event;
-use super::held::{Id, Leave, State, Table};
+use super::held::{Id, Leave, MAX_BODIES_BYTES, State, Table};
 use super::job::{self, Finished, Workshop};
 use super::metrics::Metrics;
 use super::numbers::Tally;
@@ -28,7 +28,7 @@ use super::outbox::Outbox;
 use super::outcome::{Outcome, Stage, Trouble, attribute, backoff_s};
 use super::polling::{Drain, Polling};
 use super::world::{Delivery, World};
-use crate::aws::{BATCH, MAX_BATCH_BYTES};
+use crate::aws::{BATCH, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES};
 
 /// Messages held at most besides those in work: ended, and waiting for SQS to let them go.
 const MAX_LEAVING: usize = 1_000;
@@ -41,9 +41,6 @@ const LAST_RECEIVE: Duration = Duration::from_secs(1);
 const LAST_CALLS: Duration = Duration::from_secs(5);
 /// Letters in one call to the dead-letter queue, less what their attributes may take.
 const MAX_LETTERS_BYTES: usize = MAX_BATCH_BYTES - BATCH * 4_096;
-
-/// Letters that wait for a call; while there are more, no further message is received.
-const MAX_WAITING_LETTERS_BYTES: usize = 16 << 20;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -250,14 +247,19 @@ impl<W: World> Runner<W> {
         if self.is_stopping() {
             return None;
         }
-        let slots = self.settings.concurrency.saturating_sub(self.jobs.len());
-        let room = slots.min((self.settings.concurrency + MAX_LEAVING).saturating_sub(self.held.len()));
-        let room = if self.burials.bytes() > MAX_WAITING_LETTERS_BYTES { 0 } else { room };
-        if let Some((most, wait)) = self.polling.next(room, now) {
+        if let Some((most, wait)) = self.polling.next(self.places(), now) {
             return Some(Call::Receive { most, wait });
         }
         let idle = self.held.is_empty();
         self.drain.as_mut().is_some_and(|drain| drain.next(idle, now)).then_some(Call::Depth)
+    }
+
+    /// How many more messages may be received.
+    fn places(&self) -> usize {
+        let slots = self.settings.concurrency.saturating_sub(self.jobs.len());
+        let held = (self.settings.concurrency + MAX_LEAVING).saturating_sub(self.held.len());
+        let bodies = MAX_BODIES_BYTES.saturating_sub(self.held.bodies_bytes()) / MAX_MESSAGE_BYTES;
+        slots.min(held).min(bodies)
     }
 
     fn apply(&mut self, input: Input) {
@@ -301,12 +303,11 @@ impl<W: World> Runner<W> {
             drain.received(deliveries.len());
         }
         for delivery in deliveries {
-            let body: Arc<str> = delivery.body.as_str().into();
             let id = self.held.next_id();
-            let work = job::run(Arc::clone(&self.shop), Arc::clone(&body));
+            let work = job::run(Arc::clone(&self.shop), Arc::clone(&delivery.body));
             let job = self.jobs.spawn(async move { (id, work.await) });
             self.job_ids.insert(job.id(), id);
-            self.held.insert(&delivery, body, job, now);
+            self.held.insert(delivery, job, now);
             if self.is_stopping() {
                 self.held.working().filter(|(held, _)| *held == id).for_each(|(_, job)| job.abort());
                 self.leave(id, Leave::Return { visibility_s: 0 }, now);
@@ -355,8 +356,9 @@ impl<W: World> Runner<W> {
                 Leave::Return { visibility_s: retry_s }
             }
             Outcome::Reject { stage, why } => {
+                // Whoever wrote the message may have chosen the words, a mebibyte of them.
                 let error = attribute(&why);
-                self.say(Event::Rejected { source, stage, why, receives });
+                self.say(Event::Rejected { source, stage, why: error.clone(), receives });
                 Leave::Bury { stage: stage.to_string(), error }
             }
         };

@@ -2,6 +2,7 @@
 //! loop is tested on paused time against a queue and a store of a hundred lines. [`super::aws`] is the real one.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use crate::request::Source;
 /// A message as SQS hands it out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    pub body: String,
+    pub body: Arc<str>,
     /// The receipt handle: the right to delete this receipt of the message, or to change its visibility.
     pub receipt: String,
     /// ApproximateReceiveCount: 1 at the first receipt.
@@ -24,7 +25,7 @@ pub struct Delivery {
 /// A message for the dead-letter queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
-    pub body: String,
+    pub body: Arc<str>,
     /// The attribute `thumb-error`.
     pub error: String,
     /// The attribute `thumb-stage`.

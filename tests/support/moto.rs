@@ -125,6 +125,10 @@ impl Moto {
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn port(&self) -> u16 {
         self.address.port()
     }

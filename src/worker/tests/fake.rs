@@ -1,7 +1,7 @@
 //! A queue, a bucket and an engine in memory, on paused time: what SQS and S3 do as far as the loop can see it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,11 +10,13 @@ use tokio::time::{Instant, sleep, timeout};
 use super::super::outcome::Trouble;
 use super::super::room::Room;
 use super::super::world::{Delivery, Depth, Fetched, Letter, Photo, Stamp, World};
-use crate::aws::{Answer, CallError, Kind};
+use crate::aws::{Answer, CallError, Kind, MAX_BATCH_BYTES};
 use crate::request::Source;
 use crate::thumbnail::{self, Options, Spec, Thumbnail};
 
 pub const VISIBILITY: Duration = Duration::from_secs(60);
+/// What it takes to delete, or to send to the dead-letter queue.
+const CALL: Duration = Duration::from_millis(10);
 
 /// What the fake does wrong, each a number of times from the start on.
 #[derive(Debug, Default)]
@@ -53,12 +55,19 @@ pub struct State {
     pub faults: Faults,
     pub chaos: Option<Chaos>,
     pub dlq: Vec<Letter>,
+    /// The redrive policy's; none: a message comes as often as it likes.
+    pub max_receives: Option<u32>,
+    /// Messages that the redrive policy moved to the dead-letter queue.
+    pub moved: Vec<String>,
     pub stored: BTreeMap<String, Stamp>,
     /// Keys fetched, in order, an unchanged one with a `=` before it.
     pub fetched: Vec<String>,
     /// The largest number of fetches under way at once.
     pub most_at_once: usize,
     at_once: usize,
+    bodies: Vec<Weak<str>>,
+    /// The largest number of bytes that handed out bodies took at once, for as long as somebody held them.
+    pub most_body_bytes: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -116,14 +125,35 @@ impl State {
         }
     }
 
+    /// The next message that has been received less often than the redrive policy allows.
+    fn next_visible(&mut self) -> Option<Message> {
+        loop {
+            let message = self.visible.pop_front()?;
+            if self.max_receives.is_none_or(|max| message.receives < max) {
+                return Some(message);
+            }
+            self.moved.push(message.body);
+        }
+    }
+
+    /// Counts the bodies that workers have in memory.
+    fn note(&mut self, body: &Arc<str>) {
+        self.bodies.retain(|body| body.strong_count() > 0);
+        self.bodies.push(Arc::downgrade(body));
+        let bytes = self.bodies.iter().filter_map(Weak::upgrade).map(|body| body.len()).sum();
+        self.most_body_bytes = self.most_body_bytes.max(bytes);
+    }
+
     fn hand_out(&mut self, most: usize) -> Vec<Delivery> {
         self.expire();
         (0..most)
             .map_while(|_| {
-                let mut message = self.visible.pop_front()?;
+                let mut message = self.next_visible()?;
                 message.receives += 1;
                 self.receipts += 1;
-                let (body, receives, receipt) = (message.body.clone(), message.receives, self.receipts.to_string());
+                let (body, receives) = (Arc::<str>::from(message.body.as_str()), message.receives);
+                self.note(&body);
+                let receipt = self.receipts.to_string();
                 self.in_flight.insert(receipt.clone(), (message, Instant::now() + VISIBILITY));
                 Some(Delivery { body, receipt, receives })
             })
@@ -190,6 +220,7 @@ impl World for Fake {
     }
 
     async fn delete(&self, receipts: Vec<String>) -> Result<Vec<Answer>, CallError> {
+        sleep(CALL).await;
         self.before()?;
         let mut state = self.state();
         if happens(&mut state.faults.failed_leaves) {
@@ -212,12 +243,20 @@ impl World for Fake {
     }
 
     async fn send_to_dlq(&self, letters: Vec<Letter>) -> Result<Vec<Answer>, CallError> {
+        sleep(CALL).await;
         self.before()?;
         if happens(&mut self.state().faults.failed_leaves) {
             return Err(failed(Kind::Throttled, "slow down"));
         }
+        let attributes = |letter: &Letter| letter.error.len() + letter.stage.len();
+        let bytes: usize = letters.iter().map(|letter| letter.body.len() + attributes(letter)).sum();
+        if bytes > MAX_BATCH_BYTES {
+            return Err(failed(Kind::Refused, "the batch is too long"));
+        }
         let answers = vec![Answer::Done; letters.len()];
-        self.state().dlq.extend(letters);
+        // A copy of each body: the queue's memory is not the worker's.
+        let copies = letters.into_iter().map(|letter| Letter { body: (*letter.body).into(), ..letter });
+        self.state().dlq.extend(copies);
         self.after().map(|()| answers)
     }
 
@@ -228,8 +267,8 @@ impl World for Fake {
         Ok(Depth { visible: state.visible.len() as u64, in_flight: state.in_flight.len() as u64, delayed: 0 })
     }
 
-    /// The key decides: `slow-N…` takes N seconds, `missing…` is not there, `denied…` may not be read; the ETag is the
-    /// key. `ours…` is a thumbnail.
+    /// The key decides: `slow-N…` takes N seconds, `missing…` is not there, `denied…` may not be read, `text…`, `empty…`,
+    /// `header…` and `huge…` are no photographs; the ETag is the key. `ours…` is a thumbnail.
     async fn fetch(&self, source: &Source, unless: Option<&str>, room: &Room) -> Result<Fetched, Trouble> {
         let key = source.name();
         if unless == Some(&key) {
@@ -251,7 +290,13 @@ impl World for Fake {
             key if key.starts_with("denied") => return Err(Trouble::lasting("this worker may not read it")),
             _ => {}
         }
-        let bytes = Bytes::from([tiny_jpeg(), key.as_bytes()].concat());
+        let bytes = match &key {
+            key if key.starts_with("text") => Bytes::from_static(b"this is no picture"),
+            key if key.starts_with("empty") => Bytes::new(),
+            key if key.starts_with("header") => Bytes::from_static(&[0xff, 0xd8, 0xff, 0xe0]),
+            key if key.starts_with("huge") => huge_jpeg(),
+            key => Bytes::from([tiny_jpeg(), key.as_bytes()].concat()),
+        };
         let permit = room.photo(bytes.len() as u64).await;
         Ok(Fetched::Photo(Photo { bytes, ours: key.starts_with("ours"), etag: Some(key), permit }))
     }
@@ -287,4 +332,13 @@ fn tiny_jpeg() -> &'static [u8] {
         encoder.encode(&[128; 8 * 8], 8, 8, jpeg_encoder::ColorType::Luma).unwrap();
         jpeg
     })
+}
+
+/// One whose header claims more pixels than anybody has memory for.
+fn huge_jpeg() -> Bytes {
+    let mut jpeg = tiny_jpeg().to_vec();
+    let frame = jpeg.windows(2).position(|marker| marker == [0xff, 0xc0]).expect("a baseline frame header");
+    // After the marker, the segment's length and the precision: height and width (ITU-T T.81, B.2.2).
+    jpeg[frame + 5..frame + 9].copy_from_slice(&[0xea; 4]);
+    jpeg.into()
 }

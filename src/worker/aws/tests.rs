@@ -1,0 +1,159 @@
+//! SQS and S3 that hang, throttle and break off, on paused time: every call answers within a time of its own.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::Credentials;
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
+use futures_util::{StreamExt, stream};
+use tokio::time::Instant;
+
+use super::*;
+use crate::config::{MIN_MEMORY_BYTES, UrlSources};
+
+/// What becomes of one request.
+#[derive(Debug)]
+enum Step {
+    /// It is never answered.
+    Hang,
+    /// The connection is reset.
+    Reset,
+    /// A status, and a body.
+    Answer(u16, &'static str),
+    /// A photograph of ten bytes, of which so many come; then it breaks off, or nothing comes any more.
+    Part { bytes: usize, stalls: bool },
+}
+
+#[derive(Clone, Debug, Default)]
+struct Script(Arc<Mutex<VecDeque<Step>>>);
+
+const PHOTO: &str = "ten bytes.";
+
+impl HttpConnector for Script {
+    fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+        let step = self.0.lock().unwrap().pop_front().expect("no more requests than the script has");
+        HttpConnectorFuture::new(async move {
+            let (status, length, body) = match step {
+                Step::Hang => std::future::pending().await,
+                Step::Reset => return Err(ConnectorError::io("connection reset".into())),
+                Step::Answer(status, body) => (status, body.len(), SdkBody::from(body)),
+                Step::Part { bytes, stalls } => {
+                    let start = stream::iter([Ok(Bytes::from_static(&PHOTO.as_bytes()[..bytes]))]);
+                    let rest = match stalls {
+                        true => stream::pending().boxed(),
+                        false => stream::iter([Err(std::io::Error::other("connection reset"))]).boxed(),
+                    };
+                    let body = reqwest::Body::wrap_stream(start.chain(rest));
+                    (200, PHOTO.len(), SdkBody::from_body_1_x(body))
+                }
+            };
+            let mut response = HttpResponse::new(StatusCode::try_from(status).expect("a status"), body);
+            response.headers_mut().insert("content-length", length.to_string());
+            Ok(response)
+        })
+    }
+}
+
+/// A world that does what the script says, request by request.
+async fn world(steps: impl IntoIterator<Item = Step>) -> (Aws, Script) {
+    let script = Script(Arc::new(Mutex::new(steps.into_iter().collect())));
+    let connector = SharedHttpConnector::new(script.clone());
+    let sdk = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(http_client_fn(move |_, _| connector.clone()))
+        .region(Region::new("us-east-1"))
+        .endpoint_url("http://localhost")
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .load()
+        .await;
+    let places = Places {
+        queue_url: "http://localhost/1/cats".into(),
+        dlq_url: "http://localhost/1/cats-dlq".into(),
+        thumbnails_bucket: "cats-thumbnails".into(),
+        access: Access::PublicRead,
+        visibility_timeout_s: 60,
+        max_source_bytes: 1_000,
+        worker: "test/1".into(),
+    };
+    let web = Web::new(UrlSources::Off).unwrap();
+    (Aws::new(&Clients::from_sdk(sdk).unwrap(), web, places), script)
+}
+
+async fn fetch(steps: impl IntoIterator<Item = Step>) -> Result<Bytes, Trouble> {
+    let (world, script) = world(steps).await;
+    let source = Source::object("photos", "owl.jpg").unwrap();
+    let fetched = world.fetch(&source, None, &Room::new(MIN_MEMORY_BYTES, 1)).await?;
+    assert!(script.0.lock().unwrap().is_empty(), "all of the script was played");
+    match fetched {
+        Fetched::Photo(photo) => Ok(photo.bytes),
+        Fetched::Unchanged => panic!("nobody asked whether it had changed"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receive_that_hangs_is_given_up_a_little_after_its_wait() {
+    let (world, _) = world([Step::Hang, Step::Hang]).await;
+    for (wait_s, given_up_s) in [(20, 30), (1, 6)] {
+        let began = Instant::now();
+        let error = world.receive(10, Duration::from_secs(wait_s)).await.unwrap_err();
+        assert_eq!((error.kind, began.elapsed().as_secs()), (Kind::Unavailable, given_up_s));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_hangs_or_is_refused_for_now_is_made_again() {
+    let (world, script) = world([
+        Step::Hang,
+        Step::Reset,
+        Step::Answer(503, "<Error><Code>SlowDown</Code></Error>"),
+        Step::Answer(200, ""),
+    ])
+    .await;
+    let began = Instant::now();
+    let stamp = Stamp { source_etag: None, parameters: "4x3".into() };
+    world.store("owl-4x3.jpg", Bytes::from_static(b"jpeg"), &stamp).await.unwrap();
+    assert!(script.0.lock().unwrap().is_empty());
+    assert!((S3_ATTEMPT..S3_TOTAL).contains(&began.elapsed()), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_always_hangs_is_given_up_and_may_work_later() {
+    let (world, _) = world([Step::Hang, Step::Hang, Step::Hang, Step::Hang, Step::Hang]).await;
+    let began = Instant::now();
+    let stamp = Stamp { source_etag: None, parameters: "4x3".into() };
+    let trouble = world.store("owl-4x3.jpg", Bytes::from_static(b"jpeg"), &stamp).await.unwrap_err();
+    assert!(trouble.passing, "{trouble:?}");
+    assert_eq!(began.elapsed().as_secs(), S3_TOTAL.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_photograph_that_breaks_off_or_stalls_is_read_again() {
+    for stalls in [false, true] {
+        let bytes = fetch([Step::Part { bytes: 4, stalls }, Step::Answer(200, PHOTO)]).await;
+        assert_eq!(bytes.unwrap(), PHOTO, "stalls: {stalls}");
+    }
+    let part = || Step::Part { bytes: 4, stalls: false };
+    let trouble = fetch([part(), part(), part()]).await.unwrap_err();
+    assert!(trouble.passing && trouble.why.starts_with("the photograph broke off: "), "{trouble:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletes_are_made_again_and_each_is_answered_for() {
+    let throttled = r#"{"__type":"com.amazonaws.sqs#RequestThrottled","message":"slow down"}"#;
+    let failed = r#"{"Successful":[],"Failed":[{"Id":"1","Code":"ReceiptHandleIsInvalid","SenderFault":true}]}"#;
+    let (world, _) = world([Step::Answer(400, throttled), Step::Hang, Step::Answer(200, failed)]).await;
+    let answers = world.delete(vec!["a".into(), "b".into()]).await.unwrap();
+    assert_eq!(answers, [Answer::Done, Answer::Refused("ReceiptHandleIsInvalid".into())]);
+}
+
+#[tokio::test]
+async fn a_photograph_is_as_long_as_it_said() {
+    let body = || ByteStream::from_static(b"12345");
+    assert_eq!(read_body(body(), 5).await.unwrap(), "12345");
+    assert_eq!(read_body(body(), 6).await.unwrap_err(), "only 5 of 6 bytes arrived");
+    assert_eq!(read_body(body(), 4).await.unwrap_err(), "S3 sent more bytes than it announced");
+}
