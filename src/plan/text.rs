@@ -8,14 +8,7 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 
-use super::{Action, Attribute, Change, Plan};
-
-/// What the plan is for: it decides the sentence when there is nothing to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    Apply,
-    Destroy,
-}
+use super::{Action, Attribute, Change, Plan, Purpose};
 
 /// Columns assumed where there is no terminal.
 pub const DEFAULT_WIDTH: usize = 100;
@@ -24,11 +17,13 @@ const MIN_WIDTH: usize = 40;
 const INDENT: usize = 6;
 
 /// The whole plan, ending in a newline.
-pub fn render(plan: &Plan, purpose: Purpose, width: usize) -> String {
+pub fn render(plan: &Plan, width: usize) -> String {
     let width = width.max(MIN_WIDTH);
     let mut out = String::new();
-    let Plan { version: _, stack, account, region, changes, summary: _, notes, estimate } = plan;
-    line(&mut out, &format!("Stack {stack} in account {account}, region {region}"));
+    let Plan { version: _, purpose: _, stack, account, region, changes, summary: _, notes, estimate } = plan;
+    for text in wrap(&format!("Stack {stack} in account {account}, region {region}"), width) {
+        line(&mut out, &text);
+    }
     line(&mut out, "");
     for change in changes.iter().filter(|change| change.action != Action::None) {
         render_change(&mut out, change, width);
@@ -42,7 +37,7 @@ pub fn render(plan: &Plan, purpose: Purpose, width: usize) -> String {
     if !notes.is_empty() {
         line(&mut out, "");
     }
-    line(&mut out, &summary(plan, purpose));
+    line(&mut out, &summary(plan));
     if let Some(estimate) = estimate.as_ref().filter(|_| !plan.is_empty()) {
         for text in wrap(&estimate.sentence(), width) {
             line(&mut out, &text);
@@ -52,10 +47,10 @@ pub fn render(plan: &Plan, purpose: Purpose, width: usize) -> String {
 }
 
 /// The plan's last line.
-pub fn summary(plan: &Plan, purpose: Purpose) -> String {
+pub fn summary(plan: &Plan) -> String {
     let super::Summary { create, update, replace, delete, blocked } = plan.summary;
     if plan.is_empty() {
-        return match purpose {
+        return match plan.purpose {
             Purpose::Apply => "No changes. Your infrastructure matches the configuration.".into(),
             Purpose::Destroy => "No changes. There is nothing of this stack to destroy.".into(),
         };
