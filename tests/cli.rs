@@ -113,9 +113,9 @@ except OSError:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 "#;
     let mut python = moto.command("python3");
-    python.args(["-c", TERMINAL, line, THUMB]);
+    python.args(["-c", TERMINAL, line, THUMB]).env("TERM", "xterm");
     let ran = desk.run(python, words);
-    (ran.code, anstream::adapter::strip_str(&ran.out).to_string())
+    (ran.code, ran.out)
 }
 
 #[test]
@@ -150,6 +150,7 @@ fn apply_asks_and_takes_yes_for_an_answer() {
     let (code, screen) = at_a_terminal(&desk, &moto, &["apply", "--target", "queue"], "yes");
     assert!(screen.contains("Apply complete: 2 added, 0 changed, 0 destroyed."), "{screen}");
     assert_eq!(code, Some(0), "{screen}");
+    assert!(screen.contains("\x1b[32m  +"), "a terminal has colours: {screen:?}");
 }
 
 #[test]

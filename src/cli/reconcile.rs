@@ -184,6 +184,10 @@ pub async fn run(plan: &Plan, writer: &Writer, json: bool) -> Report {
             let _ = writeln!(anstream::stderr(), "{}", event_text(&event));
         }
     };
+    if !json {
+        // Between the plan, or the question, and what happens.
+        let _ = writeln!(std::io::stderr());
+    }
     let report = execute(plan, writer, &tell, &stop).await;
     interrupts.abort();
     report

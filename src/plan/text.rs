@@ -15,6 +15,8 @@ pub const DEFAULT_WIDTH: usize = 100;
 /// Columns below which nothing is wrapped any further.
 const MIN_WIDTH: usize = 40;
 const INDENT: usize = 6;
+/// Between what is there and what it becomes.
+const ARROW: &str = "->";
 
 /// The whole plan, ending in a newline.
 pub fn render(plan: &Plan, width: usize) -> String {
@@ -92,19 +94,8 @@ fn render_change(out: &mut String, change: &Change, width: usize) {
     for row in rows {
         let label = format!("{}:", row.label);
         let label_width = longest + 2;
-        let before_width = INDENT + label_width;
-        let sides: Vec<String> = match row.value {
-            Shown::After(value) => vec![value],
-            Shown::Changed(before, after)
-                if before_width + before.chars().count() + 4 + after.chars().count() <= width =>
-            {
-                vec![format!("{before} -> {after}")]
-            }
-            Shown::Changed(before, after) => vec![before, format!("-> {after}")],
-        };
-        let room = width.saturating_sub(before_width);
-        let lines = sides.iter().flat_map(|side| wrap(side, room));
-        for (number, text) in lines.enumerate() {
+        let room = width.saturating_sub(INDENT + label_width);
+        for (number, text) in row.value.lines(room).iter().enumerate() {
             let label = if number == 0 { label.as_str() } else { "" };
             line(out, &format!("{:INDENT$}{label:label_width$}{text}", ""));
         }
@@ -120,6 +111,28 @@ struct Row {
 enum Shown {
     After(String),
     Changed(String, String),
+}
+
+impl Shown {
+    /// In so many columns: on one line if it fits, else what it becomes below what it was.
+    fn lines(&self, room: usize) -> Vec<String> {
+        match self {
+            Self::After(value) => wrap(value, room),
+            Self::Changed(before, after) => {
+                let one = format!("{before} {ARROW} {after}");
+                if one.chars().count() <= room {
+                    return vec![one];
+                }
+                let indent = ARROW.len() + 1;
+                let mut lines = wrap(before, room);
+                for (number, text) in wrap(after, room.saturating_sub(indent)).into_iter().enumerate() {
+                    let arrow = if number == 0 { ARROW } else { "" };
+                    lines.push(format!("{arrow:indent$}{text}"));
+                }
+                lines
+            }
+        }
+    }
 }
 
 fn rows(attribute: &Attribute, action: Action) -> Vec<Row> {

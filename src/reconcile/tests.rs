@@ -229,6 +229,8 @@ fn what_a_running_instance_cannot_change_replaces_it_with_a_reason() {
         BASE.replace("key_pair = \"colink\"", ""),
         with("[thumbnail]", "quality = 90"),
         with("[worker]", "grace = \"5m\""),
+        // What could change in place changes with the new one.
+        with("[instance]", "type = \"t3.small\"").replace("codelab-05", "codelab-06"),
     ];
     insta::assert_snapshot!(cases.map(|changed| text(&plan(&changed, &observed))).join("\n---\n\n"));
 }

@@ -122,9 +122,10 @@ impl Account {
     fn boot(&self, run: &str, power_off_after: Option<Duration>) -> Machine {
         let command = std::env::var("THUMB_BOOT").expect("THUMB_BOOT is the command that boots an instance");
         let console = self.folder.join(format!("{run}.console"));
-        let mut shell = Command::new("sh");
+        // SIGINT must reach it, also where the tests run in the background of a shell, which has it ignored.
+        let mut shell = Command::new("env");
         shell
-            .args(["-c", &format!("exec {command}")])
+            .args(["--default-signal=INT", "sh", "-c", &format!("exec {command}")])
             .env("INSTANCE_ID", &self.instance)
             .env("ENDPOINT", self.moto.endpoint())
             .env("CONSOLE", &console)

@@ -204,12 +204,18 @@ fn change(
     launch_step: impl Fn() -> Step,
 ) -> Change {
     let mut change = Change::new(address, label);
+    let groups = observed.security_groups.join(", ");
+    let (before, after) = (own_tags(&observed.tags), launch.tags_of(stack, observed.index));
     let reasons = replacing(&mut change, launch, observed);
     if !reasons.is_empty() {
         change.reason = Some(format!("{}; a running instance cannot change that", reasons.join(", ")));
         change.unknown("id", Some(&observed.id));
         // What is replaced stands before what differs.
         change.attributes.rotate_right(1);
+        // The new one has these too, though they alone would not need a new one.
+        change.compare("instance_profile", &observed.profile, &launch.profile);
+        change.compare("security_group", &groups, &launch.security_group);
+        change.compare("tags", &before, &after);
         change.up(launch_step());
         change.down(Step::Terminate { ids: vec![observed.id.clone()] });
         return change.action(Action::Replace);
@@ -222,7 +228,6 @@ fn change(
     if change.compare("instance_profile", &observed.profile, &launch.profile) {
         change.up(Step::SetProfile { id: id.clone(), profile: launch.profile.clone() });
     }
-    let groups = observed.security_groups.join(", ");
     if change.compare("security_group", &groups, &launch.security_group) {
         change.up(Step::SetSecurityGroup { id: id.clone(), security_group_id: launch.security_group_id.clone() });
     }
@@ -230,7 +235,6 @@ fn change(
     if change.compare("metadata_tokens", tokens(observed.tokens_required), tokens(true)) {
         change.up(Step::RequireTokens { id: id.clone() });
     }
-    let (before, after) = (own_tags(&observed.tags), launch.tags_of(stack, observed.index));
     if change.compare("tags", &before, &after) {
         let (set, remove) = tag_changes(&before, &after);
         change.up(Step::Tag { id: id.clone(), set, remove });
