@@ -7,8 +7,8 @@ mod moto;
 mod seam;
 
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, OnceLock};
 
 use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
 use moto::Moto;
@@ -90,8 +90,20 @@ impl Caller {
     }
 }
 
-/// The least Linux executable that there is: an ELF header and one segment, static, for x86-64 (System V ABI, chapter 4).
+/// A file with [`least_elf`].
 fn executable() -> PathBuf {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    // Once: another test may be uploading it.
+    PATH.get_or_init(|| {
+        let path = std::env::temp_dir().join(format!("thumb-test-{}", std::process::id()));
+        std::fs::write(&path, least_elf()).unwrap();
+        path
+    })
+    .clone()
+}
+
+/// The least Linux executable that there is: an ELF header and one segment, static, for x86-64 (System V ABI, chapter 4).
+fn least_elf() -> Vec<u8> {
     let mut elf = Vec::new();
     elf.extend(b"\x7fELF\x02\x01\x01");
     elf.resize(16, 0);
@@ -110,9 +122,7 @@ fn executable() -> PathBuf {
     for word in [0_u64, 0x40_0000, 0x40_0000, 120, 120, 0x1000] {
         elf.extend(word.to_le_bytes());
     }
-    let path = std::env::temp_dir().join(format!("thumb-test-{}", std::process::id()));
-    std::fs::write(&path, elf).unwrap();
-    path
+    elf
 }
 
 fn assert_done(report: &Report) {
@@ -296,6 +306,27 @@ async fn what_was_made_by_a_call_whose_answer_was_lost_is_not_made_twice() {
     assert_done(&first.execute(&stale).await.0);
     assert_done(&first.execute(&stale).await.0);
     first.assert_applied("after the second time").await;
+}
+
+#[tokio::test]
+async fn an_executable_that_changed_since_the_plan_is_not_uploaded() {
+    let moto = Moto::start();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), least_elf()).unwrap();
+    let text = format!("name = \"cats\"\n[instance]\nbinary = \"{}\"", file.path().display());
+    let caller = Caller::with(&moto, &text, Seam::new()).await;
+    let reader = Reader::new(&caller.clients);
+    let observed = caller.observe().await;
+    let offers = read_offers(&reader, &caller.config).await.unwrap();
+    let binary = Binary::load(&caller.config.buckets.code, file.path()).map_err(|failure| failure.to_string());
+    let desired = Desired::new(&caller.config, &observed, &offers, binary, None);
+    let plan = plan_apply(&caller.config, &desired, &observed, &[Target::Code]);
+    // A build that is writing it again at this moment.
+    std::fs::write(file.path(), &least_elf()[..64]).unwrap();
+    let (report, _) = caller.execute(&plan).await;
+    let failure = report.failures[0].to_string();
+    assert!(failure.starts_with("binary: cannot create the binary thumb-"), "{failure}");
+    assert!(failure.contains("has 64 bytes, and had 120 when it was planned"), "{failure}");
 }
 
 #[tokio::test]
