@@ -91,10 +91,97 @@ fn plan_apply_plan_destroy_as_a_user_types_them() {
 
     let destroy = thumb(&["destroy", "--yes"]);
     assert_eq!(destroy.code, Some(0), "{destroy:?}");
-    assert!(destroy.out.contains("Destroy complete: 0 added, 0 changed, 9 destroyed."), "{destroy:?}");
+    assert!(destroy.out.contains("Destroy complete: 9 destroyed."), "{destroy:?}");
     let nothing = thumb(&["destroy"]);
     assert_eq!(nothing.code, Some(0), "{nothing:?}");
     assert!(nothing.out.ends_with("No changes. There is nothing of this stack to destroy.\n"), "{nothing:?}");
+}
+
+/// `thumb` at a terminal of its own, where this line is typed: its exit code, and what stands on the screen.
+fn at_a_terminal(desk: &Desk, moto: &Moto, words: &[&str], line: &str) -> (Option<i32>, String) {
+    const TERMINAL: &str = r#"
+import os, pty, sys
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(sys.argv[2], sys.argv[2:])
+os.write(terminal, sys.argv[1].encode() + b"\n")
+try:
+    while chunk := os.read(terminal, 4096):
+        sys.stdout.buffer.write(chunk)
+except OSError:
+    pass  # the child has ended
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"#;
+    let mut python = moto.command("python3");
+    python.args(["-c", TERMINAL, line, THUMB]).env("TERM", "xterm");
+    let ran = desk.run(python, words);
+    (ran.code, ran.out)
+}
+
+#[test]
+fn destroy_wants_the_stacks_name_where_something_would_be_lost() {
+    let moto = Moto::start();
+    let desk = Desk::new("name = \"cats\"\n[buckets]\nsources = [\"photos\"]\n");
+    let thumb = |words: &[&str]| desk.run(moto.command(THUMB), words);
+    assert_eq!(thumb(&["apply", "--target", "queue", "--target", "buckets", "--yes"]).code, Some(0));
+    assert_eq!(moto.request_as_owner("PUT", "/cats-thumbnails/owl.jpg", b"owl").unwrap().status, 200);
+    let words = ["enqueue", "--bucket", "photos", "--keys", "owl.jpg", "canyon.jpg", "--size", "10x10"];
+    assert_eq!(thumb(&words).code, Some(0));
+
+    let (code, screen) = at_a_terminal(&desk, &moto, &["destroy"], "yes");
+    let question = "This loses 1 object in the thumbnails bucket and about 2 messages in the queue, for good.";
+    assert!(screen.contains(question), "{screen}");
+    assert!(screen.contains("nothing was changed: the answer was no"), "{screen}");
+    assert_eq!(code, Some(1));
+    assert_eq!(thumb(&["plan", "--target", "queue", "--target", "buckets", "--detailed-exitcode"]).code, Some(0));
+
+    let (code, screen) = at_a_terminal(&desk, &moto, &["destroy"], "cats");
+    assert!(screen.contains("Destroy complete: 4 destroyed."), "{screen}");
+    assert_eq!(code, Some(0));
+}
+
+#[test]
+fn apply_asks_and_takes_yes_for_an_answer() {
+    let moto = Moto::start();
+    let desk = Desk::new("name = \"cats\"\n");
+    let (code, screen) = at_a_terminal(&desk, &moto, &["apply", "--target", "queue"], "y");
+    assert!(screen.contains("Do you want to perform these actions?"), "{screen}");
+    assert_eq!(code, Some(1), "{screen}");
+    let (code, screen) = at_a_terminal(&desk, &moto, &["apply", "--target", "queue"], "yes");
+    assert!(screen.contains("Apply complete: 2 added, 0 changed, 0 destroyed."), "{screen}");
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(screen.contains("\x1b[32m  +"), "a terminal has colours: {screen:?}");
+}
+
+#[test]
+fn what_is_nobodys_is_left_alone_until_it_is_adopted() {
+    let moto = Moto::start();
+    let desk = Desk::new("name = \"cats\"\n");
+    let thumb = |words: &[&str]| desk.run(moto.command(THUMB), words);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let clients = thumb::aws::Clients::from_sdk(seam::Seam::new().sdk(&moto.endpoint()).await).unwrap();
+        clients.sqs.create_queue().queue_name("cats").send().await.unwrap();
+    });
+    for words in [&["plan"][..], &["apply", "--yes"], &["plan", "--destroy"]] {
+        let refused = thumb(words);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.out.contains("  ! queue cats\n      # the queue cats exists without the tag"), "{refused:?}");
+        assert!(refused.err.contains("blocked, and left alone: queue"), "{refused:?}");
+    }
+    assert_eq!(thumb(&["destroy", "--yes"]).code, Some(0), "there is nothing else to destroy");
+
+    let adopted = thumb(&["plan", "--target", "queue", "--adopt", "queue"]);
+    assert_eq!(adopted.code, Some(0), "{adopted:?}");
+    assert!(adopted.out.contains("  ~ queue cats\n"), "{adopted:?}");
+    assert!(adopted.out.contains("tags.thumb:stack:"), "{adopted:?}");
+    assert!(adopted.out.contains("Plan: 1 to add, 1 to change, 0 to destroy."), "{adopted:?}");
+    assert_eq!(thumb(&["apply", "--target", "queue", "--adopt", "queue", "--yes"]).code, Some(0));
+    assert_eq!(thumb(&["plan", "--target", "queue", "--detailed-exitcode"]).code, Some(0));
+
+    let nothing = thumb(&["plan", "--adopt", "security-group"]);
+    assert_eq!(nothing.code, Some(1));
+    assert!(nothing.err.contains("cannot adopt security-group: there is nothing of that name"), "{nothing:?}");
 }
 
 #[test]

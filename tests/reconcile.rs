@@ -7,9 +7,10 @@ mod moto;
 mod seam;
 
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, OnceLock};
 
+use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
 use moto::Moto;
 use seam::Seam;
 use thumb::aws::{Clients, Reader, Writer};
@@ -89,8 +90,20 @@ impl Caller {
     }
 }
 
-/// The least Linux executable that there is: an ELF header and one segment, static, for x86-64 (System V ABI, chapter 4).
+/// A file with [`least_elf`].
 fn executable() -> PathBuf {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    // Once: another test may be uploading it.
+    PATH.get_or_init(|| {
+        let path = std::env::temp_dir().join(format!("thumb-test-{}", std::process::id()));
+        std::fs::write(&path, least_elf()).unwrap();
+        path
+    })
+    .clone()
+}
+
+/// The least Linux executable that there is: an ELF header and one segment, static, for x86-64 (System V ABI, chapter 4).
+fn least_elf() -> Vec<u8> {
     let mut elf = Vec::new();
     elf.extend(b"\x7fELF\x02\x01\x01");
     elf.resize(16, 0);
@@ -109,9 +122,7 @@ fn executable() -> PathBuf {
     for word in [0_u64, 0x40_0000, 0x40_0000, 120, 120, 0x1000] {
         elf.extend(word.to_le_bytes());
     }
-    let path = std::env::temp_dir().join(format!("thumb-test-{}", std::process::id()));
-    std::fs::write(&path, elf).unwrap();
-    path
+    elf
 }
 
 fn assert_done(report: &Report) {
@@ -298,6 +309,27 @@ async fn what_was_made_by_a_call_whose_answer_was_lost_is_not_made_twice() {
 }
 
 #[tokio::test]
+async fn an_executable_that_changed_since_the_plan_is_not_uploaded() {
+    let moto = Moto::start();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), least_elf()).unwrap();
+    let text = format!("name = \"cats\"\n[instance]\nbinary = \"{}\"", file.path().display());
+    let caller = Caller::with(&moto, &text, Seam::new()).await;
+    let reader = Reader::new(&caller.clients);
+    let observed = caller.observe().await;
+    let offers = read_offers(&reader, &caller.config).await.unwrap();
+    let binary = Binary::load(&caller.config.buckets.code, file.path()).map_err(|failure| failure.to_string());
+    let desired = Desired::new(&caller.config, &observed, &offers, binary, None);
+    let plan = plan_apply(&caller.config, &desired, &observed, &[Target::Code]);
+    // A build that is writing it again at this moment.
+    std::fs::write(file.path(), &least_elf()[..64]).unwrap();
+    let (report, _) = caller.execute(&plan).await;
+    let failure = report.failures[0].to_string();
+    assert!(failure.starts_with("binary: cannot create the binary thumb-"), "{failure}");
+    assert!(failure.contains("has 64 bytes, and had 120 when it was planned"), "{failure}");
+}
+
+#[tokio::test]
 async fn a_failed_step_leaves_the_rest_right_and_names_what_is_missing() {
     let moto = Moto::start();
     let caller = Caller::new(&moto, "cats", Seam::new()).await;
@@ -356,6 +388,57 @@ async fn what_carries_our_name_without_our_tag_is_left_alone() {
     assert!(plan.changes[0].reason.as_ref().unwrap().contains("belongs to the stack \"dogs\""));
     assert_done(&cats.destroy_nothing().await);
     assert!(dogs.plan().await.is_empty(), "untouched");
+}
+
+/// Makes by hand, without a tag of ours, something at every address of the stack "cats".
+async fn make_by_hand(caller: &Caller) {
+    let Clients { sqs, s3, ec2, iam, .. } = &caller.clients;
+    for queue in ["cats", "cats-dlq"] {
+        sqs.create_queue().queue_name(queue).send().await.unwrap();
+    }
+    for bucket in ["cats-thumbnails", "cats-code"] {
+        s3.create_bucket().bucket(bucket).send().await.unwrap();
+    }
+    let trust = r#"{"Version":"2012-10-17","Statement":[]}"#;
+    iam.create_role().role_name("cats-worker").assume_role_policy_document(trust).send().await.unwrap();
+    iam.create_instance_profile().instance_profile_name("cats-worker").send().await.unwrap();
+    let Ok(vpc) = caller.observe().await.vpc else { panic!("the emulator has a default VPC") };
+    let group = ec2.create_security_group().group_name("cats-worker").description("by hand").vpc_id(vpc);
+    group.send().await.unwrap();
+    let offers = read_offers(&Reader::new(&caller.clients), &caller.config).await.unwrap();
+    let tags = TagSpecification::builder()
+        .resource_type(ResourceType::Instance)
+        .tags(Tag::builder().key("Name").value("cats-worker-1").build())
+        .build();
+    let instance = ec2.run_instances().image_id(offers.ami.unwrap().id).min_count(1).max_count(1);
+    instance.tag_specifications(tags).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_nobodys_is_left_alone_at_every_address() {
+    let moto = Moto::start();
+    let caller = Caller::new(&moto, "cats", Seam::new()).await;
+    make_by_hand(&caller).await;
+    let plan = caller.plan().await;
+    assert_eq!(plan.summary.blocked, 9, "{plan:#?}");
+    let before = caller.seam.mutating_calls().len();
+    caller.execute(&plan).await;
+    caller.destroy().await;
+    assert_eq!(caller.seam.mutating_calls().len(), before, "nothing is touched");
+
+    // All but an instance can be adopted, and is then brought into shape; the instance goes on being a stranger.
+    let mut observed = caller.observe().await;
+    let adoptable: Vec<Address> = Address::SINGLE.into_iter().filter(|address| *address != Address::Binary).collect();
+    observed.adopt(&adoptable).unwrap();
+    assert!(observed.adopt(&[Address::Instance(1)]).unwrap_err().to_string().contains("cannot be adopted"));
+    let offers = read_offers(&Reader::new(&caller.clients), &caller.config).await.unwrap();
+    let binary = Binary::load(&caller.config.buckets.code, &executable()).map_err(|failure| failure.to_string());
+    let desired = Desired::new(&caller.config, &observed, &offers, binary, None);
+    caller.execute(&plan_apply(&caller.config, &desired, &observed, &[])).await;
+    let plan = caller.plan().await;
+    let changes: Vec<_> = plan.changes.iter().filter(|change| change.action != Action::None).collect();
+    assert_eq!(changes.len(), 1, "{changes:#?}");
+    assert_eq!((changes[0].address, changes[0].action), (Address::Instance(1), Action::Blocked));
 }
 
 #[tokio::test]

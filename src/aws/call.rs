@@ -103,6 +103,10 @@ impl CallError {
                 "give AWS credentials the ordinary way: AWS_PROFILE, `aws configure`, `aws sso login`, \
                  or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
             ),
+            Kind::InUse => failure.hint(
+                "something that is not in this plan still needs it: perhaps a resource of this stack under a name \
+                 that thumb.toml gave it before; take that away first",
+            ),
             Kind::Throttled => failure.hint("AWS asks to slow down; run the command again in a minute"),
             Kind::Unavailable if self.code.is_none() => {
                 failure.hint("is the network up, and are the region and AWS_ENDPOINT_URL (if set) right?")

@@ -8,7 +8,6 @@ use super::reconcile::{Session, address, ask, conclude, print, print_plan, refus
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::plan::Address;
-use crate::plan::text::Purpose;
 use crate::reconcile::{Observed, Target, observe};
 use crate::resource::instance;
 
@@ -37,14 +36,14 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
     }
     let session = Session::open(global).await?;
     let plan = session.plan_apply(&target, &adopt).await?;
-    print_plan(&plan, Purpose::Apply, json)?;
+    print_plan(&plan, json)?;
     refuse_blocked(&plan)?;
     if !plan.is_empty() {
         if !yes {
             ask("Do you want to perform these actions?", "yes", "apply")?;
         }
         let report = run_plan(&plan, &session.writer(), json).await;
-        let done = conclude(report, "apply")?;
+        let done = conclude(report, plan.purpose)?;
         if !json {
             print(&format!("\nApply complete: {done}.\n"))?;
         }

@@ -6,7 +6,6 @@ use super::Global;
 use super::reconcile::{Session, ask, conclude, print, print_plan, run as run_plan};
 use crate::failure::Result;
 use crate::plan::Action;
-use crate::plan::text::Purpose;
 use crate::reconcile::Target;
 
 /// Delete everything that apply made, after counting what will be lost and asking.
@@ -25,7 +24,7 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
     let Args { target, yes } = args;
     let session = Session::open(global).await?;
     let (plan, losses) = session.plan_destroy(&target).await?;
-    print_plan(&plan, Purpose::Destroy, false)?;
+    print_plan(&plan, false)?;
     // What is not ours stays, and does not keep the rest from going.
     if plan.changes.iter().all(|change| matches!(change.action, Action::None | Action::Blocked)) {
         return Ok(());
@@ -40,6 +39,6 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
         }
     }
     let report = run_plan(&plan, &session.writer(), false).await;
-    let done = conclude(report, "destroy")?;
+    let done = conclude(report, plan.purpose)?;
     print(&format!("\nDestroy complete: {done}.\n"))
 }

@@ -8,7 +8,6 @@ use super::Global;
 use super::reconcile::{Session, address, print_plan, refuse_blocked};
 use crate::failure::Result;
 use crate::plan::Address;
-use crate::plan::text::Purpose;
 use crate::reconcile::Target;
 
 /// Show what apply would change. Makes read calls only.
@@ -35,12 +34,9 @@ pub struct Args {
 pub async fn run(args: Args, global: &Global) -> Result<ExitCode> {
     let Args { target, adopt, destroy, json, detailed_exitcode } = args;
     let session = Session::open(global).await?;
-    let (plan, purpose) = if destroy {
-        (session.plan_destroy(&target).await?.0, Purpose::Destroy)
-    } else {
-        (session.plan_apply(&target, &adopt).await?, Purpose::Apply)
-    };
-    print_plan(&plan, purpose, json)?;
+    let plan =
+        if destroy { session.plan_destroy(&target).await?.0 } else { session.plan_apply(&target, &adopt).await? };
+    print_plan(&plan, json)?;
     refuse_blocked(&plan)?;
     Ok(if detailed_exitcode && !plan.is_empty() { ExitCode::from(2) } else { ExitCode::SUCCESS })
 }

@@ -11,8 +11,8 @@ use super::Global;
 use crate::aws::{Clients, Reader, Writer};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
-use crate::plan::text::{DEFAULT_WIDTH, Purpose, render};
-use crate::plan::{Action, Address, Plan};
+use crate::plan::text::{DEFAULT_WIDTH, render};
+use crate::plan::{Action, Address, Plan, Purpose};
 use crate::reconcile::{
     Contents, Desired, Doing, Event, Observed, Outcome, Report, Target, execute, observe, plan_apply, plan_destroy,
     read_offers,
@@ -115,13 +115,13 @@ fn plural(count: u64, noun: &str) -> String {
 }
 
 /// Prints a plan on stdout, as text or as JSON.
-pub fn print_plan(plan: &Plan, purpose: Purpose, json: bool) -> Result<()> {
+pub fn print_plan(plan: &Plan, json: bool) -> Result<()> {
     let text = if json {
         serde_json::to_string(plan).map_err(|error| Failure::new("cannot write the plan as JSON").caused_by(&error))?
             + "\n"
     } else {
         let width = terminal_size::terminal_size().map_or(DEFAULT_WIDTH, |(width, _)| width.0.into());
-        render(plan, purpose, width)
+        render(plan, width)
     };
     print(&text)
 }
@@ -149,7 +149,7 @@ pub fn refuse_blocked(plan: &Plan) -> Result<()> {
         return Ok(());
     }
     Err(Failure::new(format!("blocked, and left alone: {}", blocked.join(", ")))
-        .hint("the plan says why, behind each `!`; `--target` plans the parts that are not blocked"))
+        .hint("the plan says why, behind each `!`; `--target` leaves out what is blocked, `--adopt ADDRESS` takes over what is nobody's"))
 }
 
 /// Asks a question whose only good answer is `answer`. `--yes` is the caller's to look at.
@@ -184,6 +184,10 @@ pub async fn run(plan: &Plan, writer: &Writer, json: bool) -> Report {
             let _ = writeln!(anstream::stderr(), "{}", event_text(&event));
         }
     };
+    if !json {
+        // Between the plan, or the question, and what happens.
+        let _ = writeln!(std::io::stderr());
+    }
     let report = execute(plan, writer, &tell, &stop).await;
     interrupts.abort();
     report
@@ -260,17 +264,18 @@ fn seconds(elapsed: Duration) -> String {
 }
 
 /// How it ended: a sentence of counts when everything was done, else the failures with what was done and what not.
-pub fn conclude(report: Report, command: &str) -> Result<String> {
+pub fn conclude(report: Report, purpose: Purpose) -> Result<String> {
     let Report { outcomes, failures, interrupted } = report;
     let count = |actions: &[Action]| {
         outcomes.iter().filter(|(_, action, outcome)| *outcome == Outcome::Done && actions.contains(action)).count()
     };
-    let done = format!(
-        "{} added, {} changed, {} destroyed",
-        count(&[Action::Create, Action::Replace]),
-        count(&[Action::Update]),
-        count(&[Action::Delete, Action::Replace])
-    );
+    let (added, changed) = (count(&[Action::Create, Action::Replace]), count(&[Action::Update]));
+    let destroyed = count(&[Action::Delete, Action::Replace]);
+    let done = match purpose {
+        Purpose::Apply => format!("{added} added, {changed} changed, {destroyed} destroyed"),
+        Purpose::Destroy => format!("{destroyed} destroyed"),
+    };
+    let command = purpose.command();
     let undone: Vec<String> = outcomes
         .iter()
         .filter(|(_, action, outcome)| *outcome != Outcome::Done && *action != Action::Blocked)

@@ -48,13 +48,14 @@ const INSTANCE_HOUR: [(&str, f64); 31] = [
 
 /// An estimate of what runs continuously. Requests, transfer and stored thumbnails come on top.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 pub struct Estimate {
     pub instances: u32,
     pub instance_type: String,
     pub volume_gib: u32,
     /// None: the type is not in the table.
     pub usd_a_month: Option<f64>,
-    pub prices_of: &'static str,
+    pub prices_of: String,
 }
 
 impl Estimate {
@@ -67,7 +68,7 @@ impl Estimate {
             instance_type: instance_type.to_owned(),
             volume_gib,
             usd_a_month: one.map(|one| (one * f64::from(instances) * 100.0).round() / 100.0),
-            prices_of: PRICES_OF,
+            prices_of: PRICES_OF.to_owned(),
         }
     }
 

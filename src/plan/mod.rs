@@ -98,7 +98,15 @@ impl Serialize for Address {
     }
 }
 
+#[cfg(test)]
+impl<'de> serde::Deserialize<'de> for Address {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <String as serde::Deserialize>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     None,
@@ -111,8 +119,28 @@ pub enum Action {
     Blocked,
 }
 
+/// What a plan is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    Apply,
+    Destroy,
+}
+
+impl Purpose {
+    /// The command that does such a plan.
+    pub fn command(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Destroy => "destroy",
+        }
+    }
+}
+
 /// One attribute of a change.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 pub struct Attribute {
     pub name: String,
     /// `null`: not there before.
@@ -120,18 +148,19 @@ pub struct Attribute {
     /// `null`: not there after, or not known yet.
     pub after: Value,
     /// AWS will choose it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub after_unknown: bool,
 }
 
 /// What happens to one resource.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 pub struct Change {
     pub address: Address,
     /// The resource's name in AWS.
     pub name: String,
     pub action: Action,
-    /// Why it is replaced or blocked.
+    /// Why it is replaced, blocked or adopted.
     pub reason: Option<String>,
     pub attributes: Vec<Attribute>,
     /// The calls that make or alter it, in order.
@@ -144,6 +173,7 @@ pub struct Change {
 
 /// How many changes of each kind; resources without a change are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 pub struct Summary {
     pub create: u32,
     pub update: u32,
@@ -152,16 +182,20 @@ pub struct Summary {
     pub blocked: u32,
 }
 
+/// Read back from its JSON in tests only: a plan from a file has lost its steps, and must not be taken for one that
+/// can be applied.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 pub struct Plan {
     pub version: u32,
+    pub purpose: Purpose,
     pub stack: String,
     pub account: String,
     pub region: String,
     pub changes: Vec<Change>,
     pub summary: Summary,
     /// What is worth saying about the stack besides, each a sentence.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// Of the declared instances; none when there are none, or when they are not planned.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -169,7 +203,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub fn new(stack: &str, account: &str, region: &str, changes: Vec<Change>, notes: Vec<String>) -> Self {
+    /// Without notes and an estimate.
+    pub fn new(purpose: Purpose, stack: &str, account: &str, region: &str, changes: Vec<Change>) -> Self {
         let mut summary = Summary::default();
         for change in &changes {
             match change.action {
@@ -182,7 +217,8 @@ impl Plan {
             }
         }
         let (stack, account, region) = (stack.to_owned(), account.to_owned(), region.to_owned());
-        Self { version: JSON_VERSION, stack, account, region, changes, summary, notes, estimate: None }
+        let version = JSON_VERSION;
+        Self { version, purpose, stack, account, region, changes, summary, notes: Vec::new(), estimate: None }
     }
 
     pub fn is_empty(&self) -> bool {

@@ -8,27 +8,24 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 
-use super::{Action, Attribute, Change, Plan};
-
-/// What the plan is for: it decides the sentence when there is nothing to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    Apply,
-    Destroy,
-}
+use super::{Action, Attribute, Change, Plan, Purpose};
 
 /// Columns assumed where there is no terminal.
 pub const DEFAULT_WIDTH: usize = 100;
 /// Columns below which nothing is wrapped any further.
 const MIN_WIDTH: usize = 40;
 const INDENT: usize = 6;
+/// Between what is there and what it becomes.
+const ARROW: &str = "->";
 
 /// The whole plan, ending in a newline.
-pub fn render(plan: &Plan, purpose: Purpose, width: usize) -> String {
+pub fn render(plan: &Plan, width: usize) -> String {
     let width = width.max(MIN_WIDTH);
     let mut out = String::new();
-    let Plan { version: _, stack, account, region, changes, summary: _, notes, estimate } = plan;
-    line(&mut out, &format!("Stack {stack} in account {account}, region {region}"));
+    let Plan { version: _, purpose: _, stack, account, region, changes, summary: _, notes, estimate } = plan;
+    for text in wrap(&format!("Stack {stack} in account {account}, region {region}"), width) {
+        line(&mut out, &text);
+    }
     line(&mut out, "");
     for change in changes.iter().filter(|change| change.action != Action::None) {
         render_change(&mut out, change, width);
@@ -42,7 +39,7 @@ pub fn render(plan: &Plan, purpose: Purpose, width: usize) -> String {
     if !notes.is_empty() {
         line(&mut out, "");
     }
-    line(&mut out, &summary(plan, purpose));
+    line(&mut out, &summary(plan));
     if let Some(estimate) = estimate.as_ref().filter(|_| !plan.is_empty()) {
         for text in wrap(&estimate.sentence(), width) {
             line(&mut out, &text);
@@ -52,10 +49,10 @@ pub fn render(plan: &Plan, purpose: Purpose, width: usize) -> String {
 }
 
 /// The plan's last line.
-pub fn summary(plan: &Plan, purpose: Purpose) -> String {
+pub fn summary(plan: &Plan) -> String {
     let super::Summary { create, update, replace, delete, blocked } = plan.summary;
     if plan.is_empty() {
-        return match purpose {
+        return match plan.purpose {
             Purpose::Apply => "No changes. Your infrastructure matches the configuration.".into(),
             Purpose::Destroy => "No changes. There is nothing of this stack to destroy.".into(),
         };
@@ -97,19 +94,8 @@ fn render_change(out: &mut String, change: &Change, width: usize) {
     for row in rows {
         let label = format!("{}:", row.label);
         let label_width = longest + 2;
-        let before_width = INDENT + label_width;
-        let sides: Vec<String> = match row.value {
-            Shown::After(value) => vec![value],
-            Shown::Changed(before, after)
-                if before_width + before.chars().count() + 4 + after.chars().count() <= width =>
-            {
-                vec![format!("{before} -> {after}")]
-            }
-            Shown::Changed(before, after) => vec![before, format!("-> {after}")],
-        };
-        let room = width.saturating_sub(before_width);
-        let lines = sides.iter().flat_map(|side| wrap(side, room));
-        for (number, text) in lines.enumerate() {
+        let room = width.saturating_sub(INDENT + label_width);
+        for (number, text) in row.value.lines(room).iter().enumerate() {
             let label = if number == 0 { label.as_str() } else { "" };
             line(out, &format!("{:INDENT$}{label:label_width$}{text}", ""));
         }
@@ -125,6 +111,28 @@ struct Row {
 enum Shown {
     After(String),
     Changed(String, String),
+}
+
+impl Shown {
+    /// In so many columns: on one line if it fits, else what it becomes below what it was.
+    fn lines(&self, room: usize) -> Vec<String> {
+        match self {
+            Self::After(value) => wrap(value, room),
+            Self::Changed(before, after) => {
+                let one = format!("{before} {ARROW} {after}");
+                if one.chars().count() <= room {
+                    return vec![one];
+                }
+                let indent = ARROW.len() + 1;
+                let mut lines = wrap(before, room);
+                for (number, text) in wrap(after, room.saturating_sub(indent)).into_iter().enumerate() {
+                    let arrow = if number == 0 { ARROW } else { "" };
+                    lines.push(format!("{arrow:indent$}{text}"));
+                }
+                lines
+            }
+        }
+    }
 }
 
 fn rows(attribute: &Attribute, action: Action) -> Vec<Row> {

@@ -7,8 +7,8 @@ use super::read::Observed;
 use super::target::Target;
 use crate::config::Config;
 use crate::plan::cost::Estimate;
-use crate::plan::{Action, Address, Change, Plan};
-use crate::resource::{Found, binary, bucket, instance, instance_profile, queue, role, security_group};
+use crate::plan::{Action, Address, Attribute, Change, Plan, Purpose};
+use crate::resource::{Found, STACK_TAG, binary, bucket, instance, instance_profile, queue, role, security_group};
 
 /// Objects in the two buckets, for a destroy: how many, and whether it is "or more". `None`: not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +39,9 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
         },
     ];
     changes.extend(instance::diff(stack, *count, launch.as_ref().map_err(String::as_str), &observed.fleet));
+    for change in changes.iter_mut().filter(|change| is_adoption(change)) {
+        change.reason = Some("adopted: it carried no stack's tag so far".into());
+    }
     let changes = select(changes, targets, false);
     let notes = notes(config, observed, &changes);
     let instances = changes.iter().any(|change| matches!(change.address, Address::Instance(_)));
@@ -47,8 +50,8 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
         .ok()
         .filter(|_| instances && *count > 0)
         .map(|launch| Estimate::new(*count, &launch.instance_type, launch.ami.root_gib.unsigned_abs()));
-    let plan = Plan::new(stack, &observed.site.account, &observed.site.region, changes, notes);
-    Plan { estimate, ..plan }
+    let plan = Plan::new(Purpose::Apply, stack, &observed.site.account, &observed.site.region, changes);
+    Plan { notes, estimate, ..plan }
 }
 
 /// What `destroy` would do. What is not ours is shown, and left alone.
@@ -87,7 +90,7 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
     }
     changes.sort_by_key(|change| change.address);
     let changes = select(changes, targets, true);
-    Plan::new(&config.name, &observed.site.account, &observed.site.region, changes, Vec::new())
+    Plan::new(Purpose::Destroy, &config.name, &observed.site.account, &observed.site.region, changes)
 }
 
 fn going<T>(address: Address, name: &str, found: &Found<T>, delete: impl FnOnce(&T) -> Change) -> Option<Change> {
@@ -96,6 +99,13 @@ fn going<T>(address: Address, name: &str, found: &Found<T>, delete: impl FnOnce(
         Found::Foreign(foreign) => Some(Change::blocked(address, name, &foreign.reason)),
         Found::Ours(observed) => Some(delete(observed)),
     }
+}
+
+/// Whether a change puts our tag on something that is there.
+fn is_adoption(change: &Change) -> bool {
+    change.attributes.iter().any(|Attribute { name, before, after, after_unknown: _ }| {
+        name == "tags" && before.is_object() && before.get(STACK_TAG).is_none() && after.get(STACK_TAG).is_some()
+    })
 }
 
 fn select(changes: Vec<Change>, targets: &[Target], destroy: bool) -> Vec<Change> {
@@ -110,9 +120,10 @@ fn notes(config: &Config, observed: &Observed, changes: &[Change]) -> Vec<String
     if new && !observed.other_stacks.is_empty() {
         let others: Vec<&str> = observed.other_stacks.iter().map(String::as_str).collect();
         notes.push(format!(
-            "{name} is new, and there is already {others} in this account and region. If `name` was changed in \
-             thumb.toml, the stack of the old name stays (and costs) until it is destroyed under that name.",
+            "The stack {name} is new, and this account and region already have the {stacks} {others}. If `name` was \
+             changed in thumb.toml, the stack of the old name stays (and costs) until it is destroyed under that name.",
             name = config.name,
+            stacks = if others.len() == 1 { "stack" } else { "stacks" },
             others = others.join(", "),
         ));
     }

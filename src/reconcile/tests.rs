@@ -7,10 +7,12 @@ use super::*;
 use crate::ami::{Arch, Glibc};
 use crate::config::Config;
 use crate::elf::Executable;
-use crate::plan::text::{Purpose, render};
-use crate::plan::{Action, Plan};
+use crate::plan::text::render;
+use crate::plan::{Action, Address, Plan};
 use crate::resource::policy::Site;
-use crate::resource::{Found, STACK_TAG, binary, bucket, instance, instance_profile, queue, role, security_group};
+use crate::resource::{
+    Foreign, Found, STACK_TAG, binary, bucket, instance, instance_profile, queue, role, security_group,
+};
 
 const BASE: &str = r#"
 name = "cats"
@@ -153,13 +155,20 @@ fn plan(text: &str, observed: &Observed) -> Plan {
     plan_apply(&config, &desired(&config, observed, "aa"), observed, &[])
 }
 
+/// The plan as people read it. Its JSON says as much: read back, it gives the same text.
 fn text(plan: &Plan) -> String {
-    let text = anstream::adapter::strip_str(&render(plan, Purpose::Apply, 100)).to_string();
+    let from_json: Plan = serde_json::from_str(&serde_json::to_string(plan).unwrap()).unwrap();
+    let text = rendered(plan, 100);
+    assert_eq!(rendered(&from_json, 100), text);
     // The user data's script has tests of its own; its digest changes with every comma in it.
     let digest = |line: &str| {
         line.split_once("sha256:").map_or_else(|| line.to_owned(), |(label, _)| format!("{label}sha256:…"))
     };
     text.lines().map(|line| digest(line) + "\n").collect()
+}
+
+fn rendered(plan: &Plan, width: usize) -> String {
+    anstream::adapter::strip_str(&render(plan, width)).to_string()
 }
 
 /// BASE with one line put behind its section's head.
@@ -219,8 +228,34 @@ fn what_a_running_instance_cannot_change_replaces_it_with_a_reason() {
         with("[instance]", "image = \"debian-12\""),
         BASE.replace("key_pair = \"colink\"", ""),
         with("[thumbnail]", "quality = 90"),
+        with("[worker]", "grace = \"5m\""),
+        // What could change in place changes with the new one.
+        with("[instance]", "type = \"t3.small\"").replace("codelab-05", "codelab-06"),
     ];
     insta::assert_snapshot!(cases.map(|changed| text(&plan(&changed, &observed))).join("\n---\n\n"));
+}
+
+#[test]
+fn what_differs_in_user_data_is_told_apart() {
+    let observed = built(&config(BASE));
+    let by_another_version = {
+        let mut observed = observed.clone();
+        let user_data = &mut observed.fleet.alive[0].user_data;
+        *user_data = user_data.replace("RestartSec=5", "RestartSec=60");
+        text(&plan(BASE, &observed))
+    };
+    let by_somebody_else = {
+        let mut observed = observed.clone();
+        observed.fleet.alive[0].user_data = "#!/bin/sh\necho hello\n".into();
+        text(&plan(BASE, &observed))
+    };
+    let with_an_endpoint = {
+        let config = config(BASE);
+        let endpoint = Some("http://emulator.internal:4566");
+        let desired = Desired::new(&config, &observed, &offers(), executable("aa"), endpoint);
+        text(&plan_apply(&config, &desired, &observed, &[]))
+    };
+    insta::assert_snapshot!([by_another_version, by_somebody_else, with_an_endpoint].join("\n---\n\n"));
 }
 
 #[test]
@@ -292,6 +327,59 @@ fn what_is_not_ours_is_blocked() {
     assert!(plan.changes.iter().all(|change| change.up.is_empty() && change.down.is_empty()));
     let destroy = plan_destroy(&config(BASE), &observed, Contents::default(), &[]);
     assert!(destroy.changes.iter().all(|change| change.action == Action::Blocked && change.down.is_empty()));
+    insta::assert_snapshot!([plan, destroy].map(|plan| text(&plan)).join("\n---\n\n"));
+}
+
+#[test]
+fn an_adoption_shows_what_it_changes() {
+    let mut observed = built(&config(BASE));
+    // Made by hand: other attributes, tags of its maker's, and not ours.
+    let Found::Ours(queue) = &mut observed.queue else { panic!("it was built") };
+    queue.redrive = None;
+    queue.tags = BTreeMap::from([("made-by".to_owned(), "hand".to_owned())]);
+    observed.queue =
+        Found::Foreign(Foreign { reason: "it has no tag".into(), adoptable: observed.queue.ours().cloned() });
+    assert_eq!(plan(BASE, &observed).summary.blocked, 1);
+    observed.adopt(&[Address::Queue]).unwrap();
+    insta::assert_snapshot!(text(&plan(BASE, &observed)));
+}
+
+#[test]
+fn a_stack_of_another_name_is_mentioned_when_this_one_is_new() {
+    let other_stacks = ["dogs".to_owned(), "kittens".to_owned()].into();
+    let new = plan(BASE, &Observed { other_stacks, ..nothing() });
+    insta::assert_snapshot!(new.notes.join("\n"));
+    let other_stacks = ["kittens".to_owned()].into();
+    assert!(plan(BASE, &Observed { other_stacks, ..built(&config(BASE)) }).notes.is_empty());
+}
+
+#[test]
+fn what_is_left_over_or_damaged_is_mended() {
+    // A binary that nobody needs any more, and one that was cut short.
+    let mut stale = built(&config(BASE));
+    stale.binaries.push((format!("thumb-{}", "cc".repeat(32)), 18_000_000));
+    let mut short = built(&config(BASE));
+    short.binaries[0].1 = 1_000;
+    // More instances than declared, and an older one of a number that is taken.
+    let mut many = built(&config(&with("[instance]", "count = 2")));
+    let mut older = many.fleet.alive[0].clone();
+    older.id = "i-old".into();
+    older.launched_s -= 60;
+    many.fleet.alive.push(older);
+    insta::assert_snapshot!([stale, short, many].map(|observed| text(&plan(BASE, &observed))).join("\n---\n\n"));
+}
+
+#[test]
+fn lines_are_as_wide_as_the_terminal_and_only_what_cannot_be_broken_is_wider() {
+    let new = plan(BASE, &nothing());
+    for width in [60, 80, 120] {
+        for line in rendered(&new, width).lines().filter(|line| line.chars().count() > width) {
+            // An indentation, a label and one word, or a change's address and name.
+            assert!(line.split_whitespace().count() <= 3, "wider than {width}: {line}");
+        }
+    }
+    let joined = |width: usize| rendered(&new, width).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(joined(60), joined(120), "a narrow terminal is told as much");
 }
 
 #[test]
@@ -321,7 +409,7 @@ fn destroy_takes_everything_and_counts_what_is_lost() {
     }
     let contents = Contents { thumbnails: Some((20_000, true)), code: Some((1, false)) };
     let plan = plan_destroy(&config(BASE), &observed, contents, &[]);
-    insta::assert_snapshot!(anstream::adapter::strip_str(&render(&plan, Purpose::Destroy, 100)).to_string());
+    insta::assert_snapshot!(text(&plan));
 }
 
 #[test]

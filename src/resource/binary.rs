@@ -147,12 +147,18 @@ pub async fn run(step: &Step, aws: &Writer) -> Result<(), CallError> {
     }
 }
 
-/// S3 checks what arrives against the digest the plan was made with: a file that changed since is refused.
+/// S3 checks what arrives against the digest the plan was made with: a file that changed since is refused. One of
+/// another length is refused here: a call that promises more bytes than come is never answered.
 async fn upload(bucket: &str, path: &Path, sha256: &str, bytes: u64, aws: &Writer) -> Result<(), CallError> {
     const ACTION: &str = "s3:PutObject";
     let refused = |message: String| CallError::judged(ACTION, Kind::Refused, message);
+    let shown = path.display();
+    let found = tokio::fs::metadata(path).await.map_err(|error| refused(format!("cannot read {shown}: {error}")))?;
+    if found.len() != bytes {
+        return Err(refused(format!("{shown} has {} bytes, and had {bytes} when it was planned", found.len())));
+    }
     let body = ByteStream::from_path(path).await;
-    let body = body.map_err(|error| refused(format!("cannot read {}: {error}", path.display())))?;
+    let body = body.map_err(|error| refused(format!("cannot read {shown}: {error}")))?;
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(UPLOAD_TIMEOUT).build();
     let request = aws.clients.s3.put_object().bucket(bucket).key(format!("{KEY_PREFIX}{sha256}"));
     let request =

@@ -178,6 +178,7 @@ pub fn diff(desired: &SecurityGroup, found: &Found<Observed>) -> Change {
         change.unknown("id", Some(&observed.id));
         change.compare("vpc", &observed.vpc_id, vpc_id);
         change.compare("ingress", &observed.ingress, ingress);
+        change.compare("tags", &observed.tags, tags);
         change.up(Step::Create(desired.clone()));
         change.down(Step::Delete { id: observed.id.clone() });
         return change.action(Action::Replace);

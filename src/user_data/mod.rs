@@ -78,9 +78,11 @@ pub fn parse(user_data: &str) -> Option<Params> {
     serde_json::from_str(line.strip_suffix(PARAMS_AFTER)?).ok()
 }
 
-/// The script around the parameters: what differs between two versions of thumb with the same parameters.
-pub fn without_params(user_data: &str) -> String {
-    user_data.lines().filter(|line| !line.starts_with(PARAMS_BEFORE)).collect::<Vec<_>>().join("\n")
+/// The script around the parameters, and without what they make of the unit: the same for all parameters, and another
+/// for another version of the script or the unit.
+pub fn without_params(user_data: &str, params: &Params) -> String {
+    let script: Vec<&str> = user_data.lines().filter(|line| !line.starts_with(PARAMS_BEFORE)).collect();
+    script.join("\n").replacen(&unit(params), UNIT, 1)
 }
 
 /// JSON that stands in a raw Python string in single quotes: ASCII only, no single quote. As it ends with a brace, it

@@ -52,6 +52,20 @@ fn user_data_of_others_is_not_ours() {
 }
 
 #[test]
+fn the_script_is_the_same_for_all_parameters_and_another_for_another_version() {
+    let script = |params: &Params, text: &str| without_params(text, params);
+    let plain = params();
+    let other =
+        Params { grace_s: 300, memory_max_percent: 50, endpoint: Some(ODD.into()), config: ODD.into(), ..params() };
+    let (text, other_text) = (render(&plain).unwrap(), render(&other).unwrap());
+    assert_eq!(script(&plain, &text), script(&other, &other_text));
+    for (before, after) in [("ProtectHome=yes", "ProtectHome=no"), ("SETTLE_S = 10", "SETTLE_S = 20")] {
+        assert!(text.contains(before));
+        assert_ne!(script(&plain, &text), script(&plain, &text.replace(before, after)), "{after}");
+    }
+}
+
+#[test]
 fn python_sees_the_same_parameters() {
     let params = Params { config: ODD.into(), endpoint: Some(ODD.into()), ..params() };
     let file = script(&params);

@@ -10,6 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::Credentials;
 use moto::Moto;
 use sha2::{Digest, Sha256};
 
@@ -97,13 +99,33 @@ impl Account {
         photos().iter().map(|photo| (1..=self.rounds).filter(|round| found(photo, *round)).count()).sum()
     }
 
+    /// Which worker put a message into the dead-letter queue: the host's name and the process's ID. The message stays.
+    fn rejected_by(&self) -> Option<String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let sdk = aws_config::defaults(BehaviorVersion::v2026_01_12())
+                .http_client(aws_smithy_http_client::Builder::new().build_http())
+                .endpoint_url(self.moto.endpoint())
+                .region(Region::new(moto::REGION))
+                .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+                .load()
+                .await;
+            let sqs = aws_sdk_sqs::Client::new(&sdk);
+            let url = sqs.get_queue_url().queue_name("boot-dlq").send().await.unwrap().queue_url.unwrap();
+            let call = sqs.receive_message().queue_url(url).visibility_timeout(0);
+            let message = call.message_attribute_names("All").send().await.unwrap().messages?.into_iter().next()?;
+            message.message_attributes?.remove("thumb-worker")?.string_value
+        })
+    }
+
     /// Boots the instance; the disk is kept under this name, to boot it again.
     fn boot(&self, run: &str, power_off_after: Option<Duration>) -> Machine {
         let command = std::env::var("THUMB_BOOT").expect("THUMB_BOOT is the command that boots an instance");
         let console = self.folder.join(format!("{run}.console"));
-        let mut shell = Command::new("sh");
+        // SIGINT must reach it, also where the tests run in the background of a shell, which has it ignored.
+        let mut shell = Command::new("env");
         shell
-            .args(["-c", &format!("exec {command}")])
+            .args(["--default-signal=INT", "sh", "-c", &format!("exec {command}")])
             .env("INSTANCE_ID", &self.instance)
             .env("ENDPOINT", self.moto.endpoint())
             .env("CONSOLE", &console)
@@ -172,12 +194,16 @@ impl Drop for Machine {
 fn an_instance_makes_thumbnails_and_drains_when_it_is_switched_off() {
     let mut account = Account::new("drain");
     account.enqueue();
+    account.thumb(&["enqueue", "--bucket", "boot-photos", "--keys", "missing.jpg", "--size", "10x10"]);
 
     let after = std::env::var("THUMB_BOOT_POWER_OFF_S").ok().and_then(|after| after.parse().ok()).unwrap_or(300);
     let mut first = account.boot("first", Some(Duration::from_secs(after)));
     first.wait_for_console("setting up the worker of the stack boot");
     first.wait_for_console("fetched ");
     first.wait("the first public thumbnail", |_| account.public_thumbnails() > 0);
+    first.wait("what cannot be made is in the dead-letter queue", |_| account.rejected_by().is_some());
+    let worker = account.rejected_by().unwrap();
+    assert!(!worker.starts_with("unknown/"), "the sandbox hides the host's name: {worker}");
     while !first.is_off() {
         assert!(account.rounds < MAX_ROUNDS, "the power button was not pressed");
         account.enqueue();

@@ -4,14 +4,15 @@
 mod read;
 mod run;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::{Tags, own_tags, tag_changes};
 use crate::ami::Image;
 use crate::plan::{Action, Address, Change};
-use crate::user_data;
+use crate::user_data::{self, Params};
 
 pub use read::{Ami, read, read_ami, read_arch, read_key_pair, read_vpc};
 pub use run::run;
@@ -185,8 +186,8 @@ fn create(address: Address, label: &str, launch: &Launch, all_tags: &Tags, step:
     change.set("instance_profile", profile);
     change.set("security_group", security_group);
     change.set("subnet", subnet);
-    for (name, value) in user_data_fields(user_data) {
-        change.set(&name, &value);
+    for (name, value) in user_data_fields(user_data).unwrap_or_default() {
+        change.set(name, &value);
     }
     change.set("tags", all_tags);
     change.up(step);
@@ -203,12 +204,18 @@ fn change(
     launch_step: impl Fn() -> Step,
 ) -> Change {
     let mut change = Change::new(address, label);
+    let groups = observed.security_groups.join(", ");
+    let (before, after) = (own_tags(&observed.tags), launch.tags_of(stack, observed.index));
     let reasons = replacing(&mut change, launch, observed);
     if !reasons.is_empty() {
         change.reason = Some(format!("{}; a running instance cannot change that", reasons.join(", ")));
         change.unknown("id", Some(&observed.id));
         // What is replaced stands before what differs.
         change.attributes.rotate_right(1);
+        // The new one has these too, though they alone would not need a new one.
+        change.compare("instance_profile", &observed.profile, &launch.profile);
+        change.compare("security_group", &groups, &launch.security_group);
+        change.compare("tags", &before, &after);
         change.up(launch_step());
         change.down(Step::Terminate { ids: vec![observed.id.clone()] });
         return change.action(Action::Replace);
@@ -221,7 +228,6 @@ fn change(
     if change.compare("instance_profile", &observed.profile, &launch.profile) {
         change.up(Step::SetProfile { id: id.clone(), profile: launch.profile.clone() });
     }
-    let groups = observed.security_groups.join(", ");
     if change.compare("security_group", &groups, &launch.security_group) {
         change.up(Step::SetSecurityGroup { id: id.clone(), security_group_id: launch.security_group_id.clone() });
     }
@@ -229,7 +235,6 @@ fn change(
     if change.compare("metadata_tokens", tokens(observed.tokens_required), tokens(true)) {
         change.up(Step::RequireTokens { id: id.clone() });
     }
-    let (before, after) = (own_tags(&observed.tags), launch.tags_of(stack, observed.index));
     if change.compare("tags", &before, &after) {
         let (set, remove) = tag_changes(&before, &after);
         change.up(Step::Tag { id: id.clone(), set, remove });
@@ -254,42 +259,51 @@ fn replacing(change: &mut Change, launch: &Launch, observed: &Observed) -> Vec<&
     }
     // A security group that moves to another VPC takes its instances along.
     note(change.compare("vpc", &observed.vpc, &launch.vpc_id), "the VPC changed");
-    let (before, after) = (user_data_fields(&observed.user_data), user_data_fields(&launch.user_data));
-    let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let after = user_data_fields(&launch.user_data).unwrap_or_default();
+    let Some(before) = user_data_fields(&observed.user_data) else {
+        let (before, after) = (digest(&observed.user_data), digest(&launch.user_data));
+        note(change.compare("user_data", &before, &after), "the user data is not thumb's");
+        return reasons;
+    };
+    let names: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
     for name in names {
-        let reason = match name.as_str() {
+        let reason = match name {
             "binary" => "the executable changed",
             "worker_config" => "the worker's configuration changed",
-            _ => "the user data changed",
+            "endpoint" => "the endpoint changed",
+            "memory_max" => "the worker's share of the memory changed",
+            _ => "this version of thumb sets instances up differently",
         };
-        let value = |fields: &BTreeMap<String, Value>| fields.get(name).cloned().unwrap_or_default();
-        note(change.compare(name, &value(&before), &value(&after)), reason);
+        note(change.compare(name, &before.get(name), &after.get(name)), reason);
     }
     reasons
 }
 
-/// What user data says, field by field: the binary, the worker's configuration, the endpoint; and, as a digest, the
-/// script around them.
-fn user_data_fields(text: &str) -> BTreeMap<String, Value> {
-    use sha2::{Digest, Sha256};
-    // The first eight bytes: enough to see that two differ.
-    let digest = |text: &str| {
-        let short: String = Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Value::from(format!("sha256:{short}…"))
-    };
-    let Some(params) = user_data::parse(text) else {
-        return BTreeMap::from([("user_data".to_owned(), digest(text))]);
-    };
-    let config = toml::from_str::<Value>(&params.config).unwrap_or(Value::String(params.config.clone()));
+/// What user data says, field by field: the binary, the worker's configuration, the limits; and, as a digest, the
+/// script around them. None: thumb did not write it.
+fn user_data_fields(text: &str) -> Option<BTreeMap<&'static str, Value>> {
+    let params = user_data::parse(text)?;
+    let script = digest(&user_data::without_params(text, &params));
+    let Params { stack: _, region: _, bucket: _, key, sha256: _, endpoint, config, memory_max_percent, grace_s: _ } =
+        params;
+    // The bucket and the grace stand in the configuration, the digest in the binary's key.
+    let config = toml::from_str(&config).unwrap_or(Value::String(config));
     let mut fields = BTreeMap::from([
-        ("binary".to_owned(), params.key.clone().into()),
-        ("worker_config".to_owned(), config),
-        ("user_data".to_owned(), digest(&user_data::without_params(text))),
+        ("binary", Value::from(key)),
+        ("boot_script", script.into()),
+        ("memory_max", format!("{memory_max_percent}%").into()),
+        ("worker_config", config),
     ]);
-    if let Some(endpoint) = params.endpoint {
-        fields.insert("endpoint".to_owned(), endpoint.into());
+    if let Some(endpoint) = endpoint {
+        fields.insert("endpoint", endpoint.into());
     }
-    fields
+    Some(fields)
+}
+
+/// The first eight bytes of a text's SHA-256: enough to see that two differ.
+fn digest(text: &str) -> String {
+    let short: String = Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{short}…")
 }
 
 pub fn delete(observed: &Observed, label: &str, reason: Option<&str>) -> Change {
