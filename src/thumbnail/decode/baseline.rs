@@ -222,10 +222,10 @@ impl Scan<'_> {
                     let meeting = meetings.found.get(lane);
                     let end = meeting.map_or(run.mcus(), |&(end, _)| end).min(start + mcus.end - progress.mcu);
                     self.take(run, start..end, &mut progress, planes)?;
-                    let Some(&(_, next)) = meeting else {
-                        break;
-                    };
-                    start = next;
+                    match meeting {
+                        Some(&(_, next)) if progress.mcu < mcus.end => start = next,
+                        _ => break,
+                    }
                 }
             }
             debug_assert!(progress.mcu > from);
