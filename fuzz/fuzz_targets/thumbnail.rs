@@ -15,7 +15,7 @@ mod thumbnail;
 use thumbnail::{Fit, Limits, Options, Size, Spec, Truncated, probe, thumbnails};
 
 /// Small, so that an input is done in milliseconds; the fuzzer's own limit on memory watches the rest.
-const LIMITS: Limits = Limits { max_source_bytes: 1 << 20, max_source_pixels: 1 << 15 };
+const LIMITS: Limits = Limits { max_source_bytes: 1 << 20, max_source_pixels: 1 << 16 };
 
 fuzz_target!(|input: &[u8]| {
     any_bytes(input);
