@@ -119,10 +119,12 @@ fn note(sent: Result<sending::Sent, CallError>, summary: &mut Summary, progress:
 }
 
 fn so_far(failure: Failure, summary: &Summary) -> Failure {
-    failure.hint(format!(
-        "at least {} requests were queued before that; the same thumbnails made twice do no harm",
-        summary.queued
-    ))
+    let queued = match summary.queued {
+        0 => "no request is known to have been queued".to_owned(),
+        1 => "at least one request was queued before that".to_owned(),
+        many => format!("at least {many} requests were queued before that"),
+    };
+    failure.hint(format!("{queued}; the same thumbnails made twice do no harm"))
 }
 
 /// Parcels that go in one call.

@@ -157,3 +157,66 @@ fn hundreds_of_scans_are_refused_before_the_first_is_read() {
     bad.extend([0xff, 0xd9]);
     assert_eq!(make(&bad), Err(Error::TooManyScans { max: header::MAX_SCANS }));
 }
+
+/// Entropy-coded data from codes: (bits, how many), stuffed and filled up with ones.
+fn coded(codes: impl Iterator<Item = (u32, u32)>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let (mut bits, mut count) = (0_u64, 0);
+    let mut put = |bits: u64| {
+        bytes.push(bits as u8);
+        if bits as u8 == 0xff {
+            bytes.push(0);
+        }
+    };
+    for (code, length) in codes {
+        (bits, count) = (bits << length | u64::from(code), count + length);
+        while count >= 8 {
+            count -= 8;
+            put(bits >> count);
+        }
+    }
+    if count > 0 {
+        put(bits << (8 - count) | ((1 << (8 - count)) - 1));
+    }
+    bytes
+}
+
+/// The most work for the fewest bytes: 25 megapixels whose blocks have a bit each, and then almost as many scans as are
+/// allowed, each of a few bytes that pass over all blocks, and each needed by a large thumbnail. Every scan costs a look
+/// at every block, and no more: [`header::MAX_SCANS`] times the blocks, which are at most eight a byte.
+#[test]
+fn a_small_file_of_many_scans_that_are_all_valid() {
+    const BLOCKS: usize = 632;
+    const BANDS: [(u8, u8); 7] = [(1, 9), (10, 18), (19, 27), (28, 36), (37, 45), (46, 54), (55, 63)];
+    let mut file = vec![0xff, 0xd8];
+    let mut segment = |marker: u8, payload: &[u8]| {
+        file.extend([0xff, marker]);
+        file.extend((payload.len() as u16 + 2).to_be_bytes());
+        file.extend(payload);
+    };
+    segment(0xdb, &[&[0][..], &[1; 64]].concat());
+    let side = (8 * BLOCKS as u16).to_be_bytes();
+    segment(0xc2, &[8, side[0], side[1], side[0], side[1], 1, 1, 0x11, 0]);
+    // One code of one bit each: no difference; the end of a band for 2^14 blocks and as many more as 14 bits say.
+    let one = |class: u8, symbol: u8| [&[class << 4, 1][..], &[0; 15], &[symbol]].concat();
+    segment(0xc4, &one(0, 0));
+    segment(0xc4, &one(1, 0xe0));
+    let mut scan = |first: u8, last: u8, approximation: u8, data: &[u8]| {
+        file.extend([0xff, 0xda, 0, 8, 1, 1, 0, first, last, approximation]);
+        file.extend(data);
+    };
+    scan(0, 0, 0, &coded(std::iter::repeat_n((0, 1), BLOCKS * BLOCKS)));
+    let nothing = coded(std::iter::repeat_n((0x3fff, 15), (BLOCKS * BLOCKS).div_ceil(32_767)));
+    let mut scans = 1;
+    for (first, last) in BANDS {
+        for low in (0..=12).rev() {
+            let high = if low == 12 { 0 } else { low + 1 };
+            scan(first, last, high << 4 | low, &nothing);
+            scans += 1;
+        }
+    }
+    file.extend([0xff, 0xd9]);
+    assert!(scans > 90 && scans <= header::MAX_SCANS && file.len() < 60_000, "{scans} scans, {} bytes", file.len());
+    let made = thumbnails(&file, &[spec(3000, 3000, Fit::Cover)], &Options::default()).unwrap();
+    assert!(decoded(&made[0]).iter().all(|&sample| sample == 128));
+}
