@@ -260,3 +260,67 @@ fn join(skips: &mut [Skip; 1 << SKIP_BITS], lengths: &[u8; 1 << SKIP_BITS]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Codes of every length, for symbols of every kind: an end of block, sixteen zeros, sizes that do not exist.
+    fn table() -> AcTable {
+        let counts = [0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 125];
+        let symbols = (0..162_u32).map(|i| if i == 1 { 0x02 } else { (i * 37 % 256) as u8 }).collect();
+        AcTable::new(&Spec { counts, symbols })
+    }
+
+    /// Bits that begin with every window of [`SKIP_BITS`], and go on in some way.
+    fn all_beginnings() -> impl Iterator<Item = u64> {
+        (0..1_u64 << SKIP_BITS).map(|first| {
+            let behind = (first + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> SKIP_BITS;
+            first << (64 - SKIP_BITS) | behind
+        })
+    }
+
+    fn coefficients(step: &SlowStep) -> u32 {
+        if step.ends_block { ENDED } else { step.run + 1 }
+    }
+
+    #[test]
+    fn a_step_is_what_its_code_says() {
+        let table = table();
+        let mut decided = 0;
+        for bits in all_beginnings() {
+            let step = table.step(bits);
+            if step.advance() == u64::from(UNDECIDED) {
+                continue;
+            }
+            decided += 1;
+            let slow = table.slow_step(bits).unwrap();
+            assert_eq!(step.bits(), slow.bits, "{bits:b}");
+            assert_eq!(step.advance(), u64::from(slow.bits << PLACE_BITS | coefficients(&slow)), "{bits:b}");
+            assert_eq!(step.value(), slow.value, "{bits:b}");
+        }
+        assert!(decided > 2000, "{decided}");
+    }
+
+    #[test]
+    fn a_skip_is_the_steps_that_it_is_made_of() {
+        let table = table();
+        let mut several = 0;
+        for bits in all_beginnings() {
+            let skip = table.skip(bits);
+            if skip == Skip::UNDECIDED {
+                continue;
+            }
+            let (mut passed, mut behind, mut steps) = (0, 0, 0);
+            while passed < skip.bits() {
+                let slow = table.slow_step(bits << passed).unwrap();
+                passed += slow.bits;
+                behind += coefficients(&slow) + u32::from(slow.ends_block);
+                steps += 1;
+            }
+            assert_eq!((passed, behind), (skip.bits(), skip.coefficients()), "{bits:b}");
+            several += u32::from(steps > 1);
+        }
+        assert!(several > 500, "{several}");
+    }
+}
