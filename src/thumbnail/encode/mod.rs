@@ -90,3 +90,73 @@ impl ImageBuffer for Rows<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use zune_jpeg::JpegDecoder;
+    use zune_jpeg::zune_core::bytestream::ZCursor;
+    use zune_jpeg::zune_core::colorspace::ColorSpace;
+    use zune_jpeg::zune_core::options::DecoderOptions;
+
+    use super::*;
+
+    /// Waves, and noise that looks random.
+    fn plane(width: usize, height: usize, seed: usize) -> Plane {
+        let sample = |i: usize| {
+            let (x, y) = (i % width, i / width);
+            let noise = (i + seed).wrapping_mul(0x9e37_79b9) >> 7 & 15;
+            (128.0 + 80.0 * ((x * (seed + 1)) as f64 / 9.0 + y as f64 / 7.0).sin()) as u8 + noise as u8
+        };
+        Plane { width, height, samples: (0..width * height).map(sample).collect() }
+    }
+
+    fn picture(width: usize, height: usize, chroma: Option<(usize, usize)>) -> Planes {
+        let luma = plane(width, height, 0);
+        match chroma {
+            None => Planes::Grey(luma),
+            Some((w, h)) => Planes::YCbCr([luma, plane(w, h, 1), plane(w, h, 2)]),
+        }
+    }
+
+    /// The mean square of what the luma of `jpeg` differs from `planes`.
+    fn error(jpeg: &[u8], planes: &Planes) -> f64 {
+        let (Planes::Grey(luma) | Planes::YCbCr([luma, ..])) = planes;
+        let luma_only = DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::Luma);
+        let made = JpegDecoder::new_with_options(ZCursor::new(jpeg), luma_only).decode().unwrap();
+        assert_eq!(made.len(), luma.samples.len());
+        let square = |(a, b): (&u8, &u8)| f64::from(a.abs_diff(*b)).powi(2);
+        made.iter().zip(&luma.samples).map(square).sum::<f64>() / made.len() as f64
+    }
+
+    #[test]
+    fn our_files_are_as_good_and_as_small_as_the_librarys() {
+        for (width, height) in [(1_usize, 1_usize), (2, 1), (7, 9), (8, 8), (16, 16), (17, 33), (100, 75), (255, 64)] {
+            let chromas = [None, Some((width, height)), Some((width.div_ceil(2), height.div_ceil(2)))];
+            for chroma in chromas {
+                for quality in [1, 30, 80, 90, 100] {
+                    let what = format!("{width}x{height}, colour {chroma:?}, quality {quality}");
+                    let planes = picture(width, height, chroma);
+                    let ours = encode(&planes, quality, &Options::default()).unwrap();
+                    let theirs = encode_by_library(&planes, quality, &Options::default()).unwrap();
+                    let (our_error, their_error) = (error(&ours, &planes), error(&theirs, &planes));
+                    assert!(our_error <= 1.1 * their_error + 0.5, "{what}: {our_error}, theirs {their_error}");
+                    // Both round coefficients that lie between two steps as they like.
+                    assert!(ours.len() <= theirs.len() + theirs.len() / 50 + 20, "{what}: {}", ours.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_byte_of_ones_is_never_taken_for_a_marker() {
+        let planes = picture(255, 64, None);
+        let jpeg = encode(&planes, 100, &Options::default()).unwrap();
+        let scan = jpeg.windows(2).position(|bytes| bytes == [0xff, 0xda]).unwrap() + 10;
+        let mut stuffed = 0;
+        for pair in jpeg[scan..jpeg.len() - 2].windows(2).filter(|pair| pair[0] == 0xff) {
+            assert_eq!(pair[1], 0);
+            stuffed += 1;
+        }
+        assert!(stuffed > 5, "{stuffed}: too few to see anything");
+    }
+}
