@@ -139,8 +139,7 @@ pub fn thumbnails(source: &[u8], specs: &[Spec], options: &Options) -> Result<Ve
         .zip(&placements)
         .map(|(spec, placement)| {
             let planes = shrink(&planes, &header, placement, spec.quality, &conversion)?;
-            let (Planes::Grey(first) | Planes::YCbCr([first, ..])) = &planes;
-            let (width, height) = (first.width as u32, first.height as u32);
+            let (width, height) = (planes.luma().width as u32, planes.luma().height as u32);
             Ok(Thumbnail { width, height, jpeg: encode::encode(&planes, spec.quality, options)? })
         })
         .collect()

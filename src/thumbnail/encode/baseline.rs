@@ -10,19 +10,29 @@ use crate::thumbnail::header::marker;
 use crate::thumbnail::huffman::Spec;
 use crate::thumbnail::plane::Plane;
 
-/// Makes a JFIF file of `planes`: luma, and nothing or two colour differences. Of these each is as large as luma, or half of
-/// it each way, rounded up.
-pub(super) fn encode(planes: &[&Plane], quality: u8) -> Vec<u8> {
+/// The tables of luma, or of colour differences.
+struct Tables {
+    steps: [u8; BLOCK],
+    dc: Spec,
+    ac: Spec,
+}
+
+/// Makes a JFIF file of `planes`: luma, and nothing or two colour differences. Each of these is as large as luma or, if
+/// `halved`, half of it each way, rounded up.
+pub(super) fn encode(planes: &[&Plane], halved: bool, quality: u8) -> Vec<u8> {
     let luma = planes[0];
     // An MCU has two luma blocks each way where colour has half the samples.
-    let blocks = if planes.get(1).is_some_and(|chroma| chroma.width < luma.width.max(2)) { 2 } else { 1 };
-    let steps = [true, false].map(|luma| tables::steps(luma, quality));
-    let coders = [true, false].map(|luma| (Codes::new(&tables::dc(luma)), Codes::new(&tables::ac(luma))));
-    let transforms = steps.each_ref().map(Fdct::new);
+    let blocks = if halved { 2 } else { 1 };
+    let kinds = [true, false].into_iter().take(planes.len());
+    let tables: Vec<Tables> = kinds
+        .map(|luma| Tables { steps: tables::steps(luma, quality), dc: tables::dc(luma), ac: tables::ac(luma) })
+        .collect();
+    let coders: Vec<_> = tables.iter().map(|kind| (Codes::new(&kind.dc), Codes::new(&kind.ac))).collect();
+    let transforms: Vec<_> = tables.iter().map(|kind| Fdct::new(&kind.steps)).collect();
 
     // About a bit and a half a sample, so that the vector grows seldom.
     let mut out = Vec::with_capacity(1024 + luma.samples.len() / 5);
-    write_header(&mut out, planes, blocks, &steps);
+    write_header(&mut out, planes, blocks, &tables);
     let mut writer = BitWriter { out, bits: 0, count: 0 };
     let mut predictions = [0_i16; 3];
     for y in 0..luma.height.div_ceil(8 * blocks) {
@@ -68,13 +78,12 @@ fn block(plane: &Plane, left: usize, top: usize) -> [[u8; 8]; 8] {
 }
 
 /// Everything before the entropy-coded data (T.81, B.2; T.871, 10.1).
-fn write_header(out: &mut Vec<u8>, planes: &[&Plane], luma_blocks: usize, steps: &[[u8; BLOCK]; 2]) {
+fn write_header(out: &mut Vec<u8>, planes: &[&Plane], luma_blocks: usize, tables: &[Tables]) {
     /// JFIF 1.02, no density, no preview.
     const JFIF: &[u8] = b"JFIF\0\x01\x02\0\0\x01\0\x01\0\0";
-    let kinds = planes.len().min(2);
     out.extend([0xff, marker::SOI]);
     segment(out, marker::APP0, JFIF);
-    for (kind, steps) in (0..).zip(&steps[..kinds]) {
+    for (kind, Tables { steps, .. }) in (0..).zip(tables) {
         segment(out, marker::DQT, &[&[kind], steps.as_slice()].concat());
     }
     let [height, width] = [planes[0].height, planes[0].width].map(|side| (side as u16).to_be_bytes());
@@ -88,8 +97,8 @@ fn write_header(out: &mut Vec<u8>, planes: &[&Plane], luma_blocks: usize, steps:
     }
     scan.extend([0, BLOCK as u8 - 1, 0]);
     segment(out, marker::SOF0, &frame);
-    for (kind, luma) in [(0, true), (1, false)].into_iter().take(kinds) {
-        for (class, spec) in [(0, tables::dc(luma)), (1, tables::ac(luma))] {
+    for (kind, Tables { dc, ac, .. }) in (0..).zip(tables) {
+        for (class, spec) in [(0, dc), (1, ac)] {
             segment(out, marker::DHT, &[&[class << 4 | kind], spec.counts.as_slice(), &spec.symbols].concat());
         }
     }
