@@ -93,9 +93,9 @@ pub(super) fn decode(
         blocks.iter().map(kind).collect()
     };
     let (kinds, dc_only) = (kinds(None), kinds(Some(0)));
-    let coefficients: usize = kinds.iter().map(|kind| kind.kept.count()).sum();
-    let run_mcus = (RUN_COEFFICIENTS / coefficients).max(1);
-    let scan = Scan { data, layout, decoders: &decoders, blocks: &blocks, kinds, dc_only, run_mcus };
+    let kept = lanes::kept_of_mcu(&kinds);
+    let run_mcus = (RUN_COEFFICIENTS / kept).max(1);
+    let scan = Scan { data, layout, decoders: &decoders, blocks: &blocks, kinds, dc_only, kept, run_mcus };
     scan.decode(tables.restart_interval, whole, planes)
 }
 
@@ -107,6 +107,8 @@ struct Scan<'a> {
     kinds: Vec<BlockKind<'a>>,
     /// The same, of which only DC is kept: for MCUs that are not wanted.
     dc_only: Vec<BlockKind<'a>>,
+    /// Coefficients kept of an MCU.
+    kept: usize,
     /// Most MCUs of a run.
     run_mcus: usize,
 }
@@ -254,10 +256,10 @@ impl Scan<'_> {
         if run.bad.iter().any(|mcu| of.contains(mcu)) {
             return Err(Error::Corrupt("its data has codes that its tables do not".into()));
         }
-        let slots: usize = self.kinds.iter().map(|kind| kind.kept.count()).sum();
-        let coefficients = &mut run.coefficients[of.start * slots..of.end * slots];
+        let (kept, blocks) = (self.kept, self.blocks.len());
+        let coefficients = &mut run.coefficients[of.start * kept..of.end * kept];
         self.integrate(coefficients, &mut progress.predictions);
-        let reaches = &run.reaches[of.start * self.blocks.len()..of.end * self.blocks.len()];
+        let reaches = &run.reaches[of.start * blocks..of.end * blocks];
         let Layout { mcus_x, ref wanted_x, ref wanted_y, .. } = *self.layout;
         let mut done = 0;
         while done < of.len() {
@@ -269,13 +271,9 @@ impl Scan<'_> {
                 let to = end.min((done + wanted_x.end).saturating_sub(x));
                 if from < to {
                     let at = (x.max(wanted_x.start) - wanted_x.start, y - wanted_y.start);
-                    let coefficients = &coefficients[from * slots..to * slots];
-                    self.transform(
-                        coefficients,
-                        &reaches[from * self.blocks.len()..to * self.blocks.len()],
-                        at,
-                        planes,
-                    );
+                    let (coefficients, reaches) =
+                        (&coefficients[from * kept..to * kept], &reaches[from * blocks..to * blocks]);
+                    self.transform(coefficients, reaches, at, planes);
                 }
             }
             done = end;
@@ -300,13 +298,12 @@ impl Scan<'_> {
 
     /// Transforms MCUs beside each other, the first `at` columns and rows of MCUs from the first that is wanted.
     fn transform(&self, coefficients: &[i16], reaches: &[u8], at: (usize, usize), planes: &mut [Plane]) {
-        let slots: usize = self.kinds.iter().map(|kind| kind.kept.count()).sum();
         let mut first = 0;
         for (index, (block, kind)) in self.blocks.iter().zip(&self.kinds).enumerate() {
             let from = block.offset + at.0 * block.step_x + at.1 * block.step_y;
             let out = &mut planes[block.component].samples[from..];
-            let blocks = coefficients[first..].chunks(slots).zip(reaches[index..].iter().step_by(self.blocks.len()));
-            let blocks = blocks.map(|(coefficients, &reach)| (coefficients, reach));
+            let reaches = reaches[index..].iter().copied().step_by(self.blocks.len());
+            let blocks = coefficients[first..].chunks(self.kept).zip(reaches);
             self.decoders[block.component].idct.blocks(blocks, out, block.stride, block.step_x);
             first += kind.kept.count();
         }

@@ -71,8 +71,7 @@ impl ScanData {
 
     /// A reader at the start of restart interval `index`.
     pub fn reader(&self, index: usize) -> BitReader<'_> {
-        let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        BitReader { data: &self.bytes, at: start, bits: 0, count: 0 }
+        BitReader { data: &self.bytes, at: self.interval(index).start / 8, bits: 0, count: 0 }
     }
 
     /// Where restart interval `index` lies, in bits.
@@ -88,7 +87,7 @@ impl ScanData {
 
     /// Whether `reader` has taken more bits than restart interval `index` has.
     pub fn overrun(&self, reader: &BitReader<'_>, index: usize) -> bool {
-        reader.position() > 8 * self.ends[index]
+        reader.position() > self.interval(index).end
     }
 
     /// The buffer, for the next scan.

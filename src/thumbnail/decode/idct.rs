@@ -83,11 +83,11 @@ impl Idct {
         self.n
     }
 
-    /// Transforms one block of each of some MCUs that lie beside each other.
+    /// Transforms blocks that become neighbours in a row: one of each of some MCUs.
     ///
-    /// `blocks`: the coefficients from the first one's on, as [`Kept`] has them, quantised, `apart` from one block to the
-    /// next. `reaches`: how many zigzag places of a block there are up to the last that may differ from 0. `out`: a plane whose
-    /// rows are `stride` long from the first sample of the first block on, and `step` samples from one block to the next.
+    /// `blocks`: of each the coefficients, as [`Kept`] has them, quantised, from its first one on; and how many zigzag places
+    /// there are up to the last that may differ from 0. `out`: a plane whose rows are `stride` long, from the first sample of
+    /// the first block on; the next block's is `step` samples further.
     pub fn blocks<'a>(
         &self,
         blocks: impl Iterator<Item = (&'a [i16], u8)>,

@@ -25,6 +25,11 @@ pub(super) struct BlockKind<'a> {
     pub kept: Kept,
 }
 
+/// Coefficients kept of an MCU of `kinds`.
+pub(super) fn kept_of_mcu(kinds: &[BlockKind<'_>]) -> usize {
+    kinds.iter().map(|kind| kind.kept.count()).sum()
+}
+
 /// By a reader's place behind a coefficient: the slot that it goes to; [`NOWHERE`] if it is not kept.
 pub(super) type Slots = [u8; 1 << PLACE_BITS];
 
@@ -49,20 +54,20 @@ type Block = [i16; 256];
 /// A reader: the next bit, counted from the start of the data, and below it, in [`PLACE_BITS`], the place behind the last
 /// coefficient. One addition moves both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lane(u64);
+struct Lane(u64);
 
 /// Bits that [`Lane::bits`] gives at least.
 const LOADED: u32 = 57;
 
 impl Lane {
     /// A reader at the start of a block.
-    pub fn new(position: usize) -> Self {
+    fn new(position: usize) -> Self {
         Self((position as u64) << PLACE_BITS)
     }
 
     /// The next bit.
     #[inline(always)]
-    pub fn position(self) -> usize {
+    fn position(self) -> usize {
         (self.0 >> PLACE_BITS) as usize
     }
 
@@ -196,9 +201,8 @@ pub(super) struct Run {
 impl Run {
     /// Room for `mcus` MCUs of `kinds`.
     pub fn new(kinds: &[BlockKind<'_>], mcus: usize) -> Result<Self, Error> {
-        let slots: usize = kinds.iter().map(|kind| kind.kept.count()).sum();
         Ok(Self {
-            coefficients: zeros(mcus * slots)?,
+            coefficients: zeros(mcus * kept_of_mcu(kinds))?,
             reaches: zeros(mcus * kinds.len())?,
             positions: Vec::with_capacity(mcus + 1),
             bad: Vec::new(),

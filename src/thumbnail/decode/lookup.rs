@@ -40,7 +40,7 @@ impl Step {
         Self(u32::from(value as i16 as u16) << 16 | bits << PLACE_BITS | coefficients)
     }
 
-    /// For a code alone; 0, which no symbol has at no length: not even that is known.
+    /// For a code alone, without bits of its own; of length 0, not even that is known.
     fn undecided(coefficients: u32, length: u32, symbol: u8) -> Self {
         Self((length << 8 | u32::from(symbol)) << 16 | coefficients)
     }
@@ -48,7 +48,7 @@ impl Step {
     /// The code's symbol and length, where [`Self::undecided`] knew them.
     fn code(self) -> Option<(u8, u32)> {
         let code = self.0 >> 16;
-        (code != 0).then_some((code as u8, code >> 8))
+        (self.bits() == 0 && code != 0).then_some((code as u8, code >> 8))
     }
 
     /// What it adds to a reader.
@@ -195,9 +195,7 @@ impl AcTable {
 
     /// The same with longer codes and larger values. `None`: no code begins so.
     pub fn slow_step(&self, bits: u64) -> Option<SlowStep> {
-        let step = self.step(bits);
-        let known = if step.advance() == u64::from(UNDECIDED) { step.code() } else { None };
-        let (symbol, length) = known.or_else(|| self.codes.symbol(bits))?;
+        let (symbol, length) = self.step(bits).code().or_else(|| self.codes.symbol(bits))?;
         slow_step(bits, length, u32::from(symbol >> 4), u32::from(symbol & 15))
     }
 }
