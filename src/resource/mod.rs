@@ -7,6 +7,7 @@ pub mod binary;
 pub mod bucket;
 pub mod instance;
 pub mod instance_profile;
+mod interrupt;
 pub mod policy;
 pub mod queue;
 pub mod role;
@@ -14,13 +15,14 @@ pub mod security_group;
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::aws::{CallError, Kind, Writer};
 use crate::plan::Address;
+pub use interrupt::Interrupt;
 
 /// The tag whose value names the stack that a resource belongs to. It is set in the creating call itself; what lacks
 /// it is never touched.
@@ -122,35 +124,66 @@ impl Step {
     }
 }
 
-/// What a step learns that later steps need, because AWS chooses it.
+/// What steps learn, because AWS chooses it: later steps need some of it, and the user is told the rest at the end. A read
+/// right after a create may not have it yet.
 #[derive(Debug, Default)]
-pub struct Learned {
-    security_group_id: Mutex<Option<String>>,
+pub struct Learned(Mutex<Facts>);
+
+/// What a run has learned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The ID of a security group that this run has made.
+    pub security_group_id: Option<String>,
+    /// Of the queues that this run has made.
+    pub queue_urls: BTreeMap<Address, String>,
+    /// The instances that this run has launched or started, by number.
+    pub running: BTreeMap<u32, Running>,
+    /// IDs of the instances that this run has taken away.
+    pub terminated: Vec<String>,
+}
+
+/// An instance that runs since a moment ago.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    pub id: String,
+    pub public_ip: Option<String>,
+    /// Its worker's first report has come.
+    pub reported: bool,
 }
 
 impl Learned {
     /// The ID of a security group that this run has made.
     pub fn security_group(&self) -> Option<String> {
-        self.security_group_id.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.facts().security_group_id.clone()
+    }
+
+    fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set_security_group(&self, id: String) {
-        *self.security_group_id.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
+        self.facts().security_group_id = Some(id);
+    }
+
+    pub fn into_facts(self) -> Facts {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Around a running step: whose it is, what earlier steps learned, and whom to tell about a wait.
+/// Around a running step: whose it is, what earlier steps learned, whom to tell about a wait, and who may end it.
 pub struct Scene<'a> {
     pub stack: &'a str,
     pub address: Address,
     pub learned: &'a Learned,
     /// Called with a sentence about what is being waited for.
     pub waiting: &'a (dyn Fn(Address, &str) + Sync),
+    /// Raised when the user wants an end: calls in flight are awaited, nothing else.
+    pub interrupt: &'a Interrupt,
 }
 
 impl Scene<'_> {
     /// Repeats a call while `again` says its error will pass, at the pace's delays, until the pace's budget is spent;
-    /// then the last error is the answer.
+    /// then the last error is the answer. An interrupt ends the wait between two attempts at once.
     pub async fn retry<T, F: Future<Output = Result<T, CallError>>>(
         &self,
         pace: &Pace,
@@ -165,12 +198,26 @@ impl Scene<'_> {
                     if attempt == pace.quiet {
                         (self.waiting)(self.address, why);
                     }
-                    tokio::time::sleep(pace.delay(attempt)).await;
+                    self.pause(pace.delay(attempt), error.action).await?;
                 }
                 result => return result,
             }
         }
         unreachable!("the loop ends when the budget is spent")
+    }
+
+    /// Lets some time pass before `action` is tried again.
+    ///
+    /// # Errors
+    /// The user has interrupted.
+    pub async fn pause(&self, time: Duration, action: &'static str) -> Result<(), CallError> {
+        tokio::select! {
+            biased;
+            () = self.interrupt.raised() => {
+                Err(CallError::judged(action, Kind::Interrupted, "interrupted while it was waited for"))
+            }
+            () = tokio::time::sleep(time) => Ok(()),
+        }
     }
 }
 
@@ -188,6 +235,8 @@ impl Pace {
     pub const PROPAGATION: Pace = Pace::new(250, 2_000, 60, 1);
     /// SQS: a deleted queue's name is refused for 60 seconds (API DeleteQueue).
     pub const QUEUE_NAME: Pace = Pace::new(1_000, 2_000, 90, 0);
+    /// SQS: a queue can be used, also as a dead-letter queue, about a second after its creation (API CreateQueue).
+    pub const NEW_QUEUE: Pace = Pace::new(250, 2_000, 60, 1);
     /// S3: a deleted bucket's name is refused "for some time" (409 OperationAborted).
     pub const BUCKET_NAME: Pace = Pace::new(500, 5_000, 300, 1);
     /// EC2: starting and terminating take up to some minutes, and dependencies last as long.
@@ -235,3 +284,6 @@ pub fn optional<T>(result: Result<T, CallError>) -> Result<Option<T>, CallError>
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;
