@@ -91,10 +91,25 @@ impl CallError {
         Self { action, kind, code: None, message: message.into() }
     }
 
+    /// What AWS says of one entry of a batch that it took as a whole.
+    pub fn of_entry(action: &'static str, code: Option<&str>, message: impl Into<String>) -> Self {
+        let message = message.into();
+        // There is no status of its own: only a code that is known says that it passes.
+        let kind = classify(code.unwrap_or_default(), &message, 0);
+        Self { action, kind, code: code.map(str::to_owned), message }
+    }
+
     /// This error in front of a user: `what` says what was being done, on which resource ("cannot create the queue cats").
     pub fn failure(&self, what: impl Into<String>) -> Failure {
         let failure = Failure::new(what).caused_by(self);
         match self.kind {
+            // No right is missing: "… because public policies are prevented by the BlockPublicPolicy setting in S3 Block
+            // Public Access".
+            Kind::Denied if self.message.contains("BlockPublic") => failure.hint(
+                "S3 Block Public Access is on for the whole account or its organization, and stands above the bucket's: \
+                 lift it there (S3 console, \"Block Public Access settings for this account\"), or set \
+                 `access = \"private\"` in [buckets] of thumb.toml",
+            ),
             Kind::Denied => failure.hint(format!(
                 "these credentials need the right {}: ask whoever manages the account's IAM policies for it",
                 self.action
