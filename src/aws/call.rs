@@ -107,6 +107,14 @@ impl CallError {
         (self.kind == Kind::Denied).then(|| Denial::parse(self.action, &self.message))
     }
 
+    /// What AWS says of one entry of a batch that it took as a whole.
+    pub fn of_entry(action: &'static str, code: Option<&str>, message: impl Into<String>) -> Self {
+        let message = message.into();
+        // There is no status of its own: only a code that is known says that it passes.
+        let kind = classify(code.unwrap_or_default(), &message, 0);
+        Self { action, kind, code: code.map(str::to_owned), message }
+    }
+
     /// This error in front of a user: `what` says what was being done, on which resource ("cannot create the queue cats").
     pub fn failure(&self, what: impl Into<String>) -> Failure {
         let failure = Failure::new(what).caused_by(self);

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::order::needs;
 use crate::aws::{CallError, Writer};
 use crate::failure::Failure;
-use crate::plan::{Action, Address, Change, Plan};
+use crate::plan::{Action, Address, Change, Plan, Purpose};
 use crate::resource::{Learned, Scene};
 
 /// How often a change that is still running says so.
@@ -56,6 +56,8 @@ pub enum Doing {
     Creating,
     Updating,
     Deleting,
+    /// Giving back what was adopted.
+    Releasing,
 }
 
 impl Doing {
@@ -65,6 +67,7 @@ impl Doing {
             Self::Creating => ("create", "creating", "created"),
             Self::Updating => ("update", "updating", "updated"),
             Self::Deleting => ("delete", "deleting", "deleted"),
+            Self::Releasing => ("release", "releasing", "released"),
         }
     }
 }
@@ -197,6 +200,7 @@ async fn run(
     stop: &AtomicBool,
 ) -> Result<bool, Failure> {
     let doing = match (down, change.action) {
+        (true, Action::Update) if plan.purpose == Purpose::Destroy => Doing::Releasing,
         (true, _) => Doing::Deleting,
         (false, Action::Create | Action::Replace) => Doing::Creating,
         (false, _) => Doing::Updating,
@@ -204,7 +208,13 @@ async fn run(
     let started = Instant::now();
     tell(Event::Started { change, doing });
     let waiting = |address: Address, why: &str| tell(Event::Waiting { address, why });
-    let scene = Scene { stack: &plan.stack, address: change.address, learned, waiting: &waiting };
+    let scene = Scene {
+        stack: &plan.stack,
+        account: &plan.account,
+        address: change.address,
+        learned,
+        waiting: &waiting,
+    };
     let steps = async {
         for step in if down { &change.down } else { &change.up } {
             if stop.load(Ordering::Relaxed) {
