@@ -88,8 +88,9 @@ impl Denial {
                 "a policy forbids {right} (an explicit deny in the {policy}): no further right helps; ask whoever manages it"
             ),
             Because::PublicAccessBlock => {
-                "S3 Block Public Access, of the bucket or of the whole account, forbids what is \
-                 public: have it lifted, or set `access = \"private\"` in [buckets]"
+                "S3 Block Public Access is on for the whole account or its organization, and stands above the bucket's: \
+                 lift it there (S3 console, \"Block Public Access settings for this account\"), or set \
+                 `access = \"private\"` in [buckets] of thumb.toml"
                     .to_owned()
             }
             Because::Encoded => format!(

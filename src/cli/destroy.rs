@@ -39,6 +39,6 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
         }
     }
     let report = run_plan(&plan, &session.writer(), false).await;
-    let done = conclude(report, plan.purpose)?;
+    let done = conclude(&report, plan.purpose)?;
     print(&format!("\nDestroy complete: {done}.\n"))
 }

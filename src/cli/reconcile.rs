@@ -2,30 +2,41 @@
 //! before anything changes, and the lines while it does.
 
 use std::io::{IsTerminal, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use aws_config::meta::region::ProvideRegion;
+use aws_config::profile::ProfileFileRegionProvider;
 use serde_json::json;
 
 use super::Global;
+use super::interrupts::Interrupts;
 use crate::aws::{Clients, Reader, Writer};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::plan::text::{DEFAULT_WIDTH, render};
-use crate::plan::{Action, Address, Plan, Purpose};
+use crate::plan::{Action, Address, Change, Plan, Purpose};
 use crate::reconcile::{
     Contents, Desired, Doing, Event, Observed, Outcome, Report, Target, execute, observe, plan_apply, plan_destroy,
-    read_offers,
+    survey,
 };
 use crate::resource::Found;
 use crate::resource::binary::Binary;
 use crate::resource::bucket::count_objects;
+use crate::resource::instance::Asked;
 
 /// A configuration and the account it is about.
 pub struct Session {
     pub config: Config,
     pub clients: Clients,
     pub reader: Reader,
+    /// Where the region is set, for the plan's first line.
+    region_from: String,
+}
+
+/// A plan, and what it was made from.
+pub struct Planned {
+    pub plan: Plan,
+    pub observed: Observed,
 }
 
 impl Session {
@@ -33,11 +44,15 @@ impl Session {
         let config = global.load_config()?;
         let clients = Clients::connect(config.region.as_deref()).await?;
         let reader = Reader::new(&clients);
-        Ok(Self { config, clients, reader })
+        let region_from = match &config.region {
+            Some(_) => global.config.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+            None => region_from().await,
+        };
+        Ok(Self { config, clients, reader, region_from })
     }
 
     /// Reads the account and plans an apply.
-    pub async fn plan_apply(&self, targets: &[Target], adopt: &[Address]) -> Result<Plan> {
+    pub async fn plan_apply(&self, targets: &[Target], adopt: &[Address], asked: Asked) -> Result<Planned> {
         let Self { config, reader, .. } = self;
         let path = config.instance.binary.clone();
         // Tens of megabytes are read and hashed: beside the calls, not between them.
@@ -46,13 +61,18 @@ impl Session {
             let path = path.map_err(|error| format!("cannot find the running executable: {error}"))?;
             Binary::load(&path).map_err(|failure| failure.to_string())
         });
-        let (observed, offers, binary) = tokio::join!(observe(reader, config), read_offers(reader, config), binary);
-        let mut observed = observed?;
+        let count = config.instance.count;
+        if let Some(none) = asked.replace.iter().find(|index| **index > count) {
+            let what = format!("there is no instance.{none} to replace: `count` in [instance] is {count}");
+            return Err(Failure::usage(what));
+        }
+        let (read, binary) = tokio::join!(survey(reader, config), binary);
+        let (mut observed, offers) = read?;
         observed.adopt(adopt)?;
-        let offers = offers.map_err(|error| error.failure("cannot read what instances can be launched with"))?;
         let binary = binary.map_err(|error| Failure::new("cannot read the executable").caused_by(&error))?;
-        let desired = Desired::new(config, &observed, &offers, binary, reader.endpoint());
-        Ok(plan_apply(config, &desired, &observed, targets))
+        let desired = Desired { asked, ..Desired::new(config, &observed, &offers, binary, reader.endpoint()) };
+        let plan = plan_apply(config, &desired, &observed, targets);
+        Ok(Planned { plan: self.placed(plan), observed })
     }
 
     /// Reads the account and plans a destroy; what would be lost is counted.
@@ -70,12 +90,30 @@ impl Session {
                 .map_err(|error| error.failure("cannot count the objects that would be lost"))?;
         let plan = plan_destroy(config, &observed, Contents { thumbnails, code }, targets);
         let losses = Losses::new(&plan, &observed, thumbnails);
-        Ok((plan, losses))
+        Ok((self.placed(plan), losses))
+    }
+
+    fn placed(&self, plan: Plan) -> Plan {
+        Plan { region_from: Some(self.region_from.clone()).filter(|from| !from.is_empty()), ..plan }
     }
 
     pub fn writer(&self) -> Writer {
         Writer { clients: self.clients.clone() }
     }
+}
+
+/// Where the SDK found the region, of the places where it looks (AWS SDKs reference guide, "AWS Region").
+async fn region_from() -> String {
+    let set = |name: &&str| std::env::var_os(*name).is_some_and(|value| !value.is_empty());
+    if let Some(name) = ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find(set) {
+        return name.to_owned();
+    }
+    let profile = ProfileFileRegionProvider::builder().build();
+    if profile.region().await.is_some() {
+        let name = std::env::var("AWS_PROFILE").ok().filter(|name| !name.is_empty());
+        return format!("profile {}", name.as_deref().unwrap_or("default"));
+    }
+    "instance metadata".to_owned()
 }
 
 /// What a destroy would lose that apply cannot make again.
@@ -130,6 +168,14 @@ pub fn address(text: &str) -> Result<Address, String> {
     text.parse().map_err(|why: String| format!("{text:?} {why}"))
 }
 
+/// An instance's address as `--replace` takes it: its number.
+pub fn instance(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(Address::Instance(index)) => Ok(index),
+        _ => Err(format!("{text:?} is not the address of an instance, such as instance.1")),
+    }
+}
+
 /// Writes to stdout. A reader that has left (`thumb plan | head`) is no failure.
 pub fn print(text: &str) -> Result<()> {
     match anstream::stdout().write_all(text.as_bytes()) {
@@ -174,9 +220,9 @@ pub fn ask(question: &str, answer: &str, command: &str) -> Result<()> {
 
 /// Does a plan, a line on stderr (or, with `json`, on stdout) for everything that happens.
 pub async fn run(plan: &Plan, writer: &Writer, json: bool) -> Report {
-    let stop = std::sync::Arc::new(AtomicBool::new(false));
-    let interrupts = tokio::spawn(watch_interrupts(stop.clone()));
+    let interrupts = Interrupts::watch(plan.purpose);
     let tell = |event: Event<'_>| {
+        interrupts.note(&event);
         if json {
             let _ = writeln!(std::io::stdout(), "{}", event_json(&event));
         } else {
@@ -187,20 +233,15 @@ pub async fn run(plan: &Plan, writer: &Writer, json: bool) -> Report {
         // Between the plan, or the question, and what happens.
         let _ = writeln!(std::io::stderr());
     }
-    let report = execute(plan, writer, &tell, &stop).await;
-    interrupts.abort();
+    let report = execute(plan, writer, &tell, &interrupts.interrupt).await;
+    interrupts.over();
     report
 }
 
-/// The first Ctrl-C lets the running steps finish; the second one ends the process.
-async fn watch_interrupts(stop: std::sync::Arc<AtomicBool>) {
-    while tokio::signal::ctrl_c().await.is_ok() {
-        if stop.swap(true, Ordering::Relaxed) {
-            // As a shell reports a process that SIGINT ended.
-            std::process::exit(130);
-        }
-        let _ = writeln!(anstream::stderr(), "Interrupted: waiting for the steps that run; once more stops at once.");
-    }
+/// What a change's name is while this is done to it: what goes because something new has taken its place does not have the
+/// new one's.
+pub fn what(change: &Change, doing: Doing) -> &str {
+    if doing == Doing::Deleting && change.action != Action::Delete { "what it replaces" } else { &change.name }
 }
 
 fn event_text(event: &Event<'_>) -> String {
@@ -209,10 +250,7 @@ fn event_text(event: &Event<'_>) -> String {
     match event {
         Event::Started { change, doing } => {
             let (_, creating, _) = doing.words();
-            // What goes because something new has taken its place does not have the new one's name.
-            let replaced = *doing == Doing::Deleting && change.action != Action::Delete;
-            let name = if replaced { "what it replaces" } else { &change.name };
-            format!("{} {creating} {name}", head(change.address))
+            format!("{} {creating} {}", head(change.address), what(change, *doing))
         }
         Event::Waiting { address, why } => format!("{} {why}", head(*address)),
         Event::Still { change, doing, elapsed } => {
@@ -226,6 +264,13 @@ fn event_text(event: &Event<'_>) -> String {
         Event::Failed { change, error, .. } => {
             let red = anstyle::AnsiColor::Red.on_default();
             format!("{} {red}failed{red:#}: {error}", head(change.address))
+        }
+        Event::Interrupted { change, doing, elapsed } => {
+            let (_, creating, _) = doing.words();
+            format!("{} interrupted while {creating}, after {}", head(change.address), seconds(*elapsed))
+        }
+        Event::Skipped { change, needed } if *needed == change.address => {
+            format!("{} what it was to replace stays", head(change.address))
         }
         Event::Skipped { change, needed } => format!("{} skipped: it needs {needed}", head(change.address)),
     }
@@ -248,6 +293,9 @@ fn event_json(event: &Event<'_>) -> serde_json::Value {
             json!({ "event": "failed", "address": change.address, "action": error.action, "code": error.code,
                     "message": error.message })
         }
+        Event::Interrupted { change, elapsed, .. } => {
+            json!({ "event": "interrupted", "address": change.address, "action": change.action, "elapsed_ms": ms(elapsed) })
+        }
         Event::Skipped { change, needed } => {
             json!({ "event": "skipped", "address": change.address, "needed": needed })
         }
@@ -263,8 +311,8 @@ fn seconds(elapsed: Duration) -> String {
 }
 
 /// How it ended: a sentence of counts when everything was done, else the failures with what was done and what not.
-pub fn conclude(report: Report, purpose: Purpose) -> Result<String> {
-    let Report { outcomes, failures, interrupted } = report;
+pub fn conclude(report: &Report, purpose: Purpose) -> Result<String> {
+    let Report { outcomes, failures, missing_rights, interrupted, facts: _ } = report;
     let count = |actions: &[Action]| {
         outcomes.iter().filter(|(_, action, outcome)| *outcome == Outcome::Done && actions.contains(action)).count()
     };
@@ -283,9 +331,16 @@ pub fn conclude(report: Report, purpose: Purpose) -> Result<String> {
     if undone.is_empty() {
         return Ok(done);
     }
-    let what = if interrupted { "was interrupted" } else { "failed" };
+    let what = if *interrupted { "was interrupted" } else { "failed" };
     let mut lines: Vec<String> = failures.iter().map(Failure::to_string).collect();
     lines.push(format!("{command} {what}: {done}; not done: {}", undone.join(", ")));
-    Err(Failure::new(lines.join("\nerror: "))
-        .hint(format!("run `thumb {command}` again: it goes on where this one stopped")))
+    let mut failure = Failure::new(lines.join("\nerror: "));
+    if missing_rights.len() > 1 {
+        let rights: Vec<&str> = missing_rights.iter().map(String::as_str).collect();
+        failure = failure.hint(format!(
+            "rights that are missing, all together: {}; `thumb policy apply` prints the whole policy",
+            rights.join(", ")
+        ));
+    }
+    Err(failure.hint(format!("run `thumb {command}` again: it goes on where this one stopped")))
 }

@@ -2,6 +2,7 @@
 //! what comes out holds only names and limits that AWS's own rules allow.
 
 mod bucket_names;
+mod credits;
 mod names;
 mod reader;
 mod worker;
@@ -20,6 +21,7 @@ use crate::ami::Image;
 use crate::failure::{Failure, Result};
 use crate::key::KeyTemplate;
 use crate::thumbnail::{DEFAULT_QUALITY, Fit, Limits, MAX_SIDE_PX, Size};
+pub use credits::{Credits, is_burstable};
 use reader::{Given, Mistakes, Section};
 pub use worker::{GRACE_S, MAX_CONCURRENCY, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES, UrlSources, Worker};
 
@@ -122,6 +124,8 @@ pub struct Instance {
     pub binary: Option<PathBuf>,
     /// Where to launch; none: the default VPC.
     pub subnet: Option<String>,
+    /// Of the burstable types.
+    pub credits: Credits,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -256,6 +260,7 @@ fn read(mut top: Section<'_>) -> Config {
     section.finish();
 
     let mut section = top.section("instance");
+    let credits_at = section.at("credits");
     let instance = Instance {
         count: narrow(section.integer("count", 0..=MAX_INSTANCES), 1),
         instance_type: section
@@ -265,7 +270,12 @@ fn read(mut top: Section<'_>) -> Config {
         key_pair: section.checked("key_pair", key_pair).map(|given| given.value),
         binary: section.checked("binary", not_empty).map(|given| PathBuf::from(given.value)),
         subnet: section.checked("subnet", |id| names::ec2_id(id, "subnet")).map(|given| given.value),
+        credits: section.parsed("credits").unwrap_or_default(),
     };
+    if let (Some(at), false) = (credits_at, is_burstable(&instance.instance_type)) {
+        let kind = &instance.instance_type;
+        mistakes.add(at, format!("`credits` is for the types t2, t3, t3a and t4g; {kind} has no CPU credits"));
+    }
     section.finish();
 
     let mut section = top.section("thumbnail");

@@ -22,8 +22,10 @@ const ARROW: &str = "->";
 pub fn render(plan: &Plan, width: usize) -> String {
     let width = width.max(MIN_WIDTH);
     let mut out = String::new();
-    let Plan { version: _, purpose: _, stack, account, region, changes, summary: _, notes, estimate } = plan;
-    for text in wrap(&format!("Stack {stack} in account {account}, region {region}"), width) {
+    let Plan { version: _, purpose: _, stack, account, region, region_from, changes, summary: _, notes, estimate } =
+        plan;
+    let from = region_from.as_ref().map(|from| format!(" ({from})")).unwrap_or_default();
+    for text in wrap(&format!("Stack {stack} in account {account}, region {region}{from}"), width) {
         line(&mut out, &text);
     }
     line(&mut out, "");

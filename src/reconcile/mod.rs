@@ -16,7 +16,7 @@ mod target;
 pub use desired::Desired;
 pub use diff::{Contents, plan_apply, plan_destroy};
 pub use execute::{Doing, Event, Outcome, Report, execute};
-pub use read::{Observed, Offers, observe, read_offers};
+pub use read::{Observed, Offers, observe, read_offers, survey};
 pub use target::Target;
 
 #[cfg(test)]

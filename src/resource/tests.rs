@@ -18,7 +18,14 @@ impl Stage {
     }
 
     pub fn scene<'a>(&'a self, address: Address, waiting: &'a (dyn Fn(Address, &str) + Sync)) -> Scene<'a> {
-        Scene { stack: "cats", address, learned: &self.learned, waiting, interrupt: &self.interrupt }
+        Scene {
+            stack: "cats",
+            account: "123456789012",
+            address,
+            learned: &self.learned,
+            waiting,
+            interrupt: &self.interrupt,
+        }
     }
 }
 
