@@ -6,7 +6,7 @@ use argh::FromArgs;
 
 use super::Global;
 use super::reconcile::{Session, address, print_plan, refuse_blocked};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::plan::Address;
 use crate::reconcile::Target;
 
@@ -33,10 +33,21 @@ pub struct Args {
 
 pub async fn run(args: Args, global: &Global) -> Result<ExitCode> {
     let Args { target, adopt, destroy, json, detailed_exitcode } = args;
+    if destroy && !adopt.is_empty() {
+        return Err(Failure::usage("--adopt does not go with --destroy: a destroy takes nothing over"));
+    }
     let session = Session::open(global).await?;
-    let plan =
-        if destroy { session.plan_destroy(&target).await?.0 } else { session.plan_apply(&target, &adopt).await? };
-    print_plan(&plan, json)?;
-    refuse_blocked(&plan)?;
-    Ok(if detailed_exitcode && !plan.is_empty() { ExitCode::from(2) } else { ExitCode::SUCCESS })
+    let plan = if destroy {
+        // As `destroy` itself: what is not ours is no part of the stack, and no error.
+        let (plan, _, right_region) = session.plan_destroy(&target).await?;
+        print_plan(&plan, json)?;
+        right_region?;
+        plan
+    } else {
+        let plan = session.plan_apply(&target, &adopt).await?;
+        print_plan(&plan, json)?;
+        refuse_blocked(&plan)?;
+        plan
+    };
+    Ok(if detailed_exitcode && plan.has_work() { ExitCode::from(2) } else { ExitCode::SUCCESS })
 }

@@ -224,6 +224,11 @@ impl Plan {
     pub fn is_empty(&self) -> bool {
         self.summary == Summary::default()
     }
+
+    /// Whether there is anything to do: what is blocked is not done.
+    pub fn has_work(&self) -> bool {
+        Summary { blocked: 0, ..self.summary } != Summary::default()
+    }
 }
 
 impl Change {

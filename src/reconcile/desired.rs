@@ -12,7 +12,7 @@ use crate::resource::instance_profile::InstanceProfile;
 use crate::resource::queue::{Queue, Redrive};
 use crate::resource::role::{INLINE_POLICY, Role};
 use crate::resource::security_group::{Rule, SecurityGroup};
-use crate::resource::{STACK_TAG, Tags, policy, security_group};
+use crate::resource::{REGION_TAG, STACK_TAG, Tags, policy, security_group};
 use crate::user_data;
 
 /// The worker's share of an instance's memory, in percent: the rest is the system's.
@@ -32,6 +32,8 @@ pub struct Desired {
     pub security_group: Result<SecurityGroup, String>,
     pub count: u32,
     pub launch: Result<Launch, String>,
+    /// What is worth saying about what is declared, each a sentence.
+    pub notes: Vec<String>,
 }
 
 impl Desired {
@@ -65,6 +67,9 @@ impl Desired {
         } else {
             BTreeMap::new()
         };
+        // IAM has one role and one profile of a name for all regions.
+        let mut global_tags = tags.clone();
+        global_tags.insert(REGION_TAG.into(), site.region.clone());
         let security_group = observed.vpc.clone().map(|vpc_id| {
             let name = config.security_group.name.clone();
             let ingress: BTreeSet<Rule> = config.security_group.ssh_from.iter().map(Rule::ssh).collect();
@@ -94,16 +99,18 @@ impl Desired {
                 trust: policy::trust(site),
                 inline,
                 attached,
-                tags: tags.clone(),
+                boundary: config.profile.permissions_boundary.clone(),
+                tags: global_tags.clone(),
             },
             profile: InstanceProfile {
                 name: config.profile.name.clone(),
                 role: config.profile.role.clone(),
-                tags: tags.clone(),
+                tags: global_tags,
             },
             security_group,
             count: config.instance.count,
             launch,
+            notes: offers.source_notes.clone(),
         }
     }
 }

@@ -208,13 +208,8 @@ async fn run(
     let started = Instant::now();
     tell(Event::Started { change, doing });
     let waiting = |address: Address, why: &str| tell(Event::Waiting { address, why });
-    let scene = Scene {
-        stack: &plan.stack,
-        account: &plan.account,
-        address: change.address,
-        learned,
-        waiting: &waiting,
-    };
+    let scene =
+        Scene { stack: &plan.stack, account: &plan.account, address: change.address, learned, waiting: &waiting };
     let steps = async {
         for step in if down { &change.down } else { &change.up } {
             if stop.load(Ordering::Relaxed) {

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use crate::ami::Arch;
 use crate::aws::{CallError, Reader, account};
-use crate::config::Config;
+use crate::config::{Access, Config, Sources};
 use crate::failure::{Failure, Result};
 use crate::plan::Address;
 use crate::resource::policy::Site;
-use crate::resource::{Found, binary, bucket, instance, instance_profile, queue, role, security_group};
+use crate::resource::{
+    Foreign, Found, binary, bucket, instance, instance_profile, queue, role, security_group, source,
+};
 
 /// What is in the account under the stack's names.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,12 +33,14 @@ pub struct Observed {
     pub other_stacks: BTreeSet<String>,
 }
 
-/// What the region offers to launch instances with. An inner `Err` says, as a sentence, what is missing.
+/// What there is that a stack is made from: what the region offers to launch instances with. An inner `Err` says, as a sentence, what is missing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Offers {
     pub arch: Result<Arch, String>,
     pub ami: Result<instance::Ami, String>,
     pub key_pair: Result<(), String>,
+    /// Of each bucket of `sources` that cannot be read, as far as is known, a sentence that says so.
+    pub source_notes: Vec<String>,
 }
 
 impl Observed {
@@ -79,8 +83,11 @@ fn adopt<T>(found: &mut Found<T>) -> Result<(), String> {
 /// No credentials, the wrong account, a right that is missing, or no network.
 pub async fn observe(aws: &Reader, config: &Config) -> Result<Observed> {
     // The account is asked for side by side with the rest, but judged before it: with the wrong credentials every other
-    // call fails too, and less clearly. The buckets wait for it: their default names end with its number.
+    // call fails too, and less clearly. The buckets wait for it, unless thumb.toml declares it: they must be its own.
     let site = async {
+        if let Some(account) = &config.account {
+            return tokio::try_join!(read_site(aws, config), async { Ok(read_buckets(aws, config, account).await) });
+        }
         let site = read_site(aws, config).await?;
         let buckets = read_buckets(aws, config, &site.account).await;
         Ok((site, buckets))
@@ -93,6 +100,7 @@ pub async fn observe(aws: &Reader, config: &Config) -> Result<Observed> {
     let failure = |error: CallError| error.failure("cannot read what is in the account");
     let (dlq, queue, role, profile, (vpc, security_group), fleet) = resources.map_err(failure)?;
     let Buckets { thumbnails, code, binaries, former: former_buckets } = buckets.map_err(failure)?;
+    let profile = instance_profile::beside_role(profile, &config.name, aws.region(), &config.profile.name, &role);
     Ok(Observed {
         site,
         dlq,
@@ -130,8 +138,14 @@ pub async fn read_offers(aws: &Reader, config: &Config) -> Result<Offers, CallEr
             None => Ok(Ok(())),
         }
     };
-    let ((arch, ami), key_pair) = tokio::try_join!(image, key_pair)?;
-    Ok(Offers { arch, ami, key_pair })
+    let sources = async {
+        match &config.buckets.sources {
+            Sources::Any => Ok(Vec::new()),
+            Sources::Buckets(sources) => Ok(source::read_notes(aws, sources).await),
+        }
+    };
+    let ((arch, ami), key_pair, source_notes) = tokio::try_join!(image, key_pair, sources)?;
+    Ok(Offers { arch, ami, key_pair, source_notes })
 }
 
 /// The account and the partition the credentials are for.
@@ -152,19 +166,26 @@ async fn read_buckets(aws: &Reader, config: &Config, account: &str) -> Result<Bu
     let stack = config.name.as_str();
     let (thumbnails, code) = (config.thumbnails_bucket(account), config.code_bucket(account));
     // A bucket, and its former name if only that one is ours.
-    let read = async |name: &str, former: Option<String>| {
-        let found = bucket::read(aws, stack, name).await?;
+    let read = async |name: &str, former: Option<String>, look_inside: bool| {
+        let found = bucket::read(aws, stack, account, name, look_inside).await?;
         let former = match former.filter(|_| matches!(found, Found::Absent)) {
-            Some(former) => bucket::read(aws, stack, &former).await?.ours().map(|_| former),
+            Some(former) => bucket::read(aws, stack, account, &former, false).await?.ours().map(|_| former),
             None => None,
         };
         Ok((found, former))
     };
+    // A policy that opens the bucket would open what somebody else has put there.
+    let look_inside = config.buckets.access == Access::Policy;
     let ((thumbnails, former_thumbnails), (code, former_code), binaries) = tokio::try_join!(
-        read(&thumbnails, config.former_thumbnails_bucket()),
-        read(&code, config.former_code_bucket()),
-        binary::read(aws, &code),
+        read(&thumbnails, config.former_thumbnails_bucket(), look_inside),
+        read(&code, config.former_code_bucket(), false),
+        async { Ok(binary::read(aws, account, &code).await) },
     )?;
+    // What a bucket that is not ours answers to the list is no matter.
+    let binaries = match &code {
+        Found::Ours(_) | Found::Foreign(Foreign { adoptable: Some(_), .. }) => binaries?,
+        Found::Absent | Found::Foreign(_) => Vec::new(),
+    };
     let former_thumbnails = former_thumbnails.map(|name| (Address::ThumbnailsBucket, name));
     let former_code = former_code.map(|name| (Address::CodeBucket, name));
     Ok(Buckets { thumbnails, code, binaries, former: former_thumbnails.into_iter().chain(former_code).collect() })

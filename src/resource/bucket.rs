@@ -14,8 +14,8 @@ use aws_sdk_s3::types::{
 use serde::Serialize;
 use serde_json::Value;
 
-pub(super) use contents::{Version, delete_objects};
 pub use contents::{Counted, count_objects};
+pub(super) use contents::{Version, delete_objects};
 
 use super::policy::canonical;
 use super::{
@@ -162,14 +162,14 @@ pub async fn read(
         let result = request.send().await.map_err(|e| CallError::new("s3:ListBucket", e));
         Ok(optional(result)?.is_some_and(|page| !page.contents().is_empty()))
     };
-    let (tags, ownership, block, policy, holds_objects) =
-        match tokio::try_join!(tags, ownership, block, policy, inside) {
-            // Deleted between the calls.
-            Err(error) if unknown(&error) => return Ok(Found::Absent),
-            // The policy is for the owner's account alone to read (API GetBucketPolicy), whatever else is let through.
-            Err(error) if error.code.as_deref() == Some("MethodNotAllowed") => return Ok(somebody_elses()),
-            result => result?,
-        };
+    let (tags, ownership, block, policy, holds_objects) = match tokio::try_join!(tags, ownership, block, policy, inside)
+    {
+        // Deleted between the calls.
+        Err(error) if unknown(&error) => return Ok(Found::Absent),
+        // The policy is for the owner's account alone to read (API GetBucketPolicy), whatever else is let through.
+        Err(error) if error.code.as_deref() == Some("MethodNotAllowed") => return Ok(somebody_elses()),
+        result => result?,
+    };
     let tags = tags.map(|out| out.tag_set).unwrap_or_default();
     let tags: Tags = tags.into_iter().map(|tag| (tag.key, tag.value)).collect();
     let rules = ownership.and_then(|out| out.ownership_controls).map(|controls| controls.rules).unwrap_or_default();
@@ -226,9 +226,10 @@ async fn unreachable_bucket(
     };
     match (status, home) {
         (301 | 307 | 400, Some(home)) if home != region => elsewhere(&home),
-        (301, _) => {
-            Ok(Found::elsewhere(format!("a bucket of this name exists in another region than {region}"), "another region"))
-        }
+        (301, _) => Ok(Found::elsewhere(
+            format!("a bucket of this name exists in another region than {region}"),
+            "another region",
+        )),
         (403, _) => Ok(somebody_elses()),
         // A HEAD answer has no body. The same question with one is answered with a code.
         (400, _) => {
@@ -402,9 +403,10 @@ pub(super) async fn settle<T, F: Future<Output = Result<T, CallError>>>(
     scene: &Scene<'_>,
     call: impl FnMut() -> F,
 ) -> Result<T, CallError> {
-    let unsettled =
-        |error: &CallError| error.kind == Kind::NotYet || error.code.as_deref() == Some(NO_SUCH_BUCKET);
-    scene.retry(&Pace::BUCKET, "S3 is not ready for the bucket's settings everywhere; trying again", unsettled, call).await
+    let unsettled = |error: &CallError| error.kind == Kind::NotYet || error.code.as_deref() == Some(NO_SUCH_BUCKET);
+    scene
+        .retry(&Pace::BUCKET, "S3 is not ready for the bucket's settings everywhere; trying again", unsettled, call)
+        .await
 }
 
 fn s3_tags(tags: &Tags) -> Vec<Tag> {
@@ -412,4 +414,3 @@ fn s3_tags(tags: &Tags) -> Vec<Tag> {
         .map(|(key, value)| Tag::builder().key(key).value(value).build().expect("key and value are set"))
         .collect()
 }
-

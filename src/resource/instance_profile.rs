@@ -2,8 +2,8 @@
 
 use super::role::{self, iam_tags, known, really_gone, same_stack, tags_of};
 use super::{
-    Found, Pace, REGION_TAG, RELEASED, Scene, Tags, gone_is_fine, is_adopted, kept_tags, optional, own_tags, tag_changes,
-    wanted_tags,
+    Found, Pace, REGION_TAG, RELEASED, Scene, Tags, gone_is_fine, is_adopted, kept_tags, optional, own_tags,
+    tag_changes, wanted_tags,
 };
 use crate::aws::{CallError, Kind, Reader, Writer};
 use crate::plan::{Action, Address, Change};

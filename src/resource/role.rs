@@ -81,8 +81,7 @@ pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observe
         let out = optional(out.await)?;
         Ok::<_, CallError>((policy.clone(), document(&out.map(|out| out.policy_document).unwrap_or_default())))
     });
-    let inline: BTreeMap<String, Value> =
-        futures_util::future::try_join_all(documents).await?.into_iter().collect();
+    let inline: BTreeMap<String, Value> = futures_util::future::try_join_all(documents).await?.into_iter().collect();
     let mut attached: Vec<String> =
         attached.attached_policies.unwrap_or_default().into_iter().filter_map(|policy| policy.policy_arn).collect();
     attached.sort();
@@ -153,7 +152,8 @@ pub fn diff(desired: &Role, found: &Found<Observed>) -> Change {
     }
     // What was adopted gains rights and loses none, but for those that thumb gave it.
     let ours = |policy: &str| !adopted || policy == INLINE_POLICY;
-    for (policy, document) in observed.inline.iter().filter(|(policy, _)| !inline.contains_key(*policy) && ours(policy)) {
+    for (policy, document) in observed.inline.iter().filter(|(policy, _)| !inline.contains_key(*policy) && ours(policy))
+    {
         change.lose(&format!("inline_policy.{policy}"), document);
         change.up(Step::DeleteInline { name: name.clone(), policy: policy.clone() });
     }

@@ -127,7 +127,11 @@ async fn empty(name: &str, account: &str, aws: &Writer) -> Result<(), CallError>
             }
         }
     }
-    Err(CallError::judged("s3:DeleteBucket", Kind::InUse, "something puts objects into it faster than they are deleted"))
+    Err(CallError::judged(
+        "s3:DeleteBucket",
+        Kind::InUse,
+        "something puts objects into it faster than they are deleted",
+    ))
 }
 
 /// S3 says that it has deleted what it lists again: going on would never end.
@@ -182,7 +186,9 @@ async fn abort_uploads(name: &str, account: &str, aws: &Writer) -> Result<(), Ca
         let uploads: Vec<(String, String)> = answer
             .uploads()
             .iter()
-            .filter_map(|upload| Some((decoded(upload.key.as_deref()?, encoding).into_owned(), upload.upload_id.clone()?)))
+            .filter_map(|upload| {
+                Some((decoded(upload.key.as_deref()?, encoding).into_owned(), upload.upload_id.clone()?))
+            })
             .collect();
         let Some((first, _)) = uploads.first() else { return Ok(()) };
         if uploads == before {

@@ -1,8 +1,6 @@
 //! Making a bucket: not over somebody's, with its tags, and open where it is to be open.
 
-use aws_sdk_s3::types::{
-    BucketLocationConstraint, CreateBucketConfiguration, ObjectCannedAcl, Tagging,
-};
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, ObjectCannedAcl, Tagging};
 
 use super::{PublicAccessBlock, Tags, read, s3_tags, set_public_access_block, setting, settle};
 use crate::aws::{CallError, Kind, Reader, Writer};
@@ -106,8 +104,7 @@ pub async fn try_public_acl(name: &str, aws: &Writer, scene: &Scene<'_>) -> Resu
     let (s3, account) = (&aws.clients.s3, scene.account);
     let blocked = |error: &CallError| error.kind == Kind::Denied && error.message.contains("BlockPublicAcls");
     // Both settings, made a moment ago, count a little later.
-    let not_yet =
-        |error: &CallError| blocked(error) || error.code.as_deref() == Some("AccessControlListNotSupported");
+    let not_yet = |error: &CallError| blocked(error) || error.code.as_deref() == Some("AccessControlListNotSupported");
     let why = "S3 still refuses public ACLs; waiting until the bucket's new settings count";
     let put = || async {
         let request = s3.put_object().bucket(name).key(PROBE_KEY).expected_bucket_owner(account);
@@ -125,7 +122,10 @@ pub async fn try_public_acl(name: &str, aws: &Writer, scene: &Scene<'_>) -> Resu
         }
         // The worker's right is the role's; that these credentials lack it proves nothing.
         Err(error) if error.kind == Kind::Denied => {
-            (scene.waiting)(scene.address, "these credentials may not put a public object, so whether S3 takes one is not known");
+            (scene.waiting)(
+                scene.address,
+                "these credentials may not put a public object, so whether S3 takes one is not known",
+            );
             Ok(())
         }
         Err(error) => Err(error),
