@@ -5,6 +5,8 @@
 mod moto;
 #[path = "support/seam.rs"]
 mod seam;
+#[path = "reconcile/storage.rs"]
+mod storage;
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;

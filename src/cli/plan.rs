@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 use super::Global;
-use super::reconcile::{Session, address, instance, print_plan, refuse_blocked};
-use crate::failure::Result;
+use super::reconcile::{Planned, Session, address, instance, print_plan, refuse_blocked};
+use crate::failure::{Failure, Result};
 use crate::plan::Address;
 use crate::reconcile::Target;
 use crate::resource::instance::{Asked, Wait};
@@ -37,14 +37,25 @@ pub struct Args {
 
 pub async fn run(args: Args, global: &Global) -> Result<ExitCode> {
     let Args { target, adopt, replace, destroy, json, detailed_exitcode } = args;
+    if destroy && !replace.is_empty() {
+        return Err(Failure::usage("--replace does not go with --destroy: a destroy makes nothing anew"));
+    }
+    if destroy && !adopt.is_empty() {
+        return Err(Failure::usage("--adopt does not go with --destroy: a destroy takes nothing over"));
+    }
     let session = Session::open(global).await?;
     let plan = if destroy {
-        session.plan_destroy(&target).await?.0
+        // As `destroy` itself: what is not ours is no part of the stack, and no error.
+        let (plan, _, right_region) = session.plan_destroy(&target).await?;
+        print_plan(&plan, json)?;
+        right_region?;
+        plan
     } else {
         let asked = Asked { replace: replace.into_iter().collect(), wait: Wait::ForReplacements };
-        session.plan_apply(&target, &adopt, asked).await?.plan
+        let Planned { plan, .. } = session.plan_apply(&target, &adopt, asked).await?;
+        print_plan(&plan, json)?;
+        refuse_blocked(&plan)?;
+        plan
     };
-    print_plan(&plan, json)?;
-    refuse_blocked(&plan)?;
-    Ok(if detailed_exitcode && !plan.is_empty() { ExitCode::from(2) } else { ExitCode::SUCCESS })
+    Ok(if detailed_exitcode && plan.has_work() { ExitCode::from(2) } else { ExitCode::SUCCESS })
 }

@@ -16,13 +16,13 @@ use crate::failure::{Failure, Result};
 use crate::plan::text::{DEFAULT_WIDTH, render};
 use crate::plan::{Action, Address, Change, Plan, Purpose};
 use crate::reconcile::{
-    Contents, Desired, Doing, Event, Observed, Outcome, Report, Target, execute, observe, plan_apply, plan_destroy,
-    survey,
+    Contents, Desired, Doing, Event, Observed, Outcome, Report, Target, execute, misplaced_bucket, observe, plan_apply,
+    plan_destroy, survey,
 };
-use crate::resource::Found;
-use crate::resource::binary::Binary;
-use crate::resource::bucket::count_objects;
+use crate::resource::binary::{self, Binary};
+use crate::resource::bucket::{self, Counted, count_objects};
 use crate::resource::instance::Asked;
+use crate::resource::{Found, is_adopted};
 
 /// A configuration and the account it is about.
 pub struct Session {
@@ -75,22 +75,44 @@ impl Session {
         Ok(Planned { plan: self.placed(plan), observed })
     }
 
-    /// Reads the account and plans a destroy; what would be lost is counted.
-    pub async fn plan_destroy(&self, targets: &[Target]) -> Result<(Plan, Losses)> {
+    /// Reads the account and plans a destroy; what would be lost is counted. The last of the three is an error where a
+    /// bucket is in another region: then the whole command looks at the wrong place.
+    pub async fn plan_destroy(&self, targets: &[Target]) -> Result<(Plan, Losses, Result<()>)> {
         let Self { config, reader, .. } = self;
         let observed = observe(reader, config).await?;
-        let count = async |found: &Found<_>, name: &str| match found {
-            Found::Ours(_) => count_objects(reader, name).await.map(Some),
+        let account = &observed.site.account;
+        let count = async |found: &Found<bucket::Observed>, name: &str, own: fn(&str) -> bool| match found {
+            Found::Ours(_) => count_objects(reader, account, name, own).await.map(Some),
             _ => Ok(None),
         };
-        let account = &observed.site.account;
-        let (thumbnails, code) = (config.thumbnails_bucket(account), config.code_bucket(account));
-        let (thumbnails, code) =
-            tokio::try_join!(count(&observed.thumbnails, &thumbnails), count(&observed.code, &code),)
-                .map_err(|error| error.failure("cannot count the objects that would be lost"))?;
-        let plan = plan_destroy(config, &observed, Contents { thumbnails, code }, targets);
-        let losses = Losses::new(&plan, &observed, thumbnails);
-        Ok((self.placed(plan), losses))
+        let is_own = |key: &str| binary::is_binary(key) || binary::is_report(key);
+        let names = (config.thumbnails_bucket(account), config.code_bucket(account));
+        let (thumbnails, code) = tokio::try_join!(
+            count(&observed.thumbnails, &names.0, |_| false),
+            count(&observed.code, &names.1, is_own),
+        )
+        .map_err(|error| error.failure("cannot count the objects that would be lost"))?;
+        // A bucket that is deleted takes them with it.
+        let stays = observed.code.ours().is_some_and(|bucket| is_adopted(&bucket.tags));
+        let reports = code.iter().filter(|_| stays).flat_map(|counted| &counted.own);
+        let mut reports: Vec<String> = reports.filter(|key| binary::is_report(key)).cloned().collect();
+        reports.dedup();
+        let held = |counted: Option<Counted>| counted.map(|counted| (counted.objects, counted.more));
+        let contents = Contents { thumbnails: held(thumbnails), code: held(code), reports };
+        let plan = plan_destroy(config, &observed, contents.clone(), targets);
+        let losses = Losses::new(&plan, &observed, &contents);
+        let right_region = match misplaced_bucket(config, &observed, &plan) {
+            Some((bucket, region)) => Err(Failure::new(format!(
+                "nothing of this stack is destroyed: its bucket {bucket} is in {region}, and this command looks in {}",
+                observed.site.region
+            ))
+            .hint(
+                "say which region the stack is in, with `region` in thumb.toml or AWS_REGION; `--target` leaves the \
+                 buckets out",
+            )),
+            None => Ok(()),
+        };
+        Ok((self.placed(plan), losses, right_region))
     }
 
     fn placed(&self, plan: Plan) -> Plan {
@@ -122,14 +144,18 @@ pub struct Losses {
 }
 
 impl Losses {
-    fn new(plan: &Plan, observed: &Observed, thumbnails: Option<(u64, bool)>) -> Self {
+    fn new(plan: &Plan, observed: &Observed, contents: &Contents) -> Self {
         let going = |address| plan.changes.iter().any(|c| c.address == address && c.action == Action::Delete);
         let mut sentences = Vec::new();
-        if let Some((count, more)) = thumbnails.filter(|(count, _)| *count > 0)
-            && going(Address::ThumbnailsBucket)
-        {
-            let more = if more { "more than " } else { "" };
-            sentences.push(format!("{more}{count} {} in the thumbnails bucket", plural(count, "object")));
+        let buckets = [
+            (Address::ThumbnailsBucket, contents.thumbnails, "in the thumbnails bucket"),
+            (Address::CodeBucket, contents.code, "in the code bucket that thumb did not put there"),
+        ];
+        for (address, objects, which) in buckets {
+            if let Some((count, more)) = objects.filter(|(count, more)| (*count > 0 || *more) && going(address)) {
+                let more = if more { "more than " } else { "" };
+                sentences.push(format!("{more}{count} {} {which}", plural(count, "object")));
+            }
         }
         for (address, found) in [(Address::Queue, &observed.queue), (Address::Dlq, &observed.dlq)] {
             if let Some(queue) = found.ours().filter(|queue| queue.messages > 0 && going(address)) {
@@ -320,6 +346,7 @@ pub fn conclude(report: &Report, purpose: Purpose) -> Result<String> {
     let destroyed = count(&[Action::Delete, Action::Replace]);
     let done = match purpose {
         Purpose::Apply => format!("{added} added, {changed} changed, {destroyed} destroyed"),
+        Purpose::Destroy if changed > 0 => format!("{destroyed} destroyed, {changed} released"),
         Purpose::Destroy => format!("{destroyed} destroyed"),
     };
     let command = purpose.command();

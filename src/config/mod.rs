@@ -35,6 +35,8 @@ const MAX_POLICIES: usize = 10;
 const MAX_CIDRS: usize = 60;
 /// Buckets in `sources`: each adds two ARNs to an inline policy of at most 10,240 characters (IAM quotas).
 const MAX_SOURCES: usize = 50;
+/// KMS keys in `kms_keys`: each adds an ARN to the same policy.
+const MAX_KMS_KEYS: usize = 10;
 /// S3: 50 tags a bucket, less those thumb sets itself (`Name`, `thumb:…`).
 const MAX_TAGS: usize = 40;
 /// Sizes one request may ask for.
@@ -79,6 +81,8 @@ pub struct Buckets {
     pub access: Access,
     /// Buckets the worker may read.
     pub sources: Sources,
+    /// ARNs of the KMS keys that the worker may use through S3: those of encrypted sources, or of the thumbnails bucket.
+    pub kms_keys: Vec<String>,
 }
 
 /// Who may read a thumbnail, and by which of S3's two means.
@@ -106,6 +110,8 @@ pub struct Profile {
     pub role: String,
     /// Managed policies, by name or ARN; none: an inline policy of just what the worker needs.
     pub policies: Vec<String>,
+    /// The ARN of the managed policy beyond which the role has no right.
+    pub permissions_boundary: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -232,6 +238,9 @@ fn read(mut top: Section<'_>) -> Config {
         code: code.map(|given| given.value),
         access: section.parsed("access").unwrap_or_default(),
         sources: Sources::new(section.list("sources", MAX_SOURCES, source).unwrap_or_default()),
+        kms_keys: section
+            .list("kms_keys", MAX_KMS_KEYS, |text| names::kms_key(text).map(|()| text.to_owned()))
+            .unwrap_or_default(),
     };
     section.finish();
 
@@ -244,6 +253,7 @@ fn read(mut top: Section<'_>) -> Config {
         policies: section
             .list("policies", MAX_POLICIES, |text| names::policy(text).map(|()| text.to_owned()))
             .unwrap_or_default(),
+        permissions_boundary: section.checked("permissions_boundary", names::policy_arn).map(|given| given.value),
     };
     section.finish();
 

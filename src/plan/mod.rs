@@ -243,6 +243,11 @@ impl Plan {
     pub fn has_steps(&self) -> bool {
         self.changes.iter().any(|change| !change.up.is_empty() || !change.down.is_empty())
     }
+
+    /// Whether there is anything to do: what is blocked is not done.
+    pub fn has_work(&self) -> bool {
+        Summary { blocked: 0, ..self.summary } != Summary::default()
+    }
 }
 
 impl Change {

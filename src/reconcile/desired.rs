@@ -12,7 +12,7 @@ use crate::resource::instance_profile::InstanceProfile;
 use crate::resource::queue::{Queue, Redrive};
 use crate::resource::role::{INLINE_POLICY, Role};
 use crate::resource::security_group::{Rule, SecurityGroup};
-use crate::resource::{Found, STACK_TAG, Tags, policy, security_group};
+use crate::resource::{Found, REGION_TAG, STACK_TAG, Tags, policy, security_group};
 use crate::user_data;
 
 /// The worker's share of an instance's memory, in percent: the rest is the system's.
@@ -34,6 +34,8 @@ pub struct Desired {
     pub launch: Result<Launch, String>,
     /// Nothing, unless the command line says otherwise.
     pub asked: Asked,
+    /// What is worth saying about what is declared, each a sentence.
+    pub notes: Vec<String>,
 }
 
 impl Desired {
@@ -67,6 +69,9 @@ impl Desired {
         } else {
             BTreeMap::new()
         };
+        // IAM has one role and one profile of a name for all regions.
+        let mut global_tags = tags.clone();
+        global_tags.insert(REGION_TAG.into(), site.region.clone());
         let security_group = observed.vpc.clone().map(|vpc_id| {
             let name = config.security_group.name.clone();
             let ingress: BTreeSet<Rule> = config.security_group.ssh_from.iter().map(Rule::ssh).collect();
@@ -96,17 +101,19 @@ impl Desired {
                 trust: policy::trust(site),
                 inline,
                 attached,
-                tags: tags.clone(),
+                boundary: config.profile.permissions_boundary.clone(),
+                tags: global_tags.clone(),
             },
             profile: InstanceProfile {
                 name: config.profile.name.clone(),
                 role: config.profile.role.clone(),
-                tags: tags.clone(),
+                tags: global_tags,
             },
             security_group,
             count: config.instance.count,
             launch,
             asked: Asked::default(),
+            notes: offers.source_notes.clone(),
         }
     }
 }

@@ -5,23 +5,41 @@ use std::collections::BTreeSet;
 use super::desired::Desired;
 use super::read::Observed;
 use super::target::Target;
-use crate::config::Config;
+use crate::config::{Access, Config, Sources};
 use crate::plan::cost::{Estimate, Rented};
 use crate::plan::{Action, Address, Attribute, Change, Plan, Purpose};
 use crate::resource::instance::{FIRST_REPORT, Fleet, Launch, PublicAddress, Wait};
-use crate::resource::{Found, STACK_TAG, binary, bucket, instance, instance_profile, queue, role, security_group};
+use crate::resource::{
+    Found, STACK_TAG, binary, bucket, instance, instance_profile, is_adopted, queue, role, security_group,
+};
 
 /// Objects in the two buckets, for a destroy: how many, and whether it is "or more". `None`: not counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
     pub thumbnails: Option<(u64, bool)>,
+    /// Without thumb's own.
     pub code: Option<(u64, bool)>,
+    /// The keys of workers' reports in a code bucket that stays.
+    pub reports: Vec<String>,
 }
 
 /// What `apply` would do.
 pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targets: &[Target]) -> Plan {
-    let Desired { stack, dlq, queue, thumbnails, code, binary, role, profile, security_group, count, launch, asked } =
-        desired;
+    let Desired {
+        stack,
+        dlq,
+        queue,
+        thumbnails,
+        code,
+        binary,
+        role,
+        profile,
+        security_group,
+        count,
+        launch,
+        asked,
+        notes: about_declared,
+    } = desired;
     let mut changes = vec![
         queue::diff(Address::Dlq, dlq, &observed.dlq),
         queue::diff(Address::Queue, queue, &observed.queue),
@@ -46,7 +64,8 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
     }
     block_former_buckets(&mut changes, observed);
     let changes = select(changes, targets, false);
-    let notes = notes(config, desired, observed, &changes);
+    let mut notes = notes(config, desired, observed, &changes);
+    notes.extend(about_declared.iter().cloned());
     let instances = changes.iter().any(|change| matches!(change.address, Address::Instance(_)));
     let estimate = launch.as_ref().ok().filter(|_| instances && *count > 0).map(|launch| {
         Estimate::new(&Rented {
@@ -61,35 +80,55 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
     Plan { notes, estimate, ..plan }
 }
 
-/// What `destroy` would do. What is not ours is shown, and left alone.
+/// What `destroy` would do. What was adopted is released; what is not ours is shown, and left alone.
 pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, targets: &[Target]) -> Plan {
+    let Contents { thumbnails: thumbnails_held, code: code_held, reports } = contents;
+    let configured = &config.tags;
     let mut changes = Vec::new();
     let queues =
         [(Address::Dlq, &config.queue.dlq, &observed.dlq), (Address::Queue, &config.queue.name, &observed.queue)];
+    // A dead-letter queue that goes must not be named by a queue that stays.
+    let dlq_goes = observed.dlq.ours().is_some_and(|dlq| !is_adopted(&dlq.tags));
     for (address, name, found) in queues {
-        changes.extend(going(address, name, found, |observed| queue::delete(address, name, observed)));
+        changes.extend(going(address, name, found, |observed| match is_adopted(&observed.tags) {
+            true => queue::release(address, name, observed, configured, dlq_goes.then_some(&*config.queue.dlq)),
+            false => queue::delete(address, name, observed),
+        }));
     }
     let account = &observed.site.account;
     let (thumbnails, code) = (config.thumbnails_bucket(account), config.code_bucket(account));
     let buckets = [
-        (Address::ThumbnailsBucket, &thumbnails, &observed.thumbnails, contents.thumbnails),
-        (Address::CodeBucket, &code, &observed.code, contents.code),
+        (Address::ThumbnailsBucket, &thumbnails, &observed.thumbnails, thumbnails_held),
+        (Address::CodeBucket, &code, &observed.code, code_held),
     ];
     for (address, name, found, objects) in buckets {
-        changes.extend(going(address, name, found, |_| bucket::delete(address, name, objects)));
+        changes.extend(going(address, name, found, |observed| match is_adopted(&observed.tags) {
+            true => bucket::release(address, name, observed, configured),
+            false => bucket::delete(address, name, objects),
+        }));
     }
     if observed.code.ours().is_some() {
-        changes.extend(binary::delete(&code, &observed.binaries));
+        changes.extend(binary::delete(&code, &observed.binaries, &reports));
     }
     let role = &config.profile.role;
-    changes.extend(going(Address::Role, role, &observed.role, |observed| role::delete(role, observed)));
+    let role_goes = observed.role.ours().is_some_and(|role| !is_adopted(&role.tags));
+    changes.extend(going(Address::Role, role, &observed.role, |observed| match is_adopted(&observed.tags) {
+        true => role::release(role, observed, configured),
+        false => role::delete(role, observed),
+    }));
     let profile = &config.profile.name;
     changes.extend(going(Address::InstanceProfile, profile, &observed.profile, |observed| {
-        instance_profile::delete(profile, observed)
+        match is_adopted(&observed.tags) {
+            true => instance_profile::release(profile, observed, configured, role_goes.then_some(&**role)),
+            false => instance_profile::delete(profile, observed),
+        }
     }));
     let group = &config.security_group.name;
     changes.extend(going(Address::SecurityGroup, group, &observed.security_group, |observed| {
-        security_group::delete(group, observed)
+        match is_adopted(&observed.tags) {
+            true => security_group::release(group, observed, configured),
+            false => security_group::delete(group, observed),
+        }
     }));
     changes.extend(instance::delete_all(&config.name, &observed.fleet.alive));
     let ours: BTreeSet<u32> = observed.fleet.alive.iter().map(|instance| instance.index).collect();
@@ -100,9 +139,37 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
     block_former_buckets(&mut changes, observed);
     changes.sort_by_key(|change| change.address);
     let changes = select(changes, targets, true);
-    let notes = instance_notes(observed, &changes);
+    let mut notes = Vec::new();
+    let public = config.buckets.access != Access::Private;
+    if public && goes(&changes, Address::ThumbnailsBucket) {
+        notes.push(format!(
+            "Bucket names are shared by all of AWS: when {thumbnails} is deleted anybody can take its name, and links to \
+             thumbnails then show what is put there."
+        ));
+    }
+    notes.extend(instance_notes(observed, &changes));
     let plan = Plan::new(Purpose::Destroy, &config.name, &observed.site.account, &observed.site.region, changes);
     Plan { notes, ..plan }
+}
+
+/// A bucket of the plan that is in another region: its name, and the region. Then the region is probably not the one
+/// that the stack is in, and nothing of it may be destroyed.
+pub fn misplaced_bucket(config: &Config, observed: &Observed, plan: &Plan) -> Option<(String, String)> {
+    let account = &observed.site.account;
+    let buckets = [
+        (Address::ThumbnailsBucket, config.thumbnails_bucket(account), &observed.thumbnails),
+        (Address::CodeBucket, config.code_bucket(account), &observed.code),
+    ];
+    buckets.into_iter().find_map(|(address, name, found)| match found {
+        Found::Foreign(foreign) if plan.changes.iter().any(|change| change.address == address) => {
+            Some((name, foreign.elsewhere.clone()?))
+        }
+        _ => None,
+    })
+}
+
+fn goes(changes: &[Change], address: Address) -> bool {
+    changes.iter().any(|change| change.address == address && change.action == Action::Delete)
 }
 
 fn going<T>(address: Address, name: &str, found: &Found<T>, delete: impl FnOnce(&T) -> Change) -> Option<Change> {
@@ -188,6 +255,26 @@ fn notes(config: &Config, desired: &Desired, observed: &Observed, changes: &[Cha
             name = config.name,
             stacks = if others.len() == 1 { "stack" } else { "stacks" },
             others = others.join(", "),
+        ));
+    }
+    let access = config.buckets.access;
+    let opened = changes.iter().any(|change| {
+        let settings = ["block_public_access", "policy"];
+        change.address == Address::ThumbnailsBucket
+            && matches!(change.action, Action::Create | Action::Update)
+            && change.attributes.iter().any(|attribute| settings.contains(&attribute.name.as_str()))
+    });
+    if opened && access != Access::Private {
+        notes.push(format!(
+            "Everyone on the Internet may read the thumbnails, because `access` in [buckets] is {access}; private shows \
+             them to nobody outside the account."
+        ));
+    }
+    if config.buckets.sources == Sources::Any {
+        let public = if access == Access::Private { "" } else { ", and its thumbnails are public" };
+        notes.push(format!(
+            "`sources` in [buckets] is [\"*\"]: whoever may send a request can have any photograph read that the worker's \
+             role can read, in any bucket{public}."
         ));
     }
     let any = |actions: &[Action]| {

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use crate::ami::Arch;
 use crate::aws::{Errors, Reader, account, all};
-use crate::config::Config;
+use crate::config::{Access, Config, Sources};
 use crate::failure::{Failure, Result};
 use crate::plan::Address;
 use crate::resource::policy::Site;
-use crate::resource::{Found, binary, bucket, instance, instance_profile, queue, role, security_group};
+use crate::resource::{
+    Foreign, Found, binary, bucket, instance, instance_profile, queue, role, security_group, source,
+};
 
 /// What is in the account under the stack's names.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,13 +33,15 @@ pub struct Observed {
     pub other_stacks: BTreeSet<String>,
 }
 
-/// What the region offers to launch instances with. An inner `Err` says, as a sentence, what is missing.
+/// What there is that a stack is made from: what the region offers to launch instances with. An inner `Err` says, as a sentence, what is missing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Offers {
     pub arch: Result<Arch, String>,
     pub ami: Result<instance::Ami, String>,
     pub key_pair: Result<(), String>,
     pub public_address: instance::PublicAddress,
+    /// Of each bucket of `sources` that cannot be read, as far as is known, a sentence that says so.
+    pub source_notes: Vec<String>,
 }
 
 impl Observed {
@@ -101,8 +105,11 @@ async fn observe_beside<T>(
     beside: impl Future<Output = Result<T, Errors>>,
 ) -> Result<(Observed, T)> {
     // The account is asked for side by side with the rest, but judged before it: with the wrong credentials every other
-    // call fails too, and less clearly. The buckets wait for it: their default names end with its number.
+    // call fails too, and less clearly. The buckets wait for it, unless thumb.toml declares it: they must be its own.
     let site = async {
+        if let Some(account) = &config.account {
+            return tokio::try_join!(read_site(aws, config), async { Ok(read_buckets(aws, config, account).await) });
+        }
         let site = read_site(aws, config).await?;
         let buckets = read_buckets(aws, config, &site.account).await;
         Ok((site, buckets))
@@ -122,6 +129,7 @@ async fn observe_beside<T>(
     };
     let (dlq, queue, role, profile, (vpc, security_group), fleet) = resources;
     let Buckets { thumbnails, code, binaries, former: former_buckets } = buckets;
+    let profile = instance_profile::beside_role(profile, &config.name, aws.region(), &config.profile.name, &role);
     let observed = Observed {
         site,
         dlq,
@@ -161,8 +169,15 @@ pub async fn read_offers(aws: &Reader, config: &Config) -> Result<Offers, Errors
         }
     };
     let address = instance::read_public_address(aws, declared.subnet.as_deref());
-    let ((arch, ami), key_pair, public_address) = all!(image: image, key_pair: key_pair, address: address)?;
-    Ok(Offers { arch, ami, key_pair, public_address })
+    let sources = async {
+        match &config.buckets.sources {
+            Sources::Any => Ok::<_, Errors>(Vec::new()),
+            Sources::Buckets(sources) => Ok(source::read_notes(aws, sources).await),
+        }
+    };
+    let ((arch, ami), key_pair, public_address, source_notes) =
+        all!(image: image, key_pair: key_pair, address: address, sources: sources)?;
+    Ok(Offers { arch, ami, key_pair, public_address, source_notes })
 }
 
 /// The account and the partition the credentials are for.
@@ -183,19 +198,26 @@ async fn read_buckets(aws: &Reader, config: &Config, account: &str) -> Result<Bu
     let stack = config.name.as_str();
     let (thumbnails, code) = (config.thumbnails_bucket(account), config.code_bucket(account));
     // A bucket, and its former name if only that one is ours.
-    let read = async |name: &str, former: Option<String>| {
-        let found = bucket::read(aws, stack, name).await?;
+    let read = async |name: &str, former: Option<String>, look_inside: bool| {
+        let found = bucket::read(aws, stack, account, name, look_inside).await?;
         let former = match former.filter(|_| matches!(found, Found::Absent)) {
-            Some(former) => bucket::read(aws, stack, &former).await?.ours().map(|_| former),
+            Some(former) => bucket::read(aws, stack, account, &former, false).await?.ours().map(|_| former),
             None => None,
         };
         Ok::<_, Errors>((found, former))
     };
+    // A policy that opens the bucket would open what somebody else has put there.
+    let look_inside = config.buckets.access == Access::Policy;
     let ((thumbnails, former_thumbnails), (code, former_code), binaries) = all!(
-        thumbnails: read(&thumbnails, config.former_thumbnails_bucket()),
-        code: read(&code, config.former_code_bucket()),
-        binaries: binary::read(aws, &code),
+        thumbnails: read(&thumbnails, config.former_thumbnails_bucket(), look_inside),
+        code: read(&code, config.former_code_bucket(), false),
+        binaries: async { Ok::<_, Errors>(binary::read(aws, account, &code).await) },
     )?;
+    // What a bucket that is not ours answers to the list is no matter.
+    let binaries = match &code {
+        Found::Ours(_) | Found::Foreign(Foreign { adoptable: Some(_), .. }) => binaries?,
+        Found::Absent | Found::Foreign(_) => Vec::new(),
+    };
     let former_thumbnails = former_thumbnails.map(|name| (Address::ThumbnailsBucket, name));
     let former_code = former_code.map(|name| (Address::CodeBucket, name));
     Ok(Buckets { thumbnails, code, binaries, former: former_thumbnails.into_iter().chain(former_code).collect() })

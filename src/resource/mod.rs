@@ -12,6 +12,7 @@ pub mod policy;
 pub mod queue;
 pub mod role;
 pub mod security_group;
+pub mod source;
 
 use std::collections::BTreeMap;
 use std::future::Future;

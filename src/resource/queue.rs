@@ -7,7 +7,9 @@ use aws_sdk_sqs::types::QueueAttributeName as Name;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Found, Pace, Scene, Tags, gone_is_fine, optional, own_tags, tag_changes};
+use super::{
+    Found, Pace, RELEASED, Scene, Tags, gone_is_fine, kept_tags, optional, own_tags, tag_changes, wanted_tags,
+};
 use crate::aws::{CallError, Errors, Kind, Reader, Writer, all};
 use crate::plan::{Action, Address, Change};
 
@@ -156,8 +158,9 @@ pub fn diff(address: Address, desired: &Queue, found: &Found<Observed>) -> Chang
     if !attributes.is_empty() {
         change.up(Step::SetAttributes { url: observed.url.clone(), attributes });
     }
-    if change.compare("tags", &observed.tags, tags) {
-        let (set, remove) = tag_changes(&observed.tags, tags);
+    let tags = wanted_tags(tags, &observed.tags);
+    if change.compare("tags", &observed.tags, &tags) {
+        let (set, remove) = tag_changes(&observed.tags, &tags);
         change.up(Step::Tag { url: observed.url.clone(), set, remove });
     }
     change.settle()
@@ -171,6 +174,25 @@ pub fn delete(address: Address, name: &str, observed: &Observed) -> Change {
     }
     change.down(Step::Delete { url: observed.url.clone() });
     change.action(Action::Delete)
+}
+
+/// Gives back a queue that was adopted. `dlq`: the stack's dead-letter queue, where that one is deleted: then the queue
+/// must not name it any more.
+pub fn release(address: Address, name: &str, observed: &Observed, configured: &Tags, dlq: Option<&str>) -> Change {
+    let mut change = Change::new(address, name);
+    change.reason = Some(RELEASED.into());
+    let redrive = observed.redrive.as_deref().map(redrive_json).unwrap_or_default();
+    let target = redrive["deadLetterTargetArn"].as_str().and_then(|arn| arn.rsplit(':').next());
+    if target.is_some() && target == dlq {
+        change.lose("redrive_policy", &redrive);
+        let attributes = BTreeMap::from([(Name::RedrivePolicy.to_string(), String::new())]);
+        change.down(Step::SetAttributes { url: observed.url.clone(), attributes });
+    }
+    let kept = kept_tags(&observed.tags, configured);
+    change.compare("tags", &observed.tags, &kept);
+    let (set, remove) = tag_changes(&observed.tags, &kept);
+    change.down(Step::Tag { url: observed.url.clone(), set, remove });
+    change.action(Action::Update)
 }
 
 pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {

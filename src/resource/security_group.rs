@@ -9,7 +9,9 @@ use aws_sdk_ec2::types::{
 };
 use serde::Serialize;
 
-use super::{Found, Pace, STACK_TAG, Scene, Tags, gone_is_fine, own_tags, tag_changes};
+use super::{
+    Found, Pace, RELEASED, STACK_TAG, Scene, Tags, gone_is_fine, kept_tags, own_tags, tag_changes, wanted_tags,
+};
 use crate::aws::{CallError, Kind, Reader, Writer};
 use crate::plan::{Action, Address, Change};
 
@@ -206,8 +208,9 @@ pub fn diff(desired: &SecurityGroup, found: &Found<Observed>) -> Change {
             change.up(Step::Revoke { id: id.clone(), rules: extra });
         }
     }
-    if change.compare("tags", &observed.tags, tags) {
-        let (set, remove) = tag_changes(&observed.tags, tags);
+    let tags = wanted_tags(tags, &observed.tags);
+    if change.compare("tags", &observed.tags, &tags) {
+        let (set, remove) = tag_changes(&observed.tags, &tags);
         change.up(Step::Tag { id: id.clone(), set, remove });
     }
     change.settle()
@@ -218,6 +221,17 @@ pub fn delete(name: &str, observed: &Observed) -> Change {
     change.lose("id", &observed.id);
     change.down(Step::Delete { id: observed.id.clone() });
     change.action(Action::Delete)
+}
+
+/// Gives back a security group that was adopted, with the rules that it has.
+pub fn release(name: &str, observed: &Observed, configured: &Tags) -> Change {
+    let mut change = Change::new(Address::SecurityGroup, name);
+    change.reason = Some(RELEASED.into());
+    let kept = kept_tags(&observed.tags, configured);
+    change.compare("tags", &observed.tags, &kept);
+    let (set, remove) = tag_changes(&observed.tags, &kept);
+    change.down(Step::Tag { id: observed.id.clone(), set, remove });
+    change.action(Action::Update)
 }
 
 pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
