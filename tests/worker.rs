@@ -83,7 +83,11 @@ async fn bad_messages_end_in_the_dead_letter_queue_with_their_reasons() {
         stack.send(&body).await;
     }
     let said = stack.thumb(&["work", "--drain"]).ok();
-    assert_eq!(said.stdout.lines().filter(|line| line.starts_with("made good-40x30.jpg")).count(), 1, "{said:?}");
+    assert_eq!(
+        said.stdout.lines().filter(|line| line.starts_with("made bad-photos/good-40x30.jpg")).count(),
+        1,
+        "{said:?}"
+    );
     assert_eq!(said.stdout.lines().filter(|line| line.starts_with("rejected ")).count(), 10, "{said:?}");
     insta::assert_snapshot!(stack.dlq().await.join("\n"));
     assert_eq!(stack.depth("bad").await, 0);

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::config::{Access, Config, Sources};
 
 /// IAM's and S3's policy language.
-const VERSION: &str = "2012-10-17";
+pub const VERSION: &str = "2012-10-17";
 
 /// Where the documents' ARNs point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl Site {
         format!("arn:{partition}:sqs:{region}:{account}:{name}")
     }
 
-    fn bucket_arn(&self, name: &str) -> String {
+    pub fn bucket_arn(&self, name: &str) -> String {
         format!("arn:{}:s3:::{name}", self.partition)
     }
 
@@ -36,12 +36,21 @@ impl Site {
     }
 }
 
+/// EC2 as a principal.
+pub fn ec2_service(site: &Site) -> &'static str {
+    if site.partition == "aws-cn" { "ec2.amazonaws.com.cn" } else { "ec2.amazonaws.com" }
+}
+
+/// The Sid of the only right that an instance needs before it works.
+pub const FETCH_BINARY: &str = "FetchBinary";
+
 /// Who may take on the worker's role: EC2, for its instances.
 pub fn trust(site: &Site) -> Value {
-    let service = if site.partition == "aws-cn" { "ec2.amazonaws.com.cn" } else { "ec2.amazonaws.com" };
     json!({
         "Version": VERSION,
-        "Statement": [{ "Effect": "Allow", "Principal": { "Service": service }, "Action": "sts:AssumeRole" }],
+        "Statement": [{
+            "Effect": "Allow", "Principal": { "Service": ec2_service(site) }, "Action": "sts:AssumeRole",
+        }],
     })
 }
 
@@ -79,7 +88,7 @@ pub fn worker(config: &Config, site: &Site) -> Value {
             "Resource": site.queue_arn(&config.queue.dlq),
         }),
         json!({
-            "Sid": "FetchBinary",
+            "Sid": FETCH_BINARY,
             "Effect": "Allow",
             "Action": "s3:GetObject",
             "Resource": format!("{}/thumb-*", site.bucket_arn(&config.code_bucket(&site.account))),

@@ -29,6 +29,9 @@ use tokio::sync::Notify;
 pub struct Script {
     /// Every call's operation, "CreateQueue", in the order in which they were made.
     pub calls: Vec<String>,
+    /// Every call's operation with what it is about, "queue/cats", "bucket/cats-code/thumb-1", "role/cats-worker"; empty
+    /// for EC2 and STS.
+    pub subjects: Vec<(String, String)>,
     answers: Vec<Answer>,
     /// Mutating calls until the caller is cut off: the last of them still reaches AWS, its answer is lost.
     cut_after: Option<usize>,
@@ -117,6 +120,10 @@ impl Seam {
         self.script.lock().unwrap().calls.clone()
     }
 
+    pub fn subjects(&self) -> Vec<(String, String)> {
+        self.script.lock().unwrap().subjects.clone()
+    }
+
     pub fn mutating_calls(&self) -> Vec<String> {
         self.calls().into_iter().filter(|operation| is_mutating(operation)).collect()
     }
@@ -152,6 +159,8 @@ enum Verdict {
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let operation = operation(&request);
+        let subject = (operation.clone(), subject(&request));
+        self.seam.script.lock().unwrap().subjects.push(subject);
         let verdict = self.verdict(&operation);
         let (inner, seam) = (self.inner.clone(), self.seam.clone());
         HttpConnectorFuture::new(async move {
@@ -265,6 +274,30 @@ async fn run_instances(
         launches.insert(token, body.clone());
     }
     Ok(HttpResponse::new(status, SdkBody::from(body)))
+}
+
+/// What a request is about, by its kind and name.
+fn subject(request: &HttpRequest) -> String {
+    let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
+    if request.headers().get("x-amz-target").is_some() {
+        let body: serde_json::Value = serde_json::from_str(&body).expect("SQS speaks JSON");
+        let name = body["QueueName"].as_str().or(body["QueueUrl"].as_str()).expect("every call of ours names a queue");
+        return format!("queue/{}", name.rsplit('/').next().unwrap_or_default());
+    }
+    if body.contains("Action=") {
+        let field = |name: &str| body.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        let profile = field("InstanceProfileName").map(|name| format!("instance-profile/{name}"));
+        return profile.or(field("RoleName").map(|name| format!("role/{name}"))).unwrap_or_default();
+    }
+    let path = request.uri().split('?').next().unwrap_or_default();
+    let path = path.splitn(4, '/').nth(3).unwrap_or_default().trim_end_matches('/');
+    // DeleteObjects names its keys in the body.
+    let key = body
+        .split_once("<Key>")
+        .filter(|_| body.contains("<Delete"))
+        .and_then(|(_, rest)| rest.split_once("</Key>"))
+        .map(|(key, _)| format!("/{key}"));
+    format!("bucket/{path}{}", key.unwrap_or_default())
 }
 
 /// The operation of a request, as its service names it.
