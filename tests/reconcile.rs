@@ -7,6 +7,8 @@ mod least_elf;
 mod moto;
 #[path = "support/seam.rs"]
 mod seam;
+#[path = "reconcile/storage.rs"]
+mod storage;
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;

@@ -5,6 +5,8 @@
 mod apply;
 mod destroy;
 mod enqueue;
+mod interrupts;
+mod outputs;
 mod plan;
 mod policy;
 mod reconcile;

@@ -14,6 +14,8 @@ use crate::resource::{
     Foreign, Found, STACK_TAG, binary, bucket, instance, instance_profile, queue, role, security_group,
 };
 
+mod ownership;
+
 const BASE: &str = r#"
 name = "cats"
 [buckets]
@@ -60,7 +62,7 @@ fn offers() -> Offers {
         root_device: "/dev/sda1".into(),
         root_gib: 8,
     };
-    Offers { arch: Ok(Arch::X86_64), ami: Ok(ami), key_pair: Ok(()) }
+    Offers { arch: Ok(Arch::X86_64), ami: Ok(ami), key_pair: Ok(()), source_notes: Vec::new() }
 }
 
 fn executable(sha256: &str) -> Result<binary::Binary, String> {
@@ -78,7 +80,7 @@ fn desired(config: &Config, observed: &Observed, sha256: &str) -> Desired {
 
 /// The account after an apply of `config`: what AWS answers for everything that was declared.
 fn built(config: &Config) -> Observed {
-    let Desired { stack, dlq, queue, thumbnails, code, binary, role, profile, security_group, count, launch } =
+    let Desired { stack, dlq, queue, thumbnails, code, binary, role, profile, security_group, count, launch, notes: _ } =
         desired(config, &nothing(), "aa");
     let (binary, group, launch) = (binary.unwrap(), security_group.unwrap(), launch.unwrap());
     let queue_of = |queue: queue::Queue| {
@@ -100,6 +102,7 @@ fn built(config: &Config) -> Observed {
             ownership: serde_json::to_value(bucket.ownership).unwrap().as_str().map(str::to_owned),
             public_access_block: bucket.public_access_block,
             policy: bucket.policy,
+            holds_objects: false,
             tags: bucket.tags,
         })
     };
@@ -135,9 +138,14 @@ fn built(config: &Config) -> Observed {
             trust: role.trust,
             inline: role.inline,
             attached: role.attached,
+            boundary: role.boundary,
             tags: role.tags,
         }),
-        profile: Found::Ours(instance_profile::Observed { role: Some(profile.role), tags: profile.tags }),
+        profile: Found::Ours(instance_profile::Observed {
+            id: "AIPA1".into(),
+            role: Some(profile.role),
+            tags: profile.tags,
+        }),
         security_group: Found::Ours(security_group::Observed {
             id: "sg-1".into(),
             vpc_id: group.vpc_id,
@@ -337,8 +345,8 @@ fn an_adoption_shows_what_it_changes() {
     let Found::Ours(queue) = &mut observed.queue else { panic!("it was built") };
     queue.redrive = None;
     queue.tags = BTreeMap::from([("made-by".to_owned(), "hand".to_owned())]);
-    observed.queue =
-        Found::Foreign(Foreign { reason: "it has no tag".into(), adoptable: observed.queue.ours().cloned() });
+    let adoptable = observed.queue.ours().cloned();
+    observed.queue = Found::Foreign(Foreign { reason: "it has no tag".into(), adoptable, elsewhere: None });
     assert_eq!(plan(BASE, &observed).summary.blocked, 1);
     observed.adopt(&[Address::Queue]).unwrap();
     insta::assert_snapshot!(text(&plan(BASE, &observed)));
@@ -407,7 +415,7 @@ fn destroy_takes_everything_and_counts_what_is_lost() {
     if let Found::Ours(queue) = &mut observed.queue {
         queue.messages = 12;
     }
-    let contents = Contents { thumbnails: Some((20_000, true)), code: Some((1, false)) };
+    let contents = Contents { thumbnails: Some((20_000, true)), code: Some((1, false)), reports: Vec::new() };
     let plan = plan_destroy(&config(BASE), &observed, contents, &[]);
     insta::assert_snapshot!(text(&plan));
 }

@@ -14,6 +14,7 @@ mod numbers;
 mod outbox;
 mod outcome;
 mod polling;
+pub mod report;
 mod room;
 mod runner;
 mod stops;
