@@ -2,15 +2,16 @@
 
 use argh::FromArgs;
 
-use super::Global;
 use super::outputs::Outputs;
 use super::reconcile::{
-    Planned, Session, address, ask, conclude, instance, print, print_plan, refuse_blocked, run as run_plan,
+    Planned, Session, address, ask, conclude, instance, print_plan, refuse_blocked, run as run_plan,
 };
+use super::{Global, print};
 use crate::failure::{Failure, Result};
 use crate::plan::Address;
 use crate::reconcile::Target;
 use crate::resource::instance::{Asked, Wait};
+use crate::text::printable_json;
 
 /// Create and change what thumb.toml declares, after showing the plan and asking.
 #[derive(FromArgs)]
@@ -68,5 +69,9 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
         report = Some(done);
     }
     let outputs = Outputs::new(&session.config, &observed, report.as_ref());
-    if json { print(&format!("{}\n", outputs.json())) } else { print(&format!("\n{}", outputs.text(&session.config))) }
+    if json {
+        print(&format!("{}\n", printable_json(&outputs.json().to_string())))
+    } else {
+        print(&format!("\n{}", outputs.text(&session.config)))
+    }
 }

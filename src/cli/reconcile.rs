@@ -8,8 +8,8 @@ use aws_config::meta::region::ProvideRegion;
 use aws_config::profile::ProfileFileRegionProvider;
 use serde_json::json;
 
-use super::Global;
 use super::interrupts::Interrupts;
+use super::{Global, print};
 use crate::aws::{Clients, Reader, Writer};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
@@ -23,6 +23,7 @@ use crate::resource::binary::{self, Binary};
 use crate::resource::bucket::{self, Counted, count_objects};
 use crate::resource::instance::Asked;
 use crate::resource::{Found, is_adopted};
+use crate::text::{printable, printable_json};
 
 /// A configuration and the account it is about.
 pub struct Session {
@@ -180,8 +181,9 @@ fn plural(count: u64, noun: &str) -> String {
 /// Prints a plan on stdout, as text or as JSON.
 pub fn print_plan(plan: &Plan, json: bool) -> Result<()> {
     let text = if json {
-        serde_json::to_string(plan).map_err(|error| Failure::new("cannot write the plan as JSON").caused_by(&error))?
-            + "\n"
+        let json = serde_json::to_string(plan)
+            .map_err(|error| Failure::new("cannot write the plan as JSON").caused_by(&error))?;
+        format!("{}\n", printable_json(&json))
     } else {
         let width = terminal_size::terminal_size().map_or(DEFAULT_WIDTH, |(width, _)| width.0.into());
         render(plan, width)
@@ -199,16 +201,6 @@ pub fn instance(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(Address::Instance(index)) => Ok(index),
         _ => Err(format!("{text:?} is not the address of an instance, such as instance.1")),
-    }
-}
-
-/// Writes to stdout. A reader that has left (`thumb plan | head`) is no failure.
-pub fn print(text: &str) -> Result<()> {
-    match anstream::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::new("cannot write to stdout").caused_by(&error))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -250,7 +242,8 @@ pub async fn run(plan: &Plan, writer: &Writer, json: bool) -> Report {
     let tell = |event: Event<'_>| {
         interrupts.note(&event);
         if json {
-            let _ = writeln!(std::io::stdout(), "{}", event_json(&event));
+            // What has begun is finished, whether or not anybody reads of it; the last line fails if nobody does.
+            let _ = writeln!(std::io::stdout(), "{}", printable_json(&event_json(&event).to_string()));
         } else {
             let _ = writeln!(anstream::stderr(), "{}", event_text(&event));
         }
@@ -276,9 +269,9 @@ fn event_text(event: &Event<'_>) -> String {
     match event {
         Event::Started { change, doing } => {
             let (_, creating, _) = doing.words();
-            format!("{} {creating} {}", head(change.address), what(change, *doing))
+            format!("{} {creating} {}", head(change.address), printable(&what(change, *doing)))
         }
-        Event::Waiting { address, why } => format!("{} {why}", head(*address)),
+        Event::Waiting { address, why } => format!("{} {}", head(*address), printable(why)),
         Event::Still { change, doing, elapsed } => {
             let (_, creating, _) = doing.words();
             format!("{} still {creating} ({} elapsed)", head(change.address), seconds(*elapsed))
@@ -289,7 +282,7 @@ fn event_text(event: &Event<'_>) -> String {
         }
         Event::Failed { change, error, .. } => {
             let red = anstyle::AnsiColor::Red.on_default();
-            format!("{} {red}failed{red:#}: {error}", head(change.address))
+            format!("{} {red}failed{red:#}: {}", head(change.address), printable(&error.to_string()))
         }
         Event::Interrupted { change, doing, elapsed } => {
             let (_, creating, _) = doing.words();

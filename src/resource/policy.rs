@@ -8,7 +8,7 @@ use super::binary::{KEY_PREFIX, REPORT_PREFIX};
 use crate::config::{Access, Config, Sources};
 
 /// IAM's and S3's policy language.
-const VERSION: &str = "2012-10-17";
+pub const VERSION: &str = "2012-10-17";
 
 /// Where the documents' ARNs point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Site {
         keys.iter().filter_map(|key| key.split(':').nth(3)).map(|region| format!("s3.{region}.{domain}")).collect()
     }
 
-    fn bucket_arn(&self, name: &str) -> String {
+    pub fn bucket_arn(&self, name: &str) -> String {
         format!("arn:{}:s3:::{name}", self.partition)
     }
 
@@ -45,12 +45,21 @@ impl Site {
     }
 }
 
+/// EC2 as a principal.
+pub fn ec2_service(site: &Site) -> &'static str {
+    if site.partition == "aws-cn" { "ec2.amazonaws.com.cn" } else { "ec2.amazonaws.com" }
+}
+
+/// The Sid of the only right that an instance needs before it works.
+pub const FETCH_BINARY: &str = "FetchBinary";
+
 /// Who may take on the worker's role: EC2, for its instances.
 pub fn trust(site: &Site) -> Value {
-    let service = if site.partition == "aws-cn" { "ec2.amazonaws.com.cn" } else { "ec2.amazonaws.com" };
     json!({
         "Version": VERSION,
-        "Statement": [{ "Effect": "Allow", "Principal": { "Service": service }, "Action": "sts:AssumeRole" }],
+        "Statement": [{
+            "Effect": "Allow", "Principal": { "Service": ec2_service(site) }, "Action": "sts:AssumeRole",
+        }],
     })
 }
 
@@ -141,7 +150,7 @@ pub fn worker(config: &Config, site: &Site) -> Value {
             "Resource": site.queue_arn(&config.queue.dlq),
         }),
         json!({
-            "Sid": "FetchBinary",
+            "Sid": FETCH_BINARY,
             "Effect": "Allow",
             "Action": "s3:GetObject",
             "Resource": format!("{code}/{KEY_PREFIX}*"),
@@ -251,7 +260,8 @@ mod tests {
     fn the_worker_may_do_what_it_needs_and_nothing_else() {
         let config = Config::parse(
             "name = \"cats\"\n[buckets]\nsources = [\"cmsc389l-public\", \"holiday\"]\n\
-             kms_keys = [\"arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab\"]",
+             kms_keys = [\"arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab\"]\n\
+             [thumbnail]\nkey = \"{bucket}/{name}-{width}x{height}.jpg\"",
             "thumb.toml",
         )
         .unwrap();
@@ -261,7 +271,10 @@ mod tests {
     #[test]
     fn as_many_sources_as_thumb_toml_takes_fit_into_the_policy() {
         let sources: Vec<String> = (10..60).map(|n| format!("\"{}{n}\"", "b".repeat(61))).collect();
-        let text = format!("name = \"cats\"\n[buckets]\nsources = [{}]", sources.join(", "));
+        let text = format!(
+            "name = \"cats\"\n[buckets]\nsources = [{}]\n[thumbnail]\nkey = \"{{bucket}}/{{name}}-{{width}}x{{height}}.jpg\"",
+            sources.join(", ")
+        );
         let document = worker(&Config::parse(&text, "thumb.toml").unwrap(), &site()).to_string();
         assert!(document.len() <= 10_240, "{}", document.len());
     }

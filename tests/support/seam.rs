@@ -34,6 +34,9 @@ use tokio::sync::Notify;
 pub struct Script {
     /// Every call's operation, "CreateQueue", in the order in which they were made.
     pub calls: Vec<String>,
+    /// Every call's operation with what it is about, "queue/cats", "bucket/cats-code/thumb-1", "role/cats-worker"; empty
+    /// for EC2 and STS.
+    pub subjects: Vec<(String, String)>,
     /// Operations on a bucket, or in one, that did not say whose they expect it to be.
     pub unowned: Vec<String>,
     /// Every call's operation and its body.
@@ -164,6 +167,10 @@ impl Seam {
         self.script.lock().unwrap().calls.clone()
     }
 
+    pub fn subjects(&self) -> Vec<(String, String)> {
+        self.script.lock().unwrap().subjects.clone()
+    }
+
     pub fn unowned(&self) -> Vec<String> {
         self.script.lock().unwrap().unowned.clone()
     }
@@ -209,6 +216,8 @@ enum Verdict {
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let operation = operation(&request);
+        let subject = (operation.clone(), subject(&request));
+        self.seam.script.lock().unwrap().subjects.push(subject);
         let verdict = self.verdict(&operation, &request);
         let (inner, seam) = (self.inner.clone(), self.seam.clone());
         HttpConnectorFuture::new(async move {
@@ -335,6 +344,7 @@ async fn run_instances(
     Ok(HttpResponse::new(status, SdkBody::from(body)))
 }
 
+<<<<<<< HEAD
 /// A request with another form for a body.
 fn with_form(request: &HttpRequest, form: String) -> HttpRequest {
     let mut request = request.try_clone().expect("a body in memory");
@@ -352,6 +362,30 @@ async fn describe_alive(inner: &SharedHttpConnector, request: HttpRequest) -> Re
         form.push_str(&format!("&Filter.{}.Value.{}={state}", filters + 1, index + 1));
     }
     inner.call(with_form(&request, form)).await
+=======
+/// What a request is about, by its kind and name.
+fn subject(request: &HttpRequest) -> String {
+    let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
+    if request.headers().get("x-amz-target").is_some() {
+        let body: serde_json::Value = serde_json::from_str(&body).expect("SQS speaks JSON");
+        let name = body["QueueName"].as_str().or(body["QueueUrl"].as_str()).expect("every call of ours names a queue");
+        return format!("queue/{}", name.rsplit('/').next().unwrap_or_default());
+    }
+    if body.contains("Action=") {
+        let field = |name: &str| body.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        let profile = field("InstanceProfileName").map(|name| format!("instance-profile/{name}"));
+        return profile.or(field("RoleName").map(|name| format!("role/{name}"))).unwrap_or_default();
+    }
+    let path = request.uri().split('?').next().unwrap_or_default();
+    let path = path.splitn(4, '/').nth(3).unwrap_or_default().trim_end_matches('/');
+    // DeleteObjects names its keys in the body.
+    let key = body
+        .split_once("<Key>")
+        .filter(|_| body.contains("<Delete"))
+        .and_then(|(_, rest)| rest.split_once("</Key>"))
+        .map(|(key, _)| format!("/{key}"));
+    format!("bucket/{path}{}", key.unwrap_or_default())
+>>>>>>> config
 }
 
 /// The operation of a request, as its service names it.
