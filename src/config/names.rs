@@ -4,8 +4,7 @@
 /// S3 general purpose bucket naming rules (S3 user guide, "Bucket naming rules").
 pub fn bucket(name: &str) -> Result<(), String> {
     const PREFIXES: [&str; 3] = ["xn--", "sthree-", "amzn-s3-demo-"];
-    // "-an": the account-regional namespace's, whose buckets are made in another way.
-    const SUFFIXES: [&str; 6] = ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3", "-an"];
+    const SUFFIXES: [&str; 5] = ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"];
     length(name, 3, 63)?;
     only(
         name,
@@ -26,6 +25,16 @@ pub fn bucket(name: &str) -> Result<(), String> {
     }
     if let Some(suffix) = SUFFIXES.iter().find(|suffix| name.ends_with(*suffix)) {
         return Err(format!("ends with {suffix}, which S3 keeps for itself"));
+    }
+    Ok(())
+}
+
+/// A bucket that thumb makes. S3 keeps names that end in -an for buckets in the namespace of an account and a region,
+/// which CreateBucket makes only when it is told so (S3 user guide, "Bucket naming rules").
+pub fn own_bucket(name: &str) -> Result<(), String> {
+    bucket(name)?;
+    if name.ends_with("-an") {
+        return Err("ends with -an, which S3 keeps for buckets in an account's own namespace".into());
     }
     Ok(())
 }
@@ -67,7 +76,8 @@ pub fn tag(key: &str, value: &str) -> Result<(), String> {
     if key.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:")) {
         return Err("begins with aws:, which AWS keeps for itself".into());
     }
-    if key.starts_with("thumb:") || key == "Name" {
+    // IAM's tag keys differ by more than their case (API Tag), so "Thumb:stack" would be a second one.
+    if key.get(..6).is_some_and(|prefix| prefix.eq_ignore_ascii_case("thumb:")) || key == "Name" {
         return Err("is a tag that thumb sets itself".into());
     }
     length(value, 0, 256).map_err(|error| format!("has a value that {error}"))?;
@@ -178,7 +188,6 @@ mod tests {
             ("192.168.5.4", "IP address"),
             ("xn--cats", "begins with xn--"),
             ("cats-s3alias", "ends with -s3alias"),
-            ("cats-123456789012-us-east-1-an", "ends with -an"),
             (&"a".repeat(64), "longer than 63 characters (it has 64)"),
         ] {
             assert!(bucket(bad).unwrap_err().contains(why), "{bad}: {:?}", bucket(bad));
@@ -207,6 +216,9 @@ mod tests {
         for bad in ["alias/cats", "arn:aws:kms:us-east-1:123456789012:alias/cats", "arn:aws:kms:*:123456789012:key/x"] {
             assert!(kms_key(bad).is_err(), "{bad}");
         }
+        assert!(own_bucket("cats-123456789012-us-east-1-an").unwrap_err().contains("ends with -an"));
+        assert!(own_bucket("pan").is_ok() && own_bucket("Pan").is_err() && bucket("cats-us-east-1-an").is_ok());
+        assert!(tag("Thumb:Stack", "y").is_err() && tag("name", "y").is_ok());
         assert!(tag("aws:x", "y").is_err() && tag("AWS:x", "y").is_err() && tag("thumb:stack", "y").is_err());
         assert!(tag("assignment", "codelab-05").is_ok() && tag("ä:b", "").is_ok() && tag("a", "x;y").is_err());
         assert!(ec2_id("subnet-0123456789abcdef0", "subnet").is_ok() && ec2_id("subnet-xyz", "subnet").is_err());

@@ -251,7 +251,8 @@ mod tests {
     fn the_worker_may_do_what_it_needs_and_nothing_else() {
         let config = Config::parse(
             "name = \"cats\"\n[buckets]\nsources = [\"cmsc389l-public\", \"holiday\"]\n\
-             kms_keys = [\"arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab\"]",
+             kms_keys = [\"arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab\"]\n\
+             [thumbnail]\nkey = \"{bucket}/{name}-{width}x{height}.jpg\"",
             "thumb.toml",
         )
         .unwrap();
@@ -261,7 +262,8 @@ mod tests {
     #[test]
     fn as_many_sources_as_thumb_toml_takes_fit_into_the_policy() {
         let sources: Vec<String> = (10..60).map(|n| format!("\"{}{n}\"", "b".repeat(61))).collect();
-        let text = format!("name = \"cats\"\n[buckets]\nsources = [{}]", sources.join(", "));
+        let key = "[thumbnail]\nkey = \"{bucket}/{name}-{width}x{height}.jpg\"";
+        let text = format!("name = \"cats\"\n[buckets]\nsources = [{}]\n{key}", sources.join(", "));
         let document = worker(&Config::parse(&text, "thumb.toml").unwrap(), &site()).to_string();
         assert!(document.len() <= 10_240, "{}", document.len());
     }
