@@ -133,7 +133,8 @@ pub async fn read(
     name: &str,
     look_inside: bool,
 ) -> Result<Found<Observed>, CallError> {
-    if let Err(error) = aws.head_bucket().bucket(name).expected_bucket_owner(account).send().await {
+    let head = || aws.head_bucket().bucket(name).expected_bucket_owner(account).send();
+    if let Err(error) = head().await {
         return unreachable_bucket(aws, account, name, error).await;
     }
     // It is there, so what says otherwise is a part of S3 that has not heard of it yet, or of which it is gone already.
@@ -162,12 +163,22 @@ pub async fn read(
         let result = request.send().await.map_err(|e| CallError::new("s3:ListBucket", e));
         Ok(optional(result)?.is_some_and(|page| !page.contents().is_empty()))
     };
-    let (tags, ownership, block, policy, holds_objects) = match tokio::try_join!(tags, ownership, block, policy, inside)
-    {
+    let (tags, ownership, block, policy, holds_objects) = tokio::join!(tags, ownership, block, policy, inside);
+    // The policy is for the owner's account alone to read (API GetBucketPolicy), whatever else is let through.
+    if policy.as_ref().is_err_and(|error| error.code.as_deref() == Some("MethodNotAllowed")) {
+        return Ok(somebody_elses());
+    }
+    let read = || Ok((tags?, ownership?, block?, policy?, holds_objects?));
+    let (tags, ownership, block, policy, holds_objects) = match read() {
         // Deleted between the calls.
         Err(error) if unknown(&error) => return Ok(Found::Absent),
-        // The policy is for the owner's account alone to read (API GetBucketPolicy), whatever else is let through.
-        Err(error) if error.code.as_deref() == Some("MethodNotAllowed") => return Ok(somebody_elses()),
+        // A right that is missing; or the bucket is somebody else's, and was not known to be when it was asked for.
+        Err(error) if error.kind == Kind::Denied => {
+            return match head().await {
+                Err(refused) => unreachable_bucket(aws, account, name, refused).await,
+                Ok(_) => Err(error),
+            };
+        }
         result => result?,
     };
     let tags = tags.map(|out| out.tag_set).unwrap_or_default();

@@ -191,6 +191,10 @@ async fn a_strangers_bucket_with_our_tag_is_a_strangers() {
     assert!(change_at(&plan, Address::ThumbnailsBucket).reason.as_ref().unwrap().contains("another account"));
 
     // An endpoint that does not know the condition on the owner: the policy is the owner's alone to read.
+    let denied = || Seam::s3_error("AccessDenied", "Access Denied");
+    caller.seam.answer("GetBucketTagging", 1, 403, denied());
+    caller.seam.answer("GetBucketOwnershipControls", 1, 403, denied());
+    caller.seam.answer("GetPublicAccessBlock", 1, 403, denied());
     caller.seam.answer("GetBucketPolicy", 1, 405, Seam::s3_error("MethodNotAllowed", "not against this resource"));
     assert!(blocked(&caller.plan().await).contains("bucket."), "it is no error");
 }
