@@ -1,13 +1,10 @@
 //! The reconciler against the emulator, through a seam in the SDK's HTTP client that plays what AWS does and moto does
 //! not: errors that pass, client tokens, a caller that dies between any two calls.
 
-<<<<<<< HEAD
 #[path = "reconcile/compute.rs"]
 mod compute;
-=======
 #[path = "support/least_elf.rs"]
 mod least_elf;
->>>>>>> config
 #[path = "support/moto.rs"]
 mod moto;
 #[path = "support/seam.rs"]

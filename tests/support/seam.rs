@@ -344,7 +344,6 @@ async fn run_instances(
     Ok(HttpResponse::new(status, SdkBody::from(body)))
 }
 
-<<<<<<< HEAD
 /// A request with another form for a body.
 fn with_form(request: &HttpRequest, form: String) -> HttpRequest {
     let mut request = request.try_clone().expect("a body in memory");
@@ -362,7 +361,8 @@ async fn describe_alive(inner: &SharedHttpConnector, request: HttpRequest) -> Re
         form.push_str(&format!("&Filter.{}.Value.{}={state}", filters + 1, index + 1));
     }
     inner.call(with_form(&request, form)).await
-=======
+}
+
 /// What a request is about, by its kind and name.
 fn subject(request: &HttpRequest) -> String {
     let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
@@ -385,7 +385,6 @@ fn subject(request: &HttpRequest) -> String {
         .and_then(|(_, rest)| rest.split_once("</Key>"))
         .map(|(key, _)| format!("/{key}"));
     format!("bucket/{path}{}", key.unwrap_or_default())
->>>>>>> config
 }
 
 /// The operation of a request, as its service names it.
