@@ -124,12 +124,18 @@ fn destroy_wants_the_stacks_name_where_something_would_be_lost() {
     let desk = Desk::new("name = \"cats\"\n[buckets]\nsources = [\"photos\"]\n");
     let thumb = |words: &[&str]| desk.run(moto.command(THUMB), words);
     assert_eq!(thumb(&["apply", "--target", "queue", "--target", "buckets", "--yes"]).code, Some(0));
-    assert_eq!(moto.request_as_owner("PUT", "/cats-thumbnails/owl.jpg", b"owl").unwrap().status, 200);
+    assert_eq!(moto.request_as_owner("PUT", "/cats-thumbnails-123456789012/owl.jpg", b"owl").unwrap().status, 200);
     let words = ["enqueue", "--bucket", "photos", "--keys", "owl.jpg", "canyon.jpg", "--size", "10x10"];
     assert_eq!(thumb(&words).code, Some(0));
+    // A worker's report is thumb's own; what else is in the code bucket is not.
+    for key in ["workers/i-0123456789abcdef0.json", "thumb-drive.bin", "notes.txt"] {
+        let path = format!("/cats-code-123456789012/{key}");
+        assert_eq!(moto.request_as_owner("PUT", &path, b"x").unwrap().status, 200);
+    }
 
     let (code, screen) = at_a_terminal(&desk, &moto, &["destroy"], "yes");
-    let question = "This loses 1 object in the thumbnails bucket and about 2 messages in the queue, for good.";
+    let question = "This loses 1 object in the thumbnails bucket, 2 objects in the code bucket that thumb did not put \
+                    there and about 2 messages in the queue, for good.";
     assert!(screen.contains(question), "{screen}");
     assert!(screen.contains("nothing was changed: the answer was no"), "{screen}");
     assert_eq!(code, Some(1));
@@ -163,13 +169,21 @@ fn what_is_nobodys_is_left_alone_until_it_is_adopted() {
         let clients = thumb::aws::Clients::from_sdk(seam::Seam::new().sdk(&moto.endpoint()).await).unwrap();
         clients.sqs.create_queue().queue_name("cats").send().await.unwrap();
     });
-    for words in [&["plan"][..], &["apply", "--yes"], &["plan", "--destroy"]] {
+    for words in [&["plan"][..], &["apply", "--yes"]] {
         let refused = thumb(words);
         assert_eq!(refused.code, Some(1), "{refused:?}");
         assert!(refused.out.contains("  ! queue cats\n      # the queue cats exists without the tag"), "{refused:?}");
         assert!(refused.err.contains("blocked, and left alone: queue"), "{refused:?}");
     }
-    assert_eq!(thumb(&["destroy", "--yes"]).code, Some(0), "there is nothing else to destroy");
+    // A destroy leaves it alone, which is no failure; the plan of one says the same.
+    for words in [&["destroy", "--yes"][..], &["plan", "--destroy"], &["plan", "--destroy", "--detailed-exitcode"]] {
+        let left = thumb(words);
+        assert_eq!(left.code, Some(0), "there is nothing else to destroy: {left:?}");
+        assert!(left.out.contains("  ! queue cats\n      # the queue cats exists without the tag"), "{left:?}");
+    }
+    let both = thumb(&["plan", "--destroy", "--adopt", "queue"]);
+    assert_eq!(both.code, Some(2), "{both:?}");
+    assert!(both.err.contains("a destroy takes nothing over"), "{both:?}");
 
     let adopted = thumb(&["plan", "--target", "queue", "--adopt", "queue"]);
     assert_eq!(adopted.code, Some(0), "{adopted:?}");
@@ -178,6 +192,12 @@ fn what_is_nobodys_is_left_alone_until_it_is_adopted() {
     assert!(adopted.out.contains("Plan: 1 to add, 1 to change, 0 to destroy."), "{adopted:?}");
     assert_eq!(thumb(&["apply", "--target", "queue", "--adopt", "queue", "--yes"]).code, Some(0));
     assert_eq!(thumb(&["plan", "--target", "queue", "--detailed-exitcode"]).code, Some(0));
+    assert_eq!(thumb(&["plan", "--destroy", "--detailed-exitcode"]).code, Some(2));
+    let released = thumb(&["destroy", "--yes"]);
+    assert_eq!(released.code, Some(0), "{released:?}");
+    assert!(released.out.contains("  ~ queue cats\n      # adopted: released, not deleted"), "{released:?}");
+    assert!(released.err.contains("queue: released after"), "{released:?}");
+    assert!(released.out.contains("Destroy complete: 1 destroyed, 1 released."), "{released:?}");
 
     let nothing = thumb(&["plan", "--adopt", "security-group"]);
     assert_eq!(nothing.code, Some(1));
@@ -301,6 +321,82 @@ fn mistakes_in_the_file_are_all_named_and_nothing_is_tried() {
 }
 
 #[test]
+fn a_policy_is_printed_without_credentials_and_says_what_it_does_not_know() {
+    let desk = Desk::new("name = \"cats\"\nregion = \"eu-west-1\"\naccount = \"123456789012\"\n");
+    let ran = desk.run(alone(), &["policy", "apply", "destroy"]);
+    assert_eq!((ran.code, &*ran.err), (Some(0), ""), "{ran:?}");
+    let policy: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(policy["Version"], "2012-10-17");
+    assert!(ran.out.contains("\"arn:aws:sqs:eu-west-1:123456789012:cats-dlq\""), "{ran:?}");
+
+    let desk = Desk::new("name = \"cats\"\n");
+    let ran = desk.run(alone(), &["policy", "enqueue"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("\"arn:aws:sqs:*:*:cats\""), "{ran:?}");
+    assert!(ran.err.starts_with("note: no AWS region is set: the policy allows every region\nnote: "), "{ran:?}");
+    assert!(ran.err.ends_with(": the policy has * for it (set `account` in thumb.toml)\n"), "{ran:?}");
+
+    let moto = Moto::start();
+    let ran = desk.run(moto.command(THUMB), &["policy", "enqueue"]);
+    assert_eq!((ran.code, &*ran.err), (Some(0), ""), "{ran:?}");
+    assert!(ran.out.contains("\"arn:aws:sqs:us-east-1:123456789012:cats\""), "{ran:?}");
+    for words in [&["policy"][..], &["policy", "fly"]] {
+        assert_eq!(desk.run(alone(), words).code, Some(2), "{words:?}");
+    }
+}
+
+#[test]
+fn a_detailed_exit_code_is_2_for_changes_only() {
+    let wrong = Desk::new("nam = \"cats\"\n");
+    let right = Desk::new("name = \"cats\"\n");
+    for (desk, words) in [
+        (&wrong, &["plan"][..]),
+        (&right, &["--config", "nowhere.toml", "plan"]),
+        (&right, &["plan", "--nonsense"]),
+        (&right, &["plan", "--target", "nonsense"]),
+        (&right, &["plan", "--target"]),
+    ] {
+        assert_eq!(desk.run(alone(), words).code, Some(2), "{words:?}");
+        let detailed = [&words[..], &["--detailed-exitcode"]].concat();
+        let ran = desk.run(alone(), &detailed);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.err.starts_with("error: "), "{ran:?}");
+    }
+}
+
+/// `thumb … | head`, where head has left already.
+#[test]
+fn a_reader_that_has_left_ends_every_command_quietly_and_changes_nothing() {
+    let moto = Moto::start();
+    let desk = Desk::new("name = \"cats\"\n[buckets]\nsources = [\"photos\"]\n");
+    let photo = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/photos/life.jpg");
+    let photo = photo.to_str().unwrap();
+    let unread = |words: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = moto.command(THUMB);
+        let ran = command.current_dir(desk.path()).args(words).stdin(Stdio::null()).stdout(writer).output().unwrap();
+        let ran = Ran::from(ran);
+        assert_eq!((ran.code, &*ran.err), (Some(141), ""), "{words:?}");
+    };
+    unread(&["--help"]);
+    unread(&["--version"]);
+    unread(&["plan"]);
+    unread(&["plan", "--json", "--detailed-exitcode"]);
+    unread(&["apply", "--yes"]);
+    unread(&["render", photo, "--size", "40x30", "--out", "."]);
+    let thumb = |words: &[&str]| desk.run(moto.command(THUMB), words);
+    let plan = thumb(&["plan"]);
+    assert!(plan.out.contains("Plan: 9 to add"), "the apply whose plan nobody read made nothing: {plan:?}");
+    assert_eq!(thumb(&["apply", "--target", "queue", "--target", "buckets", "--yes"]).code, Some(0));
+    unread(&["enqueue", "--bucket", "photos", "owl.jpg", "--size", "4x3"]);
+    unread(&["work", "--drain", "--json"]);
+    unread(&["destroy", "--yes"]);
+    let plan = thumb(&["plan", "--destroy"]);
+    assert!(plan.out.contains("Plan: 0 to add, 0 to change, 4 to destroy."), "{plan:?}");
+}
+
+#[test]
 fn wrong_usage_is_exit_code_2_and_help_is_0() {
     let desk = Desk::new("name = \"cats\"\n");
     for words in [&["plan", "--nonsense"][..], &["nonsense"], &[], &["apply", "--json"]] {
@@ -308,7 +404,7 @@ fn wrong_usage_is_exit_code_2_and_help_is_0() {
     }
     let help = desk.run(alone(), &["--help"]);
     assert_eq!(help.code, Some(0));
-    for command in ["plan", "apply", "destroy", "enqueue", "work", "render"] {
+    for command in ["plan", "apply", "destroy", "enqueue", "work", "render", "policy"] {
         assert!(help.out.contains(&format!("\n  {command} ")), "{command}: {help:?}");
         assert_eq!(desk.run(alone(), &[command, "--help"]).code, Some(0));
     }

@@ -1,6 +1,9 @@
 //! thumb.toml: what the user declares. Read and checked whole, every mistake at once, before anything else happens;
 //! what comes out holds only names and limits that AWS's own rules allow.
 
+mod bucket_names;
+mod collisions;
+mod credits;
 mod names;
 mod reader;
 mod worker;
@@ -19,6 +22,7 @@ use crate::ami::Image;
 use crate::failure::{Failure, Result};
 use crate::key::KeyTemplate;
 use crate::thumbnail::{DEFAULT_QUALITY, Fit, Limits, MAX_SIDE_PX, Size};
+pub use credits::{Credits, is_burstable};
 use reader::{Given, Mistakes, Section};
 pub use worker::{GRACE_S, MAX_CONCURRENCY, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES, UrlSources, Worker};
 
@@ -32,10 +36,15 @@ const MAX_POLICIES: usize = 10;
 const MAX_CIDRS: usize = 60;
 /// Buckets in `sources`: each adds two ARNs to an inline policy of at most 10,240 characters (IAM quotas).
 const MAX_SOURCES: usize = 50;
+/// KMS keys in `kms_keys`: each adds an ARN to the same policy.
+const MAX_KMS_KEYS: usize = 10;
 /// S3: 50 tags a bucket, less those thumb sets itself (`Name`, `thumb:…`).
 const MAX_TAGS: usize = 40;
 /// Sizes one request may ask for.
 pub const MAX_SIZES: usize = 20;
+/// Pixels of all thumbnails of one photograph together: one of the largest size there is. They are held in memory side
+/// by side.
+pub const MAX_TARGET_PIXELS: u64 = MAX_SIDE_PX as u64 * MAX_SIDE_PX as u64;
 
 /// SQS: visibility timeout, 0 to 12 hours; 0 would hand every message out again at once.
 const VISIBILITY_S: std::ops::RangeInclusive<u64> = 10..=43_200;
@@ -69,11 +78,15 @@ pub struct Queue {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Buckets {
-    pub thumbnails: String,
-    pub code: String,
+    /// None: [`Config::thumbnails_bucket`] makes a name from the stack's and the account's.
+    pub thumbnails: Option<String>,
+    /// None: as `thumbnails`, by [`Config::code_bucket`].
+    pub code: Option<String>,
     pub access: Access,
     /// Buckets the worker may read.
     pub sources: Sources,
+    /// ARNs of the KMS keys that the worker may use through S3: those of encrypted sources, or of the thumbnails bucket.
+    pub kms_keys: Vec<String>,
 }
 
 /// Who may read a thumbnail, and by which of S3's two means.
@@ -101,6 +114,8 @@ pub struct Profile {
     pub role: String,
     /// Managed policies, by name or ARN; none: an inline policy of just what the worker needs.
     pub policies: Vec<String>,
+    /// The ARN of the managed policy beyond which the role has no right.
+    pub permissions_boundary: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -119,6 +134,8 @@ pub struct Instance {
     pub binary: Option<PathBuf>,
     /// Where to launch; none: the default VPC.
     pub subnet: Option<String>,
+    /// Of the burstable types.
+    pub credits: Credits,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -208,8 +225,8 @@ fn read(mut top: Section<'_>) -> Config {
         name: derived(section.checked("name", names::queue), "", "queue", names::queue),
         dlq: derived(section.checked("dlq", names::queue), "-dlq", "dead-letter queue", names::queue),
         visibility_timeout_s: narrow(section.seconds("visibility_timeout", VISIBILITY_S), 60),
-        retention_s: narrow(section.seconds("retention", RETENTION_S), 4 * 86_400),
-        max_receives: narrow(section.integer("max_receives", 1..=1_000), 3),
+        retention_s: narrow(section.seconds("retention", RETENTION_S), 14 * 86_400),
+        max_receives: narrow(section.integer("max_receives", 1..=1_000), 10),
     };
     let at = section.at("dlq").or(section.at("name")).unwrap_or(name.at);
     if queue.name == queue.dlq {
@@ -218,21 +235,19 @@ fn read(mut top: Section<'_>) -> Config {
     section.finish();
 
     let mut section = top.section("buckets");
+    let (thumbnails, code) =
+        (section.checked("thumbnails", names::own_bucket), section.checked("code", names::own_bucket));
+    bucket_names::check(&name, thumbnails.as_ref(), code.as_ref(), mistakes);
     let buckets = Buckets {
-        thumbnails: derived(
-            section.checked("thumbnails", names::bucket),
-            "-thumbnails",
-            "thumbnails bucket",
-            names::bucket,
-        ),
-        code: derived(section.checked("code", names::bucket), "-code", "code bucket", names::bucket),
+        thumbnails: thumbnails.map(|given| given.value),
+        code: code.map(|given| given.value),
         access: section.parsed("access").unwrap_or_default(),
         sources: Sources::new(section.list("sources", MAX_SOURCES, source).unwrap_or_default()),
+        kms_keys: section
+            .list("kms_keys", MAX_KMS_KEYS, |text| names::kms_key(text).map(|()| text.to_owned()))
+            .unwrap_or_default(),
     };
-    let at = section.at("code").or(section.at("thumbnails")).unwrap_or(name.at);
-    if buckets.thumbnails == buckets.code {
-        mistakes.add(at, format!("the two buckets have the same name, {:?}: the code would be public", buckets.code));
-    }
+    let sources_at = section.at("sources");
     section.finish();
 
     let mut section = top.section("profile");
@@ -244,6 +259,7 @@ fn read(mut top: Section<'_>) -> Config {
         policies: section
             .list("policies", MAX_POLICIES, |text| names::policy(text).map(|()| text.to_owned()))
             .unwrap_or_default(),
+        permissions_boundary: section.checked("permissions_boundary", names::policy_arn).map(|given| given.value),
     };
     section.finish();
 
@@ -260,6 +276,7 @@ fn read(mut top: Section<'_>) -> Config {
     section.finish();
 
     let mut section = top.section("instance");
+    let credits_at = section.at("credits");
     let instance = Instance {
         count: narrow(section.integer("count", 0..=MAX_INSTANCES), 1),
         instance_type: section
@@ -269,7 +286,12 @@ fn read(mut top: Section<'_>) -> Config {
         key_pair: section.checked("key_pair", key_pair).map(|given| given.value),
         binary: section.checked("binary", not_empty).map(|given| PathBuf::from(given.value)),
         subnet: section.checked("subnet", |id| names::ec2_id(id, "subnet")).map(|given| given.value),
+        credits: section.parsed("credits").unwrap_or_default(),
     };
+    if let (Some(at), false) = (credits_at, is_burstable(&instance.instance_type)) {
+        let kind = &instance.instance_type;
+        mistakes.add(at, format!("`credits` is for the types t2, t3, t3a and t4g; {kind} has no CPU credits"));
+    }
     section.finish();
 
     let mut section = top.section("thumbnail");
@@ -279,12 +301,32 @@ fn read(mut top: Section<'_>) -> Config {
         quality: narrow(section.integer("quality", 1..=100), DEFAULT_QUALITY),
         sizes: section.list("sizes", MAX_SIZES, size).unwrap_or_default(),
     };
+    let key_at = section.at("key");
+    if let Err(why) = check_target_pixels(&thumbnail.sizes) {
+        mistakes.add(section.at("sizes").unwrap_or(0), format!("`sizes` {why}"));
+    }
     section.finish();
 
-    let worker = worker::read(top.section("worker"));
+    let section = top.section("worker");
+    let places_at = sources_at.or(section.at("url_sources")).unwrap_or(name.at);
+    let worker = worker::read(section);
+    collisions::check(&thumbnail.key, key_at, places_at, &buckets.sources, worker.url_sources, mistakes);
 
     let at = top.at("tags").unwrap_or(0);
-    let tags: BTreeMap<String, String> = top.section("tags").strings(names::tag).into_iter().collect();
+    let section = top.section("tags");
+    let tags = section.strings(names::tag);
+    // CreateRole and CreateInstanceProfile refuse what the other services take (API Tag: keys are without case).
+    let mut lower = BTreeMap::new();
+    for (key, _) in &tags {
+        if let Some(other) = lower.insert(key.to_lowercase(), key) {
+            let at = section.at_key(key).unwrap_or(at);
+            mistakes.add(
+                at,
+                format!("in [tags], `{key}` and `{other}` differ in their case only; to IAM they are the same"),
+            );
+        }
+    }
+    let tags: BTreeMap<String, String> = tags.into_iter().collect();
     if tags.len() > MAX_TAGS {
         mistakes.add(at, format!("[tags] has {} tags; at most {MAX_TAGS} are allowed", tags.len()));
     }
@@ -332,6 +374,23 @@ fn key_pair(text: &str) -> Result<(), String> {
 
 fn fit(text: &str) -> Result<Fit, String> {
     text.parse().map_err(|_| "is not one of cover, contain, fill".into())
+}
+
+/// Whether so many thumbnails of one photograph are made at once.
+///
+/// # Errors
+/// They have more than [`MAX_TARGET_PIXELS`] together: the rest of a sentence that begins with the sizes.
+pub fn check_target_pixels(sizes: &[Size]) -> Result<(), String> {
+    let pixels: u64 = sizes.iter().map(|size| u64::from(size.width) * u64::from(size.height)).sum();
+    if pixels <= MAX_TARGET_PIXELS {
+        return Ok(());
+    }
+    let millions = |pixels: u64| pixels.div_ceil(1_000_000);
+    Err(format!(
+        "have {} million pixels together; at most {} million are made of one photograph",
+        millions(pixels),
+        MAX_TARGET_PIXELS / 1_000_000
+    ))
 }
 
 fn size(text: &str) -> Result<Size, String> {

@@ -29,6 +29,16 @@ pub fn bucket(name: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// A bucket that thumb makes. S3 keeps names that end in -an for buckets in the namespace of an account and a region,
+/// which CreateBucket makes only when it is told so (S3 user guide, "Bucket naming rules").
+pub fn own_bucket(name: &str) -> Result<(), String> {
+    bucket(name)?;
+    if name.ends_with("-an") {
+        return Err("ends with -an, which S3 keeps for buckets in an account's own namespace".into());
+    }
+    Ok(())
+}
+
 /// SQS: up to 80 letters, digits, hyphens and underscores; a FIFO queue's name ends in .fifo (API CreateQueue).
 pub fn queue(name: &str) -> Result<(), String> {
     if name.ends_with(".fifo") {
@@ -66,7 +76,8 @@ pub fn tag(key: &str, value: &str) -> Result<(), String> {
     if key.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:")) {
         return Err("begins with aws:, which AWS keeps for itself".into());
     }
-    if key.starts_with("thumb:") || key == "Name" {
+    // IAM's tag keys differ by more than their case (API Tag), so "Thumb:stack" would be a second one.
+    if key.get(..6).is_some_and(|prefix| prefix.eq_ignore_ascii_case("thumb:")) || key == "Name" {
         return Err("is a tag that thumb sets itself".into());
     }
     length(value, 0, 256).map_err(|error| format!("has a value that {error}"))?;
@@ -100,14 +111,32 @@ pub fn instance_type(name: &str) -> Result<(), String> {
 
 /// A managed policy: its name (AWS's own) or its ARN.
 pub fn policy(text: &str) -> Result<(), String> {
-    if text.starts_with("arn:") {
-        let fields: Vec<&str> = text.splitn(6, ':').collect();
-        return match fields[..] {
-            ["arn", _, "iam", "", _, rest] if rest.starts_with("policy/") && rest.len() > 7 => Ok(()),
-            _ => Err("is not the ARN of a managed policy (arn:aws:iam::…:policy/…)".into()),
-        };
+    if text.starts_with("arn:") { policy_arn(text) } else { iam(text, 128) }
+}
+
+/// A managed policy's ARN.
+pub fn policy_arn(text: &str) -> Result<(), String> {
+    let fields: Vec<&str> = text.splitn(6, ':').collect();
+    match fields[..] {
+        ["arn", _, "iam", "", _, rest] if rest.starts_with("policy/") && rest.len() > 7 => Ok(()),
+        _ => Err("is not the ARN of a managed policy (arn:aws:iam::…:policy/…)".into()),
     }
-    iam(text, 128)
+}
+
+/// A KMS key's ARN, by its ID: an alias gives no right in a policy (KMS guide, "Specifying KMS keys in IAM policy
+/// statements").
+pub fn kms_key(text: &str) -> Result<(), String> {
+    let fields: Vec<&str> = text.split(':').collect();
+    let id = |rest: &str| {
+        rest.strip_prefix("key/")
+            .is_some_and(|id| (1..=128).contains(&id.len()) && only(id, |c| alphanumeric(c) || c == '-', "").is_ok())
+    };
+    match fields[..] {
+        ["arn", _, "kms", of, account, rest] if region(of).is_ok() && super::account(account).is_ok() && id(rest) => {
+            Ok(())
+        }
+        _ => Err("is not the ARN of a KMS key (arn:aws:kms:REGION:ACCOUNT:key/…)".into()),
+    }
 }
 
 /// A resource ID as EC2 makes them: a prefix, a hyphen, 8 or 17 hexadecimal digits.
@@ -182,6 +211,14 @@ mod tests {
         assert!(instance_type("t3").is_err() && instance_type("t3.").is_err() && instance_type("T3.micro").is_err());
         assert!(policy("AmazonS3FullAccess").is_ok() && policy("arn:aws:iam::aws:policy/AmazonS3FullAccess").is_ok());
         assert!(policy("arn:aws:iam::aws:role/x").is_err() && policy("a policy").is_err());
+        assert!(own_bucket("cats-123456789012-us-east-1-an").unwrap_err().contains("ends with -an"));
+        assert!(own_bucket("pan").is_ok() && own_bucket("Pan").is_err() && bucket("cats-us-east-1-an").is_ok());
+        assert!(tag("Thumb:Stack", "y").is_err() && tag("name", "y").is_ok());
+        assert!(policy_arn("arn:aws:iam::123456789012:policy/limits").is_ok() && policy_arn("limits").is_err());
+        assert!(kms_key("arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab").is_ok());
+        for bad in ["alias/cats", "arn:aws:kms:us-east-1:123456789012:alias/cats", "arn:aws:kms:*:123456789012:key/x"] {
+            assert!(kms_key(bad).is_err(), "{bad}");
+        }
         assert!(tag("aws:x", "y").is_err() && tag("AWS:x", "y").is_err() && tag("thumb:stack", "y").is_err());
         assert!(tag("assignment", "codelab-05").is_ok() && tag("ä:b", "").is_ok() && tag("a", "x;y").is_err());
         assert!(ec2_id("subnet-0123456789abcdef0", "subnet").is_ok() && ec2_id("subnet-xyz", "subnet").is_err());

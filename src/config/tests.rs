@@ -12,8 +12,8 @@ fn mistakes(text: &str) -> String {
 fn a_name_is_enough() {
     let config = parse("name = \"cats\"");
     assert_eq!(
-        (&*config.queue.name, &*config.queue.dlq, &*config.buckets.thumbnails, &*config.buckets.code),
-        ("cats", "cats-dlq", "cats-thumbnails", "cats-code")
+        (&*config.queue.name, &*config.queue.dlq, config.buckets.thumbnails, config.buckets.code),
+        ("cats", "cats-dlq", None, None)
     );
     assert_eq!(
         (&*config.profile.name, &*config.profile.role, &*config.security_group.name),
@@ -21,10 +21,11 @@ fn a_name_is_enough() {
     );
     assert_eq!(
         (config.queue.visibility_timeout_s, config.queue.retention_s, config.queue.max_receives),
-        (60, 345_600, 3)
+        (60, 1_209_600, 10)
     );
     assert_eq!(config.instance.image, Image::Ubuntu2404);
     assert_eq!(config.buckets.access, Access::PublicRead);
+    assert_eq!(config.worker.url_sources, UrlSources::Off);
 }
 
 #[test]
@@ -74,10 +75,28 @@ fn what_is_missing_or_twice_the_same_is_named() {
         [
             mistakes("region = \"us-east-1\""),
             mistakes("name = \"cats\"\n[queue]\ndlq = \"cats\""),
-            mistakes("name = \"cats\"\n[buckets]\ncode = \"cats-thumbnails\""),
+            mistakes("name = \"cats\"\n[buckets]\nthumbnails = \"both\"\ncode = \"both\""),
             mistakes("name = \"cats\"\nqueue = 3"),
         ]
         .join("\n\n")
+    );
+}
+
+#[test]
+fn the_sizes_of_one_photograph_are_bounded_together() {
+    let sizes = |sizes: &str| format!("name = \"cats\"\n[thumbnail]\nsizes = [{sizes}]");
+    assert!(Config::parse(&sizes("\"8192x8192\""), "").is_ok());
+    assert_eq!(
+        mistakes(&sizes("\"8192x8192\", \"1x1\"")),
+        "thumb.toml:3:9: `sizes` have 68 million pixels together; at most 67 million are made of one photograph"
+    );
+}
+
+#[test]
+fn tag_keys_that_are_one_to_iam_are_refused() {
+    assert_eq!(
+        mistakes("name = \"cats\"\n[tags]\nProject = \"a\"\nother = \"b\"\nproject = \"c\""),
+        "thumb.toml:5:1: in [tags], `project` and `Project` differ in their case only; to IAM they are the same"
     );
 }
 
@@ -99,4 +118,21 @@ fn a_file_that_is_not_there_says_what_to_do() {
     let failure = Config::load(Path::new("/nowhere/thumb.toml")).unwrap_err();
     assert_eq!(failure.exit(), crate::failure::Exit::Usage);
     assert!(failure.to_string().contains("hint: name the file with `thumb --config FILE"), "{failure}");
+}
+
+#[test]
+fn credits_are_for_the_types_that_have_some() {
+    let parse = |instance: &str| Config::parse(&format!("name = \"cats\"\n[instance]\n{instance}"), "thumb.toml");
+    assert_eq!(parse("").unwrap().instance.credits, Credits::Standard);
+    let unlimited = parse("type = \"t4g.small\"\ncredits = \"unlimited\"").unwrap();
+    assert_eq!(unlimited.instance.credits, Credits::Unlimited);
+    for (lines, why) in [
+        ("credits = \"some\"", "thumb.toml:3:11: `credits` = \"some\" is not one of standard, unlimited"),
+        (
+            "type = \"c7g.large\"\ncredits = \"standard\"",
+            "thumb.toml:4:11: `credits` is for the types t2, t3, t3a and t4g; c7g.large has no CPU credits",
+        ),
+    ] {
+        assert_eq!(parse(lines).unwrap_err().to_string(), why);
+    }
 }

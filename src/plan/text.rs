@@ -9,6 +9,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 
 use super::{Action, Attribute, Change, Plan, Purpose};
+use crate::text::{is_command, printable};
 
 /// Columns assumed where there is no terminal.
 pub const DEFAULT_WIDTH: usize = 100;
@@ -22,8 +23,10 @@ const ARROW: &str = "->";
 pub fn render(plan: &Plan, width: usize) -> String {
     let width = width.max(MIN_WIDTH);
     let mut out = String::new();
-    let Plan { version: _, purpose: _, stack, account, region, changes, summary: _, notes, estimate } = plan;
-    for text in wrap(&format!("Stack {stack} in account {account}, region {region}"), width) {
+    let Plan { version: _, purpose: _, stack, account, region, region_from, changes, summary: _, notes, estimate } =
+        plan;
+    let from = region_from.as_ref().map(|from| format!(" ({from})")).unwrap_or_default();
+    for text in wrap(&format!("Stack {stack} in account {account}, region {region}{from}"), width) {
         line(&mut out, &text);
     }
     line(&mut out, "");
@@ -32,7 +35,7 @@ pub fn render(plan: &Plan, width: usize) -> String {
         line(&mut out, "");
     }
     for note in notes {
-        for text in wrap(&format!("Note: {note}"), width) {
+        for text in wrap(&printable(&format!("Note: {note}")), width) {
             line(&mut out, &text);
         }
     }
@@ -81,10 +84,10 @@ fn render_change(out: &mut String, change: &Change, width: usize) {
     let Change { address, name, action, reason, attributes, up: _, down: _ } = change;
     let (symbol, style) = style(*action);
     let bold = Style::new().bold();
-    line(out, &format!("{style}{symbol}{style:#} {bold}{address}{bold:#} {name}"));
+    line(out, &format!("{style}{symbol}{style:#} {bold}{address}{bold:#} {}", printable(name)));
     if let Some(reason) = reason {
         for text in reason.lines() {
-            for wrapped in wrap(text, width.saturating_sub(INDENT + 2)) {
+            for wrapped in wrap(&printable(text), width.saturating_sub(INDENT + 2)) {
                 line(out, &format!("{:INDENT$}# {wrapped}", ""));
             }
         }
@@ -92,7 +95,7 @@ fn render_change(out: &mut String, change: &Change, width: usize) {
     let rows: Vec<Row> = attributes.iter().flat_map(|attribute| rows(attribute, *action)).collect();
     let longest = rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0);
     for row in rows {
-        let label = format!("{}:", row.label);
+        let label = format!("{}:", printable(&row.label));
         let label_width = longest + 2;
         let room = width.saturating_sub(INDENT + label_width);
         for (number, text) in row.value.lines(room).iter().enumerate() {
@@ -197,7 +200,14 @@ fn sentence(statement: &Value) -> String {
         Value::Null => {}
         _ => part("for", &"everyone".into()),
     }
-    part("if", &statement["Condition"]);
+    let mut word = "if";
+    for (operator, test) in statement["Condition"].as_object().into_iter().flatten() {
+        for (key, value) in test.as_object().into_iter().flatten() {
+            let is = if operator == "StringEquals" { "is" } else { operator };
+            part(&format!("{word} {key} {is}"), value);
+            word = "and";
+        }
+    }
     text
 }
 
@@ -211,16 +221,21 @@ fn compare(path: &str, before: &Value, after: &Value, rows: &mut Vec<Row>) {
                 compare(&join(path, key), &value(b), &value(a), rows);
             }
         }
+        (Value::Array(b), Value::Array(a)) if path.ends_with(STATEMENTS) && (named(b) && named(a)) => {
+            let policy = path.strip_suffix(STATEMENTS).unwrap_or(path);
+            for statement in b.iter().chain(a.iter().filter(|statement| same(b, statement).is_none())) {
+                compare_statement(&statement_path(policy, statement), same(b, statement), same(a, statement), rows);
+            }
+        }
+        (Value::Array(b), Value::Array(a)) if path.ends_with(STATEMENTS) => {
+            for index in 0..b.len().max(a.len()) {
+                compare_statement(&format!("{path}[{index}]"), b.get(index), a.get(index), rows);
+            }
+        }
         (Value::Array(b), Value::Array(a)) if nested(b) || nested(a) => {
             for index in 0..b.len().max(a.len()) {
                 let value = |items: &[Value]| items.get(index).cloned().unwrap_or_default();
-                let (before, after) = (value(b), value(a));
-                // The same statement of a policy, by its Sid; anything else by its place.
-                let path = match (path.strip_suffix(".Statement"), before["Sid"] == after["Sid"]) {
-                    (Some(policy), true) if after["Sid"].is_string() => statement_path(policy, &after),
-                    _ => format!("{path}[{index}]"),
-                };
-                compare(&path, &before, &after, rows);
+                compare(&format!("{path}[{index}]"), &value(b), &value(a), rows);
             }
         }
         (Value::Null, after @ (Value::Object(_) | Value::Array(_))) => flatten(path, after, &mut |label, value| {
@@ -232,6 +247,27 @@ fn compare(path: &str, before: &Value, after: &Value, rows: &mut Vec<Row>) {
         (before, after) => {
             rows.push(Row { label: path.to_owned(), value: Shown::Changed(scalar(before), scalar(after)) });
         }
+    }
+}
+
+/// Where a policy's statements are in it.
+const STATEMENTS: &str = ".Statement";
+
+/// Whether every statement has a Sid, by which it is known wherever it stands.
+fn named(statements: &[Value]) -> bool {
+    statements.iter().all(|statement| statement["Sid"].is_string())
+}
+
+fn same<'a>(statements: &'a [Value], statement: &Value) -> Option<&'a Value> {
+    statements.iter().find(|other| other["Sid"] == statement["Sid"])
+}
+
+/// A statement that comes or goes is a sentence; one that changes is compared field by field.
+fn compare_statement(path: &str, before: Option<&Value>, after: Option<&Value>, rows: &mut Vec<Row>) {
+    let words = |statement: Option<&Value>| statement.map_or_else(|| "(none)".into(), sentence);
+    match (before, after) {
+        (Some(before), Some(after)) => compare(path, before, after, rows),
+        _ => rows.push(Row { label: path.to_owned(), value: Shown::Changed(words(before), words(after)) }),
     }
 }
 
@@ -248,7 +284,7 @@ fn scalar(value: &Value) -> String {
     match value {
         Value::Null => "(none)".into(),
         // A control character in a tag or a message of AWS's must not reach the terminal.
-        Value::String(text) if text.is_empty() || text.contains(char::is_control) => format!("{text:?}"),
+        Value::String(text) if text.is_empty() || text.contains(is_command) => format!("{text:?}"),
         Value::String(text) => text.clone(),
         Value::Array(items) if items.is_empty() => "(none)".into(),
         Value::Array(items) => items.iter().map(scalar).collect::<Vec<_>>().join(", "),

@@ -69,10 +69,18 @@ impl Trouble {
             Kind::Denied => Self::lasting(format!(
                 "this worker may not read it ({error}); `[buckets] sources` in thumb.toml names the buckets it may"
             )),
-            Kind::Refused | Kind::NotOurs | Kind::AlreadyExists | Kind::InUse => Self::lasting(error.to_string()),
-            Kind::Throttled | Kind::Unavailable | Kind::Credentials | Kind::NotYet | Kind::QueueDeletedRecently => {
-                Self::passing(error.to_string())
+            Kind::Archived => Self::lasting(format!("it is in an archive, and must be restored first ({error})")),
+            Kind::Refused | Kind::NotOurs | Kind::AlreadyExists | Kind::InUse | Kind::RegionNotEnabled => {
+                Self::lasting(error.to_string())
             }
+            Kind::Throttled
+            | Kind::Unavailable
+            | Kind::Credentials
+            | Kind::ClockSkew
+            | Kind::NotYet
+            | Kind::TokenSpent
+            | Kind::Interrupted
+            | Kind::QueueDeletedRecently => Self::passing(error.to_string()),
         }
     }
 
@@ -179,7 +187,7 @@ mod tests {
             (Kind::Throttled, "SlowDown", true),
             (Kind::Unavailable, "InternalError", true),
             (Kind::Credentials, "ExpiredToken", true),
-            (Kind::Refused, "InvalidObjectState", false),
+            (Kind::Archived, "InvalidObjectState", false),
         ] {
             assert_eq!(Trouble::fetching(&error(kind, code)).passing, passing, "{code}");
         }

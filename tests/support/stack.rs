@@ -11,7 +11,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_sqs::types::QueueAttributeName;
 use thumb::aws::Clients;
 
-use crate::moto::{Moto, REGION};
+use crate::moto::{ACCOUNT, Moto, REGION};
 
 /// A stack of its own in the emulator that all tests share: a queue, its dead-letter queue, and two buckets.
 pub struct Stack {
@@ -58,7 +58,12 @@ impl Stack {
             .await;
         let clients = Clients::from_sdk(sdk).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let text = format!("name = \"{name}\"\nbuckets.sources = [\"{name}-photos\"]\n{toml}");
+        let sources = if toml.contains("buckets.sources") {
+            String::new()
+        } else {
+            format!("buckets.sources = [\"{name}-photos\"]")
+        };
+        let text = format!("name = \"{name}\"\n{sources}\n{toml}");
         std::fs::write(dir.path().join("thumb.toml"), text).unwrap();
         Self { name: name.to_owned(), clients, dir }
     }
@@ -68,7 +73,7 @@ impl Stack {
     }
 
     pub fn thumbnails(&self) -> String {
-        format!("{}-thumbnails", self.name)
+        format!("{}-thumbnails-{ACCOUNT}", self.name)
     }
 
     pub async fn put(&self, key: &str, bytes: Vec<u8>) {

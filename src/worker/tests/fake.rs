@@ -270,7 +270,7 @@ impl World for Fake {
     /// The key decides: `slow-N…` takes N seconds, `missing…` is not there, `denied…` may not be read, `text…`, `empty…`,
     /// `header…` and `huge…` are no photographs; the ETag is the key. `ours…` is a thumbnail.
     async fn fetch(&self, source: &Source, unless: Option<&str>, room: &Room) -> Result<Fetched, Trouble> {
-        let key = source.name();
+        let key = source.origin().key;
         if unless == Some(&key) {
             self.state().fetched.push(format!("={key}"));
             return Ok(Fetched::Unchanged);
