@@ -1,12 +1,13 @@
 //! `thumb work`: messages off the queue, photographs in, thumbnails out. docs/worker.md says what it promises.
 //!
-//! [`runner`] is the loop, and owns everything; [`job`] is one message's way; [`held`], [`outbox`], [`polling`],
+//! [`runner`] is the loop, and owns everything; [`job`] is one message's way, [`fetch`] its beginning; [`held`], [`outbox`], [`polling`],
 //! [`outcome`], [`room`] and [`numbers`] are the decisions, without I/O and without a clock; [`world`] is the edge,
 //! with [`aws`] and [`web`] behind it; [`event`] is what is said and how, [`metrics`] the same for Prometheus.
 
 mod aws;
 mod calls;
 mod event;
+mod fetch;
 mod held;
 mod job;
 mod metrics;

@@ -304,7 +304,9 @@ impl<W: World> Runner<W> {
         }
         for delivery in deliveries {
             let id = self.held.next_id();
-            let work = job::run(Arc::clone(&self.shop), Arc::clone(&delivery.body));
+            // Those who had it before may have died of it.
+            let alone = delivery.receives > 1 && delivery.receives >= self.settings.max_receives;
+            let work = job::run(Arc::clone(&self.shop), Arc::clone(&delivery.body), alone);
             let job = self.jobs.spawn(async move { (id, work.await) });
             self.job_ids.insert(job.id(), id);
             self.held.insert(delivery, job, now);
