@@ -16,8 +16,8 @@ use super::layout::Layout;
 use super::lookup::{AcTable, DcTable};
 use super::scan::{ScanComponent, ScanHeader};
 use super::tables::Tables;
-use crate::thumbnail::Error;
-use crate::thumbnail::plane::Plane;
+use crate::Error;
+use crate::plane::Plane;
 
 /// Most components of a scan here.
 const MAX_COMPONENTS: usize = 3;

@@ -10,10 +10,10 @@ use super::idct::{Idct, Kept};
 use super::layout::{Component, Layout};
 use super::scan::ScanHeader;
 use super::tables::Tables;
-use crate::thumbnail::Error;
-use crate::thumbnail::dct::BLOCK;
-use crate::thumbnail::header::{Frame, MAX_SCANS, marker, next_segment};
-use crate::thumbnail::plane::{Plane, zeros};
+use crate::Error;
+use crate::dct::BLOCK;
+use crate::header::{Frame, MAX_SCANS, marker, next_segment};
+use crate::plane::{Plane, zeros};
 
 /// Where a coefficient is kept that is not.
 const NOT_KEPT: u8 = 255;

@@ -5,10 +5,10 @@ use wide::i16x8;
 
 use super::fdct::Fdct;
 use super::tables;
-use crate::thumbnail::dct::{BLOCK, NATURAL};
-use crate::thumbnail::header::marker;
-use crate::thumbnail::huffman::Spec;
-use crate::thumbnail::plane::Plane;
+use crate::dct::{BLOCK, NATURAL};
+use crate::header::marker;
+use crate::huffman::Spec;
+use crate::plane::Plane;
 
 /// The tables of luma, or of colour differences.
 struct Tables {
