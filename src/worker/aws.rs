@@ -263,7 +263,7 @@ impl World for Aws {
         let bucket = &self.places.thumbnails_bucket;
         match self.s3.head_object().bucket(bucket).key(key).send().await {
             Ok(head) => Ok(head.metadata().and_then(|metadata| {
-                let parameters = metadata.get(META_PARAMETERS)?.clone();
+                let parameters = without_access(metadata.get(META_PARAMETERS)?, self.places.access)?;
                 Some(Stamp { source_etag: metadata.get(META_SOURCE_ETAG).cloned(), parameters })
             })),
             Err(error) => match CallError::new("s3:GetObject", error) {
@@ -276,7 +276,7 @@ impl World for Aws {
 
     async fn store(&self, key: &str, jpeg: Bytes, stamp: &Stamp) -> Result<(), Trouble> {
         let Places { thumbnails_bucket, access, .. } = &self.places;
-        let mut metadata = HashMap::from([(META_PARAMETERS.to_owned(), stamp.parameters.clone())]);
+        let mut metadata = HashMap::from([(META_PARAMETERS.to_owned(), with_access(&stamp.parameters, *access))]);
         metadata.extend(stamp.source_etag.iter().map(|etag| (META_SOURCE_ETAG.to_owned(), etag.clone())));
         let acl = (*access == Access::PublicRead).then_some(ObjectCannedAcl::PublicRead);
         self.s3
@@ -292,6 +292,17 @@ impl World for Aws {
             .map(drop)
             .map_err(|error| Trouble::storing(&CallError::new("s3:PutObject", error), thumbnails_bucket))
     }
+}
+
+/// A stamp's parameters as they are stored: with who may read the object, which the job does not know. Where that has changed the
+/// object is stored anew.
+fn with_access(parameters: &str, access: Access) -> String {
+    format!("{parameters} {access}")
+}
+
+/// The opposite; `None` if the object was stored for other readers.
+fn without_access(stored: &str, access: Access) -> Option<String> {
+    Some(stored.strip_suffix(&format!(" {access}"))?.to_owned())
 }
 
 fn late(action: &'static str) -> CallError {

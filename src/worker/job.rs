@@ -14,12 +14,10 @@ use super::room::Room;
 use super::world::{Fetched, Photo, Stamp, World};
 use crate::config::{self, Sources};
 use crate::request::{Created, Message, Request, Source, Target};
-use crate::thumbnail::{self, Options, Spec, Thumbnail};
+use crate::thumbnail::{self, OUTPUT_VERSION, Options, Spec, Thumbnail};
 
 /// Thumbnails of one photograph that are stored, or looked up, at once.
 const STORES_AT_ONCE: usize = 4;
-/// Written into every stamp; to be raised when the same parameters give other thumbnails.
-const ENGINE_VERSION: u32 = 2;
 
 /// The engine's entry, so that tests of the loop need no photographs.
 pub type Engine = fn(&[u8], &[Spec], &Options) -> Result<Vec<Thumbnail>, thumbnail::Error>;
@@ -260,7 +258,7 @@ impl<W: World> Workshop<W> {
 
 /// What makes one thumbnail differ from another of the same photograph.
 fn parameters(spec: &Spec) -> String {
-    format!("{} {} q{} e{ENGINE_VERSION}", spec.size, spec.fit, spec.quality)
+    format!("{} {} q{} e{OUTPUT_VERSION}", spec.size, spec.fit, spec.quality)
 }
 
 fn is_same(there: Option<&Stamp>, target: &Target, etag: Option<&str>) -> bool {

@@ -157,3 +157,12 @@ async fn a_photograph_is_as_long_as_it_said() {
     assert_eq!(read_body(body(), 6).await.unwrap_err(), "only 5 of 6 bytes arrived");
     assert_eq!(read_body(body(), 4).await.unwrap_err(), "S3 sent more bytes than it announced");
 }
+
+#[test]
+fn a_thumbnail_for_other_readers_is_not_the_same() {
+    let stored = with_access("400x300 cover q80 e3", Access::Private);
+    assert_eq!(without_access(&stored, Access::Private).as_deref(), Some("400x300 cover q80 e3"));
+    assert_eq!(without_access(&stored, Access::PublicRead), None);
+    // As versions before wrote it.
+    assert_eq!(without_access("400x300 cover q80 e2", Access::Private), None);
+}

@@ -128,6 +128,16 @@ impl Layout {
         self.components.iter().map(plane).collect()
     }
 
+    /// The bytes of [`Self::planes`].
+    pub fn planes_bytes(&self) -> u64 {
+        let mcus = (self.wanted_x.len() * self.wanted_y.len()) as u64;
+        mcus * self
+            .components
+            .iter()
+            .map(|component| (component.h * component.v * component.n.pow(2)) as u64)
+            .sum::<u64>()
+    }
+
     /// The planes in their places, without what blocks hold beyond the picture's edge.
     pub fn placed(&self, planes: Vec<Plane>) -> Vec<PlacedPlane> {
         let place = |(component, plane): (&Component, Plane)| {

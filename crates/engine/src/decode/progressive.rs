@@ -56,6 +56,16 @@ pub(super) fn decode(source: &[u8], frame: &Frame, layout: &Layout, planes: &mut
     Ok(())
 }
 
+/// The most bytes that [`decode`] allocates, beside the planes and a scan's data: coefficients and their histories.
+pub(super) fn memory(layout: &Layout) -> u64 {
+    let of_component = |component: &Component| {
+        let wanted = layout.wanted_x.len() * component.h * layout.wanted_y.len() * component.v;
+        let known = component.blocks_x * component.blocks_y.min(layout.wanted_y.end * component.v);
+        (2 * wanted * Kept::by(component.n).count() + size_of::<Places>() * known) as u64
+    };
+    layout.components.iter().map(of_component).sum()
+}
+
 /// All scans of the file, checked one by one.
 fn list(source: &[u8], frame: &Frame) -> Result<Vec<Listed>, Error> {
     let mut scans = Vec::new();
