@@ -11,20 +11,18 @@ use tokio::time::Instant;
 
 use super::fetch::{Photo, Wanted, fetch};
 use super::outcome::{Outcome, Stage, Trouble};
-use super::room::{Permit, Room, Turn, engine_bytes};
+use super::room::{Permit, Room, Turn};
 use super::world::{Stamp, World};
 use crate::config::{self, Sources};
 use crate::request::{Created, Message, Request, Source, Target};
 use crate::text::printable;
-use crate::thumbnail::{self, Options, Spec, Thumbnail};
+use crate::thumbnail::{self, OUTPUT_VERSION, Options, Spec, Thumbnail, working_memory};
 
 /// Thumbnails of one photograph that are stored, or looked up, at once.
 const STORES_AT_ONCE: usize = 4;
 /// Times that thumbnails are made by one receipt of a message, because their photograph has changed meanwhile. One that
 /// changes more often than that is left alone for a while.
 const MAX_ROUNDS: u32 = 3;
-/// Written into every stamp; to be raised when the same parameters give other thumbnails.
-const ENGINE_VERSION: u32 = 2;
 
 /// The engine's entry, so that tests of the loop need no photographs.
 pub type Engine = fn(&[u8], &[Spec], &Options) -> Result<Vec<Thumbnail>, thumbnail::Error>;
@@ -298,8 +296,7 @@ impl<W: World> Workshop<W> {
         let waiting = Instant::now();
         let specs: Vec<Spec> = targets.iter().map(|target| target.spec).collect();
         let info = thumbnail::probe(&photo.bytes, &self.options.limits)?;
-        let needs = engine_bytes(&info, photo.bytes.len() as u64, &specs);
-        let permit = self.room.engine(needs, turn).await;
+        let permit = self.room.engine(working_memory(&info, &specs), turn).await;
         let mut permit = permit.map_err(|more| Trouble::lasting(format!("its thumbnails need {more}")))?;
         let cpu = Arc::clone(&self.cpus).acquire_owned().await.expect("nobody closes the CPUs");
         times.wait += waiting.elapsed();
@@ -355,7 +352,7 @@ fn climbs(key: &str) -> bool {
 
 /// What makes one thumbnail differ from another of the same photograph.
 fn parameters(spec: &Spec) -> String {
-    format!("{} {} q{} e{ENGINE_VERSION}", spec.size, spec.fit, spec.quality)
+    format!("{} {} q{} e{OUTPUT_VERSION}", spec.size, spec.fit, spec.quality)
 }
 
 fn is_same(there: Option<&Stamp>, target: &Target, etag: Option<&str>) -> bool {

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::held::MAX_BODIES_BYTES;
 use crate::config::{MAX_MEMORY_BYTES, MIN_MEMORY_BYTES};
-use crate::thumbnail::{Colour, Info, Limits, Process, Spec};
+use crate::thumbnail::Limits;
 
 /// The pools count in units of this many bytes; a semaphore's count is 32 bits.
 const UNIT_BYTES: u64 = 16 << 10;
@@ -26,10 +26,9 @@ const BODIES_BYTES: u64 = 4 * MAX_BODIES_BYTES as u64;
 /// room.
 const SLOT_BYTES: u64 = 512 << 10;
 /// What the engine needs at least for a pixel of a photograph in colour, however small its thumbnails: the picture, and
-/// its coefficients or its planes (4:2:0). Others need up to twice that; see [`engine_bytes`].
+/// its coefficients or its planes (4:2:0). Others need up to twice that
+/// (`thumbnail::working_memory`).
 const LEAST_BYTES_PER_PIXEL: u64 = 6;
-/// Of a finished thumbnail: noise at quality 100.
-const BYTES_PER_FINISHED_PIXEL: u64 = 3;
 /// Photographs from the web have at most one part in so many of the photographs' pool: their servers are anybody's, and
 /// may send as slowly as they like, beside which those of S3 must go on.
 const URL_SHARE: u64 = 2;
@@ -162,25 +161,6 @@ impl Room {
     }
 }
 
-/// The most memory that the engine needs for a photograph of so many bytes and its thumbnails, which it makes one after
-/// the other from one decoding.
-pub fn engine_bytes(source: &Info, source_bytes: u64, specs: &[Spec]) -> u64 {
-    let pixels = |width: u32, height: u32| u64::from(width) * u64::from(height);
-    let (components, converted) = match source.colour {
-        Colour::Grey => (1, source.icc_profile),
-        Colour::YCbCr => (3, source.icc_profile),
-        Colour::Rgb => (3, true),
-        Colour::Cmyk { .. } | Colour::Ycck { .. } => (4, true),
-    };
-    // The picture, and beside it its planes or its coefficients, of two bytes.
-    let coefficients = if components == 1 && source.process == Process::Sequential { 1 } else { 2 * components };
-    let decoding = pixels(source.width, source.height) * (components + coefficients) + source_bytes;
-    // Planes, their resampled copies, interleaved and converted, and planes again.
-    let per_pixel = if converted { 12 + components } else { 8 };
-    let targets = || specs.iter().map(|spec| pixels(spec.size.width, spec.size.height));
-    decoding + targets().max().unwrap_or(0) * per_pixel + targets().sum::<u64>() * BYTES_PER_FINISHED_PIXEL
-}
-
 impl Pool {
     fn new(bytes: u64) -> Self {
         let units = u32::try_from(bytes / UNIT_BYTES).unwrap_or(u32::MAX).max(1);
@@ -283,7 +263,6 @@ mod tests {
 
     use super::*;
     use crate::config::MAX_CONCURRENCY;
-    use crate::thumbnail::{Fit, Size};
 
     #[test]
     fn the_machines_memory_is_read() {
@@ -409,21 +388,5 @@ mod tests {
         }
         let all = async { while jobs.join_next().await.transpose().unwrap().is_some() {} };
         timeout(60 * SECOND, all).await.expect("nobody waits in a circle");
-    }
-
-    #[test]
-    fn the_engine_is_given_what_the_largest_thumbnail_needs_and_not_their_sum() {
-        let info = |colour, process| {
-            let mut jpeg = Vec::new();
-            let encoder = jpeg_encoder::Encoder::new(&mut jpeg, 90);
-            encoder.encode(&[128; 8 * 8], 8, 8, jpeg_encoder::ColorType::Luma).unwrap();
-            Info { colour, process, ..crate::thumbnail::probe(&jpeg, &Limits::default()).unwrap() }
-        };
-        let spec = |side| Spec { size: Size { width: side, height: side }, fit: Fit::Cover, quality: 100 };
-        let grey = info(Colour::Grey, Process::Sequential);
-        let (one, two) = (engine_bytes(&grey, 0, &[spec(1_000)]), engine_bytes(&grey, 0, &[spec(1_000); 2]));
-        assert_eq!(two - one, 1_000_000 * BYTES_PER_FINISHED_PIXEL);
-        let cmyk = info(Colour::Cmyk { inverted: true }, Process::Progressive);
-        assert!(engine_bytes(&cmyk, 0, &[spec(1_000)]) > 11_000_000);
     }
 }

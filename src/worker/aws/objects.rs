@@ -87,7 +87,7 @@ impl Objects {
         let head = self.s3.home().head_object().bucket(&self.thumbnails_bucket).key(key);
         match head.expected_bucket_owner(&self.account).send().await {
             Ok(head) => Ok(head.metadata().and_then(|metadata| {
-                let parameters = metadata.get(META_PARAMETERS)?.clone();
+                let parameters = without_access(metadata.get(META_PARAMETERS)?, self.access)?;
                 Some(Stamp { source_etag: metadata.get(META_SOURCE_ETAG).cloned(), parameters })
             })),
             Err(error) => match CallError::new(GET, error) {
@@ -99,7 +99,7 @@ impl Objects {
     }
 
     pub async fn store(&self, key: &str, jpeg: Bytes, stamp: &Stamp) -> Result<(), Trouble> {
-        let mut metadata = HashMap::from([(META_PARAMETERS.to_owned(), stamp.parameters.clone())]);
+        let mut metadata = HashMap::from([(META_PARAMETERS.to_owned(), with_access(&stamp.parameters, self.access))]);
         metadata.extend(stamp.source_etag.iter().map(|etag| (META_SOURCE_ETAG.to_owned(), etag.clone())));
         let acl = (self.access == Access::PublicRead).then_some(ObjectCannedAcl::PublicRead);
         let put = self.s3.home().put_object().bucket(&self.thumbnails_bucket).expected_bucket_owner(&self.account);
@@ -153,3 +153,17 @@ fn unread(error: &CallError) -> Trouble {
 fn bare(etag: &str) -> String {
     etag.trim_matches('"').to_owned()
 }
+
+/// A stamp's parameters as they are stored: with who may read the object, which the job does not know. Where that has changed the
+/// object is stored anew.
+fn with_access(parameters: &str, access: Access) -> String {
+    format!("{parameters} {access}")
+}
+
+/// The opposite; `None` if the object was stored for other readers.
+fn without_access(stored: &str, access: Access) -> Option<String> {
+    Some(stored.strip_suffix(&format!(" {access}"))?.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

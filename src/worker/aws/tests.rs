@@ -149,11 +149,3 @@ async fn deletes_are_made_again_and_each_is_answered_for() {
     let answers = world.delete(vec!["a".into(), "b".into()]).await.unwrap();
     assert_eq!(answers, [Answer::Done, Answer::Refused("ReceiptHandleIsInvalid".into())]);
 }
-
-#[tokio::test]
-async fn a_photograph_is_as_long_as_it_said() {
-    let body = || ByteStream::from_static(b"12345");
-    assert_eq!(read_body(body(), 5).await.unwrap(), "12345");
-    assert_eq!(read_body(body(), 6).await.unwrap_err(), "only 5 of 6 bytes arrived");
-    assert_eq!(read_body(body(), 4).await.unwrap_err(), "S3 sent more bytes than it announced");
-}

@@ -10,7 +10,8 @@ pub const MAX_SIDE_PX: u32 = 8_192;
 pub const DEFAULT_QUALITY: u8 = 80;
 
 /// Width and height of a thumbnail in pixels, each 1 to [`MAX_SIDE_PX`]. Written `400x300`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Size {
     pub width: u32,
     pub height: u32,
@@ -66,8 +67,8 @@ impl fmt::Display for SizeError {
 impl std::error::Error for SizeError {}
 
 /// How a picture whose shape differs from the thumbnail's is made to fit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 pub enum Fit {
     /// Scaled to cover the size, the rest cut off evenly about the centre: exactly the size, enlarged if it must be.
     /// The geometry of Pillow's `ImageOps.fit`.

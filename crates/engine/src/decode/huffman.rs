@@ -1,7 +1,7 @@
 //! How Huffman codes are found (T.81, F.2.2.3), and how progressive scans read with them.
 
 use super::bits::{BitReader, extend};
-use crate::thumbnail::huffman::{MAX_CODE_BITS, Spec};
+use crate::huffman::{MAX_CODE_BITS, Spec};
 
 /// Bits looked at once: most codes with their magnitude fit.
 const READ_BITS: u32 = 12;

@@ -3,13 +3,13 @@
 //! bytes in memory. The last thumbnail is written to OUT, unless that is `-`. A cover crop, at the quality in the
 //! environment variable `Q` (80); VARIANT is not looked at.
 //!
-//! A benchmark target and not a program, so that it is built like one: `cargo bench --bench peer_loop --no-run`.
+//! A benchmark target and not a program, so that it is built like one: `cargo bench -p thumb-engine --bench peer_loop --no-run`.
 
 use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
-use thumb::thumbnail::{DEFAULT_QUALITY, Fit, Options, Size, Spec, thumbnails};
+use thumb_engine::{DEFAULT_QUALITY, Fit, Options, Size, Spec, thumbnails};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let quality = std::env::var("Q").ok().map_or(Ok(DEFAULT_QUALITY), |quality| quality.parse())?;

@@ -51,6 +51,16 @@ pub(super) fn encode(planes: &Planes, quality: u8, options: &Options) -> Result<
     })
 }
 
+/// About the most bytes of a file: of noise as strong as can be.
+pub(super) fn most_bytes(width: u64, height: u64, grey: bool, quality: u8) -> u64 {
+    let (chroma_w, chroma_h) =
+        if subsampled(quality) { (width.div_ceil(2), height.div_ceil(2)) } else { (width, height) };
+    let blocks = |width: u64, height: u64| width.div_ceil(8) * height.div_ceil(8);
+    let luma = blocks(width, height) * baseline::most_block_bytes(true, quality);
+    let chroma = 2 * blocks(chroma_w, chroma_h) * baseline::most_block_bytes(false, quality);
+    1024 + luma + if grey { 0 } else { chroma }
+}
+
 /// What [`baseline`] does, and by option more.
 fn encode_by_library(planes: &Planes, quality: u8, options: &Options) -> Result<Vec<u8>, Error> {
     let mut jpeg = Vec::new();

@@ -7,9 +7,9 @@
 
 use super::idct::Kept;
 use super::lookup::{AcTable, BEYOND, DcTable, ENDED, MAX_STEP_BITS, ORIGIN, PLACE_BITS};
-use crate::thumbnail::Error;
-use crate::thumbnail::dct::BLOCK;
-use crate::thumbnail::plane::zeros;
+use crate::Error;
+use crate::dct::BLOCK;
+use crate::plane::zeros;
 
 /// How many places are read at once. With fewer the processor waits, more do not fit into its registers.
 pub(super) const LANES: usize = 4;

@@ -10,10 +10,10 @@ use super::idct::{Idct, Kept};
 use super::layout::{Component, Layout};
 use super::scan::ScanHeader;
 use super::tables::Tables;
-use crate::thumbnail::Error;
-use crate::thumbnail::dct::BLOCK;
-use crate::thumbnail::header::{Frame, MAX_SCANS, marker, next_segment};
-use crate::thumbnail::plane::{Plane, zeros};
+use crate::Error;
+use crate::dct::BLOCK;
+use crate::header::{Frame, MAX_SCANS, marker, next_segment};
+use crate::plane::{Plane, zeros};
 
 /// Where a coefficient is kept that is not.
 const NOT_KEPT: u8 = 255;
@@ -54,6 +54,16 @@ pub(super) fn decode(source: &[u8], frame: &Frame, layout: &Layout, planes: &mut
         store.transform(component.n, plane);
     }
     Ok(())
+}
+
+/// The most bytes that [`decode`] allocates, beside the planes and a scan's data: coefficients and their histories.
+pub(super) fn memory(layout: &Layout) -> u64 {
+    let of_component = |component: &Component| {
+        let wanted = layout.wanted_x.len() * component.h * layout.wanted_y.len() * component.v;
+        let known = component.blocks_x * component.blocks_y.min(layout.wanted_y.end * component.v);
+        (2 * wanted * Kept::by(component.n).count() + size_of::<Places>() * known) as u64
+    };
+    layout.components.iter().map(of_component).sum()
 }
 
 /// All scans of the file, checked one by one.

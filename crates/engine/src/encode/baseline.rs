@@ -5,10 +5,10 @@ use wide::i16x8;
 
 use super::fdct::Fdct;
 use super::tables;
-use crate::thumbnail::dct::{BLOCK, NATURAL};
-use crate::thumbnail::header::marker;
-use crate::thumbnail::huffman::Spec;
-use crate::thumbnail::plane::Plane;
+use crate::dct::{BLOCK, NATURAL};
+use crate::header::marker;
+use crate::huffman::Spec;
+use crate::plane::Plane;
 
 /// The tables of luma, or of colour differences.
 struct Tables {
@@ -35,7 +35,9 @@ pub(super) fn encode(planes: &[&Plane], halved: bool, quality: u8) -> Vec<u8> {
     write_header(&mut out, planes, blocks, &tables);
     let mut writer = BitWriter { out, bits: 0, count: 0 };
     let mut predictions = [0_i16; 3];
+    let row_bytes = most_row_bytes(planes, blocks, quality);
     for y in 0..luma.height.div_ceil(8 * blocks) {
+        writer.make_room(row_bytes);
         for x in 0..luma.width.div_ceil(8 * blocks) {
             for (component, plane) in planes.iter().enumerate() {
                 let kind = component.min(1);
@@ -60,7 +62,29 @@ pub(super) fn encode(planes: &[&Plane], halved: bool, quality: u8) -> Vec<u8> {
     }
     let mut out = writer.finish();
     out.extend([0xff, marker::EOI]);
+    out.shrink_to_fit();
     out
+}
+
+/// About the most bytes of a row of MCUs.
+fn most_row_bytes(planes: &[&Plane], luma_blocks: usize, quality: u8) -> usize {
+    let mcus = planes[0].width.div_ceil(8 * luma_blocks);
+    let chroma = (planes.len() as u64 - 1) * most_block_bytes(false, quality);
+    mcus * ((luma_blocks * luma_blocks) as u64 * most_block_bytes(true, quality) + chroma) as usize
+}
+
+/// About the most bytes of a block: of noise of the greatest strength, which every frequency has the same part of. Then each
+/// coefficient is 128 (half the range of samples, since the transform keeps the mean of squares).
+pub(super) fn most_block_bytes(luma: bool, quality: u8) -> u64 {
+    const STRENGTH: u32 = 128;
+    let codes = Codes::new(&tables::ac(luma));
+    let bits = tables::steps(luma, quality).map(|step| {
+        // Half more: some have more and some less.
+        let value = (STRENGTH * 3 / 2 / u32::from(step)).min(1023) as i16;
+        codes.with_value(0, value).length
+    });
+    // DC may have a longer code; a byte of ones is two.
+    (u64::from(bits.iter().sum::<u32>()) + 16).div_ceil(8) * 65 / 64 + 1
 }
 
 /// The samples of a block; beyond the plane's edge its last ones again.
@@ -161,6 +185,14 @@ struct BitWriter {
 }
 
 impl BitWriter {
+    /// Makes room for `bytes` more, and grows by a quarter at the least: a vector that doubles takes three times the file's
+    /// length when it grows last.
+    fn make_room(&mut self, bytes: usize) {
+        if self.out.capacity() - self.out.len() < bytes {
+            self.out.reserve_exact(bytes.max(self.out.len() / 4));
+        }
+    }
+
     /// At most 32 bits.
     #[inline(always)]
     fn put(&mut self, code: Code) {

@@ -6,7 +6,7 @@
 
 use wide::{f32x4, i16x8, i32x8, u8x16};
 
-use crate::thumbnail::dct::{BLOCK, NATURAL, basis, halves, join};
+use crate::dct::{BLOCK, NATURAL, basis, halves, join};
 
 /// The sizes a block can be decoded to.
 pub(super) const SIZES: [usize; 8] = [1, 2, 3, 4, 5, 6, 7, 8];

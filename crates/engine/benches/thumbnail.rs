@@ -1,13 +1,13 @@
-//! What a thumbnail costs, by source and size: `cargo bench --bench thumbnail`.
+//! What a thumbnail costs, by source and size: `cargo bench -p thumb-engine --bench thumbnail`.
 //!
-//! The sources are the photographs in examples/photos, where they are, and a made picture of 12 megapixels otherwise, so
+//! The sources are the photographs in the repository's examples/photos, where they are, and a made picture of 12 megapixels otherwise, so
 //! that there is always something to measure.
 
 use std::path::Path;
 
 use divan::{Bencher, counter::BytesCount};
 use jpeg_encoder::{ColorType, Encoder};
-use thumb::thumbnail::{Fit, Options, Size, Spec, thumbnails};
+use thumb_engine::{Fit, Options, Size, Spec, thumbnails};
 
 const SIZES: [(u32, u32); 3] = [(400, 400), (150, 100), (1000, 400)];
 
@@ -17,7 +17,7 @@ fn main() {
 
 /// The sources by name.
 fn sources() -> Vec<(String, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/photos");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/photos");
     let mut photos: Vec<_> = std::fs::read_dir(folder)
         .into_iter()
         .flatten()

@@ -18,6 +18,7 @@ mod general;
 mod geometry;
 mod header;
 mod huffman;
+mod memory;
 mod plane;
 mod resample;
 mod sniff;
@@ -27,6 +28,7 @@ mod tests;
 
 pub use error::Error;
 pub use header::{Colour, Process};
+pub use memory::working_memory;
 pub use spec::{DEFAULT_QUALITY, Fit, FitError, MAX_SIDE_PX, Size, SizeError, Spec};
 
 use decode::Need;
@@ -34,6 +36,10 @@ use encode::Planes;
 use geometry::{Placement, Window};
 use header::Header;
 use plane::{PlacedPlane, Plane};
+
+/// Which thumbnails the engine makes: another number, another result for some source and [`Spec`]. Programs keep it beside a
+/// thumbnail to know whether it would be the same today. tests/golden.rs fails when the result changes and the number does not.
+pub const OUTPUT_VERSION: u32 = 3;
 
 /// What a source may be at most. Both are checked before any pixel is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +102,14 @@ pub struct Info {
     pub precision_bits: u8,
     /// Whether an ICC profile is embedded.
     pub icc_profile: bool,
+    /// What [`working_memory`] needs to know.
+    facts: memory::Facts,
+}
+
+impl Info {
+    fn orientation(&self) -> exif::Orientation {
+        exif::Orientation::from_exif(self.orientation).unwrap_or_default()
+    }
 }
 
 /// Reads the header of `source` and nothing else.
@@ -116,6 +130,7 @@ pub fn probe(source: &[u8], limits: &Limits) -> Result<Info, Error> {
         process: header.frame.process,
         precision_bits: header.frame.precision_bits,
         icc_profile: header.icc.is_some(),
+        facts: memory::Facts::new(&header, source.len()),
     })
 }
 
@@ -147,7 +162,13 @@ pub fn thumbnails(source: &[u8], specs: &[Spec], options: &Options) -> Result<Ve
 
 /// What each thumbnail needs of each component, by component.
 fn needs(header: &Header, specs: &[Spec], placements: &[Placement], conversion: &colour::Conversion) -> Vec<Vec<Need>> {
-    let direct = header.colour == Colour::YCbCr && matches!(conversion, colour::Conversion::None);
+    let direct = matches!(conversion, colour::Conversion::None);
+    needs_of(header.colour, header.frame.components.len(), specs, placements, direct)
+}
+
+/// The same for `count` components of `colour`; `direct`: they are not converted.
+fn needs_of(colour: Colour, count: usize, specs: &[Spec], placements: &[Placement], direct: bool) -> Vec<Vec<Need>> {
+    let direct = direct && colour == Colour::YCbCr;
     let need = |component: usize, spec: &Spec, placement: &Placement| {
         let Placement { window, width, height } = *placement;
         let halved = component > 0 && direct && encode::subsampled(spec.quality);
@@ -157,8 +178,7 @@ fn needs(header: &Header, specs: &[Spec], placements: &[Placement], conversion: 
             Need { window, width, height }
         }
     };
-    let components = 0..header.frame.components.len();
-    components
+    (0..count)
         .map(|component| {
             specs.iter().zip(placements).map(|(spec, placement)| need(component, spec, placement)).collect()
         })

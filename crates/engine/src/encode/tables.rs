@@ -1,7 +1,7 @@
 //! The tables of baseline JPEG that everybody uses: those of T.81, annex K.
 
-use crate::thumbnail::dct::{BLOCK, NATURAL};
-use crate::thumbnail::huffman::Spec;
+use crate::dct::{BLOCK, NATURAL};
+use crate::huffman::Spec;
 
 /// Quantisation steps for luma at quality 50, in natural order (table K.1).
 #[rustfmt::skip]

@@ -12,12 +12,12 @@ use std::ops::Range;
 use super::bits::ScanData;
 use super::idct::{Idct, Kept};
 use super::lanes::{self, BlockKind, LANES, Run, Slots};
-use super::layout::Layout;
+use super::layout::{Component, Layout};
 use super::lookup::{AcTable, DcTable};
 use super::scan::{ScanComponent, ScanHeader};
 use super::tables::Tables;
-use crate::thumbnail::Error;
-use crate::thumbnail::plane::Plane;
+use crate::Error;
+use crate::plane::Plane;
 
 /// Most components of a scan here.
 const MAX_COMPONENTS: usize = 3;
@@ -97,6 +97,16 @@ pub(super) fn decode(
     let run_mcus = (RUN_COEFFICIENTS / kept).max(1);
     let scan = Scan { data, layout, decoders: &decoders, blocks: &blocks, kinds, dc_only, kept, run_mcus };
     scan.decode(tables.restart_interval, whole, planes)
+}
+
+/// The most bytes that [`decode`] allocates, beside the planes and the scan's data: the runs.
+pub(super) fn memory(layout: &Layout) -> u64 {
+    let blocks: usize = layout.components.iter().map(|component| component.h * component.v).sum();
+    let of_block = |component: &Component| component.h * component.v * Kept::by(component.n).count();
+    let kept: usize = layout.components.iter().map(of_block).sum();
+    let mcus = (RUN_COEFFICIENTS / kept).max(1).min(layout.mcus_x * layout.mcus_y);
+    // Coefficients, what each block reaches to, and where each MCU begins and whether it is bad.
+    (LANES * mcus * (2 * kept + blocks + 8 + 16)) as u64
 }
 
 struct Scan<'a> {

@@ -1,9 +1,9 @@
 //! The tables that a file sets up before its scans: quantisation, Huffman, restart interval (T.81, B.2.4).
 
-use crate::thumbnail::Error;
-use crate::thumbnail::dct::BLOCK;
-use crate::thumbnail::header::{Segment, marker};
-use crate::thumbnail::huffman::Spec;
+use crate::Error;
+use crate::dct::BLOCK;
+use crate::header::{Segment, marker};
+use crate::huffman::Spec;
 
 /// How many tables of a kind there are (T.81, table B.5).
 const DESTINATIONS: usize = 4;

@@ -8,11 +8,7 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-#[path = "../../src/thumbnail/mod.rs"]
-#[allow(dead_code)]
-mod thumbnail;
-
-use thumbnail::{Fit, Limits, Options, Size, Spec, Truncated, probe, thumbnails};
+use thumb_engine::{Fit, Limits, Options, Size, Spec, Truncated, probe, thumbnails};
 
 /// Small, so that an input is done in milliseconds; the fuzzer's own limit on memory watches the rest.
 const LIMITS: Limits = Limits { max_source_bytes: 1 << 20, max_source_pixels: 1 << 16 };

@@ -34,6 +34,15 @@ pub(super) fn takes(frame: &Frame) -> bool {
         && (lone || frame.components.len() == 3 && frame.components.iter().all(sampling))
 }
 
+/// The most bytes that decoding allocates at once, beside the scan's data, and those of the planes that it leaves.
+pub(super) fn memory(frame: &Frame, needs: &[Vec<Need>]) -> (u64, u64) {
+    let layout = Layout::new(frame, needs);
+    let planes = layout.planes_bytes();
+    let working =
+        if frame.process == Process::Progressive { progressive::memory(&layout) } else { baseline::memory(&layout) };
+    (planes + working, planes)
+}
+
 /// Decodes what the thumbnails need: `needs[i]` of component `i`.
 ///
 /// # Errors

@@ -4,8 +4,8 @@
 
 use super::bits::extend;
 use super::huffman::Codes;
-use crate::thumbnail::dct::BLOCK;
-use crate::thumbnail::huffman::Spec;
+use crate::dct::BLOCK;
+use crate::huffman::Spec;
 
 /// Bits looked at for a difference of DC.
 pub(super) const DC_BITS: u32 = 12;
