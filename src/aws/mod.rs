@@ -2,6 +2,7 @@
 //! A [`Reader`] offers read calls only, so that `plan` cannot write; a [`Writer`] is what `apply`, `destroy`,
 //! `enqueue` and `work` are given.
 
+mod account;
 mod batch;
 mod call;
 mod reader;
@@ -13,6 +14,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
+pub use account::{Identity, account, account_number};
 pub use batch::{Answer, BATCH, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES, answers};
 pub use call::{CallError, Kind};
 pub use reader::Reader;
