@@ -124,7 +124,7 @@ fn destroy_wants_the_stacks_name_where_something_would_be_lost() {
     let desk = Desk::new("name = \"cats\"\n[buckets]\nsources = [\"photos\"]\n");
     let thumb = |words: &[&str]| desk.run(moto.command(THUMB), words);
     assert_eq!(thumb(&["apply", "--target", "queue", "--target", "buckets", "--yes"]).code, Some(0));
-    assert_eq!(moto.request_as_owner("PUT", "/cats-thumbnails/owl.jpg", b"owl").unwrap().status, 200);
+    assert_eq!(moto.request_as_owner("PUT", "/cats-thumbnails-123456789012/owl.jpg", b"owl").unwrap().status, 200);
     let words = ["enqueue", "--bucket", "photos", "--keys", "owl.jpg", "canyon.jpg", "--size", "10x10"];
     assert_eq!(thumb(&words).code, Some(0));
 

@@ -50,7 +50,7 @@ impl Caller {
         let reader = Reader::new(&self.clients);
         let (observed, offers) = tokio::join!(observe(&reader, &self.config), read_offers(&reader, &self.config));
         let (observed, offers) = (observed.unwrap(), offers.unwrap());
-        let binary = Binary::load(&self.config.buckets.code, &executable()).map_err(|failure| failure.to_string());
+        let binary = Binary::load(&executable()).map_err(|failure| failure.to_string());
         let desired = Desired::new(&self.config, &observed, &offers, binary, reader.endpoint());
         plan_apply(&self.config, &desired, &observed, &[])
     }
@@ -318,7 +318,7 @@ async fn an_executable_that_changed_since_the_plan_is_not_uploaded() {
     let reader = Reader::new(&caller.clients);
     let observed = caller.observe().await;
     let offers = read_offers(&reader, &caller.config).await.unwrap();
-    let binary = Binary::load(&caller.config.buckets.code, file.path()).map_err(|failure| failure.to_string());
+    let binary = Binary::load(file.path()).map_err(|failure| failure.to_string());
     let desired = Desired::new(&caller.config, &observed, &offers, binary, None);
     let plan = plan_apply(&caller.config, &desired, &observed, &[Target::Code]);
     // A build that is writing it again at this moment.
@@ -365,8 +365,8 @@ async fn what_carries_our_name_without_our_tag_is_left_alone() {
         name = "cats"
         dlq = "cats-dlq"
         [buckets]
-        thumbnails = "cats-thumbnails"
-        code = "cats-code"
+        thumbnails = "cats-thumbnails-123456789012"
+        code = "cats-code-123456789012"
         [profile]
         name = "cats-worker"
         role = "cats-worker"
@@ -396,7 +396,7 @@ async fn make_by_hand(caller: &Caller) {
     for queue in ["cats", "cats-dlq"] {
         sqs.create_queue().queue_name(queue).send().await.unwrap();
     }
-    for bucket in ["cats-thumbnails", "cats-code"] {
+    for bucket in ["cats-thumbnails-123456789012", "cats-code-123456789012"] {
         s3.create_bucket().bucket(bucket).send().await.unwrap();
     }
     let trust = r#"{"Version":"2012-10-17","Statement":[]}"#;
@@ -432,7 +432,7 @@ async fn what_is_nobodys_is_left_alone_at_every_address() {
     observed.adopt(&adoptable).unwrap();
     assert!(observed.adopt(&[Address::Instance(1)]).unwrap_err().to_string().contains("cannot be adopted"));
     let offers = read_offers(&Reader::new(&caller.clients), &caller.config).await.unwrap();
-    let binary = Binary::load(&caller.config.buckets.code, &executable()).map_err(|failure| failure.to_string());
+    let binary = Binary::load(&executable()).map_err(|failure| failure.to_string());
     let desired = Desired::new(&caller.config, &observed, &offers, binary, None);
     caller.execute(&plan_apply(&caller.config, &desired, &observed, &[])).await;
     let plan = caller.plan().await;
@@ -453,6 +453,40 @@ async fn a_bucket_name_that_somebody_else_owns_is_blocked() {
 }
 
 #[tokio::test]
+async fn a_bucket_of_a_former_default_name_is_kept_when_thumb_toml_names_it() {
+    let moto = Moto::start();
+    let world = Seam::new();
+    let former =
+        "name = \"cats\"\n[buckets]\nthumbnails = \"cats-thumbnails\"\ncode = \"cats-code\"\n[instance]\ncount = 0";
+    let named = Caller::with(&moto, former, world.again()).await;
+    assert_done(&named.apply().await.0);
+
+    let today = Caller::with(&moto, "name = \"cats\"\n[instance]\ncount = 0", world.again()).await;
+    let destroy = plan_destroy(&today.config, &today.observe().await, Contents::default(), &[]);
+    for plan in [today.plan().await, destroy] {
+        for (address, key) in [(Address::ThumbnailsBucket, "thumbnails"), (Address::CodeBucket, "code")] {
+            let change = plan.changes.iter().find(|change| change.address == address).unwrap();
+            assert_eq!(change.action, Action::Blocked, "{change:#?}");
+            let what_to_do = format!("set {key} = \"cats-{key}\" in [buckets] of thumb.toml to keep it");
+            assert!(change.reason.as_ref().unwrap().ends_with(&what_to_do), "{change:#?}");
+        }
+    }
+
+    // Who names the buckets pays for no look at other names, and finds them as they were.
+    let heads = |seam: &Seam| seam.calls().iter().filter(|call| *call == "HeadBucket").count();
+    let before = heads(&named.seam);
+    assert!(named.plan().await.is_empty());
+    assert_eq!(heads(&named.seam) - before, 2);
+
+    // Another stack's bucket of that name is nothing to this one.
+    let other = Caller::with(&moto, "name = \"cats\"\nqueue.name = \"dogs\"\n[instance]\ncount = 0", Seam::new()).await;
+    let s3 = &other.clients.s3;
+    s3.delete_bucket_tagging().bucket("cats-thumbnails").send().await.unwrap();
+    let former = other.observe().await.former_buckets;
+    assert_eq!(former, [(Address::CodeBucket, "cats-code".to_owned())]);
+}
+
+#[tokio::test]
 async fn what_is_nobodys_is_adopted_when_the_user_says_so() {
     let moto = Moto::start();
     let caller = Caller::new(&moto, "cats", Seam::new()).await;
@@ -462,7 +496,7 @@ async fn what_is_nobodys_is_adopted_when_the_user_says_so() {
     assert!(observed.adopt(&[Address::Dlq]).unwrap_err().to_string().contains("there is nothing of that name"));
     observed.adopt(&[Address::Queue]).unwrap();
     let offers = read_offers(&Reader::new(&caller.clients), &caller.config).await.unwrap();
-    let binary = Binary::load(&caller.config.buckets.code, &executable()).map_err(|failure| failure.to_string());
+    let binary = Binary::load(&executable()).map_err(|failure| failure.to_string());
     let desired = Desired::new(&caller.config, &observed, &offers, binary, None);
     let plan = plan_apply(&caller.config, &desired, &observed, &[Target::Queue]);
     let queue = plan.changes.iter().find(|change| change.address == Address::Queue).unwrap();

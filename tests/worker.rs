@@ -92,7 +92,8 @@ async fn a_bucket_that_takes_no_acls_is_named_with_what_mends_it() {
     stack.put("life.jpg", photo("life.jpg")).await;
     stack.send(r#"{"bucket":"no-acls-photos","key":"life.jpg","width":40,"height":30}"#).await;
     let code = "AccessControlListNotSupported";
-    let refusal = Refusal::start(moto().address(), "PUT /no-acls-thumbnails/", code, "The bucket does not allow ACLs");
+    const PUT: &str = "PUT /no-acls-thumbnails-123456789012/";
+    let refusal = Refusal::start(moto().address(), PUT, code, "The bucket does not allow ACLs");
     let mut command = stack.command(&["work", "--drain"]);
     let said = Said::new(command.env("AWS_ENDPOINT_URL", refusal.endpoint()).output().unwrap()).ok();
     let lines = format!("{}{}", said.stdout, stack.dlq().await.join("\n"));

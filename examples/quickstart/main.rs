@@ -224,7 +224,7 @@ fn download(emulator: &Moto, made: Vec<serde_json::Value>, folder: &Path) -> Res
     let mut thumbnails = Vec::new();
     for event in made {
         let thumbnail = Thumbnail::from_event(&event).ok_or_else(|| format!("thumb work wrote: {event}"))?;
-        let path = format!("/{STACK}-thumbnails/{}", photos::encode(&thumbnail.key));
+        let path = format!("/{STACK}-thumbnails-{}/{}", moto::ACCOUNT, photos::encode(&thumbnail.key));
         let answer = emulator.request("GET", &path, b"").map_err(|error| format!("cannot fetch {path}: {error}"))?;
         if answer.status != 200 || answer.header("Content-Type") != Some("image/jpeg") {
             return Err(format!("S3 answers {} for {path}, {:?}", answer.status, answer.header("Content-Type")));

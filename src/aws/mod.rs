@@ -2,6 +2,7 @@
 //! A [`Reader`] offers read calls only, so that `plan` cannot write; a [`Writer`] is what `apply`, `destroy`,
 //! `enqueue` and `work` are given.
 
+mod account;
 mod batch;
 mod bucket_region;
 mod call;
@@ -16,6 +17,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
+pub use account::{Identity, account, account_number};
 pub use batch::{Answer, BATCH, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES, answers};
 pub use bucket_region::RegionalS3;
 pub use call::{CallError, Kind};

@@ -58,6 +58,7 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
 
 /// What there is, for people: where requests and thumbnails go, and how to log in.
 fn outputs_text(config: &Config, observed: &Observed) -> String {
+    let account = &observed.site.account;
     let mut rows: Vec<(String, String)> = Vec::new();
     if let Some(queue) = observed.queue.ours() {
         rows.push(("queue".into(), queue.url.clone()));
@@ -66,10 +67,10 @@ fn outputs_text(config: &Config, observed: &Observed) -> String {
         rows.push(("dlq".into(), queue.url.clone()));
     }
     if observed.thumbnails.ours().is_some() {
-        rows.push(("thumbnails".into(), format!("s3://{}", config.buckets.thumbnails)));
+        rows.push(("thumbnails".into(), format!("s3://{}", config.thumbnails_bucket(account))));
     }
     if observed.code.ours().is_some() {
-        rows.push(("code".into(), format!("s3://{}", config.buckets.code)));
+        rows.push(("code".into(), format!("s3://{}", config.code_bucket(account))));
     }
     for instance in &observed.fleet.alive {
         let ip = instance.public_ip.as_deref().unwrap_or("no public IP");
@@ -94,6 +95,7 @@ fn ssh(config: &Config, instance: &instance::Observed) -> String {
 }
 
 fn outputs_json(config: &Config, observed: &Observed) -> serde_json::Value {
+    let account = &observed.site.account;
     let instances: Vec<_> = observed
         .fleet
         .alive
@@ -106,8 +108,8 @@ fn outputs_json(config: &Config, observed: &Observed) -> serde_json::Value {
         "event": "outputs",
         "queue_url": observed.queue.ours().map(|queue| &queue.url),
         "dlq_url": observed.dlq.ours().map(|queue| &queue.url),
-        "thumbnails_bucket": observed.thumbnails.ours().map(|_| &config.buckets.thumbnails),
-        "code_bucket": observed.code.ours().map(|_| &config.buckets.code),
+        "thumbnails_bucket": observed.thumbnails.ours().map(|_| config.thumbnails_bucket(account)),
+        "code_bucket": observed.code.ours().map(|_| config.code_bucket(account)),
         "instances": instances,
     })
 }

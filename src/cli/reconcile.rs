@@ -39,13 +39,12 @@ impl Session {
     /// Reads the account and plans an apply.
     pub async fn plan_apply(&self, targets: &[Target], adopt: &[Address]) -> Result<Plan> {
         let Self { config, reader, .. } = self;
-        let bucket = config.buckets.code.clone();
         let path = config.instance.binary.clone();
         // Tens of megabytes are read and hashed: beside the calls, not between them.
         let binary = tokio::task::spawn_blocking(move || {
             let path = path.map_or_else(std::env::current_exe, Ok);
             let path = path.map_err(|error| format!("cannot find the running executable: {error}"))?;
-            Binary::load(&bucket, &path).map_err(|failure| failure.to_string())
+            Binary::load(&path).map_err(|failure| failure.to_string())
         });
         let (observed, offers, binary) = tokio::join!(observe(reader, config), read_offers(reader, config), binary);
         let mut observed = observed?;
@@ -64,11 +63,11 @@ impl Session {
             Found::Ours(_) => count_objects(reader, name).await.map(Some),
             _ => Ok(None),
         };
-        let (thumbnails, code) = tokio::try_join!(
-            count(&observed.thumbnails, &config.buckets.thumbnails),
-            count(&observed.code, &config.buckets.code),
-        )
-        .map_err(|error| error.failure("cannot count the objects that would be lost"))?;
+        let account = &observed.site.account;
+        let (thumbnails, code) = (config.thumbnails_bucket(account), config.code_bucket(account));
+        let (thumbnails, code) =
+            tokio::try_join!(count(&observed.thumbnails, &thumbnails), count(&observed.code, &code),)
+                .map_err(|error| error.failure("cannot count the objects that would be lost"))?;
         let plan = plan_destroy(config, &observed, Contents { thumbnails, code }, targets);
         let losses = Losses::new(&plan, &observed, thumbnails);
         Ok((plan, losses))

@@ -1,6 +1,7 @@
 //! thumb.toml: what the user declares. Read and checked whole, every mistake at once, before anything else happens;
 //! what comes out holds only names and limits that AWS's own rules allow.
 
+mod bucket_names;
 mod names;
 mod reader;
 mod worker;
@@ -69,8 +70,10 @@ pub struct Queue {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Buckets {
-    pub thumbnails: String,
-    pub code: String,
+    /// None: [`Config::thumbnails_bucket`] makes a name from the stack's and the account's.
+    pub thumbnails: Option<String>,
+    /// None: as `thumbnails`, by [`Config::code_bucket`].
+    pub code: Option<String>,
     pub access: Access,
     /// Buckets the worker may read.
     pub sources: Sources,
@@ -218,21 +221,14 @@ fn read(mut top: Section<'_>) -> Config {
     section.finish();
 
     let mut section = top.section("buckets");
+    let (thumbnails, code) = (section.checked("thumbnails", names::bucket), section.checked("code", names::bucket));
+    bucket_names::check(&name, thumbnails.as_ref(), code.as_ref(), mistakes);
     let buckets = Buckets {
-        thumbnails: derived(
-            section.checked("thumbnails", names::bucket),
-            "-thumbnails",
-            "thumbnails bucket",
-            names::bucket,
-        ),
-        code: derived(section.checked("code", names::bucket), "-code", "code bucket", names::bucket),
+        thumbnails: thumbnails.map(|given| given.value),
+        code: code.map(|given| given.value),
         access: section.parsed("access").unwrap_or_default(),
         sources: Sources::new(section.list("sources", MAX_SOURCES, source).unwrap_or_default()),
     };
-    let at = section.at("code").or(section.at("thumbnails")).unwrap_or(name.at);
-    if buckets.thumbnails == buckets.code {
-        mistakes.add(at, format!("the two buckets have the same name, {:?}: the code would be public", buckets.code));
-    }
     section.finish();
 
     let mut section = top.section("profile");

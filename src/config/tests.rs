@@ -12,8 +12,8 @@ fn mistakes(text: &str) -> String {
 fn a_name_is_enough() {
     let config = parse("name = \"cats\"");
     assert_eq!(
-        (&*config.queue.name, &*config.queue.dlq, &*config.buckets.thumbnails, &*config.buckets.code),
-        ("cats", "cats-dlq", "cats-thumbnails", "cats-code")
+        (&*config.queue.name, &*config.queue.dlq, config.buckets.thumbnails, config.buckets.code),
+        ("cats", "cats-dlq", None, None)
     );
     assert_eq!(
         (&*config.profile.name, &*config.profile.role, &*config.security_group.name),
@@ -74,7 +74,7 @@ fn what_is_missing_or_twice_the_same_is_named() {
         [
             mistakes("region = \"us-east-1\""),
             mistakes("name = \"cats\"\n[queue]\ndlq = \"cats\""),
-            mistakes("name = \"cats\"\n[buckets]\ncode = \"cats-thumbnails\""),
+            mistakes("name = \"cats\"\n[buckets]\nthumbnails = \"both\"\ncode = \"both\""),
             mistakes("name = \"cats\"\nqueue = 3"),
         ]
         .join("\n\n")

@@ -7,13 +7,15 @@ use super::{Config, Queue, Sources, Thumbnail, Worker, worker};
 
 impl Config {
     /// The smallest thumb.toml from which `thumb work` behaves as from this one. Every default is written out: a later
-    /// `thumb` with other defaults must not change what an instance does without a word in `plan`.
-    pub fn worker_toml(&self) -> String {
+    /// `thumb` with other defaults must not change what an instance does without a word in `plan`. `account`: the
+    /// number of the account that the buckets are in.
+    pub fn worker_toml(&self, account: &str) -> String {
         let mut text = Text::default();
         text.string("name", &self.name);
         if let Some(region) = &self.region {
             text.string("region", region);
         }
+        text.string("account", account);
 
         let Queue { name, dlq, visibility_timeout_s, retention_s: _, max_receives } = &self.queue;
         text.section("queue");
@@ -23,8 +25,8 @@ impl Config {
         text.number("max_receives", *max_receives);
 
         text.section("buckets");
-        text.string("thumbnails", &self.buckets.thumbnails);
-        text.string("code", &self.buckets.code);
+        text.string("thumbnails", &self.thumbnails_bucket(account));
+        text.string("code", &self.code_bucket(account));
         text.string("access", &self.buckets.access.to_string());
         match &self.buckets.sources {
             Sources::Any => text.strings("sources", &["*"]),
@@ -114,7 +116,10 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Buckets;
     use super::*;
+
+    const ACCOUNT: &str = "123456789012";
 
     const FULL: &str = r#"
 name = "cats"
@@ -160,18 +165,21 @@ url_sources = "any"
     fn the_instance_does_what_the_laptop_would() {
         for text in ["name = \"cats\"", "name = \"cats\"\n[buckets]\nsources = [\"*\"]", FULL] {
             let here = parse(text);
-            let there = parse(&here.worker_toml());
+            let there = parse(&here.worker_toml(ACCOUNT));
             let worker = |config: &Config| {
                 let Config { name, region, buckets, thumbnail, worker, queue, .. } = config.clone();
+                let names = (Some(config.thumbnails_bucket(ACCOUNT)), Some(config.code_bucket(ACCOUNT)));
+                let buckets = Buckets { thumbnails: names.0, code: names.1, ..buckets };
                 (name, region, buckets, thumbnail, worker, Queue { retention_s: 0, ..queue })
             };
             assert_eq!(worker(&there), worker(&here));
-            assert_eq!(there.worker_toml(), here.worker_toml());
+            assert_eq!(there.account.as_deref(), Some(ACCOUNT));
+            assert_eq!(there.worker_toml(ACCOUNT), here.worker_toml(ACCOUNT));
         }
     }
 
     #[test]
     fn it_says_nothing_that_the_worker_does_not_need() {
-        insta::assert_snapshot!(parse(FULL).worker_toml());
+        insta::assert_snapshot!(parse(FULL).worker_toml(ACCOUNT));
     }
 }

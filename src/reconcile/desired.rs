@@ -80,7 +80,7 @@ impl Desired {
             queue: queue(&config.queue.name, config.queue.retention_s, Some(redrive)),
             thumbnails: thumbnails(config, observed, &tags),
             code: Bucket {
-                name: config.buckets.code.clone(),
+                name: config.code_bucket(&site.account),
                 region: site.region.clone(),
                 ownership: Ownership::BucketOwnerEnforced,
                 public_access_block: PublicAccessBlock::ALL,
@@ -109,8 +109,8 @@ impl Desired {
 }
 
 fn thumbnails(config: &Config, observed: &Observed, tags: &Tags) -> Bucket {
-    let name = &config.buckets.thumbnails;
-    let public_policy = policy::public_read(name, &observed.site);
+    let name = config.thumbnails_bucket(&observed.site.account);
+    let public_policy = policy::public_read(&name, &observed.site);
     let (ownership, public_access_block, policy, retired_policy) = match config.buckets.access {
         Access::PublicRead => {
             (Ownership::BucketOwnerPreferred, PublicAccessBlock::ALLOW_ACLS, None, Some(public_policy))
@@ -119,7 +119,7 @@ fn thumbnails(config: &Config, observed: &Observed, tags: &Tags) -> Bucket {
         Access::Private => (Ownership::BucketOwnerEnforced, PublicAccessBlock::ALL, None, Some(public_policy)),
     };
     Bucket {
-        name: name.clone(),
+        name,
         region: observed.site.region.clone(),
         ownership,
         public_access_block,
@@ -153,14 +153,15 @@ fn launch(
     offers.key_pair.clone()?;
     let binary = binary.as_ref().map_err(|_| "it needs the binary, which is blocked".to_owned())?;
     let group = security_group.as_ref().map_err(|_| "it needs the security group, which is blocked".to_owned())?;
+    let account = &observed.site.account;
     let user_data = user_data::render(&user_data::Params {
         stack: config.name.clone(),
         region: observed.site.region.clone(),
-        bucket: config.buckets.code.clone(),
+        bucket: config.code_bucket(account),
         key: binary.key(),
         sha256: binary.sha256.clone(),
         endpoint: endpoint.map(str::to_owned),
-        config: config.worker_toml(),
+        config: config.worker_toml(account),
         memory_max_percent: WORKER_MEMORY_PERCENT,
         grace_s: config.worker.grace_s,
     })

@@ -26,7 +26,7 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
         bucket::diff(Address::ThumbnailsBucket, thumbnails, &observed.thumbnails),
         bucket::diff(Address::CodeBucket, code, &observed.code),
         match binary {
-            Ok(binary) => binary::diff(binary, &observed.code, &observed.binaries),
+            Ok(binary) => binary::diff(binary, &code.name, &observed.code, &observed.binaries),
             // Nobody runs it: a laptop that cannot make a binary for instances makes everything else.
             Err(_) if *count == 0 => Change::new(Address::Binary, "thumb"),
             Err(reason) => Change::blocked(Address::Binary, "thumb", reason),
@@ -42,6 +42,7 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
     for change in changes.iter_mut().filter(|change| is_adoption(change)) {
         change.reason = Some("adopted: it carried no stack's tag so far".into());
     }
+    block_former_buckets(&mut changes, observed);
     let changes = select(changes, targets, false);
     let notes = notes(config, observed, &changes);
     let instances = changes.iter().any(|change| matches!(change.address, Address::Instance(_)));
@@ -62,15 +63,17 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
     for (address, name, found) in queues {
         changes.extend(going(address, name, found, |observed| queue::delete(address, name, observed)));
     }
+    let account = &observed.site.account;
+    let (thumbnails, code) = (config.thumbnails_bucket(account), config.code_bucket(account));
     let buckets = [
-        (Address::ThumbnailsBucket, &config.buckets.thumbnails, &observed.thumbnails, contents.thumbnails),
-        (Address::CodeBucket, &config.buckets.code, &observed.code, contents.code),
+        (Address::ThumbnailsBucket, &thumbnails, &observed.thumbnails, contents.thumbnails),
+        (Address::CodeBucket, &code, &observed.code, contents.code),
     ];
     for (address, name, found, objects) in buckets {
         changes.extend(going(address, name, found, |_| bucket::delete(address, name, objects)));
     }
     if observed.code.ours().is_some() {
-        changes.extend(binary::delete(&config.buckets.code, &observed.binaries));
+        changes.extend(binary::delete(&code, &observed.binaries));
     }
     let role = &config.profile.role;
     changes.extend(going(Address::Role, role, &observed.role, |observed| role::delete(role, observed)));
@@ -88,6 +91,8 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
     for (index, reason) in &observed.fleet.foreign {
         changes.push(Change::blocked(Address::Instance(*index), &instance::name(&config.name, *index), reason));
     }
+    changes.extend(observed.former_buckets.iter().map(|(address, _)| Change::new(*address, "")));
+    block_former_buckets(&mut changes, observed);
     changes.sort_by_key(|change| change.address);
     let changes = select(changes, targets, true);
     Plan::new(Purpose::Destroy, &config.name, &observed.site.account, &observed.site.region, changes)
@@ -98,6 +103,21 @@ fn going<T>(address: Address, name: &str, found: &Found<T>, delete: impl FnOnce(
         Found::Absent => None,
         Found::Foreign(foreign) => Some(Change::blocked(address, name, &foreign.reason)),
         Found::Ours(observed) => Some(delete(observed)),
+    }
+}
+
+/// A bucket of ours under a name that it had by default once: neither a second one is made beside it, nor is it left
+/// behind without a word.
+fn block_former_buckets(changes: &mut [Change], observed: &Observed) {
+    for (address, name) in &observed.former_buckets {
+        let key = if *address == Address::CodeBucket { "code" } else { "thumbnails" };
+        let reason = format!(
+            "the stack's bucket is {name}, and the name of a bucket that thumb.toml does not name ends with the \
+             account's number now: set {key} = \"{name}\" in [buckets] of thumb.toml to keep it"
+        );
+        for change in changes.iter_mut().filter(|change| change.address == *address) {
+            *change = Change::blocked(*address, name, &reason);
+        }
     }
 }
 

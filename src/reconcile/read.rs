@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::ami::Arch;
-use crate::aws::{CallError, Reader, first_call};
+use crate::aws::{CallError, Reader, account};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::plan::Address;
@@ -25,6 +25,8 @@ pub struct Observed {
     pub fleet: instance::Fleet,
     /// Where the security group goes; `Err`: why there is no such VPC, as a sentence.
     pub vpc: Result<String, String>,
+    /// Buckets of the stack under the names that were the default once; only where there is none under today's.
+    pub former_buckets: Vec<(Address, String)>,
     /// Names of other stacks of thumb in this account and region.
     pub other_stacks: BTreeSet<String>,
 }
@@ -76,15 +78,21 @@ fn adopt<T>(found: &mut Found<T>) -> Result<(), String> {
 /// # Errors
 /// No credentials, the wrong account, a right that is missing, or no network.
 pub async fn observe(aws: &Reader, config: &Config) -> Result<Observed> {
-    // Side by side with the rest, but judged before it: with the wrong credentials every other call fails too, and
-    // less clearly.
+    // The account is asked for side by side with the rest, but judged before it: with the wrong credentials every other
+    // call fails too, and less clearly. The buckets wait for it: their default names end with its number.
+    let site = async {
+        let site = read_site(aws, config).await?;
+        let buckets = read_buckets(aws, config, &site.account).await;
+        Ok((site, buckets))
+    };
     let others = security_group::other_stacks(aws, &config.name);
     // The rest's errors wait for it, and its own error waits for nothing.
     let rest = async { Ok(tokio::join!(read_resources(aws, config), others)) };
-    let (site, (resources, others)) = tokio::try_join!(read_site(aws, config), rest)?;
+    let ((site, buckets), (resources, others)) = tokio::try_join!(site, rest)?;
     let other_stacks = others.map_err(|error| error.failure("cannot read which stacks there are"))?;
-    let read = resources.map_err(|error| error.failure("cannot read what is in the account"))?;
-    let (dlq, queue, thumbnails, code, binaries, role, profile, (vpc, security_group), fleet) = read;
+    let failure = |error: CallError| error.failure("cannot read what is in the account");
+    let (dlq, queue, role, profile, (vpc, security_group), fleet) = resources.map_err(failure)?;
+    let Buckets { thumbnails, code, binaries, former: former_buckets } = buckets.map_err(failure)?;
     Ok(Observed {
         site,
         dlq,
@@ -97,6 +105,7 @@ pub async fn observe(aws: &Reader, config: &Config) -> Result<Observed> {
         security_group,
         fleet,
         vpc,
+        former_buckets,
         other_stacks,
     })
 }
@@ -127,29 +136,43 @@ pub async fn read_offers(aws: &Reader, config: &Config) -> Result<Offers, CallEr
 
 /// The account and the partition the credentials are for.
 async fn read_site(aws: &Reader, config: &Config) -> Result<Site> {
-    let retries = aws_sdk_sts::config::Builder::new().retry_config(first_call());
-    let identity = aws.get_caller_identity().customize().config_override(retries).send().await;
-    let identity = identity.map_err(|e| {
-        CallError::new("sts:GetCallerIdentity", e)
-            .failure("cannot find out which AWS account these credentials are for")
-    })?;
-    let account = identity.account().unwrap_or_default().to_owned();
-    if let Some(declared) = config.account.as_ref().filter(|declared| **declared != account) {
-        return Err(Failure::new(format!(
-            "these credentials are for the account {account}, but thumb.toml says account = \"{declared}\""
-        ))
-        .hint("choose other credentials (AWS_PROFILE), or change `account` in thumb.toml"));
-    }
-    let partition = identity.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws").to_owned();
-    Ok(Site { partition, account, region: aws.region().to_owned() })
+    let identity = account(aws).await?;
+    identity.check(config.account.as_deref())?;
+    Ok(Site { partition: identity.partition, account: identity.account, region: aws.region().to_owned() })
+}
+
+struct Buckets {
+    thumbnails: Found<bucket::Observed>,
+    code: Found<bucket::Observed>,
+    binaries: binary::Observed,
+    former: Vec<(Address, String)>,
+}
+
+async fn read_buckets(aws: &Reader, config: &Config, account: &str) -> Result<Buckets, CallError> {
+    let stack = config.name.as_str();
+    let (thumbnails, code) = (config.thumbnails_bucket(account), config.code_bucket(account));
+    // A bucket, and its former name if only that one is ours.
+    let read = async |name: &str, former: Option<String>| {
+        let found = bucket::read(aws, stack, name).await?;
+        let former = match former.filter(|_| matches!(found, Found::Absent)) {
+            Some(former) => bucket::read(aws, stack, &former).await?.ours().map(|_| former),
+            None => None,
+        };
+        Ok((found, former))
+    };
+    let ((thumbnails, former_thumbnails), (code, former_code), binaries) = tokio::try_join!(
+        read(&thumbnails, config.former_thumbnails_bucket()),
+        read(&code, config.former_code_bucket()),
+        binary::read(aws, &code),
+    )?;
+    let former_thumbnails = former_thumbnails.map(|name| (Address::ThumbnailsBucket, name));
+    let former_code = former_code.map(|name| (Address::CodeBucket, name));
+    Ok(Buckets { thumbnails, code, binaries, former: former_thumbnails.into_iter().chain(former_code).collect() })
 }
 
 type Resources = (
     Found<queue::Observed>,
     Found<queue::Observed>,
-    Found<bucket::Observed>,
-    Found<bucket::Observed>,
-    binary::Observed,
     Found<role::Observed>,
     Found<instance_profile::Observed>,
     (Result<String, String>, Found<security_group::Observed>),
@@ -168,9 +191,6 @@ async fn read_resources(aws: &Reader, config: &Config) -> Result<Resources, Call
     tokio::try_join!(
         queue::read(aws, stack, &config.queue.dlq),
         queue::read(aws, stack, &config.queue.name),
-        bucket::read(aws, stack, &config.buckets.thumbnails),
-        bucket::read(aws, stack, &config.buckets.code),
-        binary::read(aws, &config.buckets.code),
         role::read(aws, stack, &config.profile.role),
         instance_profile::read(aws, stack, &config.profile.name),
         group,

@@ -48,6 +48,7 @@ fn nothing() -> Observed {
         security_group: Found::Absent,
         fleet: instance::Fleet::default(),
         vpc: Ok("vpc-1".into()),
+        former_buckets: Vec::new(),
         other_stacks: std::collections::BTreeSet::new(),
     }
 }
@@ -64,7 +65,6 @@ fn offers() -> Offers {
 
 fn executable(sha256: &str) -> Result<binary::Binary, String> {
     Ok(binary::Binary {
-        bucket: "cats-code".into(),
         path: PathBuf::from("/usr/local/bin/thumb"),
         sha256: sha256.repeat(32),
         bytes: 19_000_000,

@@ -25,7 +25,6 @@ const MAX_STALE: i32 = 1_000;
 /// The executable as declared: a file here.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Binary {
-    pub bucket: String,
     pub path: PathBuf,
     /// 64 lower-case hexadecimal digits.
     pub sha256: String,
@@ -47,7 +46,7 @@ impl Binary {
     ///
     /// # Errors
     /// It cannot be read, is too large, or is no Linux executable.
-    pub fn load(bucket: &str, path: &Path) -> failure::Result<Self> {
+    pub fn load(path: &Path) -> failure::Result<Self> {
         let shown = path.display();
         let fail = |error: &(dyn std::error::Error + 'static)| {
             failure::Failure::new(format!("cannot read the executable {shown}")).caused_by(error)
@@ -63,7 +62,7 @@ impl Binary {
             failure::Failure::new(format!("{shown} cannot run on an instance")).caused_by(&error).hint(error.hint())
         })?;
         let sha256 = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { bucket: bucket.to_owned(), path: path.to_owned(), sha256, bytes: content.len() as u64, executable })
+        Ok(Self { path: path.to_owned(), sha256, bytes: content.len() as u64, executable })
     }
 
     pub fn key(&self) -> String {
@@ -86,8 +85,9 @@ pub async fn read(aws: &Reader, bucket: &str) -> Result<Observed, CallError> {
         .collect())
 }
 
-pub fn diff(desired: &Binary, bucket: &Found<super::bucket::Observed>, found: &Observed) -> Change {
-    let Binary { bucket: bucket_name, path, sha256, bytes, executable } = desired;
+/// `bucket_name`: the code bucket's, which is there as `bucket`.
+pub fn diff(desired: &Binary, bucket_name: &str, bucket: &Found<super::bucket::Observed>, found: &Observed) -> Change {
+    let Binary { path, sha256, bytes, executable } = desired;
     let key = desired.key();
     let mut change = Change::new(Address::Binary, &key);
     if matches!(bucket, Found::Foreign(_)) {
@@ -95,8 +95,8 @@ pub fn diff(desired: &Binary, bucket: &Found<super::bucket::Observed>, found: &O
     }
     let stale: Vec<String> = found.iter().map(|(key, _)| key.clone()).filter(|found| *found != key).collect();
     let upload =
-        Step::Upload { bucket: bucket_name.clone(), path: path.clone(), sha256: sha256.clone(), bytes: *bytes };
-    let remove = Step::Remove { bucket: bucket_name.clone(), keys: stale.clone() };
+        Step::Upload { bucket: bucket_name.to_owned(), path: path.clone(), sha256: sha256.clone(), bytes: *bytes };
+    let remove = Step::Remove { bucket: bucket_name.to_owned(), keys: stale.clone() };
     match found.iter().find(|(found, _)| *found == key) {
         Some((_, size)) if size == bytes && stale.is_empty() => change,
         Some((_, size)) if size == bytes => {

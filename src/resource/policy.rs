@@ -61,7 +61,7 @@ pub fn worker(config: &Config, site: &Site) -> Value {
         // HeadObject: is the thumbnail there already?
         write.push("s3:GetObject");
     }
-    let thumbnails = site.bucket_arn(&config.buckets.thumbnails);
+    let thumbnails = site.bucket_arn(&config.thumbnails_bucket(&site.account));
     let mut statements = vec![
         json!({
             "Sid": "Consume",
@@ -82,7 +82,7 @@ pub fn worker(config: &Config, site: &Site) -> Value {
             "Sid": "FetchBinary",
             "Effect": "Allow",
             "Action": "s3:GetObject",
-            "Resource": format!("{}/thumb-*", site.bucket_arn(&config.buckets.code)),
+            "Resource": format!("{}/thumb-*", site.bucket_arn(&config.code_bucket(&site.account))),
         }),
         json!({ "Sid": "Write", "Effect": "Allow", "Action": write, "Resource": format!("{thumbnails}/*") }),
         // HeadBucket at start, so that a worker without its bucket says so at once.

@@ -15,6 +15,7 @@ mod numbers;
 mod outbox;
 mod outcome;
 mod polling;
+pub mod report;
 mod room;
 mod runner;
 mod stops;
@@ -29,7 +30,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::aws::{CallError, Clients, Kind, first_call};
+use crate::aws::{CallError, Clients, Kind, account_number, first_call};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::thumbnail::{self, Options};
@@ -69,16 +70,18 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
     };
     let room = Room::new(config.worker.max_memory_bytes.unwrap_or_else(room::default_ceiling_bytes), concurrency);
     let limits = room.limits(config.limits());
+    let account = account_number(config.account.as_deref(), clients).await?;
+    let thumbnails_bucket = config.thumbnails_bucket(&account);
     let places = Places {
         queue_url: queue_url(clients, &config.queue.name).await?,
         dlq_url: queue_url(clients, &config.queue.dlq).await?,
-        thumbnails_bucket: config.buckets.thumbnails.clone(),
+        thumbnails_bucket: thumbnails_bucket.clone(),
         access: config.buckets.access,
         visibility_timeout_s: config.queue.visibility_timeout_s,
         max_source_bytes: limits.max_source_bytes,
         worker: worker_name(),
     };
-    check_bucket(clients, &config.buckets.thumbnails).await?;
+    check_bucket(clients, &thumbnails_bucket).await?;
 
     let metrics = Metrics::default();
     if let Some(address) = work.metrics {
@@ -87,7 +90,7 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
     let reporter = Reporter { json: work.json };
     let started = Event::Started {
         queue: config.queue.name.clone(),
-        thumbnails: config.buckets.thumbnails.clone(),
+        thumbnails: thumbnails_bucket.clone(),
         concurrency,
         cpus,
         max_memory_bytes: room.ceiling_bytes(),
@@ -103,7 +106,7 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         engine: thumbnail::thumbnails,
         options: Options { limits, truncated: config.worker.truncated, ..Options::default() },
         thumbnail: config.thumbnail.clone(),
-        thumbnails_bucket: config.buckets.thumbnails.clone(),
+        thumbnails_bucket,
         sources: config.buckets.sources.clone(),
         skip_existing: config.worker.skip_existing,
     };

@@ -93,7 +93,8 @@ impl Account {
     fn public_thumbnails(&self) -> usize {
         let found = |photo: &Path, round: u32| {
             let stem = photo.file_stem().unwrap().to_str().unwrap();
-            let (status, kind) = self.request("GET", &format!("/boot-thumbnails/{stem}-{}.jpg", size(round)), b"");
+            let (status, kind) =
+                self.request("GET", &format!("/boot-thumbnails-{}/{stem}-{}.jpg", moto::ACCOUNT, size(round)), b"");
             status == 200 && kind.as_deref() == Some("image/jpeg")
         };
         photos().iter().map(|photo| (1..=self.rounds).filter(|round| found(photo, *round)).count()).sum()
@@ -231,7 +232,7 @@ fn a_corrupted_binary_is_refused_by_its_hash() {
     let account = Account::new("corrupted");
     let binary = fs::read(env!("CARGO_BIN_EXE_thumb")).unwrap();
     let sha256: String = Sha256::digest(&binary).iter().map(|byte| format!("{byte:02x}")).collect();
-    let path = format!("/boot-code/thumb-{sha256}");
+    let path = format!("/boot-code-{}/thumb-{sha256}", moto::ACCOUNT);
     assert_eq!(account.moto.request_as_owner("HEAD", &path, b"").unwrap().status, 200, "apply has uploaded it");
     assert_eq!(account.moto.request_as_owner("PUT", &path, b"\x7fELF, but another").unwrap().status, 200);
 

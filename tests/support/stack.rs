@@ -11,7 +11,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_sqs::types::QueueAttributeName;
 use thumb::aws::Clients;
 
-use crate::moto::{Moto, REGION};
+use crate::moto::{ACCOUNT, Moto, REGION};
 
 /// A stack of its own in the emulator that all tests share: a queue, its dead-letter queue, and two buckets.
 pub struct Stack {
@@ -68,7 +68,7 @@ impl Stack {
     }
 
     pub fn thumbnails(&self) -> String {
-        format!("{}-thumbnails", self.name)
+        format!("{}-thumbnails-{ACCOUNT}", self.name)
     }
 
     pub async fn put(&self, key: &str, bytes: Vec<u8>) {

@@ -83,7 +83,7 @@ impl Setup {
             cpus: Arc::new(Semaphore::new(2)),
             engine: fake::engine,
             thumbnail: config.thumbnail,
-            thumbnails_bucket: config.buckets.thumbnails,
+            thumbnails_bucket: "cats-thumbnails".into(),
             sources: config.buckets.sources,
             skip_existing: self.skip_existing,
         };
