@@ -76,6 +76,9 @@ impl RegionalS3 {
                 None => self.ask(bucket).await,
             };
             let Some(region) = region else { return Err(error) };
+            if client.config().region().is_some_and(|asked| asked.as_ref() == region) {
+                return Err(error);
+            }
             client = self.learn(bucket, region);
         }
         call(client).await
@@ -119,15 +122,14 @@ impl RegionalS3 {
     }
 }
 
-/// Whether an answer says, or may only mean, that the bucket is in another region: 301, or 400 with one of these codes
-/// (S3 API, error responses; us-east-1 for buckets of regions that must be opted in to). HEAD has no body and so no code.
+/// Whether an answer says, or may mean, that the bucket is in another region: 301, or 400 with one of these codes (S3
+/// API, error responses; the latter two for buckets of regions that must be opted in to). HEAD has no body and so no code.
 fn is_elsewhere<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     let Some(response) = error.raw_response() else { return false };
     match response.status().as_u16() {
         301 | 307 => true,
         400 => match error.as_service_error().and_then(|error| error.meta().code()) {
-            Some("AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" | "PermanentRedirect") => true,
-            Some("BadRequest") | None => response.headers().get(REGION_HEADER).is_some(),
+            None | Some("BadRequest" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") => true,
             Some(_) => false,
         },
         _ => false,

@@ -112,12 +112,7 @@ pub async fn fetch<W: World>(
 }
 
 /// Reads exactly the bytes that were announced, or to the end what was not, for which the place grows as they come.
-async fn read(
-    body: &mut impl Body,
-    length: Option<u64>,
-    max: usize,
-    permit: &mut PhotoPermit,
-) -> Result<Bytes, Ended> {
+async fn read(body: &mut impl Body, length: Option<u64>, max: usize, permit: &mut PhotoPermit) -> Result<Bytes, Ended> {
     // Exactly as much as there is place for: a vector that grows by itself takes up to twice as much as it holds.
     let mut bytes: Vec<u8> = Vec::with_capacity(as_size(length.unwrap_or(permit.bytes().min(max as u64))));
     while let Some(piece) = body.next().await.map_err(Ended::BrokeOff)? {
@@ -204,11 +199,11 @@ mod tests {
         // Its neighbour has the rest.
         let neighbour = place(&room, max as u64 - 2 * PIECE_BYTES).await;
         let ended = read(&mut pieces(9, 1 << 20), None, max, &mut permit).await.unwrap_err();
-        let Ended::Trouble(Trouble { passing: true, why }) = ended else { panic!("{ended:?}") };
+        let Ended::Trouble(Trouble { passing: true, why, .. }) = ended else { panic!("{ended:?}") };
         assert!(why.starts_with("there is no memory free just now for more than "), "{why}");
         drop(neighbour);
         let ended = read(&mut pieces(1_000, 1 << 20), None, max, &mut permit).await.unwrap_err();
-        let Ended::Trouble(Trouble { passing: false, why }) = ended else { panic!("{ended:?}") };
+        let Ended::Trouble(Trouble { passing: false, why, .. }) = ended else { panic!("{ended:?}") };
         assert!(why.contains("the limit is"), "{why}");
     }
 }

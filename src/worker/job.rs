@@ -150,9 +150,10 @@ async fn one<W: World>(
     }
     match photograph(shop, request, targets, event, alone, finished).await {
         Ok(outcome) => outcome,
-        Err((stage, Trouble { passing, why })) => {
+        Err((stage, trouble)) => {
             // S3 and web servers choose some of the words.
-            Outcome::failed(stage, Trouble { passing, why: printable(&why).into_owned() })
+            let why = printable(&trouble.why).into_owned();
+            Outcome::failed(stage, Trouble { why, ..trouble })
         }
     }
 }

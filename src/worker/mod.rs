@@ -31,7 +31,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::aws::{CallError, Clients, Kind, account_number, first_call};
-use crate::config::Config;
+use crate::config::{Config, Sources};
 use crate::failure::{Failure, Result};
 use crate::thumbnail::{self, Options};
 use aws::{Aws, Places};
@@ -76,12 +76,13 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         queue_url: queue_url(clients, &config.queue.name).await?,
         dlq_url: queue_url(clients, &config.queue.dlq).await?,
         thumbnails_bucket: thumbnails_bucket.clone(),
+        account: account.clone(),
         access: config.buckets.access,
+        requester_pays: config.buckets.sources != Sources::Any,
         visibility_timeout_s: config.queue.visibility_timeout_s,
-        max_source_bytes: limits.max_source_bytes,
         worker: worker_name(),
     };
-    check_bucket(clients, &thumbnails_bucket).await?;
+    check_bucket(clients, &thumbnails_bucket, &account).await?;
 
     let metrics = Metrics::default();
     if let Some(address) = work.metrics {
@@ -149,13 +150,20 @@ pub async fn queue_url(clients: &Clients, name: &str) -> Result<String> {
     }
 }
 
-async fn check_bucket(clients: &Clients, bucket: &str) -> Result<()> {
-    let answer = clients.s3.head_bucket().bucket(bucket).send().await;
+/// Whether the thumbnails bucket is there, and the account's: thumbnails go to nobody else who has taken its name.
+async fn check_bucket(clients: &Clients, bucket: &str, account: &str) -> Result<()> {
+    let head = || clients.s3.head_bucket().bucket(bucket);
+    let answer = head().expected_bucket_owner(account).send().await;
     match answer.map_err(|error| CallError::new("s3:ListBucket", error)) {
         Ok(_) => Ok(()),
         Err(error) if error.kind == Kind::NotFound => {
             Err(Failure::new(format!("there is no bucket {bucket} for the thumbnails")).hint("`thumb apply` makes it"))
         }
+        // Somebody else's, if it may be seen when nobody says whose it must be.
+        Err(error) if error.kind == Kind::Denied && head().send().await.is_ok() => Err(Failure::new(format!(
+            "the bucket {bucket} does not belong to the account {account}: thumbnails would go to somebody else"
+        ))
+        .hint("name another one (`thumbnails` in [buckets] of thumb.toml), or use the credentials of its account")),
         // It may be written to without being listed; if not, the first message says so.
         Err(error) if error.kind == Kind::Denied => Ok(()),
         Err(error) => Err(error.failure(format!("cannot find the bucket {bucket}"))),

@@ -352,7 +352,7 @@ impl<W: World> Runner<W> {
                 self.say(Event::Ignored { why });
                 Leave::Delete
             }
-            Outcome::Retry { stage, why } => {
+            Outcome::Retry { stage, why, .. } => {
                 let retry_s = backoff_s(receives, fastrand::f64());
                 self.say(Event::Retrying { source, stage, why, receives, retry_s });
                 Leave::Return { visibility_s: retry_s }

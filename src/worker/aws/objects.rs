@@ -77,7 +77,7 @@ impl Objects {
             Ok(head) => Ok(head.e_tag().map(bare)),
             Err(error) => match CallError::new(GET, error) {
                 error if matches!(error.kind, Kind::NotFound | Kind::Denied) => Ok(None),
-                error => Err(Trouble::passing(format!("it is not known whether the photograph has changed: {error}"))),
+                error => Err(Trouble::s3(format!("it is not known whether the photograph has changed: {error}"))),
             },
         }
     }
@@ -113,14 +113,10 @@ impl Objects {
         }
     }
 
-    /// What a refused upload means. It is the bucket's fault, which can be mended, but where S3 does not take the key.
+    /// What a refused upload means.
     fn unstored(&self, error: &CallError, status: Option<u16>, key: &str) -> Trouble {
-        let bad_key = match error.code.as_deref() {
-            Some("KeyTooLongError" | "InvalidURI") => true,
-            // S3 takes some keys with such parts and not others, and says so in more than one way.
-            _ => status == Some(400) && key.split('/').any(|part| matches!(part, "." | "..")),
-        };
-        if bad_key {
+        // S3 takes some keys with such parts and not others, and has more than one code for the latter.
+        if status == Some(400) && key.split('/').any(|part| matches!(part, "." | "..")) {
             return Trouble::lasting(format!("S3 does not take the thumbnail's key {key} ({error})"));
         }
         let bucket = match error.kind {
@@ -135,11 +131,11 @@ impl Objects {
 fn unread(error: &CallError) -> Trouble {
     match error.code.as_deref() {
         // It comes as 403, as what one may not read does.
-        Some("InvalidObjectState") => {
-            Trouble::lasting("it is archived in Glacier; restore it (aws s3api restore-object), and send the request again")
-        }
+        Some("InvalidObjectState") => Trouble::lasting(
+            "it is archived in Glacier; restore it (aws s3api restore-object), and send the request again",
+        ),
         Some("RequestTimeTooSkewed") => {
-            Trouble::passing(format!("this machine's clock is wrong, and S3 refuses what it signs ({error})"))
+            Trouble::s3(format!("this machine's clock is wrong, and S3 refuses what it signs ({error})"))
         }
         _ if error.kind == Kind::Denied && error.message.contains("kms:") => Trouble::passing(format!(
             "it is encrypted with a KMS key that this worker may not use ({error}); `kms_keys` in [buckets] of thumb.toml \
