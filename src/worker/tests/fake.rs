@@ -310,7 +310,7 @@ impl World for Fake {
     }
 
     /// The key, or a URL's last part, decides: `slow-N…` takes N seconds to be found and `trickle-N…` to be read, of
-    /// whatever length, `long-N…` too, but says that it is 15 MiB long; `missing…` is not there, `denied…` may not be
+    /// whatever length, `long-N…` too, but says that it is 21 MiB long; `missing…` is not there, `denied…` may not be
     /// read, `text…`, `empty…`, `header…` and `huge…` are no photographs; `ours…` is a thumbnail; `restless…` is another
     /// one each time.
     async fn open(&self, source: &Source, unless: Option<&str>) -> Result<Found<FakeBody>, Trouble> {
@@ -346,7 +346,7 @@ impl World for Fake {
         let (trickle, long) = (seconds("trickle-"), seconds("long-"));
         let length = match (trickle, long) {
             (Some(_), _) => None,
-            (None, Some(_)) => Some(15 << 20),
+            (None, Some(_)) => Some(21 << 20),
             (None, None) => Some(bytes.len() as u64),
         };
         let takes = Duration::from_secs(trickle.or(long).unwrap_or(0));
