@@ -24,6 +24,7 @@ pub use call::{CallError, Kind};
 pub use reader::Reader;
 
 use crate::failure::{Failure, Result};
+use crate::text::without_secrets;
 
 /// Attempts at one call, the first included. Throttles and resets are retried by the SDK with exponential back-off
 /// and full jitter, up to [`MAX_BACKOFF`] apart: about half a minute in all.
@@ -94,13 +95,23 @@ impl Clients {
     /// The clients of a configuration that is made already.
     ///
     /// # Errors
-    /// It has no region.
+    /// It has no region, or an endpoint that holds a password.
     pub fn from_sdk(sdk: SdkConfig) -> Result<Self> {
         let region = sdk.region().map(ToString::to_string).ok_or_else(|| {
             Failure::new("no AWS region is set")
                 .hint("set `region` in thumb.toml, AWS_REGION, or `region` in your AWS profile")
         })?;
         let endpoint = sdk.endpoint_url().map(str::to_owned);
+        // Instances get the endpoint in their user data, which everybody who may describe them can read.
+        if let Some(endpoint) = endpoint.as_ref().and_then(|endpoint| url::Url::parse(endpoint).ok())
+            && (!endpoint.username().is_empty() || endpoint.password().is_some())
+        {
+            return Err(Failure::new(format!(
+                "the endpoint {} is given with a user name or a password, which would be in the instances' user data",
+                without_secrets(endpoint.as_str())
+            ))
+            .hint("give AWS_ENDPOINT_URL without them"));
+        }
         Ok(Self {
             sqs: aws_sdk_sqs::Client::new(&sdk),
             s3: aws_sdk_s3::Client::from_conf(s3_config(&sdk).build()),
@@ -123,4 +134,18 @@ pub fn first_call() -> RetryConfig {
 /// subdomain for each bucket.
 pub fn s3_config(sdk: &SdkConfig) -> aws_sdk_s3::config::Builder {
     aws_sdk_s3::config::Builder::from(sdk).force_path_style(sdk.endpoint_url().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_with_a_password_is_refused() {
+        let sdk = SdkConfig::builder().region(Region::new("us-east-1")).behavior_version(BehaviorVersion::latest());
+        let failure = Clients::from_sdk(sdk.endpoint_url("https://me:SECRET@gateway.example/s3").build()).unwrap_err();
+        let text = failure.to_string();
+        assert!(text.starts_with("the endpoint https://gateway.example/s3 is given with a user name"), "{text}");
+        assert!(!text.contains("SECRET"), "{text}");
+    }
 }

@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 use crate::aws::{CallError, Clients, Kind, RegionalS3, s3_config};
 use crate::failure::{Failure, Result};
 use crate::key::MAX_KEY_BYTES;
-use crate::request::Source;
+use crate::request::{self, Source};
+use crate::text::without_secrets;
 
 /// Sources found and not yet sent.
 const AHEAD: usize = 1_000;
@@ -77,7 +78,8 @@ impl Sources {
         }
         for url in self.urls {
             let source = Source::url(&url);
-            let found = source.map_or_else(|why| Found::Bad { name: url, why: why.to_string() }, Found::Source);
+            let bad = |why: request::BadRequest| Found::Bad { name: without_secrets(&url), why: why.to_string() };
+            let found = source.map_or_else(bad, Found::Source);
             find(finds, found).await?;
         }
         if let Some(prefix) = self.prefix

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::job::Made;
 use super::numbers::{Numbers, Percentiles};
 use super::outcome::Stage;
-use crate::text::printable;
+use crate::text::{printable, printable_json};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -237,7 +237,7 @@ impl Reporter {
         if self.json {
             let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
             let line = serde_json::to_string(&Timed { time, event }).map_err(io::Error::other)?;
-            return writeln!(io::stdout(), "{line}");
+            return writeln!(io::stdout(), "{}", printable_json(&line));
         }
         let text = event.text();
         let text = printable(&text);

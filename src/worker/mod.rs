@@ -99,7 +99,7 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         max_source_pixels: limits.max_source_pixels,
     };
     let report = Box::new(move |event: &Event| reporter.report(event));
-    report(&started).map_err(|error| unread(&error))?;
+    report(&started).map_err(|error| Failure::stdout(&error))?;
     let shop = Workshop {
         world: Arc::new(Aws::new(clients, Web::new(config.worker.url_sources)?, places)),
         room,
@@ -120,15 +120,11 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         numbers_every: NUMBERS_EVERY,
     };
     Runner::new(Arc::new(shop), settings, report, metrics, stops).run().await.map_err(|broken| match broken {
-        Broken::Report(error) => unread(&error),
+        Broken::Report(error) => Failure::stdout(&error),
         Broken::Receive(error) => {
             error.failure(format!("cannot receive messages from the queue {}", config.queue.name))
         }
     })
-}
-
-fn unread(error: &std::io::Error) -> Failure {
-    Failure::new("cannot write to stdout").caused_by(error)
 }
 
 /// A queue's URL, by its name.

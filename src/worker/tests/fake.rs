@@ -314,7 +314,7 @@ impl World for Fake {
     /// read, `text…`, `empty…`, `header…` and `huge…` are no photographs; `ours…` is a thumbnail; `restless…` is another
     /// one each time.
     async fn open(&self, source: &Source, unless: Option<&str>) -> Result<Found<FakeBody>, Trouble> {
-        let name = source.name();
+        let name = source.origin().key;
         let key = name.rsplit('/').next().unwrap().to_owned();
         let etag = self.state().etag_of(&key);
         if unless == Some(&etag) {
