@@ -1,11 +1,10 @@
 //! The look-up tables of sequential blocks. What a step does to a reader is one number to add to it ([`Lane`]).
 //!
-//! [`Lane`]: super::lanes::Lane
+//! [`Lane`]: super::interleaved::Lane
 
-use super::bits::extend;
-use super::huffman::Codes;
-use crate::dct::BLOCK;
-use crate::huffman::Spec;
+use super::bit_reader::extend;
+use crate::jpeg::dct::BLOCK;
+use crate::jpeg::huffman::{HuffmanSpec, SymbolLookup};
 
 /// Bits looked at for a difference of DC.
 pub(super) const DC_BITS: u32 = 12;
@@ -114,14 +113,14 @@ impl Skip {
 /// A table of DC.
 pub(super) struct DcTable {
     steps: Box<[Step; 1 << DC_BITS]>,
-    codes: Codes,
+    codes: SymbolLookup,
 }
 
 /// A table of AC.
 pub(super) struct AcTable {
     steps: Box<[Step; 1 << READ_BITS]>,
     skips: Box<[Skip; 1 << SKIP_BITS]>,
-    codes: Codes,
+    codes: SymbolLookup,
 }
 
 /// What a code says that the tables do not hold.
@@ -135,14 +134,14 @@ pub(super) struct SlowStep {
 }
 
 impl DcTable {
-    pub fn new(spec: &Spec) -> Self {
+    pub fn new(spec: &HuffmanSpec) -> Self {
         // From a block's first place, which is further from its end.
         let mut steps = Box::new([Step::undecided(BEYOND, 0, 0); 1 << DC_BITS]);
         for (code, length, symbol) in spec.codes() {
             let size = u32::from(symbol).min(MAX_SIZE + 1);
             enter(steps.as_mut_slice(), Entry { code, length, symbol, size, coefficients: 1, undecided: BEYOND });
         }
-        Self { steps, codes: Codes::new(spec) }
+        Self { steps, codes: SymbolLookup::new(spec) }
     }
 
     /// The difference that `bits` begin with.
@@ -159,7 +158,7 @@ impl DcTable {
 }
 
 impl AcTable {
-    pub fn new(spec: &Spec) -> Self {
+    pub fn new(spec: &HuffmanSpec) -> Self {
         let mut steps = Box::new([Step::undecided(UNDECIDED, 0, 0); 1 << READ_BITS]);
         let mut skips = Box::new([Skip::UNDECIDED; 1 << SKIP_BITS]);
         let mut lengths = [0_u8; 1 << SKIP_BITS];
@@ -178,7 +177,7 @@ impl AcTable {
             }
         }
         join(&mut skips, &lengths);
-        Self { steps, skips, codes: Codes::new(spec) }
+        Self { steps, skips, codes: SymbolLookup::new(spec) }
     }
 
     /// The coefficient that `bits` begin with, and the zeros before it.
@@ -263,11 +262,11 @@ fn join(skips: &mut [Skip; 1 << SKIP_BITS], lengths: &[u8; 1 << SKIP_BITS]) {
 mod tests {
     use super::*;
 
-    /// Codes of every length, for symbols of every kind: an end of block, sixteen zeros, sizes that do not exist.
+    /// SymbolLookup of every length, for symbols of every kind: an end of block, sixteen zeros, sizes that do not exist.
     fn table() -> AcTable {
         let counts = [0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 125];
         let symbols = (0..162_u32).map(|i| if i == 1 { 0x02 } else { (i * 37 % 256) as u8 }).collect();
-        AcTable::new(&Spec { counts, symbols })
+        AcTable::new(&HuffmanSpec { counts, symbols })
     }
 
     /// Bits that begin with every window of [`SKIP_BITS`], and go on in some way.

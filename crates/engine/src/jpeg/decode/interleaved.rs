@@ -5,11 +5,11 @@
 //! its own, take their next blocks together. While one waits the others go on, and a loop ends once for all of them; a
 //! reader whose block is over stands still until the others' are.
 
-use super::idct::Kept;
-use super::lookup::{AcTable, BEYOND, DcTable, ENDED, MAX_STEP_BITS, ORIGIN, PLACE_BITS};
-use crate::Error;
-use crate::dct::BLOCK;
-use crate::plane::zeros;
+use super::decode_table::{AcTable, BEYOND, DcTable, ENDED, MAX_STEP_BITS, ORIGIN, PLACE_BITS};
+use super::idct::IdctSize;
+use crate::error::Error;
+use crate::jpeg::dct::BLOCK;
+use crate::pixels::plane::zeros;
 
 /// How many places are read at once. With fewer the processor waits, more do not fit into its registers.
 pub(super) const LANES: usize = 4;
@@ -22,7 +22,7 @@ pub(super) struct BlockKind<'a> {
     pub slots: &'a Slots,
     /// The last zigzag place that is kept.
     pub last: u32,
-    pub kept: Kept,
+    pub kept: IdctSize,
 }
 
 /// Coefficients kept of an MCU of `kinds`.
@@ -180,7 +180,7 @@ impl Lane {
 
     /// How many zigzag places the block has up to its last coefficient that is kept.
     #[inline(always)]
-    fn reach(self) -> u8 {
+    fn zigzag_len(self) -> u8 {
         ((self.place() & (BEYOND - 1)).saturating_sub(ORIGIN)) as u8
     }
 }
@@ -191,7 +191,7 @@ pub(super) struct Run {
     /// MCU by MCU, block by block: as many as each keeps.
     pub coefficients: Vec<i16>,
     /// By block: how many zigzag places it has up to its last coefficient that is kept.
-    pub reaches: Vec<u8>,
+    pub zigzag_lens: Vec<u8>,
     /// Where each MCU begins, and where the last one ends, in bits.
     pub positions: Vec<usize>,
     /// The MCUs in which there was something that cannot be.
@@ -203,7 +203,7 @@ impl Run {
     pub fn new(kinds: &[BlockKind<'_>], mcus: usize) -> Result<Self, Error> {
         Ok(Self {
             coefficients: zeros(mcus * kept_of_mcu(kinds))?,
-            reaches: zeros(mcus * kinds.len())?,
+            zigzag_lens: zeros(mcus * kinds.len())?,
             positions: Vec::with_capacity(mcus + 1),
             bad: Vec::new(),
         })
@@ -216,7 +216,7 @@ impl Run {
 
     /// Takes what is kept of `block` to the coefficients from `at` on, and leaves zeros.
     #[inline(always)]
-    fn take(&mut self, at: usize, kept: Kept, block: &mut Block) {
+    fn take(&mut self, at: usize, kept: IdctSize, block: &mut Block) {
         fn take<const N: usize>(to: &mut [i16], block: &mut Block) {
             if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), block.first_chunk_mut::<N>()) {
                 *to = std::mem::replace(from, [0; N]);
@@ -224,10 +224,10 @@ impl Run {
         }
         let to = &mut self.coefficients[at..];
         match kept {
-            Kept::One => take::<1>(to, block),
-            Kept::Four => take::<4>(to, block),
-            Kept::Sixteen => take::<16>(to, block),
-            Kept::All => take::<64>(to, block),
+            IdctSize::One => take::<1>(to, block),
+            IdctSize::Four => take::<4>(to, block),
+            IdctSize::Sixteen => take::<16>(to, block),
+            IdctSize::All => take::<64>(to, block),
         }
     }
 }
@@ -263,7 +263,7 @@ pub(super) fn read<const K: usize>(
             read_block(data, kind, &mut lanes, &mut blocks);
             for ((run, lane), block) in runs.iter_mut().zip(lanes).zip(&mut blocks) {
                 run.take(at, kind.kept, block);
-                run.reaches[index] = lane.reach();
+                run.zigzag_lens[index] = lane.zigzag_len();
                 if lane.has_failed() {
                     run.bad.push(mcu);
                 }
