@@ -4,8 +4,8 @@ use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 use super::*;
 use crate::jpeg::encode::Planes;
-use crate::picture::Picture as _;
 use crate::jpeg::{decode, fallback};
+use crate::picture::Picture as _;
 use crate::pixels::resample::Resampler;
 
 /// A small generator of numbers that look random (Numerical Recipes' constants): the same pictures in every run.

@@ -1,10 +1,9 @@
 //! Sequential Huffman coded pictures in one scan: bits to samples, a few thousand blocks at a time.
 //!
-//! The data is read at [`LANES`] places at once ([`super::interleaved`]). Where there are restart markers, these are the starts of
-//! restart intervals. Where there are none, all but the first are guesses: a reader that begins anywhere soon falls into
-//! step, since codes of different lengths do not stay apart for long and every block's end is a new start (T. Klein and
-//! Y. Wiseman, "Parallel Huffman decoding with applications to JPEG files"). When the reader before it comes to an MCU that
-//! begins at the very bit where one of its own does, everything from there on is known to be right.
+//! The data is read by [`LANES`] interleaved readers ([`super::interleaved`]). With restart markers each has a restart interval of
+//! its own. Without, all but the first begin at a speculative bit offset, and [`SyncPoints`] tells from where on what they read
+//! is the picture (S. T. Klein and Y. Wiseman, "Parallel Huffman decoding with applications to JPEG files"). The drawing is in the
+//! documentation of [`decode`](super).
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -110,7 +109,7 @@ pub(super) fn memory(geometry: &McuGeometry) -> u64 {
     let kept: usize = geometry.components.iter().map(of_block).sum();
     let mcus = (RUN_COEFFICIENTS / kept).max(1).min(geometry.mcus_x * geometry.mcus_y);
     // Coefficients, what each block zigzag_lens to, and where each MCU begins and whether it is bad.
-    (LANES * mcus * (2 * kept + blocks + 8 + 16)) as u64
+    (LANES * mcus * (2 * kept + blocks + 8 + 24)) as u64
 }
 
 struct Scan<'a> {
@@ -210,8 +209,8 @@ impl Scan<'_> {
             if self.data.intervals() == 1 { self.geometry.mcus_x * self.geometry.mcus_y } else { mcus.len() };
         let piece = bits.len() / whole_interval * self.run_mcus / 2;
         let mut cursor = Cursor { mcu: mcus.start, position: bits.start, predictions: [0; MAX_COMPONENTS] };
-        // Whether the readers have met so far. Where all components share their tables, those that take one's blocks for
-        // another's never do.
+        // Whether the last speculation succeeded. Where all components share their tables, a reader that takes one's blocks for
+        // another's never synchronises.
         let mut in_step = true;
         while cursor.mcu < mcus.end && cursor.position <= bits.end {
             let from = cursor.mcu;
@@ -231,12 +230,12 @@ impl Scan<'_> {
                 // The first begins in the middle of a byte.
                 let starts = std::array::from_fn(|lane| if lane == 0 { first } else { (first / 8 * 8) + lane * piece });
                 let mut sync_points = SyncPoints::default();
-                interleaved::read(self.data.bytes(), kinds, starts, runs, most, |runs| sync_points.find(runs));
-                sync_points.find(runs);
-                in_step = !sync_points.found.is_empty();
+                interleaved::read(self.data.bytes(), kinds, starts, runs, most, |runs| sync_points.advance(runs));
+                sync_points.advance(runs);
+                in_step = !sync_points.points.is_empty();
                 let mut start = 0;
                 for (lane, run) in runs.iter_mut().enumerate() {
-                    let sync_point = sync_points.found.get(lane);
+                    let sync_point = sync_points.points.get(lane);
                     let end = sync_point.map_or(run.mcus(), |&(end, _)| end).min(start + mcus.end - cursor.mcu);
                     self.take(run, start..end, &mut cursor, planes)?;
                     match sync_point {
@@ -319,20 +318,21 @@ impl Scan<'_> {
     }
 }
 
-/// Where each reader came to what the next one had read already.
+/// For each reader, the MCU at which it reached its successor's output.
 #[derive(Default)]
 struct SyncPoints {
-    /// The MCUs, of the one and of the next, that are the same; by reader.
-    found: Vec<(usize, usize)>,
-    /// The MCUs to be compared next.
+    /// By reader: the MCU of its run, and that of its successor's, which begin at the same bit.
+    points: Vec<(usize, usize)>,
+    /// The MCUs of the next pair of runs to be compared.
     cursor: (usize, usize),
 }
 
 impl SyncPoints {
-    /// Looks on, after more was read. Whether all are found.
-    fn find(&mut self, runs: &[Run; LANES]) -> bool {
-        while let [one, next, ..] = &runs[self.found.len()..] {
+    /// Goes on with the search after more was read. True once every pair of neighbouring readers has synchronised.
+    fn advance(&mut self, runs: &[Run; LANES]) -> bool {
+        while let [one, next, ..] = &runs[self.points.len()..] {
             let (one, next) = (&one.positions, &next.positions);
+            // Both ascend: a merge that looks for the first they have in common.
             let (mut i, mut j) = self.cursor;
             while i < one.len() && j < next.len() && one[i] != next[j] {
                 if one[i] < next[j] {
@@ -345,8 +345,8 @@ impl SyncPoints {
             if i == one.len() || j == next.len() {
                 return false;
             }
-            // What the next one read before is not known to be right.
-            self.found.push((i, j));
+            self.points.push((i, j));
+            // What the successor read before its own sync point is speculation.
             self.cursor = (j, 0);
         }
         true
