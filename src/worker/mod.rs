@@ -105,7 +105,7 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         room,
         cpus: Arc::new(Semaphore::new(cpus)),
         engine: thumbnail::thumbnails,
-        options: Options { limits, truncated: config.worker.truncated, ..Options::default() },
+        options: Options { limits, truncated: config.worker.truncated },
         thumbnail: config.thumbnail.clone(),
         thumbnails_bucket,
         sources: config.buckets.sources.clone(),

@@ -6,15 +6,33 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
     /// The bytes are something else; `found` names it, with its article ("a PNG image").
-    NotJpeg { found: &'static str },
+    NotJpeg {
+        /// What it is.
+        found: &'static str,
+    },
     /// The file ends before the picture does.
     Truncated,
-    /// Longer than [`Limits::max_source_bytes`](super::Limits::max_source_bytes).
-    TooManyBytes { bytes: usize, max: usize },
-    /// Larger than [`Limits::max_source_pixels`](super::Limits::max_source_pixels) by its own header.
-    TooManyPixels { width: u32, height: u32, max: u64 },
+    /// Longer than [`Limits::max_source_bytes`](crate::Limits::max_source_bytes).
+    TooManyBytes {
+        /// The file's length, or as much of it as was looked at.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Larger than [`Limits::max_source_pixels`](crate::Limits::max_source_pixels) by its own header.
+    TooManyPixels {
+        /// Columns, as the header has them.
+        width: u32,
+        /// Rows, likewise.
+        height: u32,
+        /// The limit for their product.
+        max: u64,
+    },
     /// More scans than any program writes: each may cost a walk over the whole picture, and a few bytes are enough.
-    TooManyScans { max: usize },
+    TooManyScans {
+        /// The limit.
+        max: usize,
+    },
     /// Breaks the rules of JPEG; says which.
     Corrupt(String),
     /// Keeps the rules, but no decoder here knows it; says what it is.

@@ -4,7 +4,7 @@
 ///
 /// Each is an optional exchange of rows and columns followed by optional mirrorings, the form in which it is applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Orientation {
+pub(crate) struct Orientation {
     /// Rows become columns, before the mirrorings.
     pub transpose: bool,
     /// Left and right change places, in the picture as it is looked at.
@@ -38,7 +38,7 @@ impl Orientation {
 
 /// The orientation in an APP1 segment's payload, if it is Exif and has one. Damaged Exif counts as none: a picture is
 /// not lost for it.
-pub(super) fn orientation(app1: &[u8]) -> Option<Orientation> {
+pub(crate) fn orientation(app1: &[u8]) -> Option<Orientation> {
     let tiff = app1.strip_prefix(b"Exif\0\0")?;
     let big_endian = match tiff.get(..4)? {
         b"MM\0*" => true,

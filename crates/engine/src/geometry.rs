@@ -1,12 +1,12 @@
 //! Which part of the stored picture a thumbnail shows, and how large the thumbnail is. Numbers only, no pixels.
 
-use super::exif::Orientation;
-use super::spec::{Fit, Size};
+use crate::exif::Orientation;
+use crate::spec::{Fit, Size};
 
 /// A part of the stored picture, in its pixels: 0.0 is the left edge of the first column, so the centre of column `i` is
 /// `i + 0.5`. Fractions count: a crop that is not whole pixels is cut where it is, not where it rounds to.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Window {
+pub(crate) struct Window {
     pub left: f64,
     pub top: f64,
     pub width: f64,
@@ -15,7 +15,7 @@ pub(super) struct Window {
 
 /// Where a thumbnail comes from, in the stored picture's own rows and columns, before it is turned upright.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Placement {
+pub(crate) struct Placement {
     pub window: Window,
     /// Columns and rows of the thumbnail as stored; upright they change places when the orientation transposes.
     pub width: usize,
@@ -23,7 +23,7 @@ pub(super) struct Placement {
 }
 
 /// Places a thumbnail on a picture of `stored` columns and rows.
-pub(super) fn place(stored: (usize, usize), orientation: Orientation, size: Size, fit: Fit) -> Placement {
+pub(crate) fn place(stored: (usize, usize), orientation: Orientation, size: Size, fit: Fit) -> Placement {
     let (source_w, source_h) = (stored.0 as f64, stored.1 as f64);
     let (mut width, mut height) = (size.width as usize, size.height as usize);
     if orientation.transpose {

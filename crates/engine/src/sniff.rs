@@ -1,7 +1,7 @@
 //! What a file that is not a JPEG is, by its first bytes: "it is a PNG image" helps where "bad magic" does not.
 
 /// A file's kind by its first bytes, with its article. Never fails: the last answer is "not an image format known here".
-pub(super) fn kind(bytes: &[u8]) -> &'static str {
+pub(crate) fn kind(bytes: &[u8]) -> &'static str {
     if bytes.is_empty() {
         return "an empty file";
     }

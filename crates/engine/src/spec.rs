@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::error::Error;
+
 /// Longest side of a thumbnail, in pixels.
 pub const MAX_SIDE_PX: u32 = 8_192;
 
@@ -10,10 +12,18 @@ pub const MAX_SIDE_PX: u32 = 8_192;
 pub const DEFAULT_QUALITY: u8 = 80;
 
 /// Width and height of a thumbnail in pixels, each 1 to [`MAX_SIDE_PX`]. Written `400x300`.
+///
+/// ```
+/// use thumb_engine::Size;
+///
+/// assert_eq!("400x300".parse(), Ok(Size { width: 400, height: 300 }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Size {
+    /// Columns.
     pub width: u32,
+    /// Rows.
     pub height: u32,
 }
 
@@ -121,10 +131,27 @@ impl std::error::Error for FitError {}
 /// One thumbnail asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Spec {
+    /// Width and height.
     pub size: Size,
+    /// How a picture of another shape is made to fit.
     pub fit: Fit,
     /// 1 (smallest file) to 100 (best picture).
     pub quality: u8,
+}
+
+impl Spec {
+    /// Whether such a thumbnail can be made.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let side = 1..=MAX_SIDE_PX;
+        if !side.contains(&self.size.width) || !side.contains(&self.size.height) {
+            let what = format!("the size is {}, and each side is 1 to {MAX_SIDE_PX} pixels", self.size);
+            return Err(Error::BadSpec(what));
+        }
+        if !(1..=100).contains(&self.quality) {
+            return Err(Error::BadSpec(format!("the quality is {}, and it is 1 to 100", self.quality)));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ fn segments(jpeg: &[u8]) -> Vec<(u8, usize)> {
 #[test]
 fn cut_at_every_byte() {
     for source in samples() {
-        let progressive = header::read(&source).unwrap().frame.process == Process::Progressive;
+        let progressive = header::read(&source).unwrap().1.process == Process::Progressive;
         for cut in 0..source.len() {
             let made = make(&source[..cut]);
             // Where only the end's marker is missing everything is there; but a progressive file might have had more scans.

@@ -3,6 +3,10 @@
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 use super::*;
+use crate::jpeg::encode::Planes;
+use crate::jpeg::{decode, fallback};
+use crate::picture::Picture as _;
+use crate::pixels::resample::Resampler;
 
 /// A small generator of numbers that look random (Numerical Recipes' constants): the same pictures in every run.
 struct Numbers(u32);
@@ -63,17 +67,28 @@ const SAMPLINGS: [Option<SamplingFactor>; 5] = [
     Some(SamplingFactor::R_4_2_0),
 ];
 
-/// The planes of both decoders, ours at the size that `specs` ask for.
-fn both(source: &[u8], specs: &[Spec]) -> (Header, Vec<PlacedPlane>, Vec<PlacedPlane>) {
-    let header = header::read(source).unwrap();
-    assert!(decode::takes(&header.frame));
-    let stored = (header.frame.width, header.frame.height);
+/// A source's header and what it is decoded to by both decoders, ours at the size that `specs` ask for.
+struct Both {
+    header: Header,
+    /// Whether all components have the picture's size.
+    same_size: bool,
+    ours: Decoded,
+    theirs: Decoded,
+}
+
+fn both(source: &[u8], specs: &[Spec]) -> Both {
+    let jpeg = Jpeg::open(source, &Limits::default()).unwrap();
+    let (header, frame) = header::read(source).unwrap();
+    assert!(decode::takes(&frame));
+    let stored = (header.width, header.height);
     let place = |spec: &Spec| geometry::place(stored, header.orientation, spec.size, spec.fit);
     let placements: Vec<_> = specs.iter().map(place).collect();
-    let needs = needs(&header, specs, &placements, &colour::Conversion::None);
-    let ours = decode::decode(source, &header, &needs, Truncated::Strict).unwrap();
-    let theirs = general::decode(source, &header, Truncated::Strict).unwrap();
-    (header, ours, theirs)
+    let requests = render::requests(header.colour, frame.components.len(), specs, &placements, false);
+    let ours = jpeg.decode(&requests, Truncated::Strict).unwrap();
+    assert_eq!(ours.resampler, Resampler::Simd);
+    let planes = fallback::decode(source, &frame, Truncated::Strict).unwrap();
+    let theirs = Decoded { planes, resampler: Resampler::Plain };
+    Both { header, same_size: frame.h_max() * frame.v_max() == 1, ours, theirs }
 }
 
 fn largest_difference(a: &Plane, b: &Plane) -> u8 {
@@ -93,9 +108,8 @@ fn at_full_size_every_sample_is_the_same() {
                 let picture = Picture { width, height, sampling, restart_interval, progressive, quality, noise: true };
                 let whole = Size { width: width as u32, height: height as u32 };
                 let spec = Spec { size: whole, fit: Fit::Fill, quality: 100 };
-                let (header, ours, theirs) = both(&picture.jpeg(), &[spec]);
-                let same_size = header.frame.h_max() * header.frame.v_max() == 1;
-                for (component, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+                let Both { same_size, ours, theirs, .. } = both(&picture.jpeg(), &[spec]);
+                for (component, (ours, theirs)) in ours.planes.iter().zip(&theirs.planes).enumerate() {
                     // Subsampled components are made larger by zune-jpeg; the other test has them.
                     if component == 0 || same_size {
                         let difference = largest_difference(&ours.plane, &theirs.plane);
@@ -113,9 +127,8 @@ fn at_full_size_every_sample_is_the_same() {
 /// [`at_full_size_every_sample_is_the_same`] has it.
 fn assert_same_at_full_size(source: &[u8], width: usize, height: usize, what: &str) {
     let size = Size { width: width as u32, height: height as u32 };
-    let (header, ours, theirs) = both(source, &[Spec { size, fit: Fit::Cover, quality: 100 }]);
-    let same_size = header.frame.h_max() * header.frame.v_max() == 1;
-    for (component, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+    let Both { same_size, ours, theirs, .. } = both(source, &[Spec { size, fit: Fit::Cover, quality: 100 }]);
+    for (component, (ours, theirs)) in ours.planes.iter().zip(&theirs.planes).enumerate() {
         if component > 0 && !same_size {
             continue;
         }
@@ -191,15 +204,15 @@ fn at_every_reduced_size_the_picture_is_the_same() {
                     (7, 5, Fit::Cover),
                 ] {
                     let spec = Spec { quality: 80, ..spec(w, h, fit) };
-                    let (header, ours, theirs) = both(&source, &[spec]);
-                    let stored = (header.frame.width, header.frame.height);
+                    let Both { header, ours, theirs, .. } = both(&source, &[spec]);
+                    let stored = (header.width, header.height);
                     let placement = geometry::place(stored, header.orientation, spec.size, spec.fit);
-                    let made = |planes: &[PlacedPlane]| match shrink(
-                        planes,
+                    let made = |decoded: &Decoded| match render::shrink(
+                        decoded,
                         &header,
                         &placement,
                         spec.quality,
-                        &colour::Conversion::None,
+                        &Conversion::None,
                     )
                     .unwrap()
                     {

@@ -5,6 +5,9 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 
 use super::*;
+use crate::jpeg::{Jpeg, header};
+use crate::picture::{Decoded, Header};
+use crate::pixels::plane::Plane;
 
 mod bad_files;
 mod equality;
@@ -202,23 +205,12 @@ fn several_sizes_are_those_asked_for_one_by_one() {
 }
 
 #[test]
-fn encoder_options_do_what_they_say() {
+fn colour_is_halved_up_to_quality_90() {
     let source = photo(400, 300);
-    let make = |options: Options| thumbnails(&source, &[spec(200, 150, Fit::Cover)], &options).unwrap().remove(0);
-    let plain = make(Options::default());
-    let progressive = make(Options { progressive: true, ..Options::default() });
-    let optimised = make(Options { optimize_huffman: true, ..Options::default() });
-    assert_eq!(probe(&plain.jpeg, &Limits::default()).unwrap().process, Process::Sequential);
-    assert_eq!(probe(&progressive.jpeg, &Limits::default()).unwrap().process, Process::Progressive);
-    assert!(optimised.jpeg.len() < plain.jpeg.len());
-    // Two encoders, which round some coefficients differently.
-    let (ours, theirs) = (decoded(&plain), decoded(&optimised));
-    let difference: u32 = ours.iter().zip(&theirs).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
-    assert!(ours.len() == theirs.len() && f64::from(difference) < 0.3 * ours.len() as f64, "{difference}");
     let sampling = |quality| {
         let spec = Spec { quality, ..spec(200, 150, Fit::Cover) };
-        let header = header::read(&one(&source, spec).jpeg).unwrap();
-        (header.frame.components[0].h, header.frame.components[0].v)
+        let (_, frame) = header::read(&one(&source, spec).jpeg).unwrap();
+        (frame.components[0].h, frame.components[0].v)
     };
     assert_eq!((sampling(90), sampling(91)), ((2, 2), (1, 1)));
 }

@@ -1,16 +1,13 @@
 //! From planes to a JPEG file. Luma and colour differences go in as they are: nothing here passes through RGB.
 
+mod annex_k;
 mod baseline;
 mod fdct;
-mod tables;
 
-use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, SamplingFactor};
-
-use super::plane::Plane;
-use super::{Error, Options};
+use crate::pixels::plane::Plane;
 
 /// A thumbnail's samples, ready to be coded.
-pub(super) enum Planes {
+pub(crate) enum Planes {
     Grey(Plane),
     /// Y, Cb, Cr; the last two either as large as the first or half of it each way, rounded up.
     YCbCr([Plane; 3]),
@@ -35,24 +32,21 @@ impl Planes {
 
 /// Whether colour differences are stored at half the size at this quality. Above 90 a thumbnail is asked for to be looked
 /// at closely, and fine coloured edges count.
-pub(super) fn subsampled(quality: u8) -> bool {
+pub(crate) fn subsampled(quality: u8) -> bool {
     quality <= 90
 }
 
-/// A baseline (or, by option, progressive) JFIF file, with the quantisation tables of T.81, annex K, scaled by `quality`.
-pub(super) fn encode(planes: &Planes, quality: u8, options: &Options) -> Result<Vec<u8>, Error> {
-    if options.progressive || options.optimize_huffman {
-        return encode_by_library(planes, quality, options);
-    }
+/// A baseline JFIF file, with the quantisation tables of T.81, annex K, scaled by `quality`.
+pub(crate) fn encode(planes: &Planes, quality: u8) -> Vec<u8> {
     let halved = planes.halved();
-    Ok(match planes {
+    match planes {
         Planes::Grey(plane) => baseline::encode(&[plane], halved, quality),
         Planes::YCbCr([y, cb, cr]) => baseline::encode(&[y, cb, cr], halved, quality),
-    })
+    }
 }
 
 /// About the most bytes of a file: of noise as strong as can be.
-pub(super) fn most_bytes(width: u64, height: u64, grey: bool, quality: u8) -> u64 {
+pub(crate) fn most_bytes(width: u64, height: u64, grey: bool, quality: u8) -> u64 {
     let (chroma_w, chroma_h) =
         if subsampled(quality) { (width.div_ceil(2), height.div_ceil(2)) } else { (width, height) };
     let blocks = |width: u64, height: u64| width.div_ceil(8) * height.div_ceil(8);
@@ -61,64 +55,63 @@ pub(super) fn most_bytes(width: u64, height: u64, grey: bool, quality: u8) -> u6
     1024 + luma + if grey { 0 } else { chroma }
 }
 
-/// What [`baseline`] does, and by option more.
-fn encode_by_library(planes: &Planes, quality: u8, options: &Options) -> Result<Vec<u8>, Error> {
-    let mut jpeg = Vec::new();
-    let mut encoder = Encoder::new(&mut jpeg, quality);
-    let factor = if planes.halved() { SamplingFactor::R_4_2_0 } else { SamplingFactor::R_4_4_4 };
-    encoder.set_sampling_factor(factor);
-    encoder.set_progressive(options.progressive);
-    encoder.set_optimized_huffman_tables(options.optimize_huffman);
-    encoder.encode_image(Rows(planes)).map_err(|error| Error::Unsupported(error.to_string()))?;
-    Ok(jpeg)
-}
-
-struct Rows<'a>(&'a Planes);
-
-impl ImageBuffer for Rows<'_> {
-    fn get_jpeg_color_type(&self) -> JpegColorType {
-        match self.0 {
-            Planes::Grey(_) => JpegColorType::Luma,
-            Planes::YCbCr(_) => JpegColorType::Ycbcr,
-        }
-    }
-
-    fn width(&self) -> u16 {
-        self.0.luma().width as u16
-    }
-
-    fn height(&self) -> u16 {
-        self.0.luma().height as u16
-    }
-
-    fn fill_buffers(&self, y: u16, buffers: &mut [Vec<u8>; 4]) {
-        let y = usize::from(y);
-        match self.0 {
-            Planes::Grey(plane) => buffers[0].extend_from_slice(plane.row(y)),
-            Planes::YCbCr([luma, chroma @ ..]) => {
-                buffers[0].extend_from_slice(luma.row(y));
-                for (plane, buffer) in chroma.iter().zip(&mut buffers[1..]) {
-                    if self.0.halved() {
-                        // The encoder takes the first sample of each two by two.
-                        let row = plane.row(y / 2).iter().flat_map(|&sample| [sample, sample]);
-                        buffer.extend(row.take(luma.width));
-                    } else {
-                        buffer.extend_from_slice(plane.row(y));
-                    }
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, SamplingFactor};
     use zune_jpeg::JpegDecoder;
     use zune_jpeg::zune_core::bytestream::ZCursor;
     use zune_jpeg::zune_core::colorspace::ColorSpace;
     use zune_jpeg::zune_core::options::DecoderOptions;
 
     use super::*;
+
+    /// What [`encode`] does, by the crate jpeg-encoder.
+    fn encode_by_library(planes: &Planes, quality: u8) -> Vec<u8> {
+        let mut jpeg = Vec::new();
+        let mut encoder = Encoder::new(&mut jpeg, quality);
+        let factor = if planes.halved() { SamplingFactor::R_4_2_0 } else { SamplingFactor::R_4_4_4 };
+        encoder.set_sampling_factor(factor);
+        encoder.encode_image(Rows(planes)).unwrap();
+        jpeg
+    }
+
+    struct Rows<'a>(&'a Planes);
+
+    impl ImageBuffer for Rows<'_> {
+        fn get_jpeg_color_type(&self) -> JpegColorType {
+            match self.0 {
+                Planes::Grey(_) => JpegColorType::Luma,
+                Planes::YCbCr(_) => JpegColorType::Ycbcr,
+            }
+        }
+
+        fn width(&self) -> u16 {
+            self.0.luma().width as u16
+        }
+
+        fn height(&self) -> u16 {
+            self.0.luma().height as u16
+        }
+
+        fn fill_buffers(&self, y: u16, buffers: &mut [Vec<u8>; 4]) {
+            let y = usize::from(y);
+            match self.0 {
+                Planes::Grey(plane) => buffers[0].extend_from_slice(plane.row(y)),
+                Planes::YCbCr([luma, chroma @ ..]) => {
+                    buffers[0].extend_from_slice(luma.row(y));
+                    for (plane, buffer) in chroma.iter().zip(&mut buffers[1..]) {
+                        if self.0.halved() {
+                            // The encoder takes the first sample of each two by two.
+                            let row = plane.row(y / 2).iter().flat_map(|&sample| [sample, sample]);
+                            buffer.extend(row.take(luma.width));
+                        } else {
+                            buffer.extend_from_slice(plane.row(y));
+                        }
+                    }
+                }
+            }
+        }
+    }
 
     /// Waves, and noise that looks random.
     fn plane(width: usize, height: usize, seed: usize) -> Plane {
@@ -167,8 +160,8 @@ mod tests {
                 for quality in [1, 30, 80, 90, 100] {
                     let what = format!("{width}x{height}, colour {chroma:?}, quality {quality}");
                     let planes = picture(width, height, chroma);
-                    let ours = encode(&planes, quality, &Options::default()).unwrap();
-                    let theirs = encode_by_library(&planes, quality, &Options::default()).unwrap();
+                    let ours = encode(&planes, quality);
+                    let theirs = encode_by_library(&planes, quality);
                     for (our_error, their_error) in errors(&ours, &planes).iter().zip(errors(&theirs, &planes)) {
                         assert!(*our_error <= 1.1 * their_error + 0.5, "{what}: {our_error}, theirs {their_error}");
                     }
@@ -182,7 +175,7 @@ mod tests {
     #[test]
     fn a_byte_of_ones_is_never_taken_for_a_marker() {
         let planes = picture(255, 64, None);
-        let jpeg = encode(&planes, 100, &Options::default()).unwrap();
+        let jpeg = encode(&planes, 100);
         let scan = jpeg.windows(2).position(|bytes| bytes == [0xff, 0xda]).unwrap() + 10;
         let mut stuffed = 0;
         for pair in jpeg[scan..jpeg.len() - 2].windows(2).filter(|pair| pair[0] == 0xff) {

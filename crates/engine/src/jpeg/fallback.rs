@@ -6,14 +6,15 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::header::{Header, MAX_SCANS, Process, marker, next_segment};
-use super::plane::{PlacedPlane, Plane, zeros};
-use super::resample::Resampler;
-use super::{Error, Truncated};
+use super::header::{Frame, MAX_SCANS, Process, marker, next_segment};
+use crate::error::Error;
+use crate::limits::Truncated;
+use crate::picture::DecodeMemory;
+use crate::pixels::plane::{PlacedPlane, Plane, zeros};
 
 /// Decodes the whole picture: one plane a component, all at full size, in the file's own colours.
-pub(super) fn decode(source: &[u8], header: &Header, truncated: Truncated) -> Result<Vec<PlacedPlane>, Error> {
-    refuse_what_nobody_decodes(header)?;
+pub(crate) fn decode(source: &[u8], frame: &Frame, truncated: Truncated) -> Result<Vec<PlacedPlane>, Error> {
+    reject_unsupported_frame(frame)?;
     let strict = truncated == Truncated::Strict;
     check_scans(source, strict)?;
     let most = usize::from(u16::MAX);
@@ -27,8 +28,8 @@ pub(super) fn decode(source: &[u8], header: &Header, truncated: Truncated) -> Re
     // The components as they are: colour is converted at the thumbnail's size.
     let colour = decoder.input_colorspace().unwrap_or(ColorSpace::YCbCr);
     decoder.set_options(options.jpeg_set_out_colorspace(colour));
-    let (width, height) = (header.frame.width, header.frame.height);
-    let count = header.frame.components.len();
+    let (width, height) = (frame.width, frame.height);
+    let count = frame.components.len();
     if decoder.output_buffer_size() != Some(width * height * count) {
         return Err(Error::Corrupt(format!("its {count} components do not go together")));
     }
@@ -48,12 +49,23 @@ pub(super) fn decode(source: &[u8], header: &Header, truncated: Truncated) -> Re
         .collect()
 }
 
-fn full_size(plane: Plane) -> PlacedPlane {
-    PlacedPlane { plane, left: 0, top: 0, scale_x: 1.0, scale_y: 1.0, resampler: Resampler::Plain }
+/// What [`decode`] takes: the interleaved picture, and beside it zune-jpeg's own coefficients (with several scans) or our planes.
+pub(crate) fn memory(frame: &Frame) -> DecodeMemory {
+    let count = frame.components.len();
+    let planes = (frame.width * frame.height * count) as u64;
+    let mcus = frame.width.div_ceil(8 * frame.h_max()) * frame.height.div_ceil(8 * frame.v_max());
+    let of_mcu: usize = frame.components.iter().map(|component| component.h * component.v).sum();
+    let coefficients = if frame.process == Process::Progressive || count > 1 { mcus * of_mcu * 128 } else { 0 };
+    // A few rows of samples before and after they are enlarged.
+    let rows = 256 * (frame.width + 64) * count;
+    DecodeMemory { peak: planes + planes.max(coefficients as u64) + rows as u64, planes }
 }
 
-fn refuse_what_nobody_decodes(header: &Header) -> Result<(), Error> {
-    let frame = &header.frame;
+fn full_size(plane: Plane) -> PlacedPlane {
+    PlacedPlane { plane, left: 0, top: 0, scale_x: 1.0, scale_y: 1.0 }
+}
+
+fn reject_unsupported_frame(frame: &Frame) -> Result<(), Error> {
     if let Process::Other(code) = frame.process {
         let kind = match code {
             0xc3 => "lossless coding",

@@ -2,12 +2,43 @@
 
 use moxcms::{ColorProfile, DataColorSpace, Layout, RenderingIntent, TransformOptions};
 
-use super::Error;
-use super::header::Colour;
 use super::plane::{Plane, zeros};
+use crate::error::Error;
+
+/// What the samples of the components mean, once decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colour {
+    /// Luma alone.
+    Grey,
+    /// Luma and two colour differences (ITU-T T.871).
+    YCbCr,
+    /// Red, green, blue.
+    Rgb,
+    /// Ink, four components.
+    Cmyk {
+        /// 255 is no ink, as Adobe writes it.
+        inverted: bool,
+    },
+    /// CMY as YCbCr, and K.
+    Ycck {
+        /// As for CMYK.
+        inverted: bool,
+    },
+}
+
+impl Colour {
+    /// How many components a picture has.
+    pub(crate) fn components(self) -> usize {
+        match self {
+            Self::Grey => 1,
+            Self::YCbCr | Self::Rgb => 3,
+            Self::Cmyk { .. } | Self::Ycck { .. } => 4,
+        }
+    }
+}
 
 /// What an embedded profile asks for.
-pub(super) enum Conversion {
+pub(crate) enum Conversion {
     /// The samples are sRGB, or say nothing: as they are.
     None,
     /// A profile that is not sRGB.
@@ -15,7 +46,7 @@ pub(super) enum Conversion {
 }
 
 /// Reads an embedded profile. One that is damaged or made for another kind of picture counts as none, as in browsers.
-pub(super) fn conversion(icc: Option<&[u8]>, colour: Colour) -> Conversion {
+pub(crate) fn conversion(icc: Option<&[u8]>, colour: Colour) -> Conversion {
     let Some(profile) = icc.and_then(|bytes| ColorProfile::new_from_slice(bytes).ok()) else {
         return Conversion::None;
     };
@@ -63,7 +94,7 @@ fn transform(profile: &ColorProfile, layout: Layout, from: &[u8], to: &mut [u8])
 }
 
 /// Planes of equal size in `colour` become interleaved sRGB.
-pub(super) fn to_srgb(planes: &[Plane], colour: Colour, conversion: &Conversion) -> Result<Vec<u8>, Error> {
+pub(crate) fn to_srgb(planes: &[Plane], colour: Colour, conversion: &Conversion) -> Result<Vec<u8>, Error> {
     let pixels = planes[0].samples.len();
     let mut rgb: Vec<u8> = zeros(pixels * 3)?;
     match (colour, conversion) {
@@ -153,7 +184,7 @@ fn ycbcr_of([r, g, b]: [u8; 3]) -> [u8; 3] {
 }
 
 /// Interleaved RGB to three planes of luma and colour differences, each at full size.
-pub(super) fn to_ycbcr(rgb: &[u8], width: usize, height: usize) -> Result<[Plane; 3], Error> {
+pub(crate) fn to_ycbcr(rgb: &[u8], width: usize, height: usize) -> Result<[Plane; 3], Error> {
     let mut planes = [Plane::new(width, height)?, Plane::new(width, height)?, Plane::new(width, height)?];
     for (i, pixel) in rgb.chunks_exact(3).enumerate() {
         let sample = ycbcr_of([pixel[0], pixel[1], pixel[2]]);

@@ -2,7 +2,7 @@
 
 use wide::{f32x4, i16x8};
 
-use crate::dct::{BLOCK, NATURAL, basis, join};
+use crate::jpeg::dct::{BLOCK, NATURAL, basis, join};
 
 /// The transform with one quantisation table.
 pub(super) struct Fdct {

@@ -1,13 +1,12 @@
 //! One component of a picture: a rectangle of 8-bit samples, and where they lie in the stored picture.
 
-use super::Error;
-use super::exif::Orientation;
-use super::geometry::Window;
-use super::resample::Resampler;
+use crate::error::Error;
+use crate::exif::Orientation;
+use crate::geometry::Window;
 
 /// `width * height` samples, row by row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Plane {
+pub(crate) struct Plane {
     pub width: usize,
     pub height: usize,
     pub samples: Vec<u8>,
@@ -48,12 +47,12 @@ impl Plane {
 }
 
 /// A vector of `length` zeros, or [`Error::OutOfMemory`].
-pub(super) fn zeros<T: Clone + Default>(length: usize) -> Result<Vec<T>, Error> {
+pub(crate) fn zeros<T: Clone + Default>(length: usize) -> Result<Vec<T>, Error> {
     filled(length, T::default())
 }
 
 /// A vector of `length` times `value`, or [`Error::OutOfMemory`].
-pub(super) fn filled<T: Clone>(length: usize, value: T) -> Result<Vec<T>, Error> {
+pub(crate) fn filled<T: Clone>(length: usize, value: T) -> Result<Vec<T>, Error> {
     let mut vector = Vec::new();
     vector.try_reserve_exact(length).map_err(|_| Error::OutOfMemory)?;
     vector.resize(length, value);
@@ -64,13 +63,12 @@ pub(super) fn filled<T: Clone>(length: usize, value: T) -> Result<Vec<T>, Error>
 /// `(left + i + 1) / scale_x`, and rows likewise. `scale` is 1 for a full-size component, 1/2 for a subsampled one, less
 /// for one decoded at a reduced size.
 #[derive(Clone, Debug)]
-pub(super) struct PlacedPlane {
+pub(crate) struct PlacedPlane {
     pub plane: Plane,
     pub left: usize,
     pub top: usize,
     pub scale_x: f64,
     pub scale_y: f64,
-    pub resampler: Resampler,
 }
 
 impl PlacedPlane {

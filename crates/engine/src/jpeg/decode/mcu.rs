@@ -3,11 +3,10 @@
 use std::ops::Range;
 
 use super::idct::SIZES;
-use crate::Error;
-use crate::geometry::Window;
-use crate::header::Frame;
-use crate::plane::{PlacedPlane, Plane, filled};
-use crate::resample::Resampler;
+use crate::error::Error;
+use crate::jpeg::header::Frame;
+use crate::picture::PlaneRequest;
+use crate::pixels::plane::{PlacedPlane, Plane, filled};
 
 /// How much larger than the thumbnail a decoded component is at least, so that the last filter decides and not the
 /// reduced transform. Measured: at 1.5 the mean over photographs comes to lie 0.6 dB under the best possible.
@@ -20,23 +19,13 @@ const LEFT_FOR_THE_FILTER_GREY: f64 = 2.0;
 /// And where blocks are decoded to their mean alone, which dims the finest detail: 4 % of it where 3.3 times are left.
 const LEFT_FOR_THE_FILTER_GREY_MEAN: f64 = 4.0;
 
-/// Samples on each side of a window that the filter looks at, per sample of the thumbnail: Lanczos3 reaches 3, and one for
+/// Samples on each side of a window that the filter looks at, per sample of the thumbnail: Lanczos3 zigzag_lens 3, and one for
 /// rounding.
 const REACH: f64 = 4.0;
 
-/// What one thumbnail needs of one component.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Need {
-    /// The part of the stored picture.
-    pub window: Window,
-    /// Samples that the window becomes.
-    pub width: usize,
-    pub height: usize,
-}
-
 /// A component of the frame, as it is decoded.
 #[derive(Clone, Debug)]
-pub(super) struct Component {
+pub(super) struct ComponentGeometry {
     /// Which of the frame's.
     pub index: usize,
     /// Blocks of an MCU, across and down.
@@ -58,68 +47,73 @@ pub(super) struct Component {
 
 /// The picture's grid of MCUs (T.81, A.2), and which of them are wanted.
 #[derive(Clone, Debug)]
-pub(super) struct Layout {
-    pub components: Vec<Component>,
+pub(super) struct McuGeometry {
+    pub components: Vec<ComponentGeometry>,
     pub mcus_x: usize,
     pub mcus_y: usize,
     pub wanted_x: Range<usize>,
     pub wanted_y: Range<usize>,
 }
 
-impl Layout {
-    /// `needs[i]`: what the thumbnails need of component `i`, at least one each.
-    pub fn new(frame: &Frame, needs: &[Vec<Need>]) -> Self {
+impl McuGeometry {
+    /// `requests[i]`: what the thumbnails request of component `i`, at least one each.
+    pub fn new(frame: &Frame, requests: &[Vec<PlaneRequest>]) -> Self {
         // A lone component is not interleaved, whatever its factors: its MCU is a block (T.81, A.2.2).
         let lone = frame.components.len() == 1;
         let (h_max, v_max) = if lone { (1, 1) } else { (frame.h_max(), frame.v_max()) };
         let left = if lone { LEFT_FOR_THE_FILTER_GREY } else { LEFT_FOR_THE_FILTER };
         let (mcu_w, mcu_h) = (8 * h_max, 8 * v_max);
-        let components: Vec<Component> = frame
-            .components
-            .iter()
-            .zip(needs)
-            .enumerate()
-            .map(|(index, (component, needs))| {
-                let (h, v) = if lone { (1, 1) } else { (component.h, component.v) };
-                let (part_x, part_y) = (h as f64 / h_max as f64, v as f64 / v_max as f64);
-                let n =
-                    size(needs, part_x, part_y, |n| if lone && n == 1 { LEFT_FOR_THE_FILTER_GREY_MEAN } else { left });
-                let side = |px: usize, part: usize, whole: usize| (px * part * n).div_ceil(8 * whole);
-                Component {
-                    index,
-                    h,
-                    v,
-                    n,
-                    blocks_x: (frame.width * h).div_ceil(mcu_w),
-                    blocks_y: (frame.height * v).div_ceil(mcu_h),
-                    quantisation: component.quantisation,
-                    scale_x: part_x * n as f64 / 8.0,
-                    scale_y: part_y * n as f64 / 8.0,
-                    width: side(frame.width, h, h_max),
-                    height: side(frame.height, v, v_max),
-                }
-            })
-            .collect();
+        let components: Vec<ComponentGeometry> =
+            frame
+                .components
+                .iter()
+                .zip(requests)
+                .enumerate()
+                .map(|(index, (component, requests))| {
+                    let (h, v) = if lone { (1, 1) } else { (component.h, component.v) };
+                    let (part_x, part_y) = (h as f64 / h_max as f64, v as f64 / v_max as f64);
+                    let n = size(requests, part_x, part_y, |n| {
+                        if lone && n == 1 { LEFT_FOR_THE_FILTER_GREY_MEAN } else { left }
+                    });
+                    let side = |px: usize, part: usize, whole: usize| (px * part * n).div_ceil(8 * whole);
+                    ComponentGeometry {
+                        index,
+                        h,
+                        v,
+                        n,
+                        blocks_x: (frame.width * h).div_ceil(mcu_w),
+                        blocks_y: (frame.height * v).div_ceil(mcu_h),
+                        quantisation: component.quantisation,
+                        scale_x: part_x * n as f64 / 8.0,
+                        scale_y: part_y * n as f64 / 8.0,
+                        width: side(frame.width, h, h_max),
+                        height: side(frame.height, v, v_max),
+                    }
+                })
+                .collect();
         let (mcus_x, mcus_y) = (frame.width.div_ceil(mcu_w), frame.height.div_ceil(mcu_h));
-        let needs = || {
-            components.iter().zip(needs).flat_map(|(component, needs)| needs.iter().map(move |need| (component, need)))
+        let requests = || {
+            components
+                .iter()
+                .zip(requests)
+                .flat_map(|(component, requests)| requests.iter().map(move |request| (component, request)))
         };
         let wanted_x = wanted(
             mcu_w,
             mcus_x,
-            needs().map(|(c, need)| (need.window.left, need.window.width, need.width, c.scale_x)),
+            requests().map(|(c, request)| (request.window.left, request.window.width, request.width, c.scale_x)),
         );
         let wanted_y = wanted(
             mcu_h,
             mcus_y,
-            needs().map(|(c, need)| (need.window.top, need.window.height, need.height, c.scale_y)),
+            requests().map(|(c, request)| (request.window.top, request.window.height, request.height, c.scale_y)),
         );
         Self { components, mcus_x, mcus_y, wanted_x, wanted_y }
     }
 
     /// A plane for the wanted blocks of each component, all grey.
     pub fn planes(&self) -> Result<Vec<Plane>, Error> {
-        let plane = |component: &Component| {
+        let plane = |component: &ComponentGeometry| {
             let width = self.wanted_x.len() * component.h * component.n;
             let height = self.wanted_y.len() * component.v * component.n;
             let samples = filled(width.checked_mul(height).ok_or(Error::OutOfMemory)?, 128)?;
@@ -140,31 +134,24 @@ impl Layout {
 
     /// The planes in their places, without what blocks hold beyond the picture's edge.
     pub fn placed(&self, planes: Vec<Plane>) -> Vec<PlacedPlane> {
-        let place = |(component, plane): (&Component, Plane)| {
+        let place = |(component, plane): (&ComponentGeometry, Plane)| {
             let left = self.wanted_x.start * component.h * component.n;
             let top = self.wanted_y.start * component.v * component.n;
             let plane = trimmed(plane, component.width - left, component.height - top);
-            PlacedPlane {
-                plane,
-                left,
-                top,
-                scale_x: component.scale_x,
-                scale_y: component.scale_y,
-                resampler: Resampler::Simd,
-            }
+            PlacedPlane { plane, left, top, scale_x: component.scale_x, scale_y: component.scale_y }
         };
         self.components.iter().zip(planes).map(place).collect()
     }
 }
 
-/// The smallest size of a block that leaves every need enough samples: `left` times as many as it becomes.
-fn size(needs: &[Need], part_x: f64, part_y: f64, left: impl Fn(usize) -> f64) -> usize {
+/// The smallest size of a block that leaves every request enough samples: `left` times as many as it becomes.
+fn size(requests: &[PlaneRequest], part_x: f64, part_y: f64, left: impl Fn(usize) -> f64) -> usize {
     let enough = |&n: &usize| {
         let left = left(n);
-        needs.iter().all(|need| {
+        requests.iter().all(|request| {
             let (have_x, have_y) =
-                (need.window.width * part_x * n as f64 / 8.0, need.window.height * part_y * n as f64 / 8.0);
-            have_x >= left * need.width as f64 && have_y >= left * need.height as f64
+                (request.window.width * part_x * n as f64 / 8.0, request.window.height * part_y * n as f64 / 8.0);
+            have_x >= left * request.width as f64 && have_y >= left * request.height as f64
         })
     };
     SIZES.into_iter().find(enough).unwrap_or(8)
@@ -175,7 +162,7 @@ fn size(needs: &[Need], part_x: f64, part_y: f64, left: impl Fn(usize) -> f64) -
 fn wanted(mcu_px: usize, mcus: usize, windows: impl Iterator<Item = (f64, f64, usize, f64)>) -> Range<usize> {
     let (mut from, mut to) = (mcus, 0);
     for (start, length, becomes, scale) in windows {
-        // Enlarging, the filter reaches over samples of the source instead.
+        // Enlarging, the filter zigzag_lens over samples of the source instead.
         let reach = REACH * (length / becomes as f64).max(1.0 / scale);
         from = from.min(((start - reach).max(0.0) / mcu_px as f64) as usize);
         to = to.max(((start + length + reach) / mcu_px as f64).ceil() as usize);

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use crate::Error;
-use crate::header::marker;
+use crate::error::Error;
+use crate::jpeg::header::marker;
 
 /// Zero bytes behind the data, so that a refill near the end still finds eight.
 const PADDING_BYTES: usize = 8;

@@ -6,7 +6,7 @@
 
 use wide::{f32x4, i16x8, i32x8, u8x16};
 
-use crate::dct::{BLOCK, NATURAL, basis, halves, join};
+use crate::jpeg::dct::{BLOCK, NATURAL, basis, halves, join};
 
 /// The sizes a block can be decoded to.
 pub(super) const SIZES: [usize; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
@@ -14,14 +14,14 @@ pub(super) const SIZES: [usize; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
 /// How the coefficients that a transform takes lie: in columns of vertical frequencies, `stride` apart, so that the second
 /// of its two passes ends with rows of samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kept {
+pub(super) enum IdctSize {
     One,
     Four,
     Sixteen,
     All,
 }
 
-impl Kept {
+impl IdctSize {
     /// For a transform to `n * n` samples.
     pub fn by(n: usize) -> Self {
         match n {
@@ -70,7 +70,7 @@ impl Idct {
     /// Where the coefficient at a zigzag place lies among those that the transform takes, if it takes it.
     pub fn slot(&self, place: usize) -> Option<u8> {
         let (row, column) = (usize::from(NATURAL[place] / 8), usize::from(NATURAL[place] % 8));
-        (row < self.n && column < self.n).then(|| (column * Kept::by(self.n).stride() + row) as u8)
+        (row < self.n && column < self.n).then(|| (column * IdctSize::by(self.n).stride() + row) as u8)
     }
 
     /// The last zigzag place that the transform takes.
@@ -85,7 +85,7 @@ impl Idct {
 
     /// Transforms blocks that become neighbours in a row: one of each of some MCUs.
     ///
-    /// `blocks`: of each the coefficients, as [`Kept`] has them, quantised, from its first one on; and how many zigzag places
+    /// `blocks`: of each the coefficients, as [`IdctSize`] has them, quantised, from its first one on; and how many zigzag places
     /// there are up to the last that may differ from 0. `out`: a plane whose rows are `stride` long, from the first sample of
     /// the first block on; the next block's is `step` samples further.
     pub fn blocks<'a>(
@@ -109,8 +109,8 @@ impl Idct {
                 }
             }
             _ => {
-                for (index, (coefficients, reach)) in blocks.enumerate() {
-                    self.block(coefficients, usize::from(reach), &mut out[index * step..], stride);
+                for (index, (coefficients, zigzag_len)) in blocks.enumerate() {
+                    self.block(coefficients, usize::from(zigzag_len), &mut out[index * step..], stride);
                 }
             }
         }
@@ -118,14 +118,14 @@ impl Idct {
 
     /// Writes the samples of a block, for N from 3 on.
     #[inline(always)]
-    fn block(&self, coefficients: &[i16], reach: usize, out: &mut [u8], stride: usize) {
-        if reach <= 1 {
+    fn block(&self, coefficients: &[i16], zigzag_len: usize, out: &mut [u8], stride: usize) {
+        if zigzag_len <= 1 {
             let value = self.mean(coefficients);
             return out.chunks_mut(stride).take(self.n).for_each(|row| row[..self.n].fill(value));
         }
         /// The zigzag's first places, which all lie among the four lowest frequencies each way.
         const FEW: usize = 10;
-        match (self.n, reach <= FEW) {
+        match (self.n, zigzag_len <= FEW) {
             (3, _) => self.transform::<3, 3>(coefficients, out, stride),
             (4, _) => self.transform::<4, 4>(coefficients, out, stride),
             (5, true) => self.transform::<5, 4>(coefficients, out, stride),
@@ -194,7 +194,7 @@ impl Idct {
     /// A column of frequencies, dequantised, in halves.
     #[inline(always)]
     fn column<const N: usize>(&self, coefficients: &[i16], column: usize) -> [f32x4; 2] {
-        let stride = Kept::by(N).stride();
+        let stride = IdctSize::by(N).stride();
         let steps = &self.steps[column * stride..][..stride];
         let mut words = [0; 8];
         words[..stride].copy_from_slice(&coefficients[column * stride..][..stride]);
@@ -281,7 +281,7 @@ mod tests {
         for n in SIZES {
             let idct = Idct::new(n, &steps);
             for places in [1, 2, 3, 6, 20, 64] {
-                let mut kept = vec![0; Kept::by(n).count()];
+                let mut kept = vec![0; IdctSize::by(n).count()];
                 let mut all = [0.0; BLOCK];
                 for place in 0..places {
                     let value = random() as i16 % 60;

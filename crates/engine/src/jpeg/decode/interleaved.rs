@@ -1,28 +1,29 @@
-//! Sequential blocks read at several places of the data at once, in lockstep.
+//! Sequential blocks by several interleaved readers.
 //!
-//! Where a code ends is known only when it has been looked up, and where a block ends cannot be foretold: a single reader
-//! waits for memory, and then for the instructions that were fetched in vain. Here [`LANES`] readers, each at a place of
-//! its own, take their next blocks together. While one waits the others go on, and a loop ends once for all of them; a
-//! reader whose block is over stands still until the others' are.
+//! Huffman decoding is a chain: where a code begins is known when the one before it has been looked up, and where a block ends
+//! cannot be foretold. A single reader waits for each look-up's load, and then for the instructions that the processor fetched
+//! on a wrong guess. Here [`LANES`] independent readers take their next blocks in lockstep: the loads of one hide behind the
+//! others', and a loop ends once for all of them. Nothing branches on the data but the ends of the loops; a lane whose block is
+//! over is masked off until the others' are. The drawing is in the documentation of [`decode`](super).
 
-use super::idct::Kept;
-use super::lookup::{AcTable, BEYOND, DcTable, ENDED, MAX_STEP_BITS, ORIGIN, PLACE_BITS};
-use crate::Error;
-use crate::dct::BLOCK;
-use crate::plane::zeros;
+use super::decode_table::{AcTable, DcTable, END_OF_BLOCK, MAX_STEP_BITS, ORIGIN, PAST_END, POSITION_BITS};
+use super::idct::IdctSize;
+use crate::error::Error;
+use crate::jpeg::dct::BLOCK;
+use crate::pixels::plane::zeros;
 
-/// How many places are read at once. With fewer the processor waits, more do not fit into its registers.
+/// How many readers. With fewer the processor waits, more do not fit into its registers.
 pub(super) const LANES: usize = 4;
 
 /// What reading a block takes, one of an MCU's.
 pub(super) struct BlockKind<'a> {
     pub dc: &'a DcTable,
     pub ac: &'a AcTable,
-    /// By a reader's place behind a coefficient: where it goes in a block's slots.
+    /// By a lane's count behind a coefficient: where that is kept.
     pub slots: &'a Slots,
-    /// The last zigzag place that is kept.
+    /// The last zigzag position that is kept.
     pub last: u32,
-    pub kept: Kept,
+    pub kept: IdctSize,
 }
 
 /// Coefficients kept of an MCU of `kinds`.
@@ -30,20 +31,20 @@ pub(super) fn kept_of_mcu(kinds: &[BlockKind<'_>]) -> usize {
     kinds.iter().map(|kind| kind.kept.count()).sum()
 }
 
-/// By a reader's place behind a coefficient: the slot that it goes to; [`NOWHERE`] if it is not kept.
-pub(super) type Slots = [u8; 1 << PLACE_BITS];
+/// By a lane's count behind a coefficient: the slot that it is kept in, or [`DISCARD`].
+pub(super) type Slots = [u8; 1 << POSITION_BITS];
 
-/// The place where a reader stands that read what no block has: an end without a block.
-const FAILED: u32 = ENDED;
+/// What a lane counts that read what no block has: an end without a block.
+const FAILED: u32 = END_OF_BLOCK;
 
-/// A slot that is never kept.
-const NOWHERE: u8 = 255;
+/// A slot of every [`Block`] that is never kept.
+const DISCARD: u8 = 255;
 
-/// Where the coefficients go whose place in the zigzag `slot` knows.
+/// Where the coefficients go, whose slots by zigzag position `slot` knows.
 pub(super) fn slots(slot: impl Fn(usize) -> Option<u8>) -> Slots {
-    let mut slots = [NOWHERE; 1 << PLACE_BITS];
+    let mut slots = [DISCARD; 1 << POSITION_BITS];
     for place in 0..BLOCK {
-        slots[ORIGIN as usize + place + 1] = slot(place).unwrap_or(NOWHERE);
+        slots[ORIGIN as usize + place + 1] = slot(place).unwrap_or(DISCARD);
     }
     slots
 }
@@ -51,8 +52,8 @@ pub(super) fn slots(slot: impl Fn(usize) -> Option<u8>) -> Slots {
 /// Coefficients of a block by slot, those kept and those not.
 type Block = [i16; 256];
 
-/// A reader: the next bit, counted from the start of the data, and below it, in [`PLACE_BITS`], the place behind the last
-/// coefficient. One addition moves both.
+/// A reader. Its next bit, counted from the start of the data, above [`POSITION_BITS`]; in them, how far it is in its block, from
+/// [`ORIGIN`] on. One addition moves both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Lane(u64);
 
@@ -62,18 +63,18 @@ const LOADED: u32 = 57;
 impl Lane {
     /// A reader at the start of a block.
     fn new(position: usize) -> Self {
-        Self((position as u64) << PLACE_BITS)
+        Self((position as u64) << POSITION_BITS)
     }
 
     /// The next bit.
     #[inline(always)]
     fn position(self) -> usize {
-        (self.0 >> PLACE_BITS) as usize
+        (self.0 >> POSITION_BITS) as usize
     }
 
     #[inline(always)]
-    fn place(self) -> u32 {
-        self.0 as u32 & ((1 << PLACE_BITS) - 1)
+    fn count(self) -> u32 {
+        self.0 as u32 & ((1 << POSITION_BITS) - 1)
     }
 
     /// The bits ahead, from the top: at least [`LOADED`]; past the end of the data zeros.
@@ -86,20 +87,20 @@ impl Lane {
         }
     }
 
-    /// All ones while zigzag place `last` is still ahead and the block's end was not read, else 0. By arithmetic: of a
+    /// All ones while zigzag position `last` is still ahead and no end of block was read, else 0. By arithmetic: of a
     /// comparison the compiler makes a branch, which is what must not be here.
     #[inline(always)]
     fn before(self, last: u32) -> u32 {
-        (self.place().wrapping_sub(ORIGIN + last + 1) as i32 >> 31) as u32
+        (self.count().wrapping_sub(ORIGIN + last + 1) as i32 >> 31) as u32
     }
 
     /// Begins a block: reads its difference of DC.
     #[inline(always)]
     fn difference(&mut self, data: &[u8], bits: &mut u64, table: &DcTable) -> i16 {
-        self.0 = self.0 >> PLACE_BITS << PLACE_BITS | u64::from(ORIGIN);
+        self.0 = self.0 >> POSITION_BITS << POSITION_BITS | u64::from(ORIGIN);
         let step = table.step(*bits);
         let behind = self.0 + step.advance();
-        if behind & u64::from(BEYOND) != 0 {
+        if behind & u64::from(PAST_END) != 0 {
             let value;
             (*self, value) = self.slow_difference(*bits, table);
             *bits = self.bits(data);
@@ -114,7 +115,7 @@ impl Lane {
     #[inline(never)]
     fn slow_difference(self, bits: u64, table: &DcTable) -> (Self, i16) {
         match table.slow_step(bits) {
-            Some(step) => (Self(self.0 + (u64::from(step.bits) << PLACE_BITS) + 1), step.value),
+            Some(step) => (Self(self.0 + (u64::from(step.bits) << POSITION_BITS) + 1), step.value),
             None => (self.failed(), 0),
         }
     }
@@ -124,17 +125,17 @@ impl Lane {
     fn coefficient(&mut self, data: &[u8], bits: &mut u64, kind: &BlockKind<'_>, block: &mut Block) {
         let step = kind.ac.step(*bits).masked(self.before(kind.last));
         let behind = Self(self.0 + step.advance());
-        if behind.0 & u64::from(BEYOND) != 0 {
+        if behind.0 & u64::from(PAST_END) != 0 {
             let value;
             (*self, value) = self.slow_coefficient(*bits, kind.ac);
             *bits = self.bits(data);
-            block[usize::from(kind.slots[self.place() as usize])] |= value;
+            block[usize::from(kind.slots[self.count() as usize])] |= value;
             return;
         }
         *self = behind;
         *bits <<= step.bits();
-        // Standing still, at a place that has its value: then this is 0.
-        block[usize::from(kind.slots[behind.place() as usize])] |= step.value();
+        // A masked step stands still behind a coefficient that has its value, and adds nothing to it.
+        block[usize::from(kind.slots[behind.count() as usize])] |= step.value();
     }
 
     #[cold]
@@ -143,22 +144,22 @@ impl Lane {
         let Some(step) = table.slow_step(bits) else {
             return (self.failed(), 0);
         };
-        let taken = Self(self.0 + (u64::from(step.bits) << PLACE_BITS));
+        let taken = Self(self.0 + (u64::from(step.bits) << POSITION_BITS));
         if step.ends_block {
-            (Self(taken.0 + u64::from(ENDED)), 0)
-        } else if taken.place() + step.run + 1 < BEYOND {
+            (Self(taken.0 + u64::from(END_OF_BLOCK)), 0)
+        } else if taken.count() + step.run + 1 < PAST_END {
             (Self(taken.0 + u64::from(step.run) + 1), step.value)
         } else {
             (taken.failed(), 0)
         }
     }
 
-    /// Passes over some coefficients, if the block is not over.
+    /// Skips some coefficients, if the block is not over.
     #[inline(always)]
     fn skip(&mut self, data: &[u8], bits: &mut u64, table: &AcTable) {
         let skip = table.skip(*bits).masked(self.before(BLOCK as u32 - 1));
         let behind = Self(self.0 + skip.advance());
-        if behind.0 & u64::from(BEYOND) != 0 {
+        if behind.0 & u64::from(PAST_END) != 0 {
             // Undecided; or the block's last coefficient, and others that are the next block's.
             (*self, _) = self.slow_coefficient(*bits, table);
             *bits = self.bits(data);
@@ -170,18 +171,18 @@ impl Lane {
 
     /// Ends a block that is none. A bit is taken, so that a reader that began in the middle of a code comes to others.
     fn failed(self) -> Self {
-        Self(((self.0 >> PLACE_BITS) + 1) << PLACE_BITS | u64::from(FAILED))
+        Self(((self.0 >> POSITION_BITS) + 1) << POSITION_BITS | u64::from(FAILED))
     }
 
     #[inline(always)]
     fn has_failed(self) -> bool {
-        self.place() == FAILED
+        self.count() == FAILED
     }
 
-    /// How many zigzag places the block has up to its last coefficient that is kept.
+    /// How many zigzag positions there are up to the block's last coefficient that was read.
     #[inline(always)]
-    fn reach(self) -> u8 {
-        ((self.place() & (BEYOND - 1)).saturating_sub(ORIGIN)) as u8
+    fn zigzag_len(self) -> u8 {
+        ((self.count() & (PAST_END - 1)).saturating_sub(ORIGIN)) as u8
     }
 }
 
@@ -190,8 +191,8 @@ impl Lane {
 pub(super) struct Run {
     /// MCU by MCU, block by block: as many as each keeps.
     pub coefficients: Vec<i16>,
-    /// By block: how many zigzag places it has up to its last coefficient that is kept.
-    pub reaches: Vec<u8>,
+    /// By block: how many zigzag positions there are up to its last coefficient that is kept.
+    pub zigzag_lens: Vec<u8>,
     /// Where each MCU begins, and where the last one ends, in bits.
     pub positions: Vec<usize>,
     /// The MCUs in which there was something that cannot be.
@@ -203,7 +204,7 @@ impl Run {
     pub fn new(kinds: &[BlockKind<'_>], mcus: usize) -> Result<Self, Error> {
         Ok(Self {
             coefficients: zeros(mcus * kept_of_mcu(kinds))?,
-            reaches: zeros(mcus * kinds.len())?,
+            zigzag_lens: zeros(mcus * kinds.len())?,
             positions: Vec::with_capacity(mcus + 1),
             bad: Vec::new(),
         })
@@ -216,7 +217,7 @@ impl Run {
 
     /// Takes what is kept of `block` to the coefficients from `at` on, and leaves zeros.
     #[inline(always)]
-    fn take(&mut self, at: usize, kept: Kept, block: &mut Block) {
+    fn take(&mut self, at: usize, kept: IdctSize, block: &mut Block) {
         fn take<const N: usize>(to: &mut [i16], block: &mut Block) {
             if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), block.first_chunk_mut::<N>()) {
                 *to = std::mem::replace(from, [0; N]);
@@ -224,10 +225,10 @@ impl Run {
         }
         let to = &mut self.coefficients[at..];
         match kept {
-            Kept::One => take::<1>(to, block),
-            Kept::Four => take::<4>(to, block),
-            Kept::Sixteen => take::<16>(to, block),
-            Kept::All => take::<64>(to, block),
+            IdctSize::One => take::<1>(to, block),
+            IdctSize::Four => take::<4>(to, block),
+            IdctSize::Sixteen => take::<16>(to, block),
+            IdctSize::All => take::<64>(to, block),
         }
     }
 }
@@ -243,8 +244,8 @@ pub(super) fn read<const K: usize>(
     mcus: usize,
     mut enough: impl FnMut(&[Run; K]) -> bool,
 ) {
-    /// MCUs between two questions whether it is enough.
-    const PATIENCE: usize = 8;
+    /// MCUs from one call of `enough` to the next.
+    const MCUS_BETWEEN: usize = 8;
     let mut lanes = starts.map(Lane::new);
     for run in runs.iter_mut() {
         run.positions.clear();
@@ -253,7 +254,7 @@ pub(super) fn read<const K: usize>(
     let mut blocks = [[0; 256]; K];
     let (mut at, mut index) = (0, 0);
     for mcu in 0..mcus {
-        if mcu % PATIENCE == 0 && mcu > 0 && enough(runs) {
+        if mcu % MCUS_BETWEEN == 0 && mcu > 0 && enough(runs) {
             break;
         }
         for (run, lane) in runs.iter_mut().zip(lanes) {
@@ -263,8 +264,8 @@ pub(super) fn read<const K: usize>(
             read_block(data, kind, &mut lanes, &mut blocks);
             for ((run, lane), block) in runs.iter_mut().zip(lanes).zip(&mut blocks) {
                 run.take(at, kind.kept, block);
-                run.reaches[index] = lane.reach();
-                if lane.has_failed() {
+                run.zigzag_lens[index] = lane.zigzag_len();
+                if lane.has_failed() && run.bad.last() != Some(&mcu) {
                     run.bad.push(mcu);
                 }
             }

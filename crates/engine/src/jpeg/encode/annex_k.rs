@@ -1,7 +1,7 @@
 //! The tables of baseline JPEG that everybody uses: those of T.81, annex K.
 
-use crate::dct::{BLOCK, NATURAL};
-use crate::huffman::Spec;
+use crate::jpeg::dct::{BLOCK, NATURAL};
+use crate::jpeg::huffman::HuffmanSpec;
 
 /// Quantisation steps for luma at quality 50, in natural order (table K.1).
 #[rustfmt::skip]
@@ -38,23 +38,23 @@ pub(super) fn steps(luma: bool, quality: u8) -> [u8; BLOCK] {
 }
 
 /// Codes of the sizes of DC (tables K.3 and K.4).
-pub(super) fn dc(luma: bool) -> Spec {
+pub(super) fn dc(luma: bool) -> HuffmanSpec {
     let counts = if luma {
         [0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0]
     } else {
         [0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0]
     };
-    Spec { counts, symbols: (0..12).collect() }
+    HuffmanSpec { counts, symbols: (0..12).collect() }
 }
 
 /// Codes of the runs and sizes of AC (tables K.5 and K.6).
-pub(super) fn ac(luma: bool) -> Spec {
+pub(super) fn ac(luma: bool) -> HuffmanSpec {
     let (counts, symbols) = if luma {
         ([0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 125], LUMA_AC)
     } else {
         ([0, 2, 1, 2, 4, 4, 3, 4, 7, 5, 4, 4, 0, 1, 2, 119], CHROMA_AC)
     };
-    Spec { counts, symbols: symbols.to_vec() }
+    HuffmanSpec { counts, symbols: symbols.to_vec() }
 }
 
 #[rustfmt::skip]

@@ -2,11 +2,13 @@
 //!
 //! Segment layout and marker codes are those of ITU-T T.81, annex B.
 
-use super::exif::{self, Orientation};
-use super::{Error, sniff};
+use crate::error::Error;
+use crate::exif;
+use crate::picture::Header;
+use crate::pixels::colour::Colour;
 
 /// Marker codes (T.81, table B.1), the second byte of the pair.
-pub(super) mod marker {
+pub(crate) mod marker {
     pub const SOF0: u8 = 0xc0;
     pub const SOF2: u8 = 0xc2;
     pub const DQT: u8 = 0xdb;
@@ -29,24 +31,7 @@ const MAX_ICC_BYTES: usize = 4 << 20;
 
 /// Most scans of a file. Programs write at most about 20 (jpegtran's own script: 10); each costs a walk over the whole
 /// picture, and needs few bytes.
-pub(super) const MAX_SCANS: usize = 100;
-
-/// What the samples of the components mean, once decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Colour {
-    Grey,
-    /// Luma and two colour differences (ITU-T T.871).
-    YCbCr,
-    Rgb,
-    /// Ink, four components. `inverted`: 255 is no ink, as Adobe writes it.
-    Cmyk {
-        inverted: bool,
-    },
-    /// CMY as YCbCr, and K. `inverted` as for CMYK.
-    Ycck {
-        inverted: bool,
-    },
-}
+pub(crate) const MAX_SCANS: usize = 100;
 
 /// How the coefficients are coded, from the frame header's marker (T.81, table B.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +46,7 @@ pub enum Process {
 
 /// One component's entry in the frame header (T.81, B.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Component {
+pub(crate) struct FrameComponent {
     pub id: u8,
     /// Sampling factors, 1 to 4.
     pub h: usize,
@@ -72,12 +57,12 @@ pub(super) struct Component {
 
 /// The frame header (T.81, B.2.2). Width, height, and the number of components are not 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Frame {
+pub(crate) struct Frame {
     pub process: Process,
     pub precision_bits: u8,
     pub width: usize,
     pub height: usize,
-    pub components: Vec<Component>,
+    pub components: Vec<FrameComponent>,
 }
 
 impl Frame {
@@ -97,18 +82,8 @@ impl Frame {
     }
 }
 
-/// What the segments before the first scan say.
-#[derive(Clone, Debug)]
-pub(super) struct Header {
-    pub frame: Frame,
-    pub colour: Colour,
-    pub orientation: Orientation,
-    /// An embedded ICC profile, put together from its chunks.
-    pub icc: Option<Vec<u8>>,
-}
-
 /// One marker and its parameters, without the length.
-pub(super) struct Segment<'a> {
+pub(crate) struct Segment<'a> {
     pub marker: u8,
     pub payload: &'a [u8],
     /// Where in the file the segment ends.
@@ -119,7 +94,7 @@ pub(super) struct Segment<'a> {
 ///
 /// Bytes that belong to nothing are passed over, as libjpeg does, and so are entropy-coded data: called after a scan's
 /// header this finds the marker that ends the scan. [`Error::Truncated`] when the file ends first.
-pub(super) fn next_segment(source: &[u8], mut at: usize) -> Result<Segment<'_>, Error> {
+pub(crate) fn next_segment(source: &[u8], mut at: usize) -> Result<Segment<'_>, Error> {
     loop {
         let rest = source.get(at..).ok_or(Error::Truncated)?;
         at += rest.iter().position(|&byte| byte == 0xff).ok_or(Error::Truncated)? + 1;
@@ -146,10 +121,7 @@ pub(super) fn next_segment(source: &[u8], mut at: usize) -> Result<Segment<'_>, 
 }
 
 /// Reads the head of `source`, up to and including the first scan's header.
-pub(super) fn read(source: &[u8]) -> Result<Header, Error> {
-    if !source.starts_with(&[0xff, marker::SOI]) {
-        return Err(Error::NotJpeg { found: sniff::kind(source) });
-    }
+pub(crate) fn read(source: &[u8]) -> Result<(Header, Frame), Error> {
     let mut frame = None;
     let mut orientation = None;
     let mut jfif = false;
@@ -178,7 +150,9 @@ pub(super) fn read(source: &[u8]) -> Result<Header, Error> {
     }
     let frame = frame.ok_or_else(|| Error::Corrupt("a scan comes before the frame header".into()))?;
     let colour = colour(&frame, jfif, adobe)?;
-    Ok(Header { frame, colour, orientation: orientation.unwrap_or_default(), icc: icc.join() })
+    let (width, height) = (frame.width, frame.height);
+    let orientation = orientation.unwrap_or_default();
+    Ok((Header { width, height, colour, orientation, icc: icc.join() }, frame))
 }
 
 fn read_frame(code: u8, payload: &[u8]) -> Result<Frame, Error> {
@@ -197,7 +171,7 @@ fn read_frame(code: u8, payload: &[u8]) -> Result<Frame, Error> {
     let entries = entries.get(..3 * usize::from(count)).ok_or_else(corrupt)?;
     let components: Vec<_> = entries
         .chunks_exact(3)
-        .map(|entry| Component {
+        .map(|entry| FrameComponent {
             id: entry[0],
             h: usize::from(entry[1] >> 4),
             v: usize::from(entry[1] & 15),

@@ -3,18 +3,18 @@
 
 use wide::i16x8;
 
+use super::annex_k;
 use super::fdct::Fdct;
-use super::tables;
-use crate::dct::{BLOCK, NATURAL};
-use crate::header::marker;
-use crate::huffman::Spec;
-use crate::plane::Plane;
+use crate::jpeg::dct::{BLOCK, NATURAL};
+use crate::jpeg::header::marker;
+use crate::jpeg::huffman::{Code, CodeBook, HuffmanSpec};
+use crate::pixels::plane::Plane;
 
 /// The tables of luma, or of colour differences.
-struct Tables {
+struct ComponentTables {
     steps: [u8; BLOCK],
-    dc: Spec,
-    ac: Spec,
+    dc: HuffmanSpec,
+    ac: HuffmanSpec,
 }
 
 /// Makes a JFIF file of `planes`: luma, and nothing or two colour differences. Each of these is as large as luma or, if
@@ -24,10 +24,14 @@ pub(super) fn encode(planes: &[&Plane], halved: bool, quality: u8) -> Vec<u8> {
     // An MCU has two luma blocks each way where colour has half the samples.
     let blocks = if halved { 2 } else { 1 };
     let kinds = [true, false].into_iter().take(planes.len());
-    let tables: Vec<Tables> = kinds
-        .map(|luma| Tables { steps: tables::steps(luma, quality), dc: tables::dc(luma), ac: tables::ac(luma) })
+    let tables: Vec<ComponentTables> = kinds
+        .map(|luma| ComponentTables {
+            steps: annex_k::steps(luma, quality),
+            dc: annex_k::dc(luma),
+            ac: annex_k::ac(luma),
+        })
         .collect();
-    let coders: Vec<_> = tables.iter().map(|kind| (Codes::new(&kind.dc), Codes::new(&kind.ac))).collect();
+    let coders: Vec<_> = tables.iter().map(|kind| (CodeBook::new(&kind.dc), CodeBook::new(&kind.ac))).collect();
     let transforms: Vec<_> = tables.iter().map(|kind| Fdct::new(&kind.steps)).collect();
 
     // About a bit and a half a sample, so that the vector grows seldom.
@@ -77,8 +81,8 @@ fn most_row_bytes(planes: &[&Plane], luma_blocks: usize, quality: u8) -> usize {
 /// coefficient is 128 (half the range of samples, since the transform keeps the mean of squares).
 pub(super) fn most_block_bytes(luma: bool, quality: u8) -> u64 {
     const STRENGTH: u32 = 128;
-    let codes = Codes::new(&tables::ac(luma));
-    let bits = tables::steps(luma, quality).map(|step| {
+    let codes = CodeBook::new(&annex_k::ac(luma));
+    let bits = annex_k::steps(luma, quality).map(|step| {
         // Half more: some have more and some less.
         let value = (STRENGTH * 3 / 2 / u32::from(step)).min(1023) as i16;
         codes.with_value(0, value).length
@@ -102,12 +106,12 @@ fn block(plane: &Plane, left: usize, top: usize) -> [[u8; 8]; 8] {
 }
 
 /// Everything before the entropy-coded data (T.81, B.2; T.871, 10.1).
-fn write_header(out: &mut Vec<u8>, planes: &[&Plane], luma_blocks: usize, tables: &[Tables]) {
+fn write_header(out: &mut Vec<u8>, planes: &[&Plane], luma_blocks: usize, tables: &[ComponentTables]) {
     /// JFIF 1.02, no density, no preview.
     const JFIF: &[u8] = b"JFIF\0\x01\x02\0\0\x01\0\x01\0\0";
     out.extend([0xff, marker::SOI]);
     segment(out, marker::APP0, JFIF);
-    for (kind, Tables { steps, .. }) in (0..).zip(tables) {
+    for (kind, ComponentTables { steps, .. }) in (0..).zip(tables) {
         segment(out, marker::DQT, &[&[kind], steps.as_slice()].concat());
     }
     let [height, width] = [planes[0].height, planes[0].width].map(|side| (side as u16).to_be_bytes());
@@ -121,7 +125,7 @@ fn write_header(out: &mut Vec<u8>, planes: &[&Plane], luma_blocks: usize, tables
     }
     scan.extend([0, BLOCK as u8 - 1, 0]);
     segment(out, marker::SOF0, &frame);
-    for (kind, Tables { dc, ac, .. }) in (0..).zip(tables) {
+    for (kind, ComponentTables { dc, ac, .. }) in (0..).zip(tables) {
         for (class, spec) in [(0, dc), (1, ac)] {
             segment(out, marker::DHT, &[&[class << 4 | kind], spec.counts.as_slice(), &spec.symbols].concat());
         }
@@ -138,42 +142,6 @@ fn segment(out: &mut Vec<u8>, marker: u8, payload: &[u8]) {
 /// The symbol of AC that ends a block, and that of 16 zeros (T.81, F.1.2.2.1).
 const END_OF_BLOCK: u8 = 0x00;
 const SIXTEEN_ZEROS: u8 = 0xf0;
-
-/// A code and its length in bits.
-#[derive(Clone, Copy)]
-struct Code {
-    bits: u32,
-    length: u32,
-}
-
-/// The codes of a table, by their symbols.
-struct Codes([Code; 256]);
-
-impl Codes {
-    fn new(spec: &Spec) -> Self {
-        let mut codes = Self([Code { bits: 0, length: 0 }; 256]);
-        for (bits, length, symbol) in spec.codes() {
-            codes.0[usize::from(symbol)] = Code { bits, length };
-        }
-        codes
-    }
-
-    #[inline(always)]
-    fn of(&self, symbol: u8) -> Code {
-        self.0[usize::from(symbol)]
-    }
-
-    /// The code of a coefficient behind `run` zeros, and its magnitude (T.81, F.1.2.1.1). `run` is 0 to 15.
-    #[inline(always)]
-    fn with_value(&self, run: u32, value: i16) -> Code {
-        let value = i32::from(value);
-        let size = 32 - value.unsigned_abs().leading_zeros();
-        // A negative one is less by 1 in as many bits.
-        let magnitude = (value - i32::from(value < 0)) as u32 & ((1 << size) - 1);
-        let code = self.of((run << 4 | size) as u8);
-        Code { bits: code.bits << size | magnitude, length: code.length + size }
-    }
-}
 
 /// Writes codes to a vector, first the highest bit, with a zero stuffed behind each byte of ones (T.81, F.1.2.3).
 struct BitWriter {
@@ -222,7 +190,7 @@ impl BitWriter {
 
     /// A block's coefficients, in natural order; DC is `difference` instead.
     #[inline(never)]
-    fn block(&mut self, coefficients: &[i16; BLOCK], difference: i16, dc: &Codes, ac: &Codes) {
+    fn block(&mut self, coefficients: &[i16; BLOCK], difference: i16, dc: &CodeBook, ac: &CodeBook) {
         self.put(dc.with_value(0, difference));
         let mut zigzag = [0; BLOCK];
         for (value, natural) in zigzag.iter_mut().zip(NATURAL) {

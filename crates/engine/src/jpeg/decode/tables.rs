@@ -1,25 +1,25 @@
 //! The tables that a file sets up before its scans: quantisation, Huffman, restart interval (T.81, B.2.4).
 
-use crate::Error;
-use crate::dct::BLOCK;
-use crate::header::{Segment, marker};
-use crate::huffman::Spec;
+use crate::error::Error;
+use crate::jpeg::dct::BLOCK;
+use crate::jpeg::header::{Segment, marker};
+use crate::jpeg::huffman::HuffmanSpec;
 
 /// How many tables of a kind there are (T.81, table B.5).
 const DESTINATIONS: usize = 4;
 
 /// The state of the tables at a place in the file: later segments replace what earlier ones set.
 #[derive(Clone, Default)]
-pub(super) struct Tables {
+pub(super) struct TableState {
     /// Quantisation steps in zigzag order.
     quantisation: [Option<[u16; BLOCK]>; DESTINATIONS],
-    dc: [Option<Spec>; DESTINATIONS],
-    ac: [Option<Spec>; DESTINATIONS],
+    dc: [Option<HuffmanSpec>; DESTINATIONS],
+    ac: [Option<HuffmanSpec>; DESTINATIONS],
     /// MCUs between restart markers; 0: none.
     pub restart_interval: usize,
 }
 
-impl Tables {
+impl TableState {
     /// Takes up a segment, if it is one that sets a table.
     pub fn apply(&mut self, segment: &Segment<'_>) -> Result<(), Error> {
         match segment.marker {
@@ -58,7 +58,7 @@ impl Tables {
             let tables = if head >> 4 == 0 { &mut self.dc } else { &mut self.ac };
             let slot = tables.get_mut(usize::from(head & 15)).filter(|_| head >> 4 <= 1);
             let slot = slot.ok_or_else(|| corrupt("a Huffman table has no place"))?;
-            let (spec, rest) = Spec::read(rest)?;
+            let (spec, rest) = HuffmanSpec::read(rest)?;
             *slot = Some(spec);
             payload = rest;
         }
@@ -70,12 +70,12 @@ impl Tables {
         table.ok_or_else(|| Error::Corrupt(format!("the quantisation table {index} is missing")))
     }
 
-    pub fn dc(&self, index: usize) -> Result<&Spec, Error> {
+    pub fn dc(&self, index: usize) -> Result<&HuffmanSpec, Error> {
         let table = self.dc.get(index).and_then(Option::as_ref);
         table.ok_or_else(|| Error::Corrupt(format!("the Huffman table {index} for DC is missing")))
     }
 
-    pub fn ac(&self, index: usize) -> Result<&Spec, Error> {
+    pub fn ac(&self, index: usize) -> Result<&HuffmanSpec, Error> {
         let table = self.ac.get(index).and_then(Option::as_ref);
         table.ok_or_else(|| Error::Corrupt(format!("the Huffman table {index} for AC is missing")))
     }

@@ -1,11 +1,25 @@
-//! The look-up tables of sequential blocks. What a step does to a reader is one number to add to it ([`Lane`]).
+//! The decode tables of sequential scans: from the next bits of the data to what they say, and to how far a reader moves.
 //!
-//! [`Lane`]: super::lanes::Lane
+//! An entry is laid out so that one addition moves a reader ([`Lane`]): the bits that it takes stand above [`POSITION_BITS`], the
+//! coefficients that it moves on stand in them. The drawing and an example are in the documentation of [`decode`](super).
+//!
+//! ```text
+//!           31                16 15         9 8             0
+//! Step     [ value, signed      | bits taken | coefficients   ]     added to a lane: the low half
+//! Skip                          [ bits taken | coefficients   ]     over one code or several
+//!
+//! coefficients: run + 1 for a coefficient; END_OF_BLOCK (256) for an end of block;
+//!               UNDECIDED (64, for DC PAST_END) where the entry's bits do not decide: it leads past the block's end
+//! ```
+//!
+//! Entries that do not decide hold, in place of the value, the code that the bits begin with (`length << 8 | symbol`) if that is
+//! known, so that only its magnitude must be read ([`AcTable::slow_step`]).
+//!
+//! [`Lane`]: super::interleaved::Lane
 
-use super::bits::extend;
-use super::huffman::Codes;
-use crate::dct::BLOCK;
-use crate::huffman::Spec;
+use super::bit_reader::extend;
+use crate::jpeg::dct::BLOCK;
+use crate::jpeg::huffman::{HuffmanSpec, SymbolLookup};
 
 /// Bits looked at for a difference of DC.
 pub(super) const DC_BITS: u32 = 12;
@@ -19,25 +33,25 @@ const MAX_SIZE: u32 = 11;
 /// Most bits of a step that a table decides: a code of the last bits looked at, and its magnitude behind them.
 pub(super) const MAX_STEP_BITS: u32 = SKIP_BITS + MAX_SIZE;
 
-/// The low bits of a step, in which it moves a reader's place; the bits that it takes stand above them.
-pub(super) const PLACE_BITS: u32 = 9;
-/// Where place 0 of the zigzag lies, so that the first place behind a block is [`BEYOND`].
-pub(super) const ORIGIN: u32 = BEYOND - BLOCK as u32 - 1;
-/// The bit of a place that lies behind the end of the block it began in. Place 64, where a full block ends, has it not yet.
-pub(super) const BEYOND: u32 = 128;
-/// The bit of a place where an end of block was read.
-pub(super) const ENDED: u32 = 256;
-/// Leads from every place of a block [`BEYOND`] it: the table does not decide.
+/// The low bits of an entry and of a lane, which count coefficients; above them they count bits.
+pub(super) const POSITION_BITS: u32 = 9;
+/// What a lane counts at the start of a block. The coefficient at zigzag position z leads to `ORIGIN + z + 1`: position 63 to 127,
+/// and whatever lies past it to [`PAST_END`] or more.
+pub(super) const ORIGIN: u32 = PAST_END - BLOCK as u32 - 1;
+/// The bit that is set once a lane has moved past position 63: the step was undecided, or the data is damaged.
+pub(super) const PAST_END: u32 = 128;
+/// The bit that is set once an end of block was read.
+pub(super) const END_OF_BLOCK: u32 = 256;
+/// Leads from every position of a block [`PAST_END`] it: the table does not decide.
 const UNDECIDED: u32 = BLOCK as u32;
 
-/// A step over one code and its magnitude: `value << 16 | bits << 9 | coefficients`. Where the magnitude does not fit into the
-/// bits looked at, it leads [`BEYOND`] the block, and in place of the value is what the code says: `length << 8 | symbol`.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// A step over one code and its magnitude.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Step(u32);
 
 impl Step {
     fn new(value: i32, bits: u32, coefficients: u32) -> Self {
-        Self(u32::from(value as i16 as u16) << 16 | bits << PLACE_BITS | coefficients)
+        Self(u32::from(value as i16 as u16) << 16 | bits << POSITION_BITS | coefficients)
     }
 
     /// For a code alone, without bits of its own; of length 0, not even that is known.
@@ -60,7 +74,7 @@ impl Step {
     /// The bits it takes.
     #[inline(always)]
     pub fn bits(self) -> u32 {
-        self.0 >> PLACE_BITS & 63
+        self.0 >> POSITION_BITS & 63
     }
 
     /// The coefficient at its end.
@@ -69,15 +83,15 @@ impl Step {
         (self.0 >> 16) as i16
     }
 
-    /// This step where `mask` is all ones, one that stands still where it is 0.
+    /// This step where `mask` is all ones; where it is 0, one that moves nothing.
     #[inline(always)]
     pub fn masked(self, mask: u32) -> Self {
         Self(self.0 & mask)
     }
 }
 
-/// A step over one code or several: `bits << 9 | coefficients`. An end of block is [`ENDED`] and counts as a coefficient: when
-/// it was read behind a full block, where it is no such thing, it leads [`BEYOND`].
+/// A step over one code or several. An end of block is [`END_OF_BLOCK`] and counts as a coefficient besides: read behind a full
+/// block, where it is the next block's first code, it leads [`PAST_END`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Skip(u16);
 
@@ -85,7 +99,7 @@ impl Skip {
     const UNDECIDED: Self = Self(UNDECIDED as u16);
 
     fn new(bits: u32, coefficients: u32) -> Self {
-        Self((bits << PLACE_BITS | coefficients) as u16)
+        Self((bits << POSITION_BITS | coefficients) as u16)
     }
 
     /// What it adds to a reader.
@@ -97,14 +111,14 @@ impl Skip {
     /// The bits it takes.
     #[inline(always)]
     pub fn bits(self) -> u32 {
-        u32::from(self.0 >> PLACE_BITS)
+        u32::from(self.0 >> POSITION_BITS)
     }
 
     fn coefficients(self) -> u32 {
-        u32::from(self.0) & ((1 << PLACE_BITS) - 1)
+        u32::from(self.0) & ((1 << POSITION_BITS) - 1)
     }
 
-    /// This step where `mask` is all ones, one that stands still where it is 0.
+    /// This step where `mask` is all ones; where it is 0, one that moves nothing.
     #[inline(always)]
     pub fn masked(self, mask: u32) -> Self {
         Self(self.0 & mask as u16)
@@ -114,14 +128,14 @@ impl Skip {
 /// A table of DC.
 pub(super) struct DcTable {
     steps: Box<[Step; 1 << DC_BITS]>,
-    codes: Codes,
+    codes: SymbolLookup,
 }
 
 /// A table of AC.
 pub(super) struct AcTable {
     steps: Box<[Step; 1 << READ_BITS]>,
     skips: Box<[Skip; 1 << SKIP_BITS]>,
-    codes: Codes,
+    codes: SymbolLookup,
 }
 
 /// What a code says that the tables do not hold.
@@ -135,14 +149,14 @@ pub(super) struct SlowStep {
 }
 
 impl DcTable {
-    pub fn new(spec: &Spec) -> Self {
+    pub fn new(spec: &HuffmanSpec) -> Self {
         // From a block's first place, which is further from its end.
-        let mut steps = Box::new([Step::undecided(BEYOND, 0, 0); 1 << DC_BITS]);
+        let mut steps = Box::new([Step::undecided(PAST_END, 0, 0); 1 << DC_BITS]);
         for (code, length, symbol) in spec.codes() {
             let size = u32::from(symbol).min(MAX_SIZE + 1);
-            enter(steps.as_mut_slice(), Entry { code, length, symbol, size, coefficients: 1, undecided: BEYOND });
+            enter(steps.as_mut_slice(), Entry { code, length, symbol, size, coefficients: 1, undecided: PAST_END });
         }
-        Self { steps, codes: Codes::new(spec) }
+        Self { steps, codes: SymbolLookup::new(spec) }
     }
 
     /// The difference that `bits` begin with.
@@ -159,7 +173,7 @@ impl DcTable {
 }
 
 impl AcTable {
-    pub fn new(spec: &Spec) -> Self {
+    pub fn new(spec: &HuffmanSpec) -> Self {
         let mut steps = Box::new([Step::undecided(UNDECIDED, 0, 0); 1 << READ_BITS]);
         let mut skips = Box::new([Skip::UNDECIDED; 1 << SKIP_BITS]);
         let mut lengths = [0_u8; 1 << SKIP_BITS];
@@ -168,17 +182,17 @@ impl AcTable {
             if size > MAX_SIZE {
                 continue;
             }
-            let coefficients = if ends_block(run, size) { ENDED } else { run + 1 };
+            let coefficients = if ends_block(run, size) { END_OF_BLOCK } else { run + 1 };
             enter(steps.as_mut_slice(), Entry { code, length, symbol, size, coefficients, undecided: UNDECIDED });
             if let Some(free) = SKIP_BITS.checked_sub(length) {
-                let coefficients = if ends_block(run, size) { ENDED + 1 } else { run + 1 };
+                let coefficients = if ends_block(run, size) { END_OF_BLOCK + 1 } else { run + 1 };
                 let range = (code << free) as usize..((code + 1) << free) as usize;
                 skips[range.clone()].fill(Skip::new(length + size, coefficients));
                 lengths[range].fill(length as u8);
             }
         }
         join(&mut skips, &lengths);
-        Self { steps, skips, codes: Codes::new(spec) }
+        Self { steps, skips, codes: SymbolLookup::new(spec) }
     }
 
     /// The coefficient that `bits` begin with, and the zeros before it.
@@ -246,12 +260,12 @@ fn slow_step(bits: u64, length: u32, run: u32, size: u32) -> Option<SlowStep> {
 fn join(skips: &mut [Skip; 1 << SKIP_BITS], lengths: &[u8; 1 << SKIP_BITS]) {
     let single = *skips;
     for (index, skip) in skips.iter_mut().enumerate() {
-        while *skip != Skip::UNDECIDED && skip.coefficients() < ENDED && skip.bits() < SKIP_BITS {
+        while *skip != Skip::UNDECIDED && skip.coefficients() < END_OF_BLOCK && skip.bits() < SKIP_BITS {
             let behind = index << skip.bits() & ((1 << SKIP_BITS) - 1);
             let next = single[behind];
             let coefficients = skip.coefficients() + next.coefficients();
             let decided = next != Skip::UNDECIDED && u32::from(lengths[behind]) <= SKIP_BITS - skip.bits();
-            if !decided || coefficients % ENDED >= BLOCK as u32 {
+            if !decided || coefficients % END_OF_BLOCK >= BLOCK as u32 {
                 break;
             }
             *skip = Skip::new(skip.bits() + next.bits(), coefficients);
@@ -263,11 +277,27 @@ fn join(skips: &mut [Skip; 1 << SKIP_BITS], lengths: &[u8; 1 << SKIP_BITS]) {
 mod tests {
     use super::*;
 
-    /// Codes of every length, for symbols of every kind: an end of block, sixteen zeros, sizes that do not exist.
+    #[test]
+    fn the_example_in_the_documentation() {
+        // Annex K's luma codes: 1 zero and size 2 is 11011, the end of block 1010.
+        let counts = [0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 125];
+        let mut symbols = vec![0x01, 0x02, 0x03, 0x00, 0x04, 0x11, 0x05, 0x12];
+        symbols.resize(162, 0x06);
+        let table = AcTable::new(&HuffmanSpec { counts, symbols });
+        let bits = 0b1101_1011_0100 << 52;
+        assert_eq!(table.step(bits), Step(0xfffe_0e02));
+        assert_eq!(
+            (table.step(bits).value(), table.step(bits).bits(), table.step(bits).advance()),
+            (-2, 7, 7 << 9 | 2)
+        );
+        assert_eq!(table.skip(bits), Skip(11 << 9 | 2 + 257));
+    }
+
+    /// SymbolLookup of every length, for symbols of every kind: an end of block, sixteen zeros, sizes that do not exist.
     fn table() -> AcTable {
         let counts = [0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 125];
         let symbols = (0..162_u32).map(|i| if i == 1 { 0x02 } else { (i * 37 % 256) as u8 }).collect();
-        AcTable::new(&Spec { counts, symbols })
+        AcTable::new(&HuffmanSpec { counts, symbols })
     }
 
     /// Bits that begin with every window of [`SKIP_BITS`], and go on in some way.
@@ -279,7 +309,7 @@ mod tests {
     }
 
     fn coefficients(step: &SlowStep) -> u32 {
-        if step.ends_block { ENDED } else { step.run + 1 }
+        if step.ends_block { END_OF_BLOCK } else { step.run + 1 }
     }
 
     #[test]
@@ -294,7 +324,7 @@ mod tests {
             decided += 1;
             let slow = table.slow_step(bits).unwrap();
             assert_eq!(step.bits(), slow.bits, "{bits:b}");
-            assert_eq!(step.advance(), u64::from(slow.bits << PLACE_BITS | coefficients(&slow)), "{bits:b}");
+            assert_eq!(step.advance(), u64::from(slow.bits << POSITION_BITS | coefficients(&slow)), "{bits:b}");
             assert_eq!(step.value(), slow.value, "{bits:b}");
         }
         assert!(decided > 2000, "{decided}");

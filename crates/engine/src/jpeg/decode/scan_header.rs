@@ -1,7 +1,7 @@
 //! A scan's header (T.81, B.2.3).
 
-use crate::Error;
-use crate::header::Frame;
+use crate::error::Error;
+use crate::jpeg::header::Frame;
 
 /// One component of a scan: which of the frame's, and its Huffman tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

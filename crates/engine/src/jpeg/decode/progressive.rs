@@ -1,19 +1,19 @@
 //! Progressive pictures (T.81, annex G): many scans, each bringing a few bits of a few coefficients of every block.
 //!
-//! Kept between the scans are the coefficients of the wanted blocks that the reduced transform takes, and for every block
+//! IdctSize between the scans are the coefficients of the wanted blocks that the reduced transform takes, and for every block
 //! one bit a coefficient: whether it is no longer 0, on which the length of what a refinement says about it depends. Scans
 //! that bring nothing of the first and nothing that a later one needs of the second are not read at all.
 
-use super::bits::{BitReader, ScanData};
-use super::huffman::{Kind, Table};
-use super::idct::{Idct, Kept};
-use super::layout::{Component, Layout};
-use super::scan::ScanHeader;
-use super::tables::Tables;
-use crate::Error;
-use crate::dct::BLOCK;
-use crate::header::{Frame, MAX_SCANS, marker, next_segment};
-use crate::plane::{Plane, zeros};
+use super::bit_reader::{BitReader, ScanData};
+use super::idct::{Idct, IdctSize};
+use super::mcu::{ComponentGeometry, McuGeometry};
+use super::progressive_table::{CodeClass, ProgressiveTable};
+use super::scan_header::ScanHeader;
+use super::tables::TableState;
+use crate::error::Error;
+use crate::jpeg::dct::BLOCK;
+use crate::jpeg::header::{Frame, MAX_SCANS, marker, next_segment};
+use crate::pixels::plane::{Plane, zeros};
 
 /// Where a coefficient is kept that is not.
 const NOT_KEPT: u8 = 255;
@@ -22,54 +22,54 @@ const NOT_KEPT: u8 = 255;
 type Places = u64;
 
 /// A scan, as the file's markers show it.
-struct Listed {
+struct ScanEntry {
     header: ScanHeader,
     /// Where its data begins.
     data: usize,
     /// The tables as they stand there.
-    tables: Tables,
+    tables: TableState,
 }
 
-/// Decodes the wanted MCUs of `layout` from the file whose first scan's header ends at `first`, to `planes`.
-pub(super) fn decode(source: &[u8], frame: &Frame, layout: &Layout, planes: &mut [Plane]) -> Result<(), Error> {
+/// Decodes the wanted MCUs of `geometry` from the file whose first scan's header ends at `first`, to `planes`.
+pub(super) fn decode(source: &[u8], frame: &Frame, geometry: &McuGeometry, planes: &mut [Plane]) -> Result<(), Error> {
     let scans = list(source, frame)?;
     // The tables of the last scan: no earlier one needs the quantisation.
     let tables = &scans.last().ok_or_else(|| Error::Corrupt("it has no scan".into()))?.tables;
-    let mut stores = Vec::new();
-    for component in &layout.components {
+    let mut buffers = Vec::new();
+    for component in &geometry.components {
         let idct = Idct::new(component.n, tables.quantisation(component.quantisation)?);
-        stores.push(Store::new(component, layout, idct)?);
+        buffers.push(CoefficientBuffer::new(component, geometry, idct)?);
     }
-    let needed = needed(&scans, &stores);
+    let needed = needed(&scans, &buffers);
     let mut buffer = Vec::new();
     for scan in scans.iter().zip(&needed).filter(|(_, needed)| **needed).map(|(scan, _)| scan) {
         let data = ScanData::read(source, scan.data, buffer)?;
-        read_scan(scan, &data, layout, &mut stores)?;
+        read_scan(scan, &data, geometry, &mut buffers)?;
         buffer = data.into_buffer();
     }
-    for ((component, store), plane) in layout.components.iter().zip(&stores).zip(planes) {
-        if !scans.iter().any(|scan| scan.header.first == 0 && scan.header.includes(store.index)) {
+    for ((component, buffer), plane) in geometry.components.iter().zip(&buffers).zip(planes) {
+        if !scans.iter().any(|scan| scan.header.first == 0 && scan.header.includes(buffer.index)) {
             return Err(Error::Corrupt("a component has no scan".into()));
         }
-        store.transform(component.n, plane);
+        buffer.transform(component.n, plane);
     }
     Ok(())
 }
 
 /// The most bytes that [`decode`] allocates, beside the planes and a scan's data: coefficients and their histories.
-pub(super) fn memory(layout: &Layout) -> u64 {
-    let of_component = |component: &Component| {
-        let wanted = layout.wanted_x.len() * component.h * layout.wanted_y.len() * component.v;
-        let known = component.blocks_x * component.blocks_y.min(layout.wanted_y.end * component.v);
-        (2 * wanted * Kept::by(component.n).count() + size_of::<Places>() * known) as u64
+pub(super) fn memory(geometry: &McuGeometry) -> u64 {
+    let of_component = |component: &ComponentGeometry| {
+        let wanted = geometry.wanted_x.len() * component.h * geometry.wanted_y.len() * component.v;
+        let known = component.blocks_x * component.blocks_y.min(geometry.wanted_y.end * component.v);
+        (2 * wanted * IdctSize::by(component.n).count() + size_of::<Places>() * known) as u64
     };
-    layout.components.iter().map(of_component).sum()
+    geometry.components.iter().map(of_component).sum()
 }
 
 /// All scans of the file, checked one by one.
-fn list(source: &[u8], frame: &Frame) -> Result<Vec<Listed>, Error> {
+fn list(source: &[u8], frame: &Frame) -> Result<Vec<ScanEntry>, Error> {
     let mut scans = Vec::new();
-    let mut tables = Tables::default();
+    let mut tables = TableState::default();
     let mut at = 2;
     loop {
         let segment = next_segment(source, at)?;
@@ -80,7 +80,7 @@ fn list(source: &[u8], frame: &Frame) -> Result<Vec<Listed>, Error> {
             marker::SOS => {
                 let header = ScanHeader::read(segment.payload, frame)?;
                 header.check_progressive()?;
-                scans.push(Listed { header, data: at, tables: tables.clone() });
+                scans.push(ScanEntry { header, data: at, tables: tables.clone() });
             }
             _ => tables.apply(&segment)?,
         }
@@ -89,14 +89,14 @@ fn list(source: &[u8], frame: &Frame) -> Result<Vec<Listed>, Error> {
 
 /// Which scans must be read. From the last to the first: one that brings what is kept, or the history of what a later scan
 /// that is read refines.
-fn needed(scans: &[Listed], stores: &[Store]) -> Vec<bool> {
-    let mut histories = vec![0 as Places; stores.len()];
+fn needed(scans: &[ScanEntry], buffers: &[CoefficientBuffer]) -> Vec<bool> {
+    let mut histories = vec![0 as Places; buffers.len()];
     let mut needed: Vec<bool> = scans
         .iter()
         .rev()
         .map(|scan| {
             let places = scan.header.places();
-            let brings = |index: usize| places & (stores[index].kept | histories[index]) != 0;
+            let brings = |index: usize| places & (buffers[index].kept | histories[index]) != 0;
             let needed = scan.header.components.iter().any(|component| brings(component.index));
             if needed && scan.header.high > 0 {
                 scan.header.components.iter().for_each(|component| histories[component.index] |= places);
@@ -109,7 +109,7 @@ fn needed(scans: &[Listed], stores: &[Store]) -> Vec<bool> {
 }
 
 /// What is kept of one component between the scans.
-struct Store {
+struct CoefficientBuffer {
     index: usize,
     idct: Idct,
     /// The places that the transform takes.
@@ -118,7 +118,7 @@ struct Store {
     slots: [u8; BLOCK],
     /// Coefficients of a block.
     slots_count: usize,
-    /// Kept coefficients of the wanted blocks, block by block.
+    /// IdctSize coefficients of the wanted blocks, block by block.
     coefficients: Vec<i16>,
     /// By block, wanted or not: the places that are not 0, those not kept too.
     history: Vec<Places>,
@@ -132,8 +132,8 @@ struct Store {
     height: usize,
 }
 
-impl Store {
-    fn new(component: &Component, layout: &Layout, idct: Idct) -> Result<Self, Error> {
+impl CoefficientBuffer {
+    fn new(component: &ComponentGeometry, geometry: &McuGeometry, idct: Idct) -> Result<Self, Error> {
         let mut slots = [NOT_KEPT; BLOCK];
         let mut kept = 0;
         for (place, slot) in slots.iter_mut().enumerate() {
@@ -142,9 +142,9 @@ impl Store {
                 kept |= 1 << place;
             }
         }
-        let slots_count = Kept::by(component.n).count();
-        let (width, height) = (layout.wanted_x.len() * component.h, layout.wanted_y.len() * component.v);
-        let blocks_y = component.blocks_y.min(layout.wanted_y.end * component.v);
+        let slots_count = IdctSize::by(component.n).count();
+        let (width, height) = (geometry.wanted_x.len() * component.h, geometry.wanted_y.len() * component.v);
+        let blocks_y = component.blocks_y.min(geometry.wanted_y.end * component.v);
         let coefficients = (width * height).checked_mul(slots_count).ok_or(Error::OutOfMemory)?;
         Ok(Self {
             index: component.index,
@@ -156,8 +156,8 @@ impl Store {
             history: zeros(component.blocks_x * blocks_y)?,
             blocks_x: component.blocks_x,
             blocks_y,
-            left: layout.wanted_x.start * component.h,
-            top: layout.wanted_y.start * component.v,
+            left: geometry.wanted_x.start * component.h,
+            top: geometry.wanted_y.start * component.v,
             width,
             height,
         })
@@ -189,42 +189,57 @@ impl Store {
     }
 }
 
-/// Reads one scan into `stores`.
-fn read_scan(scan: &Listed, data: &ScanData, layout: &Layout, stores: &mut [Store]) -> Result<(), Error> {
+/// Reads one scan into `buffers`.
+fn read_scan(
+    scan: &ScanEntry,
+    data: &ScanData,
+    geometry: &McuGeometry,
+    buffers: &mut [CoefficientBuffer],
+) -> Result<(), Error> {
     let header = &scan.header;
     if header.first > 0 {
         let component = header.components[0];
-        let table = Table::new(scan.tables.ac(component.ac_table)?, Kind::Ac);
-        let store = &mut stores[component.index];
-        let total = store.blocks_x * layout.components[component.index].blocks_y;
-        let mut band = Band { store, table: &table, header, places: header.places(), end_of_band_run: 0 };
-        return intervals(scan, data, total, band.store.blocks_x * band.store.blocks_y, |reader, from, to, overrun| {
-            band.end_of_band_run = 0;
-            band.read(reader, from, to, overrun)
-        });
+        let table = ProgressiveTable::new(scan.tables.ac(component.ac_table)?, CodeClass::Ac);
+        let buffer = &mut buffers[component.index];
+        let total = buffer.blocks_x * geometry.components[component.index].blocks_y;
+        let mut band = Band { buffer, table: &table, header, places: header.places(), end_of_band_run: 0 };
+        return intervals(
+            scan,
+            data,
+            total,
+            band.buffer.blocks_x * band.buffer.blocks_y,
+            |reader, from, to, overrun| {
+                band.end_of_band_run = 0;
+                band.read(reader, from, to, overrun)
+            },
+        );
     }
-    let mut tables: Vec<Option<Table>> = Vec::new();
+    let mut tables: Vec<Option<ProgressiveTable>> = Vec::new();
     for component in &header.components {
         let first = header.high == 0;
-        tables.push(if first { Some(Table::new(scan.tables.dc(component.dc_table)?, Kind::Dc)) } else { None });
+        tables.push(if first {
+            Some(ProgressiveTable::new(scan.tables.dc(component.dc_table)?, CodeClass::Dc))
+        } else {
+            None
+        });
     }
     // The blocks of one MCU, and how many MCUs there are across, altogether and down to the last wanted row.
     let (blocks, across, total, wanted) = if let [only] = header.components[..] {
-        let component = &layout.components[only.index];
-        let store = &stores[only.index];
+        let component = &geometry.components[only.index];
+        let buffer = &buffers[only.index];
         (
             vec![(0, 0, 0)],
             component.blocks_x,
             component.blocks_x * component.blocks_y,
-            component.blocks_x * store.blocks_y,
+            component.blocks_x * buffer.blocks_y,
         )
     } else {
         let mut blocks = Vec::new();
         for (i, component) in header.components.iter().enumerate() {
-            let Component { h, v, .. } = layout.components[component.index];
+            let ComponentGeometry { h, v, .. } = geometry.components[component.index];
             blocks.extend((0..v).flat_map(|y| (0..h).map(move |x| (i, x, y))));
         }
-        (blocks, layout.mcus_x, layout.mcus_x * layout.mcus_y, layout.mcus_x * layout.wanted_y.end)
+        (blocks, geometry.mcus_x, geometry.mcus_x * geometry.mcus_y, geometry.mcus_x * geometry.wanted_y.end)
     };
     intervals(scan, data, total, wanted, |reader, from, to, overrun| {
         let mut predictions = [0_i32; 4];
@@ -235,7 +250,7 @@ fn read_scan(scan: &Listed, data: &ScanData, layout: &Layout, stores: &mut [Stor
                 let (h, v) = if header.components.len() == 1 {
                     (1, 1)
                 } else {
-                    (layout.components[index].h, layout.components[index].v)
+                    (geometry.components[index].h, geometry.components[index].v)
                 };
                 reader.refill();
                 let bits = match &tables[i] {
@@ -246,7 +261,7 @@ fn read_scan(scan: &Listed, data: &ScanData, layout: &Layout, stores: &mut [Stor
                     }
                     None => (reader.number(1) as i32) << header.low,
                 };
-                if let Some(dc) = stores[index].block(column * h + x, row * v + y).first_mut() {
+                if let Some(dc) = buffers[index].block(column * h + x, row * v + y).first_mut() {
                     *dc |= bits as i16;
                 }
             }
@@ -261,7 +276,7 @@ fn read_scan(scan: &Listed, data: &ScanData, layout: &Layout, stores: &mut [Stor
 /// Calls `read` for each restart interval with a reader at its start, its first MCU and the one behind its last, of those
 /// up to `wanted`; and with what tells whether too much was read.
 fn intervals(
-    scan: &Listed,
+    scan: &ScanEntry,
     data: &ScanData,
     total: usize,
     wanted: usize,
@@ -289,8 +304,8 @@ fn intervals(
 
 /// A scan of AC coefficients: a band of the zigzag, of one component.
 struct Band<'a> {
-    store: &'a mut Store,
-    table: &'a Table,
+    buffer: &'a mut CoefficientBuffer,
+    table: &'a ProgressiveTable,
     header: &'a ScanHeader,
     places: Places,
     /// Blocks to come, this one included, of which the scan says no more (T.81, G.1.2.2).
@@ -306,7 +321,7 @@ impl Band<'_> {
         to: usize,
         overrun: &dyn Fn(&BitReader<'_>) -> bool,
     ) -> Option<()> {
-        let across = self.store.blocks_x;
+        let across = self.buffer.blocks_x;
         let mut bits = *reader;
         let mut block = from;
         while block < to {
@@ -335,14 +350,14 @@ impl Band<'_> {
     #[inline(always)]
     fn first(&mut self, reader: &mut BitReader<'_>, x: usize, y: usize) -> Option<()> {
         let ScanHeader { first, last, low, .. } = *self.header;
-        let slots = self.store.slots;
+        let slots = self.buffer.slots;
         let mut history = 0;
-        let coefficients = self.store.block(x, y);
+        let coefficients = self.buffer.block(x, y);
         let mut k = first;
         while k <= last {
             reader.refill();
             let step = self.table.step(reader)?;
-            if let Some(length) = Table::end_of_band(step) {
+            if let Some(length) = ProgressiveTable::end_of_band(step) {
                 self.end_of_band_run = (1 << length) - 1 + reader.number(length);
                 break;
             }
@@ -358,7 +373,7 @@ impl Band<'_> {
             }
             k += 1;
         }
-        self.store.history[y * self.store.blocks_x + x] |= history;
+        self.buffer.history[y * self.buffer.blocks_x + x] |= history;
         Some(())
     }
 
@@ -366,8 +381,8 @@ impl Band<'_> {
     /// that were and are no longer.
     #[inline(always)]
     fn refine(&mut self, reader: &mut BitReader<'_>, x: usize, y: usize) -> Option<()> {
-        let at = y * self.store.blocks_x + x;
-        let before = self.store.history[at] & self.places;
+        let at = y * self.buffer.blocks_x + x;
+        let before = self.buffer.history[at] & self.places;
         if self.end_of_band_run > 0 && before == 0 {
             self.end_of_band_run -= 1;
             return Some(());
@@ -378,7 +393,7 @@ impl Band<'_> {
         while self.end_of_band_run == 0 && ahead != 0 {
             reader.refill();
             let step = self.table.step(reader)?;
-            if let Some(length) = Table::end_of_band(step) {
+            if let Some(length) = ProgressiveTable::end_of_band(step) {
                 self.end_of_band_run = (1 << length) + reader.number(length);
                 break;
             }
@@ -396,9 +411,9 @@ impl Band<'_> {
             ahead &= !(passed | place);
             if step.value != 0 {
                 history |= place;
-                let slot = self.store.slots[place.trailing_zeros() as usize & 63];
+                let slot = self.buffer.slots[place.trailing_zeros() as usize & 63];
                 let low = self.header.low;
-                if let Some(coefficient) = self.store.block(x, y).get_mut(usize::from(slot)) {
+                if let Some(coefficient) = self.buffer.block(x, y).get_mut(usize::from(slot)) {
                     *coefficient = (step.value << low) as i16;
                 }
             }
@@ -407,7 +422,7 @@ impl Band<'_> {
             self.correct(reader, x, y, before & ahead);
             self.end_of_band_run -= 1;
         }
-        self.store.history[at] |= history;
+        self.buffer.history[at] |= history;
         Some(())
     }
 
@@ -433,8 +448,8 @@ impl Band<'_> {
             bits
         };
         let step = 1_i16 << self.header.low;
-        let Store { kept, slots, .. } = *self.store;
-        let coefficients = self.store.block(x, y);
+        let CoefficientBuffer { kept, slots, .. } = *self.buffer;
+        let coefficients = self.buffer.block(x, y);
         let mut wanted = if coefficients.is_empty() { 0 } else { places & kept };
         while wanted != 0 {
             let place = wanted & wanted.wrapping_neg();

@@ -6,13 +6,13 @@ use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8;
 use rgb::FromSlice;
 
-use super::Error;
-use super::geometry::Window;
 use super::plane::{Plane, zeros};
+use crate::error::Error;
+use crate::geometry::Window;
 
 /// Which crate resamples; both have the same filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Resampler {
+pub(crate) enum Resampler {
     /// `resize`, for what zune-jpeg decoded: there the decoder takes most of the time. Where a window's edges are not whole
     /// samples, which it does not know, it is the other after all.
     Plain,
@@ -22,7 +22,7 @@ pub(super) enum Resampler {
 
 /// Resamples `window` of `source` to `width * height` samples. The window may reach outside the plane: there the samples
 /// of the edge go on.
-pub(super) fn resample(
+pub(crate) fn resample(
     source: &Plane,
     window: Window,
     width: usize,
@@ -40,10 +40,10 @@ pub(super) fn resample(
         && let Some(offset) = window.whole_samples(source)
     {
         let (w, h) = (window.width.round() as usize, window.height.round() as usize);
-        let mut resizer = resize::new(w, h, width, height, resize::Pixel::Gray8, resize::Type::Lanczos3)
-            .map_err(|_| Error::OutOfMemory)?;
+        let mut resizer =
+            resize::new(w, h, width, height, resize::Pixel::Gray8, resize::Type::Lanczos3).map_err(resize_error)?;
         let from = source.samples[offset..].as_gray();
-        resizer.resize_stride(from, source.width, samples.as_gray_mut()).map_err(|_| Error::OutOfMemory)?;
+        resizer.resize_stride(from, source.width, samples.as_gray_mut()).map_err(resize_error)?;
         return Ok(Plane { width, height, samples });
     }
     // The typed images, and not `Resizer::resize`: that compiles the code of every pixel type, a minute and a half of it.
@@ -81,6 +81,14 @@ fn lanczos3(x: f64) -> f64 {
     if x < 1e-6 { 1.0 } else { (3.0 - 4.0 * sine * sine) * sine * sine / (3.0 * angle * angle) }
 }
 
+/// Only a lack of memory passes with time.
+fn resize_error(error: resize::Error) -> Error {
+    match error {
+        resize::Error::OutOfMemory => Error::OutOfMemory,
+        _ => impossible(),
+    }
+}
+
 fn impossible() -> Error {
     Error::Corrupt("a part of it has no size".into())
 }
@@ -91,9 +99,7 @@ impl Window {
         let near = |a: f64, b: usize| (a - b as f64).abs() < 0.01;
         near(self.left, 0) && near(self.top, 0) && near(self.width, plane.width) && near(self.height, plane.height)
     }
-}
 
-impl Window {
     /// Where the window begins in `plane.samples`, if its edges lie between samples, to a hundredth of one: the case that
     /// the `resize` crate knows.
     fn whole_samples(&self, plane: &Plane) -> Option<usize> {
@@ -139,6 +145,12 @@ mod tests {
             let expected = if x.abs() < 3.0 { sinc(x) * sinc(x / 3.0) } else { 0.0 };
             assert!((lanczos3(x) - expected).abs() < 1e-6, "{x}: {}, not {expected}", lanczos3(x));
         }
+    }
+
+    #[test]
+    fn only_a_lack_of_memory_passes_with_time() {
+        assert_eq!(resize_error(resize::Error::OutOfMemory), Error::OutOfMemory);
+        assert_eq!(resize_error(resize::Error::InvalidParameters), impossible());
     }
 
     #[test]
