@@ -23,7 +23,8 @@ async fn thumbnails_that_need_more_than_there_is_are_rejected_with_the_numbers()
 #[tokio::test(start_paused = true)]
 async fn slow_servers_hold_nobody_up() {
     for kind in ["trickle-50", "long-50"] {
-        let setup = Setup::new();
+        let mut setup = Setup::new();
+        setup.settings.concurrency = 8;
         for index in 0..3 {
             setup.fake.send(format!(r#"{{"url":"https://example.com/{kind}-{index}","width":4,"height":3}}"#));
         }

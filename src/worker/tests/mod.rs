@@ -326,7 +326,7 @@ async fn photographs_are_taken_from_the_buckets_that_sources_names_and_from_no_o
 async fn a_key_that_leads_above_its_beginning_is_rejected_and_not_tried() {
     let setup = Setup::with_keys(["../../x.jpg"]);
     setup.run().await;
-    let why = "S3 takes no key whose `..` lead above its beginning, as in ../../x-4x3.jpg";
+    let why = "the thumbnail's key would lead out of the bucket with its `..`, which S3 refuses: ../../x-4x3.jpg";
     assert_eq!(setup.dlq(), [("request".to_owned(), why.to_owned())]);
     assert!(setup.fake.state().fetched.is_empty());
 }
