@@ -14,18 +14,28 @@ const PADDING_BYTES: usize = 8;
 pub(super) struct ScanData {
     bytes: Vec<u8>,
     /// Where in `bytes` each restart interval ends; the last is the data's end.
-    ends: Vec<usize>,
+    ends: Vec<u32>,
+    /// The numbers of the restart markers, 0 to 7, as many as there are.
+    numbers: Vec<u8>,
+    /// Whether there are more restart intervals than there can be; what is behind them was not read.
+    too_many: bool,
     /// Where in the file the marker that ends the scan stands; `None` if the file ends first.
     pub end: Option<usize>,
 }
 
 impl ScanData {
-    /// Takes the data of the scan whose header ends at `from` out of `source`. `bytes` is a used buffer to be used again.
-    pub fn read(source: &[u8], from: usize, mut bytes: Vec<u8>) -> Result<Self, Error> {
+    /// Takes the data of the scan whose header ends at `from` out of `source`; of at most `most` restart intervals. `bytes` is a used
+    /// buffer to be used again.
+    pub fn read(source: &[u8], from: usize, most: usize, mut bytes: Vec<u8>) -> Result<Self, Error> {
         let data = source.get(from..).unwrap_or_default();
         bytes.clear();
         bytes.try_reserve(data.len() + PADDING_BYTES).map_err(|_| Error::OutOfMemory)?;
-        let mut ends = Vec::new();
+        let (mut ends, mut numbers, mut too_many) = (Vec::new(), Vec::new(), false);
+        // Each marker takes two bytes.
+        let most = most.min(data.len() / 2 + 1);
+        ends.try_reserve_exact(most).map_err(|_| Error::OutOfMemory)?;
+        numbers.try_reserve_exact(most).map_err(|_| Error::OutOfMemory)?;
+        let end_of = |bytes: &Vec<u8>| u32::try_from(bytes.len()).map_err(|_| Error::OutOfMemory);
         let mut at = 0;
         let mut end = None;
         while let Some(found) = memchr(0xff, &data[at..]) {
@@ -35,9 +45,15 @@ impl ScanData {
                     bytes.extend_from_slice(&data[at..=ff]);
                     at = ff + 2;
                 }
-                Some(marker::RST0..=marker::RST7) => {
+                Some(&number @ marker::RST0..=marker::RST7) => {
                     bytes.extend_from_slice(&data[at..ff]);
-                    ends.push(bytes.len());
+                    if ends.len() + 1 >= most {
+                        too_many = true;
+                        end = Some(from + ff);
+                        break;
+                    }
+                    ends.push(end_of(&bytes)?);
+                    numbers.push(number - marker::RST0);
                     at = ff + 2;
                 }
                 // A fill byte: the next FF decides.
@@ -59,14 +75,47 @@ impl ScanData {
         if end.is_none() {
             bytes.extend_from_slice(&data[at..]);
         }
-        ends.push(bytes.len());
+        ends.push(end_of(&bytes)?);
         bytes.resize(bytes.len() + PADDING_BYTES, 0);
-        Ok(Self { bytes, ends, end })
+        Ok(Self { bytes, ends, numbers, too_many, end })
+    }
+
+    /// The most bytes that [`Self::read`] allocates, of a source of `source_bytes` and a scan of at most `most` restart intervals.
+    pub fn memory(source_bytes: usize, most: usize) -> u64 {
+        (source_bytes + PADDING_BYTES) as u64 + 5 * most.min(source_bytes / 2 + 1) as u64
     }
 
     /// How many restart intervals there are, at least 1.
     pub fn intervals(&self) -> usize {
         self.ends.len()
+    }
+
+    /// Which restart intervals of the picture, which has `count` of them, the intervals of the data are: for each its number in the
+    /// data and its number in the picture.
+    ///
+    /// `strict`: all must be there. Otherwise markers that are missing or too many are told by their numbers, which go round from
+    /// 0 to 7 (T.81, E.1.4): a marker one or two ahead of what is due means that intervals are lost, one or two behind that it
+    /// was met already (libjpeg's jpeg_resync_to_restart judges the same way).
+    pub fn numbered(&self, count: usize, strict: bool) -> Result<impl Iterator<Item = (usize, usize)>, Error> {
+        if strict && self.intervals() < count {
+            return Err(Error::Truncated);
+        }
+        if strict && (self.intervals() > count || self.too_many) {
+            return Err(Error::Corrupt("there are too many restart markers".into()));
+        }
+        let mut next = 0;
+        Ok((0..self.intervals()).filter_map(move |in_data| {
+            if in_data > 0 && !strict {
+                let ahead = (usize::from(self.numbers[in_data - 1]) + 8 - (next + 7) % 8) % 8;
+                match ahead {
+                    6 | 7 => return None,
+                    1 | 2 => next += ahead,
+                    _ => {}
+                }
+            }
+            next += 1;
+            (next <= count).then_some((in_data, next - 1))
+        }))
     }
 
     /// A reader at the start of restart interval `index`.
@@ -76,8 +125,8 @@ impl ScanData {
 
     /// Where restart interval `index` lies, in bits.
     pub fn interval(&self, index: usize) -> Range<usize> {
-        let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        8 * start..8 * self.ends[index]
+        let end = |index: usize| 8 * self.ends[index] as usize;
+        if index == 0 { 0..end(0) } else { end(index - 1)..end(index) }
     }
 
     /// The data, and a few zeros behind it.
@@ -167,7 +216,7 @@ mod tests {
     use super::*;
 
     fn scan(data: &[u8]) -> ScanData {
-        ScanData::read(data, 0, Vec::new()).unwrap()
+        ScanData::read(data, 0, 100, Vec::new()).unwrap()
     }
 
     #[test]
@@ -176,6 +225,22 @@ mod tests {
         assert_eq!(&data.bytes[..5], b"\x12\xff\x34\x56\x78");
         assert_eq!(data.ends, [3, 4, 5]);
         assert_eq!(data.end, Some(11));
+    }
+
+    #[test]
+    fn a_lost_or_repeated_restart_marker_is_told_by_its_number() {
+        let numbered = |numbers: &[u8], count| {
+            let bytes: Vec<u8> = numbers.iter().flat_map(|number| [0x55, 0xff, 0xd0 + number]).chain([0x55]).collect();
+            scan(&bytes).numbered(count, false).unwrap().collect::<Vec<_>>()
+        };
+        assert_eq!(numbered(&[0, 1, 2], 4), [(0, 0), (1, 1), (2, 2), (3, 3)]);
+        assert_eq!(numbered(&[0, 2], 4), [(0, 0), (1, 1), (2, 3)], "1 is lost");
+        assert_eq!(numbered(&[0, 0, 1], 4), [(0, 0), (1, 1), (3, 2)], "0 comes twice");
+        assert_eq!(numbered(&[0, 1, 2, 3], 3), [(0, 0), (1, 1), (2, 2)], "more than the picture has");
+        assert_eq!(numbered(&[0, 5, 2], 4), [(0, 0), (1, 1), (2, 2), (3, 3)], "a number that is nonsense");
+        assert_eq!(scan(b"\x55\xff\xd0\x55").numbered(3, true).err(), Some(Error::Truncated));
+        let two = ScanData::read(b"\x55\xff\xd0\x55\xff\xd1\x55", 0, 2, Vec::new()).unwrap();
+        assert!(two.intervals() == 2 && matches!(two.numbered(2, true).err(), Some(Error::Corrupt(_))));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The tables that a file sets up before its scans: quantisation, Huffman, restart interval (T.81, B.2.4).
 
+use super::mcu::McuGeometry;
 use crate::error::Error;
 use crate::jpeg::dct::BLOCK;
 use crate::jpeg::header::{Segment, marker};
@@ -63,6 +64,11 @@ impl TableState {
             payload = rest;
         }
         Ok(())
+    }
+
+    /// Most restart intervals of a scan with these tables; without any, one.
+    pub fn most_intervals(&self, geometry: &McuGeometry) -> usize {
+        if self.restart_interval == 0 { 1 } else { geometry.most_intervals().div_ceil(self.restart_interval) }
     }
 
     pub fn quantisation(&self, index: usize) -> Result<&[u16; BLOCK], Error> {
