@@ -24,6 +24,8 @@ pub(crate) mod marker {
     pub const APP2: u8 = 0xe2;
     pub const APP14: u8 = 0xee;
     pub const TEM: u8 = 0x01;
+    /// From behind TEM to here markers have no meaning.
+    pub const LAST_RESERVED: u8 = 0xbf;
 }
 
 /// Most bytes of an embedded ICC profile that are kept; a larger one is ignored. Printers' profiles reach 3 MiB.

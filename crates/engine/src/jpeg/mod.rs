@@ -1,5 +1,6 @@
-//! JPEG (ITU-T T.81), read and written. `header` and `huffman` and `dct` are what reading and writing have in common.
+//! JPEG (ITU-T T.81), read and written. What stands here and not in `decode` or `encode` both have in common.
 
+mod annex_k;
 mod dct;
 pub(crate) mod decode;
 pub(crate) mod encode;

@@ -247,6 +247,18 @@ fn a_missing_end_marker_behind_a_whole_picture_is_no_truncation() {
 }
 
 #[test]
+fn a_picture_without_huffman_tables_has_those_of_annex_k() {
+    let source = photo(97, 61);
+    let whole = all(&source).unwrap();
+    let mut without = source;
+    while let Some(at) = without.windows(2).position(|bytes| bytes == [0xff, marker::DHT]) {
+        let length = usize::from(u16::from_be_bytes([without[at + 2], without[at + 3]]));
+        without.drain(at..at + 2 + length);
+    }
+    assert!(all(&without).as_ref() == Ok(&whole));
+}
+
+#[test]
 fn components_of_the_same_identifier_are_taken_in_turn() {
     for sampling in [SAMPLINGS[1], SAMPLINGS[6]] {
         let everything: Vec<usize> = (0..sampling.len()).collect();
@@ -276,7 +288,9 @@ fn behind_a_damaged_restart_interval_the_picture_goes_on() {
         let damaged = [&file[..markers[4] + 4], &[0xff, 0].repeat(4), &file[markers[4] + 4..]].concat();
         // A marker that is gone: two intervals run into each other, and the next has another number.
         let lost = [&file[..markers[4]], &file[markers[4] + 2..]].concat();
-        for (file, from, to) in [(&damaged, 5, 6), (&lost, 4, 6)] {
+        // A marker that has no meaning.
+        let reserved = [&file[..markers[4] + 4], &[0xff, 0x9f], &file[markers[4] + 4..]].concat();
+        for (file, from, to) in [(&damaged, 5, 6), (&lost, 4, 6), (&reserved, 5, 6)] {
             let strict = thumbnails(file, &specs(), &Options::default()).unwrap_err();
             assert!(matches!(strict, Error::Corrupt(_) | Error::Truncated), "{strict:?}");
             let made = planes(file, Truncated::BestEffort);

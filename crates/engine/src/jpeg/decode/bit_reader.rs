@@ -7,6 +7,8 @@ use memchr::memchr;
 use crate::error::Error;
 use crate::jpeg::header::marker;
 
+const TOO_MANY_MARKERS: &str = "there are too many restart markers";
+
 /// Zero bytes behind the data, so that a refill near the end still finds eight.
 const PADDING_BYTES: usize = 8;
 
@@ -17,8 +19,8 @@ pub(super) struct ScanData {
     ends: Vec<u32>,
     /// The numbers of the restart markers, 0 to 7, as many as there are.
     numbers: Vec<u8>,
-    /// Whether there are more restart intervals than there can be; what is behind them was not read.
-    too_many: bool,
+    /// What is wrong between the codes.
+    damage: Option<&'static str>,
     /// Where in the file the marker that ends the scan stands; `None` if the file ends first.
     pub end: Option<usize>,
 }
@@ -30,7 +32,7 @@ impl ScanData {
         let data = source.get(from..).unwrap_or_default();
         bytes.clear();
         bytes.try_reserve(data.len() + PADDING_BYTES).map_err(|_| Error::OutOfMemory)?;
-        let (mut ends, mut numbers, mut too_many) = (Vec::new(), Vec::new(), false);
+        let (mut ends, mut numbers, mut damage) = (Vec::new(), Vec::new(), None);
         // Each marker takes two bytes.
         let most = most.min(data.len() / 2 + 1);
         ends.try_reserve_exact(most).map_err(|_| Error::OutOfMemory)?;
@@ -48,13 +50,19 @@ impl ScanData {
                 Some(&number @ marker::RST0..=marker::RST7) => {
                     bytes.extend_from_slice(&data[at..ff]);
                     if ends.len() + 1 >= most {
-                        too_many = true;
+                        damage = Some(TOO_MANY_MARKERS);
                         end = Some(from + ff);
                         break;
                     }
                     ends.push(end_of(&bytes)?);
                     numbers.push(number - marker::RST0);
                     at = ff + 2;
+                }
+                // Reserved (T.81, table B.1), so that it is damage: what follows is lost up to the next restart marker.
+                Some(marker::TEM..=marker::LAST_RESERVED) if most > 1 => {
+                    bytes.extend_from_slice(&data[at..ff]);
+                    damage = Some("a marker stands in the data that has no meaning");
+                    at = next_marker(data, ff + 2);
                 }
                 // A fill byte: the next FF decides.
                 Some(0xff) => {
@@ -77,7 +85,7 @@ impl ScanData {
         }
         ends.push(end_of(&bytes)?);
         bytes.resize(bytes.len() + PADDING_BYTES, 0);
-        Ok(Self { bytes, ends, numbers, too_many, end })
+        Ok(Self { bytes, ends, numbers, damage, end })
     }
 
     /// The most bytes that [`Self::read`] allocates, of a source of `source_bytes` and a scan of at most `most` restart intervals.
@@ -100,8 +108,9 @@ impl ScanData {
         if strict && self.intervals() < count {
             return Err(Error::Truncated);
         }
-        if strict && (self.intervals() > count || self.too_many) {
-            return Err(Error::Corrupt("there are too many restart markers".into()));
+        let damage = self.damage.or((self.intervals() > count).then_some(TOO_MANY_MARKERS));
+        if let Some(damage) = damage.filter(|_| strict) {
+            return Err(Error::Corrupt(damage.into()));
         }
         let mut next = 0;
         Ok((0..self.intervals()).filter_map(move |in_data| {
@@ -143,6 +152,18 @@ impl ScanData {
     pub fn into_buffer(self) -> Vec<u8> {
         self.bytes
     }
+}
+
+/// Where the next marker stands from `at` on that is none of the reserved ones; the data's end if there is none.
+fn next_marker(data: &[u8], mut at: usize) -> usize {
+    while let Some(found) = memchr(0xff, &data[at.min(data.len())..]) {
+        at += found;
+        if data.get(at + 1).is_some_and(|&marker| (marker::LAST_RESERVED + 1..0xff).contains(&marker)) {
+            return at;
+        }
+        at += 1;
+    }
+    data.len()
 }
 
 /// Reads bits, first the highest of each byte. Past the end of the data it reads zeros, and [`ScanData::overrun`] tells.

@@ -2,6 +2,7 @@
 
 use super::mcu::McuGeometry;
 use crate::error::Error;
+use crate::jpeg::annex_k;
 use crate::jpeg::dct::BLOCK;
 use crate::jpeg::header::{Segment, marker};
 use crate::jpeg::huffman::HuffmanSpec;
@@ -10,7 +11,7 @@ use crate::jpeg::huffman::HuffmanSpec;
 const DESTINATIONS: usize = 4;
 
 /// The state of the tables at a place in the file: later segments replace what earlier ones set.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct TableState {
     /// Quantisation steps in zigzag order.
     quantisation: [Option<[u16; BLOCK]>; DESTINATIONS],
@@ -18,6 +19,20 @@ pub(super) struct TableState {
     ac: [Option<HuffmanSpec>; DESTINATIONS],
     /// MCUs between restart markers; 0: none.
     pub restart_interval: usize,
+}
+
+impl Default for TableState {
+    /// As a file begins: without quantisation, and with the Huffman tables of annex K in the places that luma and colour have by
+    /// custom, since the frames of motion JPEG bring none.
+    fn default() -> Self {
+        let customary = |table: fn(bool) -> HuffmanSpec| [Some(table(true)), Some(table(false)), None, None];
+        Self {
+            quantisation: [None; DESTINATIONS],
+            dc: customary(annex_k::dc),
+            ac: customary(annex_k::ac),
+            restart_interval: 0,
+        }
+    }
 }
 
 impl TableState {
