@@ -16,7 +16,9 @@ use aws_sdk_sqs::types::{
 use bytes::{Bytes, BytesMut};
 use tokio::time::timeout;
 
+use super::attributes::{self, Attribute};
 use super::outcome::Trouble;
+use super::report::WorkerReport;
 use super::room::Room;
 use super::web::{Attempt, Web};
 use super::world::{Delivery, Depth, Fetched, Letter, Photo, Stamp, World};
@@ -37,6 +39,9 @@ const S3_TOTAL: Duration = Duration::from_secs(60);
 /// Attempts at one call. What fails as often comes back to the queue and is tried again minutes later.
 const ATTEMPTS: u32 = 5;
 const MAX_BACKOFF: Duration = Duration::from_secs(4);
+/// A worker's report: it is tried once more, then the next one says more.
+const REPORT_ATTEMPTS: u32 = 2;
+const REPORT_TOTAL: Duration = Duration::from_secs(10);
 /// A photograph whose bytes take longer than this to arrive is read again from the start, and then again.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 const BODY_ATTEMPTS: u32 = 3;
@@ -60,6 +65,10 @@ pub struct Places {
     pub queue_url: String,
     pub dlq_url: String,
     pub thumbnails_bucket: String,
+    /// Where the worker's report goes.
+    pub code_bucket: String,
+    /// Whose account both buckets are in.
+    pub account: String,
     pub access: Access,
     pub visibility_timeout_s: u32,
     pub max_source_bytes: usize,
@@ -154,7 +163,8 @@ impl World for Aws {
             .max_number_of_messages(i32::try_from(most).unwrap_or(i32::MAX))
             .wait_time_seconds(i32::try_from(wait.as_secs()).unwrap_or(i32::MAX))
             .visibility_timeout(i32::try_from(self.places.visibility_timeout_s).unwrap_or(i32::MAX))
-            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount);
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .message_attribute_names("All");
         let limit = wait + MIN_RECEIVE_MARGIN.max(wait / 2);
         let answer = timeout(limit, call.send()).await.map_err(|_| late(action))?;
         let messages = answer.map_err(|error| CallError::new(action, error))?.messages.unwrap_or_default();
@@ -166,6 +176,7 @@ impl World for Aws {
                 });
                 Some(Delivery {
                     body: message.body.unwrap_or_default().into(),
+                    attributes: attributes::kept(message.message_attributes),
                     receipt: message.receipt_handle?,
                     receives: receives.unwrap_or(1),
                 })
@@ -214,15 +225,32 @@ impl World for Aws {
             SendMessageBatchRequestEntry::builder()
                 .id(index.to_string())
                 .message_body(&*letter.body)
-                .message_attributes("thumb-error", text(&letter.error))
-                .message_attributes("thumb-stage", text(&letter.stage))
-                .message_attributes("thumb-worker", text(&self.places.worker))
+                .set_message_attributes(Some(letter.attributes.into_iter().map(Attribute::into_sdk).collect()))
+                .message_attributes(attributes::ERROR, text(&letter.error))
+                .message_attributes(attributes::STAGE, text(&letter.stage))
+                .message_attributes(attributes::WORKER, text(&self.places.worker))
                 .build()
                 .expect("it has its ID and its body")
         });
         let call = self.sqs.send_message_batch().queue_url(&self.places.dlq_url);
         let answer = call.set_entries(Some(entries.collect())).send().await;
         Ok(answers(count, &answer.map_err(|error| CallError::new(action, error))?.failed))
+    }
+
+    async fn put_report(&self, report: &WorkerReport) -> Result<(), CallError> {
+        let action = "s3:PutObject";
+        let limits = aws_sdk_s3::config::Builder::new()
+            .retry_config(RetryConfig::standard().with_max_attempts(REPORT_ATTEMPTS).with_max_backoff(MAX_BACKOFF));
+        let call = self.s3.put_object().bucket(&self.places.code_bucket).key(report.key());
+        let call = call
+            .expected_bucket_owner(&self.places.account)
+            .content_type("application/json")
+            .body(ByteStream::from(report.to_json().into_bytes()))
+            .customize()
+            .config_override(limits)
+            .send();
+        let answer = timeout(REPORT_TOTAL, call).await.map_err(|_| late(action))?;
+        answer.map(drop).map_err(|error| CallError::new(action, error))
     }
 
     async fn depth(&self) -> Result<Depth, CallError> {

@@ -80,7 +80,7 @@ impl Finished {
 }
 
 /// Does all that a message asks for.
-pub async fn run<W: World>(shop: Arc<Workshop<W>>, body: Arc<str>) -> Finished {
+pub async fn run<W: World>(shop: Arc<Workshop<W>>, body: Arc<str>, _alone: bool) -> Finished {
     match Message::parse(&body) {
         Err(bad) => Finished::new(bad.into()),
         Ok(Message::Nothing(why)) => Finished::new(Outcome::Ignored(why)),

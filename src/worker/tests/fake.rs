@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::outcome::Trouble;
+use super::super::attributes::Attribute;
+use super::super::outcome::{Cause, Trouble};
+use super::super::report::WorkerReport;
 use super::super::room::Room;
 use super::super::world::{Delivery, Depth, Fetched, Letter, Photo, Stamp, World};
 use crate::aws::{Answer, CallError, Kind, MAX_BATCH_BYTES};
@@ -30,6 +32,12 @@ pub struct Faults {
     pub lost_receipts: u32,
     /// Heartbeats that are not answered at all.
     pub failed_beats: u32,
+    /// Reports that are refused.
+    pub failed_reports: u32,
+    /// Whether S3 throttles every photograph.
+    pub s3_is_down: bool,
+    /// How long it takes until a heartbeat is done.
+    pub slow_beats: Duration,
 }
 
 /// What happens at random, each with a probability; seeded, so that a run is the same every time.
@@ -55,6 +63,9 @@ pub struct State {
     pub faults: Faults,
     pub chaos: Option<Chaos>,
     pub dlq: Vec<Letter>,
+    pub reports: Vec<WorkerReport>,
+    /// How many messages each receive asked for.
+    pub asked: Vec<usize>,
     /// The redrive policy's; none: a message comes as often as it likes.
     pub max_receives: Option<u32>,
     /// Messages that the redrive policy moved to the dead-letter queue.
@@ -73,6 +84,7 @@ pub struct State {
 #[derive(Clone, Debug)]
 struct Message {
     body: String,
+    attributes: Vec<Attribute>,
     receives: u32,
 }
 
@@ -85,7 +97,11 @@ impl Fake {
     }
 
     pub fn send(&self, body: impl Into<String>) {
-        self.state().visible.push_back(Message { body: body.into(), receives: 0 });
+        self.send_with(body, Vec::new());
+    }
+
+    pub fn send_with(&self, body: impl Into<String>, attributes: Vec<Attribute>) {
+        self.state().visible.push_back(Message { body: body.into(), attributes, receives: 0 });
     }
 
     /// A request for one thumbnail of a photograph.
@@ -144,6 +160,23 @@ impl State {
         self.most_body_bytes = self.most_body_bytes.max(bytes);
     }
 
+    fn change_visibility(&mut self, changes: Vec<(String, u32)>) -> Result<Vec<Answer>, CallError> {
+        if happens(&mut self.faults.failed_beats) {
+            return Err(failed(Kind::Unavailable, "connection reset"));
+        }
+        let answers = changes.into_iter().map(|(receipt, visibility_s)| {
+            let lost = happens(&mut self.faults.lost_receipts);
+            match self.in_flight.get_mut(&receipt).filter(|_| !lost) {
+                Some((_, until)) => {
+                    *until = Instant::now() + Duration::from_secs(visibility_s.into());
+                    Answer::Done
+                }
+                None => Answer::Refused("ReceiptHandleIsInvalid".into()),
+            }
+        });
+        Ok(answers.collect())
+    }
+
     fn hand_out(&mut self, most: usize) -> Vec<Delivery> {
         self.expire();
         (0..most)
@@ -154,8 +187,9 @@ impl State {
                 let (body, receives) = (Arc::<str>::from(message.body.as_str()), message.receives);
                 self.note(&body);
                 let receipt = self.receipts.to_string();
+                let attributes = message.attributes.clone();
                 self.in_flight.insert(receipt.clone(), (message, Instant::now() + VISIBILITY));
-                Some(Delivery { body, receipt, receives })
+                Some(Delivery { body, attributes, receipt, receives })
             })
             .collect()
     }
@@ -174,6 +208,7 @@ fn failed(kind: Kind, message: &str) -> CallError {
 
 impl World for Fake {
     async fn receive(&self, most: usize, wait: Duration) -> Result<Vec<Delivery>, CallError> {
+        self.state().asked.push(most);
         let hangs = happens(&mut self.state().faults.hung_receives) || self.state().strikes(Chaos::HANG);
         if hangs {
             sleep(Duration::from_secs(30)).await;
@@ -198,24 +233,10 @@ impl World for Fake {
 
     async fn change_visibility(&self, changes: Vec<(String, u32)>) -> Result<Vec<Answer>, CallError> {
         self.before()?;
-        let mut state = self.state();
-        if happens(&mut state.faults.failed_beats) {
-            return Err(failed(Kind::Unavailable, "connection reset"));
-        }
-        let answers = changes
-            .into_iter()
-            .map(|(receipt, visibility_s)| {
-                let lost = happens(&mut state.faults.lost_receipts);
-                match state.in_flight.get_mut(&receipt).filter(|_| !lost) {
-                    Some((_, until)) => {
-                        *until = Instant::now() + Duration::from_secs(visibility_s.into());
-                        Answer::Done
-                    }
-                    None => Answer::Refused("ReceiptHandleIsInvalid".into()),
-                }
-            })
-            .collect();
-        drop(state);
+        let is_beat = changes.iter().all(|(_, visibility_s)| *visibility_s == VISIBILITY.as_secs() as u32);
+        let slow = if is_beat { self.state().faults.slow_beats } else { Duration::ZERO };
+        sleep(slow).await;
+        let answers = self.state().change_visibility(changes)?;
         self.after().map(|()| answers)
     }
 
@@ -248,7 +269,10 @@ impl World for Fake {
         if happens(&mut self.state().faults.failed_leaves) {
             return Err(failed(Kind::Throttled, "slow down"));
         }
-        let attributes = |letter: &Letter| letter.error.len() + letter.stage.len();
+        let attributes = |letter: &Letter| {
+            let own: usize = letter.attributes.iter().map(Attribute::bytes).sum();
+            own + letter.error.len() + letter.stage.len()
+        };
         let bytes: usize = letters.iter().map(|letter| letter.body.len() + attributes(letter)).sum();
         if bytes > MAX_BATCH_BYTES {
             return Err(failed(Kind::Refused, "the batch is too long"));
@@ -258,6 +282,16 @@ impl World for Fake {
         let copies = letters.into_iter().map(|letter| Letter { body: (*letter.body).into(), ..letter });
         self.state().dlq.extend(copies);
         self.after().map(|()| answers)
+    }
+
+    async fn put_report(&self, report: &WorkerReport) -> Result<(), CallError> {
+        sleep(CALL).await;
+        let mut state = self.state();
+        if happens(&mut state.faults.failed_reports) {
+            return Err(failed(Kind::Denied, "not authorized"));
+        }
+        state.reports.push(report.clone());
+        Ok(())
     }
 
     async fn depth(&self) -> Result<Depth, CallError> {
@@ -284,9 +318,14 @@ impl World for Fake {
         let seconds = key.strip_prefix("slow-").and_then(|rest| rest.split('-').next()?.parse().ok());
         sleep(Duration::from_secs(seconds.unwrap_or(0)) + Duration::from_millis(20)).await;
         self.state().at_once -= 1;
-        self.before().map_err(|error| Trouble::passing(error.message))?;
+        self.before().map_err(|error| Trouble::s3(error.message))?;
+        if self.state().faults.s3_is_down {
+            return Err(Trouble::s3("SlowDown"));
+        }
         match &key {
-            key if key.starts_with("missing") => return Err(Trouble::passing("there is no such key")),
+            key if key.starts_with("missing") => {
+                return Err(Trouble { cause: Cause::NoKey, ..Trouble::passing("there is no such key") });
+            }
             key if key.starts_with("denied") => return Err(Trouble::lasting("this worker may not read it")),
             _ => {}
         }
@@ -308,7 +347,7 @@ impl World for Fake {
     async fn store(&self, key: &str, _jpeg: Bytes, stamp: &Stamp) -> Result<(), Trouble> {
         sleep(Duration::from_millis(10)).await;
         self.state().stored.insert(key.to_owned(), stamp.clone());
-        self.after().map_err(|error| Trouble::passing(error.message))
+        self.after().map_err(|error| Trouble::s3(error.message))
     }
 }
 
