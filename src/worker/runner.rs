@@ -384,6 +384,7 @@ impl<W: World> Runner<W> {
                 let receives_until = (now + LAST_RECEIVE).min(grace_ends);
                 self.phase = Phase::Stopping { receives_until, grace_ends, ends: grace_ends + LAST_CALLS, cut: false };
                 self.notifier.stopping();
+                self.metrics.health.turned(Doing::Stopping, now);
                 let (grace_s, working) = (self.settings.grace_s, self.jobs.len());
                 self.say(Event::Stopping { why: why.to_owned(), grace_s, working });
             }
