@@ -22,11 +22,15 @@ pub struct Failure {
 
 /// The exit codes of the command line: 0 is success, everything below is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Exit {
     /// 1: the command was understood, and failed.
     Failed = 1,
     /// 2: the command line or thumb.toml was wrong; nothing was tried.
     Usage = 2,
+    /// 141, as a shell reports a program that SIGPIPE ended: whoever read stdout has left (`thumb plan | head`). Nobody
+    /// is told.
+    BrokenPipe = 141,
 }
 
 impl Failure {
@@ -38,6 +42,22 @@ impl Failure {
     /// Wrong usage: exit code 2.
     pub fn usage(what: impl Into<String>) -> Self {
         Self { exit: Exit::Usage, ..Self::new(what) }
+    }
+
+    /// stdout cannot be written to: a failure, or [`Exit::BrokenPipe`] where its reader has had enough.
+    pub fn stdout(error: &std::io::Error) -> Self {
+        let exit = match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Exit::BrokenPipe,
+            _ => Exit::Failed,
+        };
+        Self { exit, ..Self::new("cannot write to stdout").caused_by(error) }
+    }
+
+    /// Wrong usage becomes an ordinary failure, where 2 as an exit code means something else.
+    #[must_use]
+    pub fn without_usage(self) -> Self {
+        let exit = if self.exit == Exit::Usage { Exit::Failed } else { self.exit };
+        Self { exit, ..self }
     }
 
     /// Adds an error and everything behind it to the causes.
@@ -111,6 +131,15 @@ mod tests {
             failure.to_string(),
             "rendering owl.jpg failed\n  caused by: cannot read the photo\n  caused by: disk on fire\n  hint: put out the fire"
         );
+    }
+
+    #[test]
+    fn a_reader_that_has_left_is_no_failure_of_ours() {
+        use std::io::{Error, ErrorKind};
+        assert_eq!(Failure::stdout(&Error::from(ErrorKind::BrokenPipe)).exit(), Exit::BrokenPipe);
+        assert_eq!(Failure::stdout(&Error::from(ErrorKind::StorageFull)).exit(), Exit::Failed);
+        assert_eq!(Failure::usage("x").without_usage().exit(), Exit::Failed);
+        assert_eq!(Failure::stdout(&Error::from(ErrorKind::BrokenPipe)).without_usage().exit(), Exit::BrokenPipe);
     }
 
     #[test]

@@ -1,13 +1,23 @@
-//! Where a thumbnail goes: the `key` of `[thumbnail]`, a template from the source's key and the size to the
+//! Where a thumbnail goes: the `key` of `[thumbnail]`, a template from where the photograph is and the size to the
 //! thumbnail's key.
 
 use std::fmt;
 use std::str::FromStr;
 
+use crate::text;
 use crate::thumbnail::Size;
 
 /// S3: a key is at most this many bytes of UTF-8 (S3 user guide, "Naming Amazon S3 objects").
 pub const MAX_KEY_BYTES: usize = 1_024;
+
+/// What a template's placeholders are made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The photograph's bucket; or, for a photograph from a URL, what no bucket is named.
+    pub bucket: String,
+    /// The photograph's key, "photos/owl.jpg"; or what stands for it in a URL.
+    pub key: String,
+}
 
 /// A parsed template, such as `{dir}{stem}-{width}x{height}.jpg`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,9 +26,13 @@ pub struct KeyTemplate(Vec<Part>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Text(String),
+    Bucket,
     /// Everything up to and including the source key's last slash.
     Dir,
-    /// The source key's last part without its extension.
+    /// The source key's last part, whole.
+    Name,
+    /// The source key's last part; without its extension if that is `.jpg`, in either case. Every other extension
+    /// stays, so that cat.jpg, cat.jpeg and cat.png have thumbnails of their own.
     Stem,
     /// The source key's extension, without the dot.
     Ext,
@@ -26,24 +40,35 @@ enum Part {
     Height,
 }
 
-const PLACEHOLDERS: [(&str, Part); 5] =
-    [("dir", Part::Dir), ("stem", Part::Stem), ("ext", Part::Ext), ("width", Part::Width), ("height", Part::Height)];
+const PLACEHOLDERS: [(&str, Part); 7] = [
+    ("bucket", Part::Bucket),
+    ("dir", Part::Dir),
+    ("name", Part::Name),
+    ("stem", Part::Stem),
+    ("ext", Part::Ext),
+    ("width", Part::Width),
+    ("height", Part::Height),
+];
 
 impl KeyTemplate {
-    /// The thumbnail's key for a source's key ("photos/owl.jpg") and a size. May be longer than [`MAX_KEY_BYTES`]
-    /// when the source's key is long.
-    pub fn render(&self, source: &str, size: Size) -> String {
+    /// The thumbnail's key for a photograph and a size. Whether S3 takes it is [`check`]'s question: the source's key
+    /// may be long, or strange.
+    pub fn render(&self, origin: &Origin, size: Size) -> String {
+        let Origin { bucket, key: source } = origin;
         let (dir, name) = source.split_at(source.rfind('/').map_or(0, |slash| slash + 1));
         // A leading dot begins a name, not an extension: ".profile" has none.
-        let (stem, ext) = match name.rfind('.') {
+        let (before, ext) = match name.rfind('.') {
             Some(dot) if dot > 0 => (&name[..dot], &name[dot + 1..]),
             _ => (name, ""),
         };
+        let stem = if ext.eq_ignore_ascii_case("jpg") { before } else { name };
         let mut key = String::new();
         for part in &self.0 {
             match part {
                 Part::Text(text) => key.push_str(text),
+                Part::Bucket => key.push_str(bucket),
                 Part::Dir => key.push_str(dir),
+                Part::Name => key.push_str(name),
                 Part::Stem => key.push_str(stem),
                 Part::Ext => key.push_str(ext),
                 Part::Width => key.push_str(&size.width.to_string()),
@@ -52,6 +77,52 @@ impl KeyTemplate {
         }
         key
     }
+
+    /// Whether photographs of the same key in two buckets have thumbnails of their own.
+    pub fn names_the_bucket(&self) -> bool {
+        self.0.contains(&Part::Bucket)
+    }
+
+    /// This template, made to name the bucket too.
+    #[must_use]
+    pub fn with_bucket(&self) -> Self {
+        let mut parts = self.0.clone();
+        // Within the folder that a template begins with.
+        let at = usize::from(matches!(parts.first(), Some(Part::Text(text)) if text.ends_with('/')));
+        parts.splice(at..at, [Part::Bucket, Part::Text("/".into())]);
+        Self(parts)
+    }
+}
+
+/// Whether S3 takes such a key, and can list and delete it again.
+///
+/// # Errors
+/// Why not, as the rest of a sentence that begins with "the thumbnail's key".
+pub fn check(key: &str) -> Result<(), String> {
+    let shown = text::printable(key);
+    if key.len() > MAX_KEY_BYTES {
+        return Err(format!("would have {} bytes; S3 allows {MAX_KEY_BYTES}: {shown}", key.len()));
+    }
+    // S3 takes any character, but its listings and DeleteObjects are XML 1.0, which has no words for these.
+    if let Some(c) = key.chars().find(|&c| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')) {
+        return Err(format!(
+            "would hold the character {}, which S3 stores and cannot name in its XML again: {shown}",
+            c.escape_unicode()
+        ));
+    }
+    // S3 user guide, "Naming Amazon S3 objects": relative path elements may not lead out of the bucket.
+    let mut depth = 0_usize;
+    for element in key.split('/') {
+        match element {
+            "." | "" => {}
+            ".." => match depth.checked_sub(1) {
+                Some(less) => depth = less,
+                None => return Err(format!("would lead out of the bucket with its `..`, which S3 refuses: {shown}")),
+            },
+            _ => depth += 1,
+        }
+    }
+    Ok(())
 }
 
 impl Default for KeyTemplate {
@@ -102,17 +173,21 @@ impl FromStr for KeyTemplate {
             }
         }
         for (needed, why) in [
-            (Part::Stem, "{stem}: every source would overwrite the last one's thumbnail"),
-            (Part::Width, "{width}: one size would overwrite another"),
-            (Part::Height, "{height}: one size would overwrite another"),
+            (
+                &[Part::Stem, Part::Name][..],
+                "{stem} (or {name}): every source would overwrite the last one's thumbnail",
+            ),
+            (&[Part::Width], "{width}: one size would overwrite another"),
+            (&[Part::Height], "{height}: one size would overwrite another"),
         ] {
-            if !parts.contains(&needed) {
+            if !needed.iter().any(|part| parts.contains(part)) {
                 return Err(format!("lacks {why}"));
             }
         }
         if matches!(parts.first(), Some(Part::Text(text)) if text.starts_with('/')) {
             return Err("begins with a slash, which S3 takes for a folder without a name".into());
         }
+        check(text)?;
         if text.len() > MAX_KEY_BYTES / 2 {
             return Err(format!("is longer than {} bytes", MAX_KEY_BYTES / 2));
         }
@@ -125,7 +200,8 @@ mod tests {
     use super::*;
 
     fn render(template: &str, source: &str) -> String {
-        template.parse::<KeyTemplate>().unwrap().render(source, Size { width: 300, height: 600 })
+        let origin = Origin { bucket: "photos".into(), key: source.into() };
+        template.parse::<KeyTemplate>().unwrap().render(&origin, Size { width: 300, height: 600 })
     }
 
     #[test]
@@ -136,14 +212,55 @@ mod tests {
         assert_eq!(render(&default, "owl"), "owl-300x600.jpg");
         assert_eq!(render(&default, "a.b/owl.v2.JPG"), "a.b/owl.v2-300x600.jpg");
         assert_eq!(render(&default, ".hidden"), ".hidden-300x600.jpg");
-        assert_eq!(render("t/{height}/{width}/{stem}.{ext}", "owl.jpeg"), "t/600/300/owl.jpeg");
+        assert_eq!(render(&default, ".jpg"), ".jpg-300x600.jpg");
+        assert_eq!(render("t/{height}/{width}/{name}", "a/owl.jpeg"), "t/600/300/owl.jpeg");
+        assert_eq!(render("{width}x{height}/{ext}/{stem}", "a/owl.PNG"), "300x600/PNG/owl.PNG");
+        assert_eq!(render("{bucket}/{dir}{stem}-{width}x{height}.jpg", "a/owl.jpg"), "photos/a/owl-300x600.jpg");
+    }
+
+    #[test]
+    fn photographs_that_differ_in_their_extension_do_not_overwrite_each_other() {
+        let keys =
+            ["cat.jpg", "cat.jpeg", "cat.png", "cat.webp"].map(|name| render("{stem}-{width}x{height}.jpg", name));
+        assert_eq!(keys, ["cat-300x600.jpg", "cat.jpeg-300x600.jpg", "cat.png-300x600.jpg", "cat.webp-300x600.jpg"]);
+        // Two spellings of one extension have one stem; who has both says {name}.
+        assert_eq!(render("{name}-{width}x{height}.jpg", "cat.JPG"), "cat.JPG-300x600.jpg");
+        assert_eq!(render("{stem}-{width}x{height}.jpg", "cat.JPG"), "cat-300x600.jpg");
+    }
+
+    #[test]
+    fn a_key_that_s3_cannot_list_or_delete_is_refused() {
+        for key in ["a b/é~.jpg", "..a/b..jpg", "a/../b", "./a", "emoji 🦉"] {
+            assert_eq!(check(key), Ok(()), "{key}");
+        }
+        for (key, why) in [
+            ("evil\u{10}-10x10.jpg", "would hold the character \\u{10}, which S3 stores and cannot name"),
+            ("a\nb", "\\u{a}"),
+            ("a\tb", "\\u{9}"),
+            ("a\u{7f}b", "\\u{7f}"),
+            ("a\u{9b}b", "\\u{9b}"),
+            ("a\u{fffe}", "\\u{fffe}"),
+            ("../x.jpg", "lead out of the bucket"),
+            ("a/../../x.jpg", "lead out of the bucket"),
+        ] {
+            let error = check(key).unwrap_err();
+            assert!(error.contains(why), "{key:?}: {error}");
+            assert!(!error.contains(char::is_control), "{error:?}");
+        }
+        assert!(check(&"k".repeat(MAX_KEY_BYTES)).is_ok());
+        assert!(check(&"k".repeat(MAX_KEY_BYTES + 1)).unwrap_err().contains("would have 1025 bytes; S3 allows 1024"));
     }
 
     #[test]
     fn a_template_is_printed_as_it_was_written() {
-        for text in ["{dir}{stem}-{width}x{height}.jpg", "t/{stem}/{width}x{height}.{ext}"] {
+        for text in ["{dir}{stem}-{width}x{height}.jpg", "t/{bucket}/{name}/{width}x{height}.{ext}"] {
             assert_eq!(text.parse::<KeyTemplate>().unwrap().to_string(), text);
         }
+        let with_bucket = KeyTemplate::default().with_bucket();
+        assert_eq!(with_bucket.to_string(), "{bucket}/{dir}{stem}-{width}x{height}.jpg");
+        assert_eq!(with_bucket.to_string().parse(), Ok(with_bucket));
+        let template: KeyTemplate = "t/{width}x{height}/{name}".parse().unwrap();
+        assert_eq!(template.with_bucket().to_string(), "t/{bucket}/{width}x{height}/{name}");
     }
 
     #[test]
@@ -155,8 +272,10 @@ mod tests {
             ("{stem-{width}x{height}", "has {stem-{width}"),
             ("{stem}{width}{height}}", "a } without"),
             ("{stem}{width}{height}{", "a { without"),
-            ("{name}{width}{height}", "there are {dir} {stem}"),
+            ("{key}{width}{height}", "there are {bucket} {dir} {name} {stem}"),
             ("/{stem}{width}{height}", "begins with a slash"),
+            ("\t{stem}{width}{height}", "would hold the character \\u{9}"),
+            ("../{stem}{width}{height}", "lead out of the bucket"),
         ] {
             let error = template.parse::<KeyTemplate>().unwrap_err();
             assert!(error.contains(why), "{template}: {error}");

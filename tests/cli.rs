@@ -301,6 +301,57 @@ fn mistakes_in_the_file_are_all_named_and_nothing_is_tried() {
 }
 
 #[test]
+fn a_detailed_exit_code_is_2_for_changes_only() {
+    let wrong = Desk::new("nam = \"cats\"\n");
+    let right = Desk::new("name = \"cats\"\n");
+    for (desk, words) in [
+        (&wrong, &["plan"][..]),
+        (&right, &["--config", "nowhere.toml", "plan"]),
+        (&right, &["plan", "--nonsense"]),
+        (&right, &["plan", "--target", "nonsense"]),
+        (&right, &["plan", "--target"]),
+    ] {
+        assert_eq!(desk.run(alone(), words).code, Some(2), "{words:?}");
+        let detailed = [&words[..], &["--detailed-exitcode"]].concat();
+        let ran = desk.run(alone(), &detailed);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.err.starts_with("error: "), "{ran:?}");
+    }
+}
+
+/// `thumb … | head`, where head has left already.
+#[test]
+fn a_reader_that_has_left_ends_every_command_quietly_and_changes_nothing() {
+    let moto = Moto::start();
+    let desk = Desk::new("name = \"cats\"\n[buckets]\nsources = [\"photos\"]\n");
+    let photo = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/photos/life.jpg");
+    let photo = photo.to_str().unwrap();
+    let unread = |words: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = moto.command(THUMB);
+        let ran = command.current_dir(desk.path()).args(words).stdin(Stdio::null()).stdout(writer).output().unwrap();
+        let ran = Ran::from(ran);
+        assert_eq!((ran.code, &*ran.err), (Some(141), ""), "{words:?}");
+    };
+    unread(&["--help"]);
+    unread(&["--version"]);
+    unread(&["plan"]);
+    unread(&["plan", "--json", "--detailed-exitcode"]);
+    unread(&["apply", "--yes"]);
+    unread(&["render", photo, "--size", "40x30", "--out", "."]);
+    let thumb = |words: &[&str]| desk.run(moto.command(THUMB), words);
+    let plan = thumb(&["plan"]);
+    assert!(plan.out.contains("Plan: 9 to add"), "the apply whose plan nobody read made nothing: {plan:?}");
+    assert_eq!(thumb(&["apply", "--target", "queue", "--target", "buckets", "--yes"]).code, Some(0));
+    unread(&["enqueue", "--bucket", "photos", "owl.jpg", "--size", "4x3"]);
+    unread(&["work", "--drain", "--json"]);
+    unread(&["destroy", "--yes"]);
+    let plan = thumb(&["plan", "--destroy"]);
+    assert!(plan.out.contains("Plan: 0 to add, 0 to change, 4 to destroy."), "{plan:?}");
+}
+
+#[test]
 fn wrong_usage_is_exit_code_2_and_help_is_0() {
     let desk = Desk::new("name = \"cats\"\n");
     for words in [&["plan", "--nonsense"][..], &["nonsense"], &[], &["apply", "--json"]] {

@@ -46,6 +46,9 @@ async fn the_codelabs_requests_become_public_thumbnails() {
     assert_eq!((stack.depth("codelab").await, stack.depth("codelab-dlq").await), (0, 0));
 }
 
+/// What a stack needs that takes photographs from URLs beside those of a bucket.
+const KEY_WITH_BUCKET: &str = "thumbnail.key = \"{bucket}/{dir}{stem}-{width}x{height}.jpg\"";
+
 /// A photograph whose header claims another size.
 fn claims(mut jpeg: Vec<u8>, width: u16, height: u16) -> Vec<u8> {
     let frame = jpeg.windows(2).position(|marker| marker == [0xff, 0xc0]).expect("a baseline frame header");
@@ -56,7 +59,8 @@ fn claims(mut jpeg: Vec<u8>, width: u16, height: u16) -> Vec<u8> {
 
 #[tokio::test]
 async fn bad_messages_end_in_the_dead_letter_queue_with_their_reasons() {
-    let stack = Stack::new("bad", "queue.max_receives = 1").await;
+    let toml = format!("queue.max_receives = 1\nworker.url_sources = \"public\"\n{KEY_WITH_BUCKET}");
+    let stack = Stack::new("bad", &toml).await;
     let life = photo("life.jpg");
     stack.put("cut.jpg", life[..life.len() / 2].to_vec()).await;
     stack.put("huge.jpg", claims(life.clone(), 60_000, 60_000)).await;
@@ -103,13 +107,14 @@ async fn a_bucket_that_takes_no_acls_is_named_with_what_mends_it() {
 
 #[tokio::test]
 async fn a_url_is_fetched_where_private_addresses_are_allowed() {
-    let stack = Stack::new("web", "worker.url_sources = \"any\"").await;
+    let stack = Stack::new("web", &format!("worker.url_sources = \"any\"\n{KEY_WITH_BUCKET}")).await;
     stack.put("life.jpg", photo("life.jpg")).await;
     let url = format!("{}/web-photos/life.jpg", moto().endpoint());
     let acl = stack.clients.s3.put_object_acl().bucket("web-photos").key("life.jpg");
     acl.acl(ObjectCannedAcl::PublicRead).send().await.unwrap();
-    stack.thumb(&["enqueue", "--url", &url, "--size", "40x30"]).ok();
+    stack.thumb(&["enqueue", "--url", &format!("{url}?token=SECRET"), "--size", "40x30"]).ok();
     let said = stack.thumb(&["work", "--drain", "--json"]).ok();
+    assert!(!format!("{said:?}").contains("SECRET"), "{said:?}");
     let made: Vec<serde_json::Value> = said
         .stdout
         .lines()
@@ -117,8 +122,37 @@ async fn a_url_is_fetched_where_private_addresses_are_allowed() {
         .filter(|event: &serde_json::Value| event["event"] == "made")
         .collect();
     assert_eq!(made.len(), 1, "{said:?}");
-    assert_eq!(made[0]["key"], "127.0.0.1/web-photos/life-40x30.jpg");
-    assert_eq!(made[0]["source"], url);
+    let host = moto().endpoint().replace("http://", "");
+    let key = made[0]["key"].as_str().unwrap();
+    // The hash tells this query's picture from another's.
+    assert!(key.starts_with(&format!("_url/{host}/web-photos/life-")) && key.ends_with("-40x30.jpg"), "{key}");
+    assert_eq!(made[0]["source"], format!("{url}?…"));
+}
+
+#[tokio::test]
+async fn no_url_is_queued_for_workers_that_fetch_none() {
+    let stack = Stack::nothing("no-urls", "").await;
+    let said = stack.thumb(&["enqueue", "--url", "https://example.com/a.jpg", "--size", "40x30"]).failed(2);
+    assert_eq!(
+        said.stderr,
+        "error: the workers of this stack fetch nothing from URLs\n  hint: set url_sources = \"public\" in [worker] of \
+         thumb.toml, and apply it\n"
+    );
+}
+
+#[tokio::test]
+async fn a_url_that_is_not_queued_is_named_without_its_secrets() {
+    let stack = Stack::new("bad-urls", "worker.url_sources = \"public\"\nbuckets.sources = []").await;
+    let urls =
+        ["ftp://example.com/a.jpg?token=SECRET", "https://me:SECRET@example.com/a.jpg", "https://exa mple/?SECRET"];
+    let mut words = vec!["enqueue", "--size", "40x30"];
+    urls.iter().for_each(|url| words.extend(["--url", url]));
+    let said = stack.thumb(&words).failed(1);
+    assert!(!format!("{said:?}").contains("SECRET"), "{said:?}");
+    assert_eq!(said.stderr.matches("not queued: ").count(), 3, "{said:?}");
+    let sizes = ["--size", "8192x8192", "--size", "8191x8191"];
+    let said = stack.thumb(&[&["enqueue", "--bucket", "photos", "a.jpg"][..], &sizes].concat()).failed(2);
+    assert!(said.stderr.starts_with("error: the sizes have 135 million pixels together"), "{said:?}");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::failure::Failure;
+use crate::text::printable;
 
 /// What a failed call means for whoever made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,8 +120,8 @@ impl CallError {
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.code {
-            Some(code) => write!(f, "{}: {code}: {}", self.action, self.message),
-            None => write!(f, "{}: {}", self.action, self.message),
+            Some(code) => write!(f, "{}: {}: {}", self.action, printable(code), printable(&self.message)),
+            None => write!(f, "{}: {}", self.action, printable(&self.message)),
         }
     }
 }
@@ -260,6 +261,13 @@ mod tests {
         for (code, message, status, kind) in cases {
             assert_eq!(classify(code, message, status), kind, "{code} {message} {status}");
         }
+    }
+
+    #[test]
+    fn what_aws_says_cannot_repaint_a_terminal() {
+        let message = "the key a\x1b[31m\u{202e} is bad".to_owned();
+        let error = CallError { action: "s3:DeleteObject", kind: Kind::Refused, code: Some("\x07".into()), message };
+        assert_eq!(error.to_string(), "s3:DeleteObject: \\u{7}: the key a\\u{1b}[31m\\u{202e} is bad");
     }
 
     #[test]

@@ -4,22 +4,27 @@
 
 mod account;
 mod batch;
+mod bucket_region;
 mod call;
 mod reader;
+#[cfg(test)]
+pub mod strict_s3;
 
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
 pub use account::{Identity, account, account_number};
 pub use batch::{Answer, BATCH, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES, answers};
+pub use bucket_region::RegionalS3;
 pub use call::{CallError, Kind};
 pub use reader::Reader;
 
 use crate::failure::{Failure, Result};
+use crate::text::without_secrets;
 
 /// Attempts at one call, the first included. Throttles and resets are retried by the SDK with exponential back-off
 /// and full jitter, up to [`MAX_BACKOFF`] apart: about half a minute in all.
@@ -62,8 +67,16 @@ impl Clients {
     pub async fn connect(region: Option<&str>) -> Result<Self> {
         let http =
             aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http)
+        let mut loader = Self::loader().http_client(http);
+        if let Some(region) = region {
+            loader = loader.region(Region::new(region.to_owned()));
+        }
+        Self::from_sdk(loader.load().await)
+    }
+
+    /// What every client has: who it is, and how long and how often it tries.
+    pub fn loader() -> ConfigLoader {
+        aws_config::defaults(BehaviorVersion::v2026_01_12())
             .app_name(AppName::new(concat!("thumb-", env!("CARGO_PKG_VERSION"))).expect("letters, digits, dots"))
             .retry_config(
                 RetryConfig::standard()
@@ -76,23 +89,29 @@ impl Clients {
                     .connect_timeout(CONNECT_TIMEOUT)
                     .operation_attempt_timeout(ATTEMPT_TIMEOUT)
                     .build(),
-            );
-        if let Some(region) = region {
-            loader = loader.region(Region::new(region.to_owned()));
-        }
-        Self::from_sdk(loader.load().await)
+            )
     }
 
     /// The clients of a configuration that is made already.
     ///
     /// # Errors
-    /// It has no region.
+    /// It has no region, or an endpoint that holds a password.
     pub fn from_sdk(sdk: SdkConfig) -> Result<Self> {
         let region = sdk.region().map(ToString::to_string).ok_or_else(|| {
             Failure::new("no AWS region is set")
                 .hint("set `region` in thumb.toml, AWS_REGION, or `region` in your AWS profile")
         })?;
         let endpoint = sdk.endpoint_url().map(str::to_owned);
+        // Instances get the endpoint in their user data, which everybody who may describe them can read.
+        if let Some(endpoint) = endpoint.as_ref().and_then(|endpoint| url::Url::parse(endpoint).ok())
+            && (!endpoint.username().is_empty() || endpoint.password().is_some())
+        {
+            return Err(Failure::new(format!(
+                "the endpoint {} is given with a user name or a password, which would be in the instances' user data",
+                without_secrets(endpoint.as_str())
+            ))
+            .hint("give AWS_ENDPOINT_URL without them"));
+        }
         Ok(Self {
             sqs: aws_sdk_sqs::Client::new(&sdk),
             s3: aws_sdk_s3::Client::from_conf(s3_config(&sdk).build()),
@@ -115,4 +134,18 @@ pub fn first_call() -> RetryConfig {
 /// subdomain for each bucket.
 pub fn s3_config(sdk: &SdkConfig) -> aws_sdk_s3::config::Builder {
     aws_sdk_s3::config::Builder::from(sdk).force_path_style(sdk.endpoint_url().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_with_a_password_is_refused() {
+        let sdk = SdkConfig::builder().region(Region::new("us-east-1")).behavior_version(BehaviorVersion::latest());
+        let failure = Clients::from_sdk(sdk.endpoint_url("https://me:SECRET@gateway.example/s3").build()).unwrap_err();
+        let text = failure.to_string();
+        assert!(text.starts_with("the endpoint https://gateway.example/s3 is given with a user name"), "{text}");
+        assert!(!text.contains("SECRET"), "{text}");
+    }
 }

@@ -3,13 +3,14 @@
 use argh::FromArgs;
 use serde_json::json;
 
-use super::Global;
-use super::reconcile::{Session, address, ask, conclude, print, print_plan, refuse_blocked, run as run_plan};
+use super::reconcile::{Session, address, ask, conclude, print_plan, refuse_blocked, run as run_plan};
+use super::{Global, print};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::plan::Address;
 use crate::reconcile::{Observed, Target, observe};
 use crate::resource::instance;
+use crate::text::printable_json;
 
 /// Create and change what thumb.toml declares, after showing the plan and asking.
 #[derive(FromArgs)]
@@ -50,7 +51,8 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
     }
     let observed = observe(&session.reader, &session.config).await?;
     if json {
-        print(&format!("{}\n", outputs_json(&session.config, &observed)))
+        let outputs = outputs_json(&session.config, &observed).to_string();
+        print(&format!("{}\n", printable_json(&outputs)))
     } else {
         print(&format!("\n{}", outputs_text(&session.config, &observed)))
     }

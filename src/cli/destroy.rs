@@ -2,8 +2,8 @@
 
 use argh::FromArgs;
 
-use super::Global;
-use super::reconcile::{Session, ask, conclude, print, print_plan, run as run_plan};
+use super::reconcile::{Session, ask, conclude, print_plan, run as run_plan};
+use super::{Global, print};
 use crate::failure::Result;
 use crate::plan::Action;
 use crate::reconcile::Target;

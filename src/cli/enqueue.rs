@@ -7,9 +7,9 @@ use std::time::Duration;
 use argh::FromArgs;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
-use super::Global;
+use super::{Global, print};
 use crate::aws::Clients;
-use crate::config::{self, Config, MAX_SIZES};
+use crate::config::{self, Config, MAX_SIZES, UrlSources};
 use crate::enqueue::{self, Progress, Sources, Summary, Wanted};
 use crate::failure::{Failure, Result};
 use crate::request;
@@ -38,7 +38,7 @@ pub struct Args {
     /// every .jpg and .jpeg whose key begins so
     #[argh(option, arg_name = "P")]
     prefix: Option<String>,
-    /// a photograph on the web, by http or https; may be repeated
+    /// a photograph on the web, by http or https; may be repeated; needs [worker] url_sources
     #[argh(option, long = "url", arg_name = "U")]
     urls: Vec<String>,
     /// read keys from stdin, one a line; "-" does the same
@@ -80,8 +80,7 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
     bar.0.finish_and_clear();
     let summary = summary?;
     let text = if json { serde_json::json!(summary).to_string() } else { sentence(&summary, queue) };
-    writeln!(std::io::stdout(), "{text}")
-        .map_err(|error| Failure::new("the requests are queued, but stdout cannot be written to").caused_by(&error))?;
+    print(&format!("{text}\n"))?;
     match summary.not_queued {
         0 => Ok(()),
         _ => Err(Failure::new(format!(
@@ -113,6 +112,7 @@ fn wanted(args: &Args, config: &Config) -> Result<Wanted> {
     if sizes.len() > MAX_SIZES {
         return Err(Failure::usage(format!("{} sizes are given; a request takes at most {MAX_SIZES}", sizes.len())));
     }
+    config::check_target_pixels(&sizes).map_err(|why| Failure::usage(format!("the sizes {why}")))?;
     if args.quality.is_some_and(|quality| !(1..=100).contains(&quality)) {
         return Err(Failure::usage("--quality must be between 1 and 100"));
     }
@@ -126,6 +126,10 @@ fn sources(args: Args, config: &Config) -> Result<Sources> {
     if !of_bucket && urls.is_empty() {
         return Err(Failure::usage("nothing is given to enqueue")
             .hint("name keys, or give --prefix P, --url U, or - to read keys from stdin"));
+    }
+    if !urls.is_empty() && config.worker.url_sources == UrlSources::Off {
+        return Err(Failure::usage("the workers of this stack fetch nothing from URLs")
+            .hint("set url_sources = \"public\" in [worker] of thumb.toml, and apply it"));
     }
     let bucket = match (bucket, &config.buckets.sources) {
         (Some(bucket), _) => bucket,

@@ -18,7 +18,8 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 use crate::config::Config;
-use crate::failure::{Failure, Result};
+use crate::failure::{Exit, Failure, Result};
+use crate::text::printable_lines;
 
 /// What applies to every command.
 pub struct Global {
@@ -76,7 +77,7 @@ pub fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let args = match Args::from_args(&[&program], &words) {
         Ok(args) => args,
-        Err(early) => return leave(&early, &program),
+        Err(early) => return leave(&early, &program, &words),
     };
     if args.version {
         return print_line(concat!("thumb ", env!("CARGO_PKG_VERSION")));
@@ -135,20 +136,29 @@ fn split(mut args: impl Iterator<Item = OsString>) -> Result<(String, Vec<String
 }
 
 /// argh leaves early for help (to stdout, success) and for wrong usage (to stderr, exit code 2).
-fn leave(early: &argh::EarlyExit, program: &str) -> ExitCode {
-    match early.status {
-        Ok(()) => print_line(early.output.trim_end()),
-        Err(()) => {
-            report(&Failure::usage(early.output.trim_end()).hint(format!("`{program} --help` explains the usage")))
-        }
+fn leave(early: &argh::EarlyExit, program: &str, words: &[&str]) -> ExitCode {
+    if early.status.is_ok() {
+        return print_line(early.output.trim_end());
     }
+    let failure = Failure::usage(early.output.trim_end()).hint(format!("`{program} --help` explains the usage"));
+    // Whoever asks for it takes 2 for "there are changes".
+    report(&if words.contains(&plan::DETAILED_EXITCODE) { failure.without_usage() } else { failure })
 }
 
 fn print_line(text: &str) -> ExitCode {
-    match writeln!(std::io::stdout(), "{text}") {
+    match print(&format!("{text}\n")) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+        Err(failure) => report(&failure),
     }
+}
+
+/// Writes to stdout.
+///
+/// # Errors
+/// It cannot be written to; see [`Failure::stdout`].
+fn print(text: &str) -> Result<()> {
+    let mut stdout = anstream::stdout();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| Failure::stdout(&error))
 }
 
 fn report(failure: &Failure) -> ExitCode {
@@ -157,9 +167,12 @@ fn report(failure: &Failure) -> ExitCode {
 }
 
 fn print_failure(failure: &Failure) {
+    if failure.exit() == Exit::BrokenPipe {
+        return;
+    }
     let red = anstyle::AnsiColor::Red.on_default().bold();
     // Nothing is left to do when stderr itself is gone.
-    let _ = writeln!(anstream::stderr(), "{red}error:{red:#} {failure}");
+    let _ = writeln!(anstream::stderr(), "{red}error:{red:#} {}", printable_lines(&failure.to_string()));
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use argh::FromArgs;
 
 use super::Global;
 use super::reconcile::{Session, address, print_plan, refuse_blocked};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::plan::Address;
 use crate::reconcile::Target;
 
@@ -26,12 +26,21 @@ pub struct Args {
     /// print the plan as JSON
     #[argh(switch)]
     json: bool,
-    /// exit with 0 when nothing would change, 2 when something would, 1 on errors
+    /// exit with 0 when nothing would change, 2 when something would, 1 on any error, wrong usage too
     #[argh(switch)]
     detailed_exitcode: bool,
 }
 
+/// The switch that gives exit code 2 a meaning of its own.
+pub const DETAILED_EXITCODE: &str = "--detailed-exitcode";
+
 pub async fn run(args: Args, global: &Global) -> Result<ExitCode> {
+    let detailed = args.detailed_exitcode;
+    let result = plan(args, global).await;
+    if detailed { result.map_err(Failure::without_usage) } else { result }
+}
+
+async fn plan(args: Args, global: &Global) -> Result<ExitCode> {
     let Args { target, adopt, destroy, json, detailed_exitcode } = args;
     let session = Session::open(global).await?;
     let plan =

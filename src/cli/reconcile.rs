@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::Global;
+use super::{Global, print};
 use crate::aws::{Clients, Reader, Writer};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
@@ -20,6 +20,7 @@ use crate::reconcile::{
 use crate::resource::Found;
 use crate::resource::binary::Binary;
 use crate::resource::bucket::count_objects;
+use crate::text::{printable, printable_json};
 
 /// A configuration and the account it is about.
 pub struct Session {
@@ -116,8 +117,9 @@ fn plural(count: u64, noun: &str) -> String {
 /// Prints a plan on stdout, as text or as JSON.
 pub fn print_plan(plan: &Plan, json: bool) -> Result<()> {
     let text = if json {
-        serde_json::to_string(plan).map_err(|error| Failure::new("cannot write the plan as JSON").caused_by(&error))?
-            + "\n"
+        let json = serde_json::to_string(plan)
+            .map_err(|error| Failure::new("cannot write the plan as JSON").caused_by(&error))?;
+        format!("{}\n", printable_json(&json))
     } else {
         let width = terminal_size::terminal_size().map_or(DEFAULT_WIDTH, |(width, _)| width.0.into());
         render(plan, width)
@@ -128,16 +130,6 @@ pub fn print_plan(plan: &Plan, json: bool) -> Result<()> {
 /// An address as `--adopt` takes it.
 pub fn address(text: &str) -> Result<Address, String> {
     text.parse().map_err(|why: String| format!("{text:?} {why}"))
-}
-
-/// Writes to stdout. A reader that has left (`thumb plan | head`) is no failure.
-pub fn print(text: &str) -> Result<()> {
-    match anstream::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::new("cannot write to stdout").caused_by(&error))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Why a plan cannot be applied: resources that are not ours, or that cannot be made as declared.
@@ -178,7 +170,8 @@ pub async fn run(plan: &Plan, writer: &Writer, json: bool) -> Report {
     let interrupts = tokio::spawn(watch_interrupts(stop.clone()));
     let tell = |event: Event<'_>| {
         if json {
-            let _ = writeln!(std::io::stdout(), "{}", event_json(&event));
+            // What has begun is finished, whether or not anybody reads of it; the last line fails if nobody does.
+            let _ = writeln!(std::io::stdout(), "{}", printable_json(&event_json(&event).to_string()));
         } else {
             let _ = writeln!(anstream::stderr(), "{}", event_text(&event));
         }
@@ -212,9 +205,9 @@ fn event_text(event: &Event<'_>) -> String {
             // What goes because something new has taken its place does not have the new one's name.
             let replaced = *doing == Doing::Deleting && change.action != Action::Delete;
             let name = if replaced { "what it replaces" } else { &change.name };
-            format!("{} {creating} {name}", head(change.address))
+            format!("{} {creating} {}", head(change.address), printable(name))
         }
-        Event::Waiting { address, why } => format!("{} {why}", head(*address)),
+        Event::Waiting { address, why } => format!("{} {}", head(*address), printable(why)),
         Event::Still { change, doing, elapsed } => {
             let (_, creating, _) = doing.words();
             format!("{} still {creating} ({} elapsed)", head(change.address), seconds(*elapsed))
@@ -225,7 +218,7 @@ fn event_text(event: &Event<'_>) -> String {
         }
         Event::Failed { change, error, .. } => {
             let red = anstyle::AnsiColor::Red.on_default();
-            format!("{} {red}failed{red:#}: {error}", head(change.address))
+            format!("{} {red}failed{red:#}: {}", head(change.address), printable(&error.to_string()))
         }
         Event::Skipped { change, needed } => format!("{} skipped: it needs {needed}", head(change.address)),
     }

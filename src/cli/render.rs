@@ -1,6 +1,5 @@
 //! `thumb render`: thumbnails of local files, to try sizes, and to measure.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +7,11 @@ use std::time::Duration;
 use argh::FromArgs;
 use futures_util::{StreamExt, stream};
 
-use super::Global;
 use super::enqueue::{fit, size};
+use super::{Global, print};
 use crate::failure::{Failure, Result};
 use crate::render::{self, Job, Rendered};
+use crate::text::printable;
 use crate::thumbnail::{DEFAULT_QUALITY, Fit, Options, Size, Spec};
 
 /// Make thumbnails of local files with the worker's own engine; no AWS, no thumb.toml.
@@ -66,7 +66,7 @@ pub async fn run(args: Args, _global: &Global) -> Result<()> {
         stream::iter(plan.into_iter().map(|job| one(job.map(Arc::new)))).buffered(jobs.unwrap_or(cpus).max(1));
     while let Some(result) = ended.next().await {
         match result {
-            Ok((job, rendered, took)) => print(&job, &rendered, took)?,
+            Ok((job, rendered, took)) => print_rendered(&job, &rendered, took)?,
             Err(failure) => {
                 failed += 1;
                 super::print_failure(&failure);
@@ -89,12 +89,13 @@ async fn one(job: Result<Arc<Job>>) -> Result<(Arc<Job>, Vec<Rendered>, Duration
     Ok((job, rendered, took))
 }
 
-fn print(job: &Job, rendered: &[Rendered], took: Duration) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
+fn print_rendered(job: &Job, rendered: &[Rendered], took: Duration) -> Result<()> {
+    let mut lines = String::new();
     for Rendered { path, width, height, bytes } in rendered {
         let (source, path, ms) = (job.source.display(), path.display(), took.as_secs_f64() * 1e3);
-        writeln!(stdout, "{path} {width}x{height} {bytes} bytes of {source} ({ms:.0} ms)")
-            .map_err(|error| Failure::new("cannot write to stdout").caused_by(&error))?;
+        let line = format!("{path} {width}x{height} {bytes} bytes of {source} ({ms:.0} ms)");
+        lines.push_str(&printable(&line));
+        lines.push('\n');
     }
-    Ok(())
+    print(&lines)
 }

@@ -2,6 +2,7 @@
 //! what comes out holds only names and limits that AWS's own rules allow.
 
 mod bucket_names;
+mod collisions;
 mod names;
 mod reader;
 mod worker;
@@ -37,6 +38,9 @@ const MAX_SOURCES: usize = 50;
 const MAX_TAGS: usize = 40;
 /// Sizes one request may ask for.
 pub const MAX_SIZES: usize = 20;
+/// Pixels of all thumbnails of one photograph together: one of the largest size there is. They are held in memory side
+/// by side.
+pub const MAX_TARGET_PIXELS: u64 = MAX_SIDE_PX as u64 * MAX_SIDE_PX as u64;
 
 /// SQS: visibility timeout, 0 to 12 hours; 0 would hand every message out again at once.
 const VISIBILITY_S: std::ops::RangeInclusive<u64> = 10..=43_200;
@@ -211,8 +215,8 @@ fn read(mut top: Section<'_>) -> Config {
         name: derived(section.checked("name", names::queue), "", "queue", names::queue),
         dlq: derived(section.checked("dlq", names::queue), "-dlq", "dead-letter queue", names::queue),
         visibility_timeout_s: narrow(section.seconds("visibility_timeout", VISIBILITY_S), 60),
-        retention_s: narrow(section.seconds("retention", RETENTION_S), 4 * 86_400),
-        max_receives: narrow(section.integer("max_receives", 1..=1_000), 3),
+        retention_s: narrow(section.seconds("retention", RETENTION_S), 14 * 86_400),
+        max_receives: narrow(section.integer("max_receives", 1..=1_000), 10),
     };
     let at = section.at("dlq").or(section.at("name")).unwrap_or(name.at);
     if queue.name == queue.dlq {
@@ -221,7 +225,8 @@ fn read(mut top: Section<'_>) -> Config {
     section.finish();
 
     let mut section = top.section("buckets");
-    let (thumbnails, code) = (section.checked("thumbnails", names::bucket), section.checked("code", names::bucket));
+    let (thumbnails, code) =
+        (section.checked("thumbnails", names::own_bucket), section.checked("code", names::own_bucket));
     bucket_names::check(&name, thumbnails.as_ref(), code.as_ref(), mistakes);
     let buckets = Buckets {
         thumbnails: thumbnails.map(|given| given.value),
@@ -229,6 +234,7 @@ fn read(mut top: Section<'_>) -> Config {
         access: section.parsed("access").unwrap_or_default(),
         sources: Sources::new(section.list("sources", MAX_SOURCES, source).unwrap_or_default()),
     };
+    let sources_at = section.at("sources");
     section.finish();
 
     let mut section = top.section("profile");
@@ -275,12 +281,32 @@ fn read(mut top: Section<'_>) -> Config {
         quality: narrow(section.integer("quality", 1..=100), DEFAULT_QUALITY),
         sizes: section.list("sizes", MAX_SIZES, size).unwrap_or_default(),
     };
+    let key_at = section.at("key");
+    if let Err(why) = check_target_pixels(&thumbnail.sizes) {
+        mistakes.add(section.at("sizes").unwrap_or(0), format!("`sizes` {why}"));
+    }
     section.finish();
 
-    let worker = worker::read(top.section("worker"));
+    let section = top.section("worker");
+    let places_at = sources_at.or(section.at("url_sources")).unwrap_or(name.at);
+    let worker = worker::read(section);
+    collisions::check(&thumbnail.key, key_at, places_at, &buckets.sources, worker.url_sources, mistakes);
 
     let at = top.at("tags").unwrap_or(0);
-    let tags: BTreeMap<String, String> = top.section("tags").strings(names::tag).into_iter().collect();
+    let section = top.section("tags");
+    let tags = section.strings(names::tag);
+    // CreateRole and CreateInstanceProfile refuse what the other services take (API Tag: keys are without case).
+    let mut lower = BTreeMap::new();
+    for (key, _) in &tags {
+        if let Some(other) = lower.insert(key.to_lowercase(), key) {
+            let at = section.at_key(key).unwrap_or(at);
+            mistakes.add(
+                at,
+                format!("in [tags], `{key}` and `{other}` differ in their case only; to IAM they are the same"),
+            );
+        }
+    }
+    let tags: BTreeMap<String, String> = tags.into_iter().collect();
     if tags.len() > MAX_TAGS {
         mistakes.add(at, format!("[tags] has {} tags; at most {MAX_TAGS} are allowed", tags.len()));
     }
@@ -328,6 +354,23 @@ fn key_pair(text: &str) -> Result<(), String> {
 
 fn fit(text: &str) -> Result<Fit, String> {
     text.parse().map_err(|_| "is not one of cover, contain, fill".into())
+}
+
+/// Whether so many thumbnails of one photograph are made at once.
+///
+/// # Errors
+/// They have more than [`MAX_TARGET_PIXELS`] together: the rest of a sentence that begins with the sizes.
+pub fn check_target_pixels(sizes: &[Size]) -> Result<(), String> {
+    let pixels: u64 = sizes.iter().map(|size| u64::from(size.width) * u64::from(size.height)).sum();
+    if pixels <= MAX_TARGET_PIXELS {
+        return Ok(());
+    }
+    let millions = |pixels: u64| pixels.div_ceil(1_000_000);
+    Err(format!(
+        "have {} million pixels together; at most {} million are made of one photograph",
+        millions(pixels),
+        MAX_TARGET_PIXELS / 1_000_000
+    ))
 }
 
 fn size(text: &str) -> Result<Size, String> {

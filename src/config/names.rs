@@ -29,6 +29,16 @@ pub fn bucket(name: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// A bucket that thumb makes. S3 keeps names that end in -an for buckets in the namespace of an account and a region,
+/// which CreateBucket makes only when it is told so (S3 user guide, "Bucket naming rules").
+pub fn own_bucket(name: &str) -> Result<(), String> {
+    bucket(name)?;
+    if name.ends_with("-an") {
+        return Err("ends with -an, which S3 keeps for buckets in an account's own namespace".into());
+    }
+    Ok(())
+}
+
 /// SQS: up to 80 letters, digits, hyphens and underscores; a FIFO queue's name ends in .fifo (API CreateQueue).
 pub fn queue(name: &str) -> Result<(), String> {
     if name.ends_with(".fifo") {
@@ -66,7 +76,8 @@ pub fn tag(key: &str, value: &str) -> Result<(), String> {
     if key.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:")) {
         return Err("begins with aws:, which AWS keeps for itself".into());
     }
-    if key.starts_with("thumb:") || key == "Name" {
+    // IAM's tag keys differ by more than their case (API Tag), so "Thumb:stack" would be a second one.
+    if key.get(..6).is_some_and(|prefix| prefix.eq_ignore_ascii_case("thumb:")) || key == "Name" {
         return Err("is a tag that thumb sets itself".into());
     }
     length(value, 0, 256).map_err(|error| format!("has a value that {error}"))?;
@@ -182,6 +193,9 @@ mod tests {
         assert!(instance_type("t3").is_err() && instance_type("t3.").is_err() && instance_type("T3.micro").is_err());
         assert!(policy("AmazonS3FullAccess").is_ok() && policy("arn:aws:iam::aws:policy/AmazonS3FullAccess").is_ok());
         assert!(policy("arn:aws:iam::aws:role/x").is_err() && policy("a policy").is_err());
+        assert!(own_bucket("cats-123456789012-us-east-1-an").unwrap_err().contains("ends with -an"));
+        assert!(own_bucket("pan").is_ok() && own_bucket("Pan").is_err() && bucket("cats-us-east-1-an").is_ok());
+        assert!(tag("Thumb:Stack", "y").is_err() && tag("name", "y").is_ok());
         assert!(tag("aws:x", "y").is_err() && tag("AWS:x", "y").is_err() && tag("thumb:stack", "y").is_err());
         assert!(tag("assignment", "codelab-05").is_ok() && tag("ä:b", "").is_ok() && tag("a", "x;y").is_err());
         assert!(ec2_id("subnet-0123456789abcdef0", "subnet").is_ok() && ec2_id("subnet-xyz", "subnet").is_err());

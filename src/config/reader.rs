@@ -67,6 +67,11 @@ impl<'a> Section<'a> {
         self.table?.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value.span().start)
     }
 
+    /// Where a key itself stands, if it is given.
+    pub fn at_key(&self, key: &str) -> Option<usize> {
+        self.table?.iter().map(|(name, _)| name).find(|name| name.get_ref() == key).map(|name| name.span().start)
+    }
+
     pub fn section(&mut self, key: &'static str) -> Section<'a> {
         let table = self.entry(key).and_then(|value| {
             let table = value.get_ref().as_table();
@@ -170,7 +175,7 @@ impl<'a> Section<'a> {
     }
 
     /// Takes every key of the section, all of whose values must be strings that `check` accepts with their key.
-    pub fn strings(self, check: impl Fn(&str, &str) -> Result<(), String>) -> Vec<(String, String)> {
+    pub fn strings(&self, check: impl Fn(&str, &str) -> Result<(), String>) -> Vec<(String, String)> {
         let mut pairs = Vec::new();
         for (key, value) in self.table.into_iter().flatten() {
             let name = key.get_ref().as_ref();

@@ -21,10 +21,11 @@ fn a_name_is_enough() {
     );
     assert_eq!(
         (config.queue.visibility_timeout_s, config.queue.retention_s, config.queue.max_receives),
-        (60, 345_600, 3)
+        (60, 1_209_600, 10)
     );
     assert_eq!(config.instance.image, Image::Ubuntu2404);
     assert_eq!(config.buckets.access, Access::PublicRead);
+    assert_eq!(config.worker.url_sources, UrlSources::Off);
 }
 
 #[test]
@@ -78,6 +79,24 @@ fn what_is_missing_or_twice_the_same_is_named() {
             mistakes("name = \"cats\"\nqueue = 3"),
         ]
         .join("\n\n")
+    );
+}
+
+#[test]
+fn the_sizes_of_one_photograph_are_bounded_together() {
+    let sizes = |sizes: &str| format!("name = \"cats\"\n[thumbnail]\nsizes = [{sizes}]");
+    assert!(Config::parse(&sizes("\"8192x8192\""), "").is_ok());
+    assert_eq!(
+        mistakes(&sizes("\"8192x8192\", \"1x1\"")),
+        "thumb.toml:3:9: `sizes` have 68 million pixels together; at most 67 million are made of one photograph"
+    );
+}
+
+#[test]
+fn tag_keys_that_are_one_to_iam_are_refused() {
+    assert_eq!(
+        mistakes("name = \"cats\"\n[tags]\nProject = \"a\"\nother = \"b\"\nproject = \"c\""),
+        "thumb.toml:5:1: in [tags], `project` and `Project` differ in their case only; to IAM they are the same"
     );
 }
 

@@ -36,11 +36,11 @@ pub struct Worker {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UrlSources {
     /// Those with public addresses.
-    #[default]
     Public,
     /// Private and loopback ones too: whoever may send a message then sees what the worker's network shows.
     Any,
-    /// None.
+    /// None: whoever may send a message has nothing fetched at the account's cost.
+    #[default]
     Off,
 }
 

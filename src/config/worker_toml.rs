@@ -140,7 +140,7 @@ sources = ["photos", "more-photos"]
 count = 3
 type = "c7g.large"
 [thumbnail]
-key = "t/\"\\\u0009{stem}-{width}x{height}.jpg"
+key = "t/\"\\{bucket}/{stem}-{width}x{height}.jpg"
 fit = "contain"
 quality = 71
 sizes = ["400x300", "50x50"]
@@ -163,7 +163,7 @@ url_sources = "any"
 
     #[test]
     fn the_instance_does_what_the_laptop_would() {
-        for text in ["name = \"cats\"", "name = \"cats\"\n[buckets]\nsources = [\"*\"]", FULL] {
+        for text in ["name = \"cats\"", "name = \"cats\"\n[buckets]\nsources = [\"photos\"]", FULL] {
             let here = parse(text);
             let there = parse(&here.worker_toml(ACCOUNT));
             let worker = |config: &Config| {
@@ -176,6 +176,13 @@ url_sources = "any"
             assert_eq!(there.account.as_deref(), Some(ACCOUNT));
             assert_eq!(there.worker_toml(ACCOUNT), here.worker_toml(ACCOUNT));
         }
+    }
+
+    #[test]
+    fn a_string_is_toml_whatever_it_holds() {
+        let text = "\"\\\t\n\u{7f}\u{9b}é🦉";
+        let table: toml::Table = format!("key = {}", quoted(text)).parse().unwrap();
+        assert_eq!(table["key"].as_str(), Some(text));
     }
 
     #[test]

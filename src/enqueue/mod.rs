@@ -10,6 +10,8 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 
+use aws_config::retry::RetryConfig;
+
 use crate::aws::{Answer, BATCH, CallError, Clients, MAX_BATCH_BYTES, answers};
 use crate::failure::{Failure, Result};
 use crate::request::Request;
@@ -152,16 +154,69 @@ async fn send_once(clients: &Clients, queue_url: &str, parcels: &[Parcel]) -> Re
             .expect("it has its ID and its body")
     });
     let call = clients.sqs.send_message_batch().queue_url(queue_url).set_entries(Some(entries.collect()));
-    let answer = call.send().await.map_err(|error| CallError::new("sqs:SendMessage", error))?;
+    // `sending` tries again; the SDK's attempts within each of its would multiply.
+    let once = aws_sdk_sqs::config::Builder::new().retry_config(RetryConfig::disabled());
+    let answer = call
+        .customize()
+        .config_override(once)
+        .send()
+        .await
+        .map_err(|error| CallError::new("sqs:SendMessage", error))?;
     Ok(answers(parcels.len(), &answer.failed))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use aws_config::{BehaviorVersion, Region};
+    use aws_credential_types::Credentials;
+    use aws_smithy_runtime_api::client::http::{
+        HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+    };
+    use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
+
     use super::*;
 
     fn parcel(bytes: usize) -> Parcel {
         Parcel { name: String::new(), body: "x".repeat(bytes) }
+    }
+
+    /// SQS that is out of order.
+    #[derive(Clone, Debug, Default)]
+    struct Outage(Arc<AtomicUsize>);
+
+    impl HttpConnector for Outage {
+        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            let status = StatusCode::try_from(503).expect("a status");
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::empty())))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_made_as_often_as_we_say_and_not_as_often_again_as_the_sdk_says() {
+        let outage = Outage::default();
+        let connector = SharedHttpConnector::new(outage.clone());
+        let sdk = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(http_client_fn(move |_, _| connector.clone()))
+            .region(Region::new("us-east-1"))
+            .endpoint_url("http://localhost")
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .retry_config(RetryConfig::standard().with_max_attempts(10))
+            .load()
+            .await;
+        let clients = Clients::from_sdk(sdk).unwrap();
+        let began = tokio::time::Instant::now();
+        let sent = sending::send(vec![parcel(1)], async |parcels: &[Parcel]| {
+            send_once(&clients, "http://localhost/1/cats", parcels).await
+        });
+        assert!(sent.await.is_err());
+        assert_eq!(outage.0.load(Ordering::Relaxed), 8);
+        assert!(began.elapsed() < std::time::Duration::from_secs(25), "{:?}", began.elapsed());
     }
 
     #[test]

@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Parcel;
 use crate::aws::{Answer, CallError, Kind};
 
-/// Attempts at an entry, the first included; with the pauses below some 25 s.
+/// Attempts at an entry, the first included. The SDK makes none of its own, so that the pauses below are all there are:
+/// 23 s at most.
 const ATTEMPTS: u32 = 8;
+/// Nothing is tried again so long after the first attempt began: calls that hang take half a minute each. Such a
+/// batch's end is known after a minute and a half at most.
+const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE_BASE: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 
@@ -24,12 +30,13 @@ pub async fn send(
 ) -> Result<Sent, CallError> {
     let mut ended = Vec::with_capacity(parcels.len());
     let mut attempt = 1;
+    let began = Instant::now();
     loop {
-        let answers = match send(&parcels).await {
+        let answers = send(&parcels).await;
+        let more = attempt < ATTEMPTS && began.elapsed() < PATIENCE;
+        let answers = match answers {
             Ok(answers) => answers,
-            Err(error)
-                if matches!(error.kind, Kind::Throttled | Kind::Unavailable | Kind::NotYet) && attempt < ATTEMPTS =>
-            {
+            Err(error) if matches!(error.kind, Kind::Throttled | Kind::Unavailable | Kind::NotYet) && more => {
                 vec![Answer::Again(error.to_string()); parcels.len()]
             }
             Err(error) => return Err(error),
@@ -38,7 +45,7 @@ pub async fn send(
         for (parcel, answer) in parcels.into_iter().zip(answers) {
             match answer {
                 Answer::Done => ended.push((parcel, Ok(()))),
-                Answer::Again(_) if attempt < ATTEMPTS => again.push(parcel),
+                Answer::Again(_) if more => again.push(parcel),
                 Answer::Again(why) | Answer::Refused(why) => ended.push((parcel, Err(why))),
             }
         }
@@ -99,6 +106,19 @@ mod tests {
         let (calls, ended) = run(|_, _| Answer::Again("busy".into())).await;
         assert_eq!(calls.len(), ATTEMPTS as usize);
         assert!(ended.iter().all(|(_, result)| *result == Err("busy".into())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_hangs_is_given_up_after_a_minute_and_a_half() {
+        let (began, calls) = (Instant::now(), RefCell::new(0));
+        let ended = send(parcels("a"), async |_: &[Parcel]| {
+            *calls.borrow_mut() += 1;
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            Err(error(Kind::Unavailable))
+        });
+        assert_eq!(ended.await.unwrap_err().kind, Kind::Unavailable);
+        assert!(began.elapsed() <= Duration::from_secs(90), "{:?}", began.elapsed());
+        assert_eq!(calls.into_inner(), 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 
 use super::{Action, Attribute, Change, Plan, Purpose};
+use crate::text::{is_command, printable};
 
 /// Columns assumed where there is no terminal.
 pub const DEFAULT_WIDTH: usize = 100;
@@ -32,7 +33,7 @@ pub fn render(plan: &Plan, width: usize) -> String {
         line(&mut out, "");
     }
     for note in notes {
-        for text in wrap(&format!("Note: {note}"), width) {
+        for text in wrap(&printable(&format!("Note: {note}")), width) {
             line(&mut out, &text);
         }
     }
@@ -81,10 +82,10 @@ fn render_change(out: &mut String, change: &Change, width: usize) {
     let Change { address, name, action, reason, attributes, up: _, down: _ } = change;
     let (symbol, style) = style(*action);
     let bold = Style::new().bold();
-    line(out, &format!("{style}{symbol}{style:#} {bold}{address}{bold:#} {name}"));
+    line(out, &format!("{style}{symbol}{style:#} {bold}{address}{bold:#} {}", printable(name)));
     if let Some(reason) = reason {
         for text in reason.lines() {
-            for wrapped in wrap(text, width.saturating_sub(INDENT + 2)) {
+            for wrapped in wrap(&printable(text), width.saturating_sub(INDENT + 2)) {
                 line(out, &format!("{:INDENT$}# {wrapped}", ""));
             }
         }
@@ -92,7 +93,7 @@ fn render_change(out: &mut String, change: &Change, width: usize) {
     let rows: Vec<Row> = attributes.iter().flat_map(|attribute| rows(attribute, *action)).collect();
     let longest = rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0);
     for row in rows {
-        let label = format!("{}:", row.label);
+        let label = format!("{}:", printable(&row.label));
         let label_width = longest + 2;
         let room = width.saturating_sub(INDENT + label_width);
         for (number, text) in row.value.lines(room).iter().enumerate() {
@@ -248,7 +249,7 @@ fn scalar(value: &Value) -> String {
     match value {
         Value::Null => "(none)".into(),
         // A control character in a tag or a message of AWS's must not reach the terminal.
-        Value::String(text) if text.is_empty() || text.contains(char::is_control) => format!("{text:?}"),
+        Value::String(text) if text.is_empty() || text.contains(is_command) => format!("{text:?}"),
         Value::String(text) => text.clone(),
         Value::Array(items) if items.is_empty() => "(none)".into(),
         Value::Array(items) => items.iter().map(scalar).collect::<Vec<_>>().join(", "),

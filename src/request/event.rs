@@ -1,5 +1,6 @@
-//! S3 event notifications ("Event message structure", S3 user guide), as S3 sends them to a queue, or as SNS wraps them
-//! ("SNS message formats"). Fields we do not know are AWS's own additions and pass.
+//! What S3 says of new objects: its event notifications ("Event message structure", S3 user guide), as S3 sends them to a
+//! queue, or as SNS wraps them ("SNS message formats"); and its events by way of EventBridge ("EventBridge event message
+//! structure"). Fields we do not know are AWS's own additions and pass.
 
 use serde_json::{Map, Value};
 
@@ -27,6 +28,9 @@ pub fn parse(object: &Map<String, Value>) -> Result<Option<Message>, BadRequest>
     }
     if object.get("Type").and_then(Value::as_str) == Some("Notification") {
         return enveloped(object).map(Some);
+    }
+    if object.contains_key("detail-type") {
+        return bridged(object).map(Some);
     }
     let Some(records) = object.get("Records") else { return Ok(None) };
     let Value::Array(records) = records else {
@@ -58,6 +62,29 @@ fn enveloped(envelope: &Map<String, Value>) -> Result<Message, BadRequest> {
     }
 }
 
+/// EventBridge's event: "Object Created" of S3. The key stands in it as it is, not URL-encoded.
+fn bridged(event: &Map<String, Value>) -> Result<Message, BadRequest> {
+    let text = |field: &str| event.get(field).and_then(Value::as_str).unwrap_or_default();
+    if text("source") != "aws.s3" {
+        return Err(BadRequest(format!("an EventBridge event of {:?}, not of aws.s3", text("source"))));
+    }
+    if text("detail-type") != "Object Created" {
+        return Ok(Message::Nothing("an event that stored nothing"));
+    }
+    let detail = |pointer: &str| event.get("detail")?.pointer(pointer)?.as_str();
+    let needed = |pointer: &str| {
+        let field = pointer.replace('/', ".");
+        detail(pointer).ok_or_else(|| BadRequest(format!("the EventBridge event lacks `detail{field}`")))
+    };
+    let source = Source::object(needed("/bucket/name")?, needed("/object/key")?)?;
+    let etag = detail("/object/etag").map(unquoted);
+    Ok(Message::Event(vec![Created { source, etag }]))
+}
+
+fn unquoted(etag: &str) -> String {
+    etag.trim_matches('"').to_owned()
+}
+
 /// A record's object, if the record says that one was stored.
 fn created(record: &Value) -> Result<Option<Created>, BadRequest> {
     let text = |pointer: &str| {
@@ -76,7 +103,7 @@ fn created(record: &Value) -> Result<Option<Created>, BadRequest> {
         .ok_or_else(|| BadRequest(format!("`s3.object.key` is not URL-encoded UTF-8: {encoded:?}")))?;
     let source = Source::object(text("/s3/bucket/name")?, key)?;
     let etag = record.pointer("/s3/object/eTag").and_then(Value::as_str);
-    Ok(Some(Created { source, etag: etag.map(|etag| etag.trim_matches('"').to_owned()) }))
+    Ok(Some(Created { source, etag: etag.map(unquoted) }))
 }
 
 /// Undoes URL encoding; none if what comes out is not UTF-8. With `plus`, `+` is a space, as in S3's events. A `%`

@@ -1,8 +1,8 @@
 //! What a message on the queue asks for. Pure: text in, a checked [`Request`] or the reason why it is none out; every
 //! limit is checked here, before anything is fetched.
 //!
-//! A message is a request of ours (the codelab's fields, see [`Request::parse`]), or an S3 event notification, plain or
-//! inside an SNS envelope (see [`event`]).
+//! A message is a request of ours (the codelab's fields, see [`Request::parse`]), or an event of S3, by its own
+//! notification or by EventBridge, plain or inside an SNS envelope (see [`event`]).
 
 mod event;
 mod fields;
@@ -14,7 +14,8 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::config::{self, MAX_SIZES};
-use crate::key::MAX_KEY_BYTES;
+use crate::key::{self, MAX_KEY_BYTES, Origin};
+use crate::text::without_secrets;
 use crate::thumbnail::{Fit, MAX_SIDE_PX, Size, Spec};
 pub use event::Created;
 use fields::Fields;
@@ -25,6 +26,10 @@ pub const MAX_URL_BYTES: usize = 2_048;
 /// The longest message that is read. Understood JSON takes many times the memory of its text, and this is already far
 /// more than S3's own notifications have.
 pub const MAX_REQUEST_BYTES: usize = 256 << 10;
+
+/// Stands for the bucket of a photograph from a URL. No bucket has such a name, as none has an underscore in it: where
+/// keys name the bucket, no URL's thumbnail overwrites an object's.
+pub const URL_BUCKET: &str = "_url";
 
 /// Where a photograph is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +46,7 @@ pub enum Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     pub source: Source,
-    /// 1 to [`MAX_SIZES`], no two the same.
+    /// 1 to [`MAX_SIZES`], no two the same, of at most [`config::MAX_TARGET_PIXELS`] together.
     pub sizes: Vec<Size>,
     /// None: the worker's own, from `[thumbnail]`.
     pub fit: Option<Fit>,
@@ -53,7 +58,7 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     Request(Request),
-    /// An S3 event notification: objects that were just stored. Never empty.
+    /// An event of S3: objects that were just stored. Never empty.
     Event(Vec<Created>),
     /// Nothing is to be made; says why.
     Nothing(&'static str),
@@ -143,20 +148,16 @@ impl Request {
     /// The thumbnails to make, one for each size, as `[thumbnail]` of thumb.toml names and shapes them.
     ///
     /// # Errors
-    /// Two of them would be stored under the same key, or a key is longer than S3 allows.
+    /// Two of them would be stored under the same key, S3 has no such key, or they are too large together.
     pub fn targets(&self, settings: &config::Thumbnail) -> Result<Vec<Target>, BadRequest> {
-        let name = self.source.name();
+        check_pixels(&self.sizes)?;
+        let origin = self.source.origin();
         let mut keys = HashSet::new();
         self.sizes
             .iter()
             .map(|&size| {
-                let key = settings.key.render(&name, size);
-                if key.len() > MAX_KEY_BYTES {
-                    return Err(BadRequest(format!(
-                        "the thumbnail's key would have {} bytes; S3 allows {MAX_KEY_BYTES}: {key}",
-                        key.len()
-                    )));
-                }
+                let key = settings.key.render(&origin, size);
+                key::check(&key).map_err(|why| BadRequest(format!("the thumbnail's key {why}")))?;
                 if !keys.insert(key.clone()) {
                     return Err(BadRequest(format!("`sizes`: two thumbnails would have the same key, {key}")));
                 }
@@ -197,7 +198,7 @@ impl Source {
         if text.len() > MAX_URL_BYTES {
             return Err(bad(&format!("has {} bytes; at most {MAX_URL_BYTES} are allowed", text.len())));
         }
-        let url = Url::parse(text).map_err(|why| bad(&format!("{text:?} is not a URL: {why}")))?;
+        let url = Url::parse(text).map_err(|why| bad(&format!("{:?} is not a URL: {why}", without_secrets(text))))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(bad(&format!("must begin with http:// or https://, not {}:", url.scheme())));
         }
@@ -207,37 +208,23 @@ impl Source {
         Ok(Self::Url(url))
     }
 
-    /// What the thumbnail's name is made from: the object's key; or the URL's host and path, with the start of a hash
-    /// of the query where there is one, so that `/photo?id=1` and `/photo?id=2` do not overwrite each other.
-    pub fn name(&self) -> String {
+    /// What the thumbnail's key is made from: the object's bucket and key. For a URL [`URL_BUCKET`], and the host (with
+    /// its port, where it is not the scheme's own) and the path, with the start of a hash of the query where there is
+    /// one, so that `/photo?id=1` and `/photo?id=2` do not overwrite each other.
+    pub fn origin(&self) -> Origin {
         match self {
-            Self::Object { key, .. } => key.clone(),
-            Self::Url(url) => {
-                let path = percent_decoded(url.path());
-                let path = if path == "/" { "/index" } else { path.trim_end_matches('/') };
-                let host = url.host_str().unwrap_or_default();
-                match url.query() {
-                    None => format!("{host}{path}"),
-                    Some(query) => {
-                        let hash = short_hash(query);
-                        let (dir, name) = path.split_at(path.rfind('/').map_or(0, |slash| slash + 1));
-                        match name.rsplit_once('.') {
-                            Some((stem, ext)) if !stem.is_empty() => format!("{host}{dir}{stem}-{hash}.{ext}"),
-                            _ => format!("{host}{dir}{name}-{hash}"),
-                        }
-                    }
-                }
-            }
+            Self::Object { bucket, key } => Origin { bucket: bucket.clone(), key: key.clone() },
+            Self::Url(url) => Origin { bucket: URL_BUCKET.into(), key: url_key(url) },
         }
     }
 }
 
 impl fmt::Display for Source {
-    /// `s3://bucket/key`, or the URL.
+    /// `s3://bucket/key`, or the URL without what may be a secret: a presigned one is as good as a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Object { bucket, key } => write!(f, "s3://{bucket}/{key}"),
-            Self::Url(url) => url.fmt(f),
+            Self::Url(url) => f.write_str(&without_secrets(url.as_str())),
         }
     }
 }
@@ -248,6 +235,25 @@ impl fmt::Display for Source {
 /// Names the words there are.
 pub fn fit(text: &str) -> Result<Fit, BadRequest> {
     text.parse().map_err(|_| BadRequest(format!("`fit` must be one of cover, contain, fill, not {text:?}")))
+}
+
+fn check_pixels(sizes: &[Size]) -> Result<(), BadRequest> {
+    config::check_target_pixels(sizes).map_err(|why| BadRequest(format!("`sizes` {why}")))
+}
+
+fn url_key(url: &Url) -> String {
+    let path = percent_decoded(url.path());
+    let index = if path.ends_with('/') { "index" } else { "" };
+    let (dir, name) = path.split_at(path.rfind('/').map_or(0, |slash| slash + 1));
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let name = format!("{name}{index}");
+    let name = match (url.query().map(short_hash), name.rsplit_once('.')) {
+        (None, _) => name,
+        (Some(hash), Some((stem, ext))) if !stem.is_empty() => format!("{stem}-{hash}.{ext}"),
+        (Some(hash), _) => format!("{name}-{hash}"),
+    };
+    format!("{host}{port}{dir}{name}")
 }
 
 fn object(body: &str) -> Result<Map<String, Value>, BadRequest> {
@@ -309,6 +315,7 @@ fn several(values: Vec<Value>) -> Result<Vec<Size>, BadRequest> {
         }
         sizes.push(size);
     }
+    check_pixels(&sizes)?;
     Ok(sizes)
 }
 
@@ -322,10 +329,10 @@ fn percent_decoded(text: &str) -> String {
     event::decoded(text, false).unwrap_or_else(|| text.to_owned())
 }
 
-/// The first 8 hexadecimal digits of SHA-256: enough to tell the queries of one path apart.
+/// The first 16 hexadecimal digits of SHA-256: enough to tell the queries of one path apart, however many they are.
 fn short_hash(text: &str) -> String {
     use sha2::{Digest, Sha256};
-    Sha256::digest(text.as_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -105,11 +105,67 @@ fn a_key_that_grows_beyond_s3s_limit_is_refused() {
 
 #[test]
 fn a_url_names_its_thumbnail_by_host_path_and_query() {
-    let name = |url: &str| Source::url(url).unwrap().name();
+    let name = |url: &str| Source::url(url).unwrap().origin().key;
     assert_eq!(name("https://example.com/a/caf%C3%A9.jpg"), "example.com/a/café.jpg");
     assert_eq!(name("https://example.com/"), "example.com/index");
-    assert_eq!(name("https://example.com/photo.jpg?id=1"), "example.com/photo-d9fc91d4.jpg");
+    assert_eq!(name("https://example.com/a/"), "example.com/a/index");
+    assert_eq!(name("https://example.com:443/a.jpg"), "example.com/a.jpg");
+    assert_eq!(name("https://example.com:8443/a.jpg"), "example.com:8443/a.jpg");
+    assert_eq!(name("https://example.com/photo.jpg?id=1"), "example.com/photo-d9fc91d45c096b5e.jpg");
     assert_ne!(name("https://example.com/photo?id=1"), name("https://example.com/photo?id=2"));
+}
+
+#[test]
+fn a_url_and_an_object_of_the_same_name_have_thumbnails_of_their_own() {
+    let text = "name = \"cats\"\n[thumbnail]\nkey = \"{bucket}/{dir}{stem}-{width}x{height}.jpg\"";
+    let settings = Config::parse(text, "").unwrap().thumbnail;
+    let key = |source: &str| {
+        let request = parse(&format!(r#"{{{source},"width":1,"height":2}}"#));
+        request.targets(&settings).unwrap().remove(0).key
+    };
+    assert_eq!(key(r#""url":"https://example.com/a.jpg""#), "_url/example.com/a-1x2.jpg");
+    assert_eq!(key(r#""bucket":"photos","key":"example.com/a.jpg""#), "photos/example.com/a-1x2.jpg");
+    // And no bucket can be named so.
+    assert!(Source::object(URL_BUCKET, "example.com/a.jpg").is_err());
+}
+
+#[test]
+fn a_url_is_shown_without_its_secrets() {
+    let url = "https://photos.s3.amazonaws.com/a.jpg?X-Amz-Signature=SECRET#part";
+    let request = parse(&format!(r#"{{"url":"{url}","width":1,"height":2}}"#));
+    assert_eq!(request.source.to_string(), "https://photos.s3.amazonaws.com/a.jpg?…");
+    // The message itself keeps it: the worker, and whoever looks into the dead-letter queue, needs it whole.
+    assert!(request.to_json().contains("X-Amz-Signature=SECRET"), "{}", request.to_json());
+    for bad in ["https://me:SECRET@example.com/", "https://exa mple.com/?SECRET", "me:SECRET@x"] {
+        let why = Source::url(bad).unwrap_err().to_string();
+        assert!(!why.contains("SECRET"), "{why}");
+    }
+}
+
+#[test]
+fn thumbnails_that_are_too_large_together_are_refused() {
+    let sizes = |count: u32| {
+        let sizes: Vec<String> =
+            (0..count).map(|less| format!(r#"{{"width":8192,"height":{}}}"#, 8192 - less)).collect();
+        format!(r#"{{"bucket":"photos","key":"k.jpg","sizes":[{}]}}"#, sizes.join(","))
+    };
+    assert!(Request::parse(&sizes(1)).is_ok());
+    let why = Request::parse(&sizes(20)).unwrap_err().to_string();
+    assert_eq!(why, "`sizes` have 1341 million pixels together; at most 67 million are made of one photograph");
+
+    // However the request came about.
+    let mut request = parse(&sizes(1));
+    request.sizes.push(size(1, 1));
+    let settings = Config::parse("name = \"cats\"", "").unwrap().thumbnail;
+    assert!(request.targets(&settings).unwrap_err().to_string().contains("68 million pixels together"));
+}
+
+#[test]
+fn a_thumbnails_key_that_s3_could_not_delete_is_refused() {
+    let settings = Config::parse("name = \"cats\"", "").unwrap().thumbnail;
+    let request = parse(r#"{"bucket":"photos","key":"evil\u0010.jpg","width":10,"height":10}"#);
+    let why = request.targets(&settings).unwrap_err().to_string();
+    assert!(why.starts_with("the thumbnail's key would hold the character \\u{10}, which S3 stores"), "{why}");
 }
 
 fn created(bucket: &str, key: &str, etag: Option<&str>) -> Created {
@@ -142,6 +198,50 @@ fn an_sns_envelope_is_opened_once() {
     assert_eq!(Message::parse(&envelope(request)).unwrap(), Message::Request(parse(request)));
     let why = Message::parse(&envelope(&envelope(request))).unwrap_err().to_string();
     assert_eq!(why, "an SNS notification inside an SNS notification");
+}
+
+/// As the S3 user guide shows it ("EventBridge event message structure").
+fn bridged(detail_type: &str, source: &str, key: &str) -> String {
+    json!({
+        "version": "0", "id": "17793124-05d4-b198-2fde-7ededc63b103", "detail-type": detail_type, "source": source,
+        "account": "111122223333", "time": "2021-11-12T00:00:00Z", "region": "ca-central-1",
+        "resources": ["arn:aws:s3:::photos"],
+        "detail": {
+            "version": "0", "bucket": { "name": "photos" },
+            "object": {
+                "key": key, "size": 5, "etag": "b1946ac92492d2347c6235b4d2611184", "version-id": "IYV3p45BT0ac8hjHg1",
+                "sequencer": "00617F08299329D189",
+            },
+            "request-id": "N4N7GDK58NMKJ12R", "requester": "123456789012", "source-ip-address": "1.2.3.4",
+            "reason": "PutObject",
+        },
+    })
+    .to_string()
+}
+
+#[test]
+fn an_event_of_s3_by_eventbridge_is_understood() {
+    // The key is as it is: "+" is a plus, and "%20" is three characters.
+    let event = bridged("Object Created", "aws.s3", "a+b %20é.jpg");
+    let stored = Message::Event(vec![created("photos", "a+b %20é.jpg", Some("b1946ac92492d2347c6235b4d2611184"))]);
+    assert_eq!(Message::parse(&event).unwrap(), stored);
+    let envelope = json!({"Type": "Notification", "Message": event}).to_string();
+    assert_eq!(Message::parse(&envelope).unwrap(), stored);
+    let deleted = Message::parse(&bridged("Object Deleted", "aws.s3", "a.jpg")).unwrap();
+    assert_eq!(deleted, Message::Nothing("an event that stored nothing"));
+    for (body, why) in [
+        (bridged("Object Created", "aws.ec2", "a.jpg"), "an EventBridge event of \"aws.ec2\", not of aws.s3"),
+        (
+            r#"{"detail-type":"Object Created","source":"aws.s3","detail":{"object":{"key":"k"}}}"#.into(),
+            "the EventBridge event lacks `detail.bucket.name`",
+        ),
+        (
+            r#"{"detail-type":"Object Created","source":"aws.s3","detail":{"bucket":{"name":"photos"}}}"#.into(),
+            "the EventBridge event lacks `detail.object.key`",
+        ),
+    ] {
+        assert_eq!(Message::parse(&body).unwrap_err().to_string(), why, "{body}");
+    }
 }
 
 #[test]

@@ -155,9 +155,12 @@ mod tests {
 
     #[test]
     fn the_worker_may_do_what_it_needs_and_nothing_else() {
-        let config =
-            Config::parse("name = \"cats\"\n[buckets]\nsources = [\"cmsc389l-public\", \"holiday\"]", "thumb.toml")
-                .unwrap();
+        let config = Config::parse(
+            "name = \"cats\"\n[buckets]\nsources = [\"cmsc389l-public\", \"holiday\"]\n\
+             [thumbnail]\nkey = \"{bucket}/{name}-{width}x{height}.jpg\"",
+            "thumb.toml",
+        )
+        .unwrap();
         let site = Site { partition: "aws".into(), account: "123456789012".into(), region: "us-east-1".into() };
         insta::assert_snapshot!(serde_json::to_string_pretty(&worker(&config, &site)).unwrap());
     }

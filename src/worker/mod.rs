@@ -1,9 +1,10 @@
 //! `thumb work`: messages off the queue, photographs in, thumbnails out. docs/worker.md says what it promises.
 //!
-//! [`runner`] is the loop, and owns everything; [`job`] is one message's way; [`held`], [`outbox`], [`polling`],
-//! [`breaker`], [`outcome`], [`room`], [`reporting`], [`health`] and [`numbers`] are the decisions, without I/O and
-//! without a clock; [`world`] is the edge, with [`aws`] and [`web`] behind it; [`event`] is what is said, [`output`]
-//! how, [`metrics`] the same for Prometheus, [`report`] for `thumb apply`, and [`notify`] for systemd.
+//! [`runner`] is the loop, and owns everything; [`job`] is one message's way, [`fetch`] its beginning; [`held`],
+//! [`outbox`], [`polling`], [`breaker`], [`outcome`], [`room`], [`reporting`], [`health`] and [`numbers`] are the
+//! decisions, without I/O and without a clock; [`world`] is the edge, with [`aws`] and [`web`] behind it; [`event`] is
+//! what is said, [`output`] how, [`metrics`] the same for Prometheus, [`report`] for `thumb apply`, and [`notify`] for
+//! systemd.
 
 mod attributes;
 mod aws;
@@ -11,6 +12,7 @@ mod breaker;
 mod calls;
 mod ended;
 mod event;
+mod fetch;
 mod health;
 mod held;
 mod identity;
@@ -39,7 +41,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::aws::{CallError, Clients, Kind, account_number, first_call};
-use crate::config::Config;
+use crate::config::{Config, Sources};
 use crate::failure::{Failure, Result};
 use crate::thumbnail::{self, Options};
 use aws::{Aws, Places};
@@ -114,8 +116,8 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         code_bucket: config.code_bucket(&account),
         account,
         access: config.buckets.access,
+        requester_pays: config.buckets.sources != Sources::Any,
         visibility_timeout_s: config.queue.visibility_timeout_s,
-        max_source_bytes: limits.max_source_bytes,
         worker: worker_name(),
     };
 
@@ -134,14 +136,14 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         max_source_bytes: limits.max_source_bytes,
         max_source_pixels: limits.max_source_pixels,
     };
-    output.report(&started).map_err(|error| unread(&error))?;
+    output.report(&started).map_err(|error| Failure::stdout(&error))?;
     let identity = Identity { id, binary, config: work.config_digest, started_s, ceiling_bytes: room.ceiling_bytes() };
     let shop = Workshop {
         world: Arc::new(Aws::new(clients, Web::new(config.worker.url_sources)?, places)),
         room,
         cpus: Arc::new(Semaphore::new(cpus)),
         engine: thumbnail::thumbnails,
-        options: Options { limits, truncated: config.worker.truncated, ..Options::default() },
+        options: Options { limits, truncated: config.worker.truncated },
         thumbnail: config.thumbnail.clone(),
         thumbnails_bucket,
         sources: config.buckets.sources.clone(),
@@ -159,11 +161,11 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
     let ended = runner.reporting(identity).notifying(notifier).run().await;
     let read = output.finish();
     match ended {
-        Err(Broken::Report(error)) => Err(unread(&error)),
+        Err(Broken::Report(error)) => Err(Failure::stdout(&error)),
         Err(Broken::Receive(error)) => {
             Err(error.failure(format!("cannot receive messages from the queue {}", config.queue.name)))
         }
-        Ok(()) => read.map_err(|error| unread(&error)),
+        Ok(()) => read.map_err(|error| Failure::stdout(&error)),
     }
 }
 
@@ -173,16 +175,12 @@ async fn find(config: &Config, clients: &Clients) -> Result<Found> {
         let account = account_number(config.account.as_deref(), clients).await?;
         let queue_url = queue_url(clients, &config.queue.name).await?;
         let dlq_url = self::queue_url(clients, &config.queue.dlq).await?;
-        check_bucket(clients, &config.thumbnails_bucket(&account)).await?;
+        check_bucket(clients, &config.thumbnails_bucket(&account), &account).await?;
         Ok::<_, Failure>((account, queue_url, dlq_url))
     };
     let (places, id, binary) = tokio::join!(places, identity::worker_id(), identity::binary());
     let (account, queue_url, dlq_url) = places?;
     Ok(Found { account, queue_url, dlq_url, id, binary })
-}
-
-fn unread(error: &std::io::Error) -> Failure {
-    Failure::new("cannot write to stdout").caused_by(error)
 }
 
 /// A queue's URL, by its name.
@@ -204,13 +202,20 @@ pub async fn queue_url(clients: &Clients, name: &str) -> Result<String> {
     }
 }
 
-async fn check_bucket(clients: &Clients, bucket: &str) -> Result<()> {
-    let answer = clients.s3.head_bucket().bucket(bucket).send().await;
+/// Whether the thumbnails bucket is there, and the account's: thumbnails go to nobody else who has taken its name.
+async fn check_bucket(clients: &Clients, bucket: &str, account: &str) -> Result<()> {
+    let head = || clients.s3.head_bucket().bucket(bucket);
+    let answer = head().expected_bucket_owner(account).send().await;
     match answer.map_err(|error| CallError::new("s3:ListBucket", error)) {
         Ok(_) => Ok(()),
         Err(error) if error.kind == Kind::NotFound => {
             Err(Failure::new(format!("there is no bucket {bucket} for the thumbnails")).hint("`thumb apply` makes it"))
         }
+        // Somebody else's, if it may be seen when nobody says whose it must be.
+        Err(error) if error.kind == Kind::Denied && head().send().await.is_ok() => Err(Failure::new(format!(
+            "the bucket {bucket} does not belong to the account {account}: thumbnails would go to somebody else"
+        ))
+        .hint("name another one (`thumbnails` in [buckets] of thumb.toml), or use the credentials of its account")),
         // It may be written to without being listed; if not, the first message says so.
         Err(error) if error.kind == Kind::Denied => Ok(()),
         Err(error) => Err(error.failure(format!("cannot find the bucket {bucket}"))),

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::event::Event;
 use super::runner::Report;
-use crate::text::printable;
+use crate::text::{printable, printable_json};
 
 /// Lines that wait, for each stream: some thousands of 300 bytes.
 const MAX_QUEUED_BYTES: usize = 1 << 20;
@@ -68,7 +68,8 @@ impl Output {
     fn line(&self, event: &Event) -> String {
         if self.json {
             let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
-            json_line(serde_json::to_string(&Timed { time, event }).expect("events are JSON"))
+            let line = serde_json::to_string(&Timed { time, event }).expect("events are JSON");
+            printable_json(&line).into_owned()
         } else {
             printable(&event.text()).into_owned()
         }
@@ -98,22 +99,6 @@ struct Timed<'a> {
     time: String,
     #[serde(flatten)]
     event: &'a Event,
-}
-
-/// JSON leaves alone what a terminal obeys, but for the first 32 characters. Outside of strings there is none of it.
-fn json_line(line: String) -> String {
-    if matches!(printable(&line), std::borrow::Cow::Borrowed(_)) {
-        return line;
-    }
-    let mut safe = String::with_capacity(line.len() + 16);
-    for c in line.chars() {
-        if *printable(c.encode_utf8(&mut [0; 4])) == *c.encode_utf8(&mut [0; 4]) {
-            safe.push(c);
-        } else {
-            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| safe.push_str(&format!("\\u{unit:04x}")));
-        }
-    }
-    safe
 }
 
 /// One stream's queue.
@@ -349,11 +334,10 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_obeys_is_escaped_in_json_too() {
-        let event = Event::CallFailed { why: "a\u{9b}31m\u{7f}\x1b[2J é 😀".into() };
-        let line = json_line(serde_json::to_string(&event).unwrap());
-        assert_eq!(line, r#"{"event":"call-failed","why":"a\u009b31m\u007f\u001b[2J é 😀"}"#);
-        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(read["why"], "a\u{9b}31m\u{7f}\x1b[2J é 😀");
+    fn what_a_terminal_obeys_is_escaped() {
+        let event = Event::CallFailed { why: "a\u{9b}31m\x1b[2J\u{202e}".into() };
+        let line = |json| stalled(json).output.line(&event);
+        assert_eq!(line(false), r"trying again: a\u{9b}31m\u{1b}[2J\u{202e}");
+        assert!(line(true).ends_with(r#""event":"call-failed","why":"a\u009b31m\u001b[2J\u202e"}"#), "{}", line(true));
     }
 }

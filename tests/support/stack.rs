@@ -58,7 +58,12 @@ impl Stack {
             .await;
         let clients = Clients::from_sdk(sdk).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let text = format!("name = \"{name}\"\nbuckets.sources = [\"{name}-photos\"]\n{toml}");
+        let sources = if toml.contains("buckets.sources") {
+            String::new()
+        } else {
+            format!("buckets.sources = [\"{name}-photos\"]")
+        };
+        let text = format!("name = \"{name}\"\n{sources}\n{toml}");
         std::fs::write(dir.path().join("thumb.toml"), text).unwrap();
         Self { name: name.to_owned(), clients, dir }
     }

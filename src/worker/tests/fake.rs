@@ -10,8 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::super::attributes::Attribute;
 use super::super::outcome::{Cause, Trouble};
 use super::super::report::WorkerReport;
-use super::super::room::Room;
-use super::super::world::{Delivery, Depth, Fetched, Letter, Photo, Stamp, World};
+use super::super::world::{self, Delivery, Depth, Found, Letter, Opened, Stamp, World};
 use crate::aws::{Answer, CallError, Kind, MAX_BATCH_BYTES};
 use crate::request::Source;
 use crate::thumbnail::{self, Options, Spec, Thumbnail};
@@ -19,6 +18,8 @@ use crate::thumbnail::{self, Options, Spec, Thumbnail};
 pub const VISIBILITY: Duration = Duration::from_secs(60);
 /// What it takes to delete, or to send to the dead-letter queue.
 const CALL: Duration = Duration::from_millis(10);
+/// A connection whose answer nobody reads is closed after this.
+const IDLE: Duration = Duration::from_secs(20);
 
 /// What the fake does wrong, each a number of times from the start on.
 #[derive(Debug, Default)]
@@ -32,6 +33,8 @@ pub struct Faults {
     pub lost_receipts: u32,
     /// Heartbeats that are not answered at all.
     pub failed_beats: u32,
+    /// Looks whether a photograph has changed that are not answered.
+    pub failed_looks: u32,
     /// Reports that are refused.
     pub failed_reports: u32,
     /// Whether S3 throttles every photograph.
@@ -71,6 +74,12 @@ pub struct State {
     /// Messages that the redrive policy moved to the dead-letter queue.
     pub moved: Vec<String>,
     pub stored: BTreeMap<String, Stamp>,
+    /// How long each upload takes, from the next one on; then 10 ms.
+    pub uploads: VecDeque<Duration>,
+    /// ETags of photographs that have been replaced; else it is the key.
+    pub etags: HashMap<String, String>,
+    /// How often a photograph was looked at after its thumbnails were stored.
+    pub looks: u32,
     /// Keys fetched, in order, an unchanged one with a `=` before it.
     pub fetched: Vec<String>,
     /// The largest number of fetches under way at once.
@@ -104,6 +113,11 @@ impl Fake {
         self.state().visible.push_back(Message { body: body.into(), attributes, receives: 0 });
     }
 
+    /// A message that has been received so often, by workers that did not end with it.
+    pub fn send_received(&self, body: impl Into<String>, receives: u32) {
+        self.state().visible.push_back(Message { body: body.into(), attributes: Vec::new(), receives });
+    }
+
     /// A request for one thumbnail of a photograph.
     pub fn send_key(&self, key: &str) {
         self.send(format!(r#"{{"bucket":"photos","key":"{key}","width":4,"height":3}}"#));
@@ -128,6 +142,13 @@ impl Fake {
 impl State {
     fn strikes(&mut self, probability: f64) -> bool {
         self.chaos.as_mut().is_some_and(|chaos| chaos.0.f64() < probability)
+    }
+
+    fn etag_of(&mut self, key: &str) -> String {
+        if key.starts_with("restless") {
+            return format!("{key}-{}", self.fetched.len());
+        }
+        self.etags.get(key).cloned().unwrap_or_else(|| key.to_owned())
     }
 
     fn expire(&mut self) {
@@ -206,7 +227,28 @@ fn failed(kind: Kind, message: &str) -> CallError {
     CallError { action: "sqs:Any", kind, code: None, message: message.into() }
 }
 
+/// A photograph that comes in one piece, after a while, if the connection is still open.
+#[derive(Debug)]
+pub struct FakeBody {
+    bytes: Option<Bytes>,
+    takes: Duration,
+    /// When the server gives up on whoever has not begun to read.
+    closes: Option<Instant>,
+}
+
+impl world::Body for FakeBody {
+    async fn next(&mut self) -> Result<Option<Bytes>, String> {
+        if self.closes.take().is_some_and(|closes| Instant::now() > closes) {
+            return Err("connection closed".to_owned());
+        }
+        sleep(std::mem::take(&mut self.takes)).await;
+        Ok(self.bytes.take())
+    }
+}
+
 impl World for Fake {
+    type Body = FakeBody;
+
     async fn receive(&self, most: usize, wait: Duration) -> Result<Vec<Delivery>, CallError> {
         self.state().asked.push(most);
         let hangs = happens(&mut self.state().faults.hung_receives) || self.state().strikes(Chaos::HANG);
@@ -301,13 +343,17 @@ impl World for Fake {
         Ok(Depth { visible: state.visible.len() as u64, in_flight: state.in_flight.len() as u64, delayed: 0 })
     }
 
-    /// The key decides: `slow-N…` takes N seconds, `missing…` is not there, `denied…` may not be read, `text…`, `empty…`,
-    /// `header…` and `huge…` are no photographs; the ETag is the key. `ours…` is a thumbnail.
-    async fn fetch(&self, source: &Source, unless: Option<&str>, room: &Room) -> Result<Fetched, Trouble> {
-        let key = source.name();
-        if unless == Some(&key) {
+    /// The key, or a URL's last part, decides: `slow-N…` takes N seconds to be found and `trickle-N…` to be read, of
+    /// whatever length, `long-N…` too, but says that it is 21 MiB long; `missing…` is not there, `denied…` may not be
+    /// read, `text…`, `empty…`, `header…` and `huge…` are no photographs; `ours…` is a thumbnail; `restless…` is another
+    /// one each time.
+    async fn open(&self, source: &Source, unless: Option<&str>) -> Result<Found<FakeBody>, Trouble> {
+        let name = source.origin().key;
+        let key = name.rsplit('/').next().unwrap().to_owned();
+        let etag = self.state().etag_of(&key);
+        if unless == Some(&etag) {
             self.state().fetched.push(format!("={key}"));
-            return Ok(Fetched::Unchanged);
+            return Ok(Found::Unchanged);
         }
         {
             let mut state = self.state();
@@ -315,8 +361,8 @@ impl World for Fake {
             state.at_once += 1;
             state.most_at_once = state.most_at_once.max(state.at_once);
         }
-        let seconds = key.strip_prefix("slow-").and_then(|rest| rest.split('-').next()?.parse().ok());
-        sleep(Duration::from_secs(seconds.unwrap_or(0)) + Duration::from_millis(20)).await;
+        let seconds = |word: &str| Some(key.strip_prefix(word)?.split('-').next()?.parse().expect("seconds"));
+        sleep(Duration::from_secs(seconds("slow-").unwrap_or(0)) + Duration::from_millis(20)).await;
         self.state().at_once -= 1;
         self.before().map_err(|error| Trouble::s3(error.message))?;
         if self.state().faults.s3_is_down {
@@ -336,8 +382,29 @@ impl World for Fake {
             key if key.starts_with("huge") => huge_jpeg(),
             key => Bytes::from([tiny_jpeg(), key.as_bytes()].concat()),
         };
-        let permit = room.photo(bytes.len() as u64).await;
-        Ok(Fetched::Photo(Photo { bytes, ours: key.starts_with("ours"), etag: Some(key), permit }))
+        let (trickle, long) = (seconds("trickle-"), seconds("long-"));
+        let length = match (trickle, long) {
+            (Some(_), _) => None,
+            (None, Some(_)) => Some(21 << 20),
+            (None, None) => Some(bytes.len() as u64),
+        };
+        let takes = Duration::from_secs(trickle.or(long).unwrap_or(0));
+        let body = FakeBody { bytes: Some(bytes), takes, closes: Some(Instant::now() + IDLE) };
+        Ok(Found::Photo(Opened { length, ours: key.starts_with("ours"), etag: Some(etag), body }))
+    }
+
+    async fn etag(&self, _: &str, key: &str) -> Result<Option<String>, Trouble> {
+        sleep(Duration::from_millis(1)).await;
+        self.before().map_err(|error| Trouble::passing(error.message))?;
+        let mut state = self.state();
+        if happens(&mut state.faults.failed_looks) {
+            return Err(Trouble::passing("connection reset"));
+        }
+        state.looks += 1;
+        if key.starts_with("gone") {
+            return Ok(None);
+        }
+        Ok(Some(state.etag_of(key)))
     }
 
     async fn stamp(&self, key: &str) -> Result<Option<Stamp>, Trouble> {
@@ -345,7 +412,8 @@ impl World for Fake {
     }
 
     async fn store(&self, key: &str, _jpeg: Bytes, stamp: &Stamp) -> Result<(), Trouble> {
-        sleep(Duration::from_millis(10)).await;
+        let takes = self.state().uploads.pop_front();
+        sleep(takes.unwrap_or(Duration::from_millis(10))).await;
         self.state().stored.insert(key.to_owned(), stamp.clone());
         self.after().map_err(|error| Trouble::s3(error.message))
     }
