@@ -16,7 +16,9 @@ use aws_sdk_sqs::types::{
 use bytes::Bytes;
 use tokio::time::timeout;
 
+use super::attributes::{self, Attribute};
 use super::outcome::Trouble;
+use super::report::WorkerReport;
 use super::web::{self, Web};
 use super::world::{Body, Delivery, Depth, Found, Letter, Opened, Stamp, World};
 use crate::aws::{Answer, CallError, Clients, Kind, answers};
@@ -49,7 +51,9 @@ pub struct Places {
     pub queue_url: String,
     pub dlq_url: String,
     pub thumbnails_bucket: String,
-    /// Whose that bucket must be.
+    /// Where the worker's report goes.
+    pub code_bucket: String,
+    /// Whose both buckets must be.
     pub account: String,
     pub access: Access,
     /// Whether a request's bucket may charge us: one that `sources` names, and not any that a message may.
@@ -136,7 +140,8 @@ impl World for Aws {
             .max_number_of_messages(i32::try_from(most).unwrap_or(i32::MAX))
             .wait_time_seconds(i32::try_from(wait.as_secs()).unwrap_or(i32::MAX))
             .visibility_timeout(i32::try_from(self.places.visibility_timeout_s).unwrap_or(i32::MAX))
-            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount);
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .message_attribute_names("All");
         let limit = wait + MIN_RECEIVE_MARGIN.max(wait / 2);
         let answer = timeout(limit, call.send()).await.map_err(|_| late(action))?;
         let messages = answer.map_err(|error| CallError::new(action, error))?.messages.unwrap_or_default();
@@ -148,6 +153,7 @@ impl World for Aws {
                 });
                 Some(Delivery {
                     body: message.body.unwrap_or_default().into(),
+                    attributes: attributes::kept(message.message_attributes),
                     receipt: message.receipt_handle?,
                     receives: receives.unwrap_or(1),
                 })
@@ -196,15 +202,20 @@ impl World for Aws {
             SendMessageBatchRequestEntry::builder()
                 .id(index.to_string())
                 .message_body(&*letter.body)
-                .message_attributes("thumb-error", text(&letter.error))
-                .message_attributes("thumb-stage", text(&letter.stage))
-                .message_attributes("thumb-worker", text(&self.places.worker))
+                .set_message_attributes(Some(letter.attributes.into_iter().map(Attribute::into_sdk).collect()))
+                .message_attributes(attributes::ERROR, text(&letter.error))
+                .message_attributes(attributes::STAGE, text(&letter.stage))
+                .message_attributes(attributes::WORKER, text(&self.places.worker))
                 .build()
                 .expect("it has its ID and its body")
         });
         let call = self.sqs.send_message_batch().queue_url(&self.places.dlq_url);
         let answer = call.set_entries(Some(entries.collect())).send().await;
         Ok(answers(count, &answer.map_err(|error| CallError::new(action, error))?.failed))
+    }
+
+    async fn put_report(&self, report: &WorkerReport) -> Result<(), CallError> {
+        self.objects.put_report(&self.places.code_bucket, report).await
     }
 
     async fn depth(&self) -> Result<Depth, CallError> {

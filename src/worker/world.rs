@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::attributes::Attribute;
 use super::outcome::Trouble;
+use super::report::WorkerReport;
 use crate::aws::{Answer, CallError};
 use crate::request::Source;
 
@@ -15,6 +17,8 @@ use crate::request::Source;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     pub body: Arc<str>,
+    /// As many as can be kept.
+    pub attributes: Vec<Attribute>,
     /// The receipt handle: the right to delete this receipt of the message, or to change its visibility.
     pub receipt: String,
     /// ApproximateReceiveCount: 1 at the first receipt.
@@ -25,6 +29,8 @@ pub struct Delivery {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
     pub body: Arc<str>,
+    /// Those that the message came with.
+    pub attributes: Vec<Attribute>,
     /// The attribute `thumb-error`.
     pub error: String,
     /// The attribute `thumb-stage`.
@@ -97,6 +103,9 @@ pub trait World: Send + Sync + 'static {
     fn delete(&self, receipts: Vec<String>) -> impl Future<Output = Result<Vec<Answer>, CallError>> + Send;
 
     fn send_to_dlq(&self, letters: Vec<Letter>) -> impl Future<Output = Result<Vec<Answer>, CallError>> + Send;
+
+    /// Puts the worker's report into the code bucket, in place of its last one.
+    fn put_report(&self, report: &WorkerReport) -> impl Future<Output = Result<(), CallError>> + Send;
 
     fn depth(&self) -> impl Future<Output = Result<Depth, CallError>> + Send;
 

@@ -5,19 +5,26 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ObjectCannedAcl, RequestPayer};
 use bytes::Bytes;
+use tokio::time::timeout;
 
-use super::{Places, retries, timeouts};
+use super::{Places, late, retries, timeouts};
 use crate::aws::{CallError, Kind, RegionalS3, s3_config};
 use crate::config::Access;
 use crate::worker::outcome::Trouble;
+use crate::worker::report::WorkerReport;
 use crate::worker::world::{Found, Opened, Stamp};
 
 /// Until the first byte of an answer, and until the last byte of a thumbnail's upload.
 pub const S3_ATTEMPT: Duration = Duration::from_secs(20);
 pub const S3_TOTAL: Duration = Duration::from_secs(60);
+
+/// A worker's report: it is tried once more, then the next one says more.
+const REPORT_ATTEMPTS: u32 = 2;
+const REPORT_TOTAL: Duration = Duration::from_secs(10);
 
 /// The metadata of a thumbnail (`x-amz-meta-…`).
 const META_PARAMETERS: &str = "thumb-parameters";
@@ -111,6 +118,18 @@ impl Objects {
                 Err(self.unstored(&CallError::new("s3:PutObject", error), status, key))
             }
         }
+    }
+
+    /// Puts the worker's report into the code bucket.
+    pub async fn put_report(&self, bucket: &str, report: &WorkerReport) -> Result<(), CallError> {
+        let action = "s3:PutObject";
+        let retries = RetryConfig::standard().with_max_attempts(REPORT_ATTEMPTS);
+        let put = self.s3.home().put_object().bucket(bucket).expected_bucket_owner(&self.account).key(report.key());
+        let put =
+            put.content_type("application/json").body(ByteStream::from(report.to_json().into_bytes())).customize();
+        let put = put.config_override(aws_sdk_s3::config::Builder::new().retry_config(retries));
+        let answer = timeout(REPORT_TOTAL, put.send()).await.map_err(|_| late(action))?;
+        answer.map(drop).map_err(|error| CallError::new(action, error))
     }
 
     /// What a refused upload means.

@@ -78,6 +78,7 @@ async fn world(steps: impl IntoIterator<Item = Step>) -> (Aws, Script) {
         queue_url: "http://localhost/1/cats".into(),
         dlq_url: "http://localhost/1/cats-dlq".into(),
         thumbnails_bucket: "cats-thumbnails".into(),
+        code_bucket: "cats-code".into(),
         account: "123456789012".into(),
         access: Access::PublicRead,
         requester_pays: true,

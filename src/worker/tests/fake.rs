@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::outcome::Trouble;
+use super::super::attributes::Attribute;
+use super::super::outcome::{Cause, Trouble};
+use super::super::report::WorkerReport;
 use super::super::world::{self, Delivery, Depth, Found, Letter, Opened, Stamp, World};
 use crate::aws::{Answer, CallError, Kind, MAX_BATCH_BYTES};
 use crate::request::Source;
@@ -33,6 +35,12 @@ pub struct Faults {
     pub failed_beats: u32,
     /// Looks whether a photograph has changed that are not answered.
     pub failed_looks: u32,
+    /// Reports that are refused.
+    pub failed_reports: u32,
+    /// Whether S3 throttles every photograph.
+    pub s3_is_down: bool,
+    /// How long it takes until a heartbeat is done.
+    pub slow_beats: Duration,
 }
 
 /// What happens at random, each with a probability; seeded, so that a run is the same every time.
@@ -58,6 +66,9 @@ pub struct State {
     pub faults: Faults,
     pub chaos: Option<Chaos>,
     pub dlq: Vec<Letter>,
+    pub reports: Vec<WorkerReport>,
+    /// How many messages each receive asked for.
+    pub asked: Vec<usize>,
     /// The redrive policy's; none: a message comes as often as it likes.
     pub max_receives: Option<u32>,
     /// Messages that the redrive policy moved to the dead-letter queue.
@@ -82,6 +93,7 @@ pub struct State {
 #[derive(Clone, Debug)]
 struct Message {
     body: String,
+    attributes: Vec<Attribute>,
     receives: u32,
 }
 
@@ -94,12 +106,16 @@ impl Fake {
     }
 
     pub fn send(&self, body: impl Into<String>) {
-        self.state().visible.push_back(Message { body: body.into(), receives: 0 });
+        self.send_with(body, Vec::new());
+    }
+
+    pub fn send_with(&self, body: impl Into<String>, attributes: Vec<Attribute>) {
+        self.state().visible.push_back(Message { body: body.into(), attributes, receives: 0 });
     }
 
     /// A message that has been received so often, by workers that did not end with it.
     pub fn send_received(&self, body: impl Into<String>, receives: u32) {
-        self.state().visible.push_back(Message { body: body.into(), receives });
+        self.state().visible.push_back(Message { body: body.into(), attributes: Vec::new(), receives });
     }
 
     /// A request for one thumbnail of a photograph.
@@ -165,6 +181,23 @@ impl State {
         self.most_body_bytes = self.most_body_bytes.max(bytes);
     }
 
+    fn change_visibility(&mut self, changes: Vec<(String, u32)>) -> Result<Vec<Answer>, CallError> {
+        if happens(&mut self.faults.failed_beats) {
+            return Err(failed(Kind::Unavailable, "connection reset"));
+        }
+        let answers = changes.into_iter().map(|(receipt, visibility_s)| {
+            let lost = happens(&mut self.faults.lost_receipts);
+            match self.in_flight.get_mut(&receipt).filter(|_| !lost) {
+                Some((_, until)) => {
+                    *until = Instant::now() + Duration::from_secs(visibility_s.into());
+                    Answer::Done
+                }
+                None => Answer::Refused("ReceiptHandleIsInvalid".into()),
+            }
+        });
+        Ok(answers.collect())
+    }
+
     fn hand_out(&mut self, most: usize) -> Vec<Delivery> {
         self.expire();
         (0..most)
@@ -175,8 +208,9 @@ impl State {
                 let (body, receives) = (Arc::<str>::from(message.body.as_str()), message.receives);
                 self.note(&body);
                 let receipt = self.receipts.to_string();
+                let attributes = message.attributes.clone();
                 self.in_flight.insert(receipt.clone(), (message, Instant::now() + VISIBILITY));
-                Some(Delivery { body, receipt, receives })
+                Some(Delivery { body, attributes, receipt, receives })
             })
             .collect()
     }
@@ -216,6 +250,7 @@ impl World for Fake {
     type Body = FakeBody;
 
     async fn receive(&self, most: usize, wait: Duration) -> Result<Vec<Delivery>, CallError> {
+        self.state().asked.push(most);
         let hangs = happens(&mut self.state().faults.hung_receives) || self.state().strikes(Chaos::HANG);
         if hangs {
             sleep(Duration::from_secs(30)).await;
@@ -240,24 +275,10 @@ impl World for Fake {
 
     async fn change_visibility(&self, changes: Vec<(String, u32)>) -> Result<Vec<Answer>, CallError> {
         self.before()?;
-        let mut state = self.state();
-        if happens(&mut state.faults.failed_beats) {
-            return Err(failed(Kind::Unavailable, "connection reset"));
-        }
-        let answers = changes
-            .into_iter()
-            .map(|(receipt, visibility_s)| {
-                let lost = happens(&mut state.faults.lost_receipts);
-                match state.in_flight.get_mut(&receipt).filter(|_| !lost) {
-                    Some((_, until)) => {
-                        *until = Instant::now() + Duration::from_secs(visibility_s.into());
-                        Answer::Done
-                    }
-                    None => Answer::Refused("ReceiptHandleIsInvalid".into()),
-                }
-            })
-            .collect();
-        drop(state);
+        let is_beat = changes.iter().all(|(_, visibility_s)| *visibility_s == VISIBILITY.as_secs() as u32);
+        let slow = if is_beat { self.state().faults.slow_beats } else { Duration::ZERO };
+        sleep(slow).await;
+        let answers = self.state().change_visibility(changes)?;
         self.after().map(|()| answers)
     }
 
@@ -290,7 +311,10 @@ impl World for Fake {
         if happens(&mut self.state().faults.failed_leaves) {
             return Err(failed(Kind::Throttled, "slow down"));
         }
-        let attributes = |letter: &Letter| letter.error.len() + letter.stage.len();
+        let attributes = |letter: &Letter| {
+            let own: usize = letter.attributes.iter().map(Attribute::bytes).sum();
+            own + letter.error.len() + letter.stage.len()
+        };
         let bytes: usize = letters.iter().map(|letter| letter.body.len() + attributes(letter)).sum();
         if bytes > MAX_BATCH_BYTES {
             return Err(failed(Kind::Refused, "the batch is too long"));
@@ -300,6 +324,16 @@ impl World for Fake {
         let copies = letters.into_iter().map(|letter| Letter { body: (*letter.body).into(), ..letter });
         self.state().dlq.extend(copies);
         self.after().map(|()| answers)
+    }
+
+    async fn put_report(&self, report: &WorkerReport) -> Result<(), CallError> {
+        sleep(CALL).await;
+        let mut state = self.state();
+        if happens(&mut state.faults.failed_reports) {
+            return Err(failed(Kind::Denied, "not authorized"));
+        }
+        state.reports.push(report.clone());
+        Ok(())
     }
 
     async fn depth(&self) -> Result<Depth, CallError> {
@@ -330,9 +364,14 @@ impl World for Fake {
         let seconds = |word: &str| Some(key.strip_prefix(word)?.split('-').next()?.parse().expect("seconds"));
         sleep(Duration::from_secs(seconds("slow-").unwrap_or(0)) + Duration::from_millis(20)).await;
         self.state().at_once -= 1;
-        self.before().map_err(|error| Trouble::passing(error.message))?;
+        self.before().map_err(|error| Trouble::s3(error.message))?;
+        if self.state().faults.s3_is_down {
+            return Err(Trouble::s3("SlowDown"));
+        }
         match &key {
-            key if key.starts_with("missing") => return Err(Trouble::passing("there is no such key")),
+            key if key.starts_with("missing") => {
+                return Err(Trouble { cause: Cause::NoKey, ..Trouble::passing("there is no such key") });
+            }
             key if key.starts_with("denied") => return Err(Trouble::lasting("this worker may not read it")),
             _ => {}
         }
@@ -376,7 +415,7 @@ impl World for Fake {
         let takes = self.state().uploads.pop_front();
         sleep(takes.unwrap_or(Duration::from_millis(10))).await;
         self.state().stored.insert(key.to_owned(), stamp.clone());
-        self.after().map_err(|error| Trouble::passing(error.message))
+        self.after().map_err(|error| Trouble::s3(error.message))
     }
 }
 

@@ -3,9 +3,12 @@
 mod bad;
 mod fake;
 mod memory;
+mod trouble;
 mod versions;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,8 +18,10 @@ use tokio::time::{Instant, sleep};
 use super::event::Event;
 use super::job::{Engine, Workshop};
 use super::metrics::Metrics;
+use super::notify::Notifier;
+use super::reporting::Identity;
 use super::room::Room;
-use super::runner::{Broken, Runner, Settings};
+use super::runner::{Broken, Report, Runner, Settings};
 use crate::config::{Config, MIN_MEMORY_BYTES};
 use crate::thumbnail::Options;
 use fake::{Chaos, Fake, Faults, VISIBILITY};
@@ -47,6 +52,29 @@ struct Setup {
     engine: Engine,
     /// When the worker is told to stop, in seconds from its start.
     stops_s: Vec<u64>,
+    identity: Option<Identity>,
+    notifier: Cell<Option<Notifier>>,
+    metrics: Metrics,
+    /// Whether the reader of the events is.
+    behind: Arc<AtomicBool>,
+}
+
+/// Reads the events.
+struct Reader {
+    seen: Arc<Mutex<Vec<(Duration, Event)>>>,
+    began: Instant,
+    behind: Arc<AtomicBool>,
+}
+
+impl Report for Reader {
+    fn report(&mut self, event: &Event) -> std::io::Result<()> {
+        self.seen.lock().unwrap().push((self.began.elapsed(), event.clone()));
+        Ok(())
+    }
+
+    fn is_behind(&mut self) -> std::io::Result<bool> {
+        Ok(self.behind.load(Ordering::Relaxed))
+    }
 }
 
 impl Setup {
@@ -60,7 +88,17 @@ impl Setup {
             drain: true,
             numbers_every: Duration::from_secs(30),
         };
-        Self { fake: Arc::default(), settings, skip_existing: false, engine: fake::engine, stops_s: Vec::new() }
+        Self {
+            fake: Arc::default(),
+            settings,
+            skip_existing: false,
+            engine: fake::engine,
+            stops_s: Vec::new(),
+            identity: None,
+            notifier: Cell::new(None),
+            metrics: Metrics::default(),
+            behind: Arc::default(),
+        }
     }
 
     fn with_keys<'a>(keys: impl IntoIterator<Item = &'a str>) -> Self {
@@ -103,12 +141,15 @@ impl Setup {
             stops.closed().await;
         });
         let seen = Arc::clone(&events);
-        let report = Box::new(move |event: &Event| {
-            seen.lock().unwrap().push((began.elapsed(), event.clone()));
-            Ok(())
-        });
-        let result =
-            Runner::new(Arc::new(shop), self.settings.clone(), report, Metrics::default(), receiver).run().await;
+        let report = Box::new(Reader { seen, began, behind: Arc::clone(&self.behind) });
+        let mut runner = Runner::new(Arc::new(shop), self.settings.clone(), report, self.metrics.clone(), receiver);
+        if let Some(identity) = &self.identity {
+            runner = runner.reporting(identity.clone());
+        }
+        if let Some(notifier) = self.notifier.take() {
+            runner = runner.notifying(notifier);
+        }
+        let result = runner.run().await;
         let took = began.elapsed();
         stopper.abort();
         let (times, events) = std::mem::take(&mut *events.lock().unwrap()).into_iter().unzip();

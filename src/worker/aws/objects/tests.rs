@@ -10,6 +10,7 @@ async fn objects(strict: &StrictS3, requester_pays: bool) -> Objects {
         queue_url: "http://localhost/1/cats".into(),
         dlq_url: "http://localhost/1/cats-dlq".into(),
         thumbnails_bucket: THUMBNAILS.into(),
+        code_bucket: "cats-code".into(),
         account: ACCOUNT.into(),
         access: Access::PublicRead,
         requester_pays,
