@@ -1,6 +1,8 @@
 //! The reconciler against the emulator, through a seam in the SDK's HTTP client that plays what AWS does and moto does
 //! not: errors that pass, client tokens, a caller that dies between any two calls.
 
+#[path = "reconcile/compute.rs"]
+mod compute;
 #[path = "support/least_elf.rs"]
 mod least_elf;
 #[path = "support/moto.rs"]
@@ -11,8 +13,8 @@ mod seam;
 mod storage;
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 
 use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
 use least_elf::least_elf;
@@ -23,10 +25,10 @@ use thumb::config::Config;
 use thumb::plan::{Action, Address, Plan};
 use thumb::reconcile::{
     Contents, Desired, Event, Observed, Outcome, Report, Target, execute, observe, plan_apply, plan_destroy,
-    read_offers,
+    read_offers, survey,
 };
-use thumb::resource::Found;
 use thumb::resource::binary::Binary;
+use thumb::resource::{Found, Interrupt};
 
 /// A caller: a stack's configuration and clients that go through a seam.
 struct Caller {
@@ -68,7 +70,7 @@ impl Caller {
             }
         };
         let writer = Writer { clients: self.clients.clone() };
-        let report = execute(plan, &writer, &tell, &AtomicBool::new(false)).await;
+        let report = execute(plan, &writer, &tell, &Interrupt::new()).await;
         (report, said.into_inner().unwrap())
     }
 

@@ -19,6 +19,17 @@ impl Errors {
         result.map_err(|errors| self.0.extend(errors.into().0)).ok()
     }
 
+    /// These errors and those of a result.
+    #[must_use]
+    pub fn and<T>(mut self, result: Result<T, impl Into<Errors>>) -> Self {
+        self.take(result);
+        self
+    }
+
+    pub fn any(&self, is: impl FnMut(&CallError) -> bool) -> bool {
+        self.0.iter().any(is)
+    }
+
     /// All errors in front of a user: every right that is missing in one failure; what failed for another reason first.
     /// `command`: whose policy `thumb policy` prints.
     pub fn failure(&self, what: &str, command: &str) -> Failure {

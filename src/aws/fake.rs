@@ -70,7 +70,10 @@ impl HttpConnector for Fake {
         let answer = (self.answer.lock().unwrap_or_else(PoisonError::into_inner))(&asked);
         HttpConnectorFuture::new(async move {
             let Some((status, body)) = answer else { return std::future::pending().await };
-            Ok(HttpResponse::new(StatusCode::try_from(status).expect("a status"), SdkBody::from(body)))
+            let length = body.len().to_string();
+            let mut response = HttpResponse::new(StatusCode::try_from(status).expect("a status"), SdkBody::from(body));
+            response.headers_mut().insert("content-length", length);
+            Ok(response)
         })
     }
 }

@@ -4,8 +4,7 @@
 /// S3 general purpose bucket naming rules (S3 user guide, "Bucket naming rules").
 pub fn bucket(name: &str) -> Result<(), String> {
     const PREFIXES: [&str; 3] = ["xn--", "sthree-", "amzn-s3-demo-"];
-    // "-an": the account-regional namespace's, whose buckets are made in another way.
-    const SUFFIXES: [&str; 6] = ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3", "-an"];
+    const SUFFIXES: [&str; 5] = ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"];
     length(name, 3, 63)?;
     only(
         name,
@@ -189,7 +188,6 @@ mod tests {
             ("192.168.5.4", "IP address"),
             ("xn--cats", "begins with xn--"),
             ("cats-s3alias", "ends with -s3alias"),
-            ("cats-123456789012-us-east-1-an", "ends with -an"),
             (&"a".repeat(64), "longer than 63 characters (it has 64)"),
         ] {
             assert!(bucket(bad).unwrap_err().contains(why), "{bad}: {:?}", bucket(bad));

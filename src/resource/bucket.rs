@@ -16,12 +16,13 @@ use serde_json::Value;
 
 pub use contents::{Counted, count_objects};
 pub(super) use contents::{Version, delete_objects};
+pub use make::PROBE_KEY;
 
 use super::policy::canonical;
 use super::{
     Found, Pace, RELEASED, Scene, Tags, gone_is_fine, is_adopted, kept_tags, optional, own_tags, read_part, wanted_tags,
 };
-use crate::aws::{CallError, Kind, Reader, Writer};
+use crate::aws::{CallError, Errors, Kind, Reader, Writer, all};
 use crate::plan::{Action, Address, Change};
 
 /// A bucket as declared.
@@ -132,9 +133,9 @@ pub async fn read(
     account: &str,
     name: &str,
     look_inside: bool,
-) -> Result<Found<Observed>, CallError> {
+) -> Result<Found<Observed>, Errors> {
     if let Err(error) = aws.head_bucket().bucket(name).expected_bucket_owner(account).send().await {
-        return unreachable_bucket(aws, account, name, error).await;
+        return Ok(unreachable_bucket(aws, account, name, error).await?);
     }
     // It is there, so what says otherwise is a part of S3 that has not heard of it yet, or of which it is gone already.
     let unknown = |error: &CallError| error.code.as_deref() == Some(NO_SUCH_BUCKET);
@@ -156,18 +157,20 @@ pub async fn read(
     });
     let inside = async {
         if !look_inside {
-            return Ok(false);
+            return Ok::<_, CallError>(false);
         }
         let request = aws.list_objects_v2().bucket(name).max_keys(1).expected_bucket_owner(account);
         let result = request.send().await.map_err(|e| CallError::new("s3:ListBucket", e));
         Ok(optional(result)?.is_some_and(|page| !page.contents().is_empty()))
     };
-    let (tags, ownership, block, policy, holds_objects) = match tokio::try_join!(tags, ownership, block, policy, inside)
-    {
+    let parts = all!(tags: tags, ownership: ownership, block: block, policy: policy, inside: inside);
+    let (tags, ownership, block, policy, holds_objects) = match parts {
         // Deleted between the calls.
-        Err(error) if unknown(&error) => return Ok(Found::Absent),
+        Err(errors) if errors.any(unknown) => return Ok(Found::Absent),
         // The policy is for the owner's account alone to read (API GetBucketPolicy), whatever else is let through.
-        Err(error) if error.code.as_deref() == Some("MethodNotAllowed") => return Ok(somebody_elses()),
+        Err(errors) if errors.any(|error| error.code.as_deref() == Some("MethodNotAllowed")) => {
+            return Ok(somebody_elses());
+        }
         result => result?,
     };
     let tags = tags.map(|out| out.tag_set).unwrap_or_default();

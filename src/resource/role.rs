@@ -11,7 +11,7 @@ use super::{
     Found, Pace, REGION_TAG, RELEASED, STACK_TAG, Scene, Tags, gone_is_fine, is_adopted, kept_tags, optional, own_tags,
     read_part, tag_changes, wanted_tags,
 };
-use crate::aws::{CallError, Kind, Reader, Writer};
+use crate::aws::{CallError, Errors, Kind, Reader, Writer, all};
 use crate::plan::{Action, Address, Change};
 
 /// The name of the inline policy that thumb writes.
@@ -56,10 +56,9 @@ pub enum Step {
     Delete { name: String },
 }
 
-pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observed>, CallError> {
+pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observed>, Errors> {
     let result = aws.get_role().role_name(name).send().await;
-    let role = optional(result.map_err(|e| CallError::new("iam:GetRole", e)))?;
-    let Some(role) = role.and_then(|out| out.role) else { return Ok(Found::Absent) };
+    let role = optional(result.map_err(|e| CallError::new("iam:GetRole", e)));
     let inline = read_part(is_unknown, || async {
         let result = aws.list_role_policies().role_name(name).send().await;
         result.map_err(|e| CallError::new("iam:ListRolePolicies", e))
@@ -68,9 +67,18 @@ pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observe
         let result = aws.list_attached_role_policies().role_name(name).send().await;
         result.map_err(|e| CallError::new("iam:ListAttachedRolePolicies", e))
     });
-    let (inline, attached) = match tokio::try_join!(inline, attached) {
+    let role = match role {
+        Ok(role) => role.and_then(|out| out.role),
+        // Whether the rest may be read is to be known at once.
+        Err(error) if error.kind == Kind::Denied => {
+            return Err(Errors::from(error).and(all!(inline: inline, attached: attached)));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let Some(role) = role else { return Ok(Found::Absent) };
+    let (inline, attached) = match all!(inline: inline, attached: attached) {
         // Deleted between the calls.
-        Err(error) if is_unknown(&error) => return Ok(Found::Absent),
+        Err(errors) if errors.any(is_unknown) => return Ok(Found::Absent),
         result => result?,
     };
     let documents = inline.policy_names.iter().map(|policy| async move {

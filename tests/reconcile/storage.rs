@@ -314,7 +314,7 @@ async fn run_steps(seam: &Seam, steps: Vec<bucket::Step>) -> Report {
     let mut change = Change::new(Address::ThumbnailsBucket, THUMBNAILS).action(Action::Update);
     change.up = steps.into_iter().map(Step::from).collect();
     let plan = Plan::new(Purpose::Apply, "cats", "123456789012", "us-east-1", vec![change]);
-    execute(&plan, &Writer { clients }, &|_| {}, &AtomicBool::new(false)).await
+    execute(&plan, &Writer { clients }, &|_| {}, &Interrupt::new()).await
 }
 
 const PAGE_OF_ONE: &str = "<ListVersionsResult><IsTruncated>false</IsTruncated><Version><Key>a.jpg</Key>\

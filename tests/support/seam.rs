@@ -2,7 +2,7 @@
 //! errors, and at a chosen call the caller can be cut off for good, as SIGKILL does.
 //!
 //! It also plays what AWS does and moto does not: RunInstances with a client token that was used before answers what it
-//! answered then; tags given to CreateBucket are set; a bucket has a region (301 from any other) and an owner (403 where
+//! answered then, or refuses it once the instance is terminated; tags given to CreateBucket are set; a bucket has a region (301 from any other) and an owner (403 where
 //! another one is expected); keys come URL-encoded where that was asked for, and DeleteObjects takes none that XML cannot
 //! write.
 
@@ -12,7 +12,7 @@
 mod s3;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -67,6 +67,8 @@ pub struct Seam {
     underway: Arc<AtomicUsize>,
     /// What RunInstances answered, by client token.
     launches: Arc<tokio::sync::Mutex<HashMap<String, Vec<u8>>>>,
+    /// Whether EC2 has forgotten the instances that are terminated, as it does after an hour.
+    forgotten: Arc<AtomicBool>,
     /// Where each bucket is that was made through the seam.
     homes: s3::Homes,
     region: String,
@@ -82,6 +84,7 @@ impl Seam {
             cut: Arc::default(),
             underway: Arc::default(),
             launches: Arc::default(),
+            forgotten: Arc::default(),
             homes: Arc::default(),
             region: "us-east-1".into(),
         }
@@ -90,6 +93,11 @@ impl Seam {
     /// Another caller in the same world: client tokens are shared, scripts are not.
     pub fn again(&self) -> Self {
         Self { script: Arc::default(), cut: Arc::default(), ..self.clone() }
+    }
+
+    /// From here on terminated instances are listed no more, for all callers of this world.
+    pub fn forget_terminated(&self) {
+        self.forgotten.store(true, Ordering::SeqCst);
     }
 
     /// The same caller in another region.
@@ -208,8 +216,11 @@ enum Verdict {
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let operation = operation(&request);
-        let subject = (operation.clone(), subject(&request));
-        self.seam.script.lock().unwrap().subjects.push(subject);
+        let subject = subject(&request);
+        let mut subjects = vec![(operation.clone(), subject.clone())];
+        // An ACL that comes with an object is a right of its own.
+        subjects.extend(request.headers().get("x-amz-acl").map(|_| (format!("{operation}Acl"), subject)));
+        self.seam.script.lock().unwrap().subjects.extend(subjects);
         let verdict = self.verdict(&operation, &request);
         let (inner, seam) = (self.inner.clone(), self.seam.clone());
         HttpConnectorFuture::new(async move {
@@ -293,6 +304,7 @@ async fn pass(
         "ListObjectVersions" => s3::list_object_versions(inner, request).await,
         "DeleteObjects" => s3::delete_objects(inner, request).await,
         "RunInstances" => run_instances(inner, seam, request).await,
+        "DescribeInstances" if seam.forgotten.load(Ordering::SeqCst) => describe_alive(inner, request).await,
         _ => inner.call(request).await,
     }
 }
@@ -302,7 +314,8 @@ async fn read_body(response: HttpResponse) -> Result<Vec<u8>, ConnectorError> {
     Ok(body.map_err(|error| ConnectorError::io(error.into()))?.to_vec())
 }
 
-/// AWS launches once for a client token; moto launches each time.
+/// AWS launches once for a client token, and refuses it for a day once what was launched is terminated (EC2 error codes,
+/// IdempotentInstanceTerminated); moto launches each time.
 async fn run_instances(
     inner: &SharedHttpConnector,
     seam: &Seam,
@@ -313,6 +326,16 @@ async fn run_instances(
     // Held across the call: a second caller with the same token waits for the first one's answer.
     let mut launches = seam.launches.lock().await;
     if let Some(answer) = launches.get(&token) {
+        let text = String::from_utf8_lossy(answer).into_owned();
+        let id = text.split_once("<instanceId>").and_then(|(_, rest)| rest.split_once('<')).expect("an instance").0;
+        let form = format!("Action=DescribeInstances&Version=2016-11-15&InstanceId.1={id}");
+        let state = read_body(inner.call(with_form(&request, form)).await?).await?;
+        if String::from_utf8_lossy(&state).contains("<name>terminated</name>") {
+            let message = "The client token you have provided is associated with a terminated instance. Please use a \
+                           different client token.";
+            let error = Seam::ec2_error("IdempotentInstanceTerminated", message);
+            return Ok(HttpResponse::new(code(400), SdkBody::from(error)));
+        }
         return Ok(HttpResponse::new(code(200), SdkBody::from(answer.clone())));
     }
     let response = inner.call(request).await?;
@@ -346,6 +369,25 @@ fn subject(request: &HttpRequest) -> String {
         .and_then(|(_, rest)| rest.split_once("</Key>"))
         .map(|(key, _)| format!("/{key}"));
     format!("bucket/{path}{}", key.unwrap_or_default())
+}
+
+/// A request with another form for a body.
+fn with_form(request: &HttpRequest, form: String) -> HttpRequest {
+    let mut request = request.try_clone().expect("a body in memory");
+    request.headers_mut().insert("content-length", form.len().to_string());
+    *request.body_mut() = SdkBody::from(form);
+    request
+}
+
+/// DescribeInstances as it is an hour later.
+async fn describe_alive(inner: &SharedHttpConnector, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
+    let filters = body.matches(".Name=").count();
+    let mut form = format!("{body}&Filter.{}.Name=instance-state-name", filters + 1);
+    for (index, state) in ["pending", "running", "shutting-down", "stopping", "stopped"].iter().enumerate() {
+        form.push_str(&format!("&Filter.{}.Value.{}={state}", filters + 1, index + 1));
+    }
+    inner.call(with_form(&request, form)).await
 }
 
 /// The operation of a request, as its service names it.
@@ -388,6 +430,7 @@ fn operation(request: &HttpRequest) -> String {
         ("Get", _, false) if has("uploads") => "ListMultipartUploads".into(),
         ("Get", _, false) => "ListObjectsV2".into(),
         (verb, _, false) => format!("{verb}Bucket"),
+        ("Delete", _, true) if has("uploadId") => "AbortMultipartUpload".into(),
         (verb, _, true) => format!("{verb}Object"),
     }
 }

@@ -166,7 +166,8 @@ fn observed(
         instance_type: instance.instance_type().map_or("", |kind| kind.as_str()).to_owned(),
         key_pair: instance.key_name.clone(),
         profile: profile_name.map(str::to_owned),
-        profile_id: profile.and_then(|profile| profile.id()).map(str::to_owned),
+        // Some emulators show the association's ID instead, which says nothing.
+        profile_id: profile.and_then(|profile| profile.id()).filter(|id| !id.starts_with("iip-")).map(str::to_owned),
         security_groups: groups.collect(),
         subnet: instance.subnet_id.clone(),
         vpc: instance.vpc_id.clone(),

@@ -160,8 +160,8 @@ async fn credits_that_ec2_refuses_to_set_are_an_error_though_it_answers_200() {
     let item = "<item><instanceId>i-1</instanceId><error><code>IncorrectInstanceState</code><message>not now</message>\
                 </error></item>";
     let body = format!(
-        "<R><successfulInstanceCreditSpecificationSet/><unsuccessfulInstanceCreditSpecificationSet>{item}\
-         </unsuccessfulInstanceCreditSpecificationSet></R>"
+        "<ModifyInstanceCreditSpecificationResponse><successfulInstanceCreditSpecificationSet/><unsuccessfulInstanceCreditSpecificationSet>{item}\
+         </unsuccessfulInstanceCreditSpecificationSet></ModifyInstanceCreditSpecificationResponse>"
     );
     let fake = Fake::new(move |_| Some((200, body.clone())));
     let stage = Stage::new();

@@ -35,12 +35,20 @@ fn none() -> Option<(u16, String)> {
 
 fn console(text: &str) -> Option<(u16, String)> {
     let output = aws_smithy_types::base64::encode(text);
-    Some((200, format!("<R><instanceId>{ID}</instanceId><output>{output}</output></R>")))
+    Some((
+        200,
+        format!(
+            "<GetConsoleOutputResponse><instanceId>{ID}</instanceId><output>{output}</output></GetConsoleOutputResponse>"
+        ),
+    ))
 }
 
 fn routes(route: &str) -> Option<(u16, String)> {
     let table = format!("<item><routeTableId>rtb-1</routeTableId><routeSet>{route}</routeSet></item>");
-    Some((200, format!("<R><routeTableSet>{table}</routeTableSet></R>")))
+    Some((
+        200,
+        format!("<DescribeRouteTablesResponse><routeTableSet>{table}</routeTableSet></DescribeRouteTablesResponse>"),
+    ))
 }
 
 fn without_address() -> Option<(u16, String)> {
@@ -48,7 +56,12 @@ fn without_address() -> Option<(u16, String)> {
         "<item><instanceId>{ID}</instanceId><instanceState><code>16</code><name>running</name></instanceState>\
          <subnetId>subnet-1</subnetId><vpcId>vpc-1</vpcId></item>"
     );
-    Some((200, format!("<R><reservationSet><item><instancesSet>{instance}</instancesSet></item></reservationSet></R>")))
+    Some((
+        200,
+        format!(
+            "<DescribeInstancesResponse><reservationSet><item><instancesSet>{instance}</instancesSet></item></reservationSet></DescribeInstancesResponse>"
+        ),
+    ))
 }
 
 /// Waits for the report of the instance that this run has launched (or, with `id`, of one that was there), with answers by
