@@ -5,8 +5,6 @@ use serde_json::json;
 use super::*;
 use crate::resource::{ADOPTED_TAG, REGION_TAG, Tags};
 
-/// What several sources ask for.
-
 /// Everything of the stack as it is when each resource was adopted.
 fn adopted(config: &Config) -> Observed {
     let mut observed = built(config);
