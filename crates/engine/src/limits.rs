@@ -19,9 +19,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 64 MiB and 100 megapixels: above every camera's JPEG files but those of stitched panoramas.
+    /// 64 MiB and 268 megapixels, above every camera's and telephone's (200 Mpx in 2023).
     fn default() -> Self {
-        Self { max_source_bytes: 64 << 20, max_source_pixels: 100_000_000 }
+        Self { max_source_bytes: 64 << 20, max_source_pixels: 1 << 28 }
     }
 }
 

@@ -16,7 +16,7 @@ const FIXED_BYTES: u64 = 1 << 20;
 const WEIGHTS_BYTES: u64 = 64;
 
 /// What an embedded profile becomes, as a multiple of its length, and the tables of its conversion.
-const PROFILE_FACTOR: u64 = 4;
+const PROFILE_FACTOR: u64 = 8;
 const PROFILE_BYTES: u64 = 2 << 20;
 
 /// The most bytes that [`thumbnails`](crate::thumbnails) may have allocated at once, its result among them, beside the source

@@ -1,6 +1,8 @@
 //! From a file's own colours to sRGB, at the thumbnail's size.
 
-use moxcms::{ColorProfile, DataColorSpace, Layout, RenderingIntent, TransformOptions};
+use std::sync::Arc;
+
+use moxcms::{ColorProfile, DataColorSpace, Layout, RenderingIntent, Transform8BitExecutor, TransformOptions};
 
 use super::plane::{Plane, zeros};
 use crate::error::Error;
@@ -42,55 +44,141 @@ pub(crate) enum Conversion {
     /// The samples are sRGB, or say nothing: as they are.
     None,
     /// A profile that is not sRGB.
-    Profile(Box<ColorProfile>),
+    Profile(Converter),
+}
+
+/// Converts interleaved samples to sRGB.
+///
+/// The rendering intent is relative colorimetric, white to white, with black point compensation: what is meant to look right on
+/// paper has a black that is dark grey on a screen, and every program that shows photographs stretches it to black.
+pub(crate) struct Converter {
+    transform: Arc<Transform8BitExecutor>,
+    /// By a converted sample: the sample with black stretched to black. `None`: it is black already.
+    black_point: Option<Box<[u8; 256]>>,
 }
 
 /// Reads an embedded profile. One that is damaged or made for another kind of picture counts as none, as in browsers.
 pub(crate) fn conversion(icc: Option<&[u8]>, colour: Colour) -> Conversion {
-    let Some(profile) = icc.and_then(|bytes| ColorProfile::new_from_slice(bytes).ok()) else {
+    let read = |bytes| ColorProfile::new_from_slice(bytes).ok();
+    let Some(profile) = icc.filter(|bytes| has_its_tables_once(bytes)).and_then(read) else {
         return Conversion::None;
     };
-    let space = match colour {
-        Colour::Grey => DataColorSpace::Gray,
-        Colour::YCbCr | Colour::Rgb => DataColorSpace::Rgb,
-        Colour::Cmyk { .. } | Colour::Ycck { .. } => DataColorSpace::Cmyk,
+    let (space, layout) = match colour {
+        Colour::Grey => (DataColorSpace::Gray, Layout::Gray),
+        Colour::YCbCr | Colour::Rgb => (DataColorSpace::Rgb, Layout::Rgb),
+        Colour::Cmyk { .. } | Colour::Ycck { .. } => (DataColorSpace::Cmyk, Layout::Rgba),
     };
-    if profile.color_space != space || is_srgb(&profile) {
-        Conversion::None
-    } else {
-        Conversion::Profile(Box::new(profile))
+    if profile.color_space != space {
+        return Conversion::None;
+    }
+    match Converter::new(&profile, layout) {
+        Some(converter) if !converter.is_srgb(&profile) => Conversion::Profile(converter),
+        _ => Conversion::None,
     }
 }
 
-/// Whether the profile gives every colour the meaning that sRGB gives it, to one part in 255: there are hundreds of sRGB
-/// profiles in the wild, with as many names, and converting from one to another only costs time and rounding.
-fn is_srgb(profile: &ColorProfile) -> bool {
-    if profile.color_space != DataColorSpace::Rgb || !profile.is_matrix_shaper() {
+/// Whether the tables of a profile have room in it one beside the other (ICC.1:2022, 7.3). Tables that lie over each other would be
+/// unpacked once for every name that they have.
+fn has_its_tables_once(icc: &[u8]) -> bool {
+    const HEADER_BYTES: usize = 128;
+    let Some((count, tags)) = icc.get(HEADER_BYTES..).and_then(<[u8]>::split_first_chunk) else {
         return false;
+    };
+    let tags = tags.chunks_exact(12).take(u32::from_be_bytes(*count) as usize);
+    let tables = tags.filter(|tag| [b"A2B", b"B2A"].contains(&&[tag[0], tag[1], tag[2]]));
+    let bytes: u64 = tables.map(|tag| u64::from(u32::from_be_bytes([tag[8], tag[9], tag[10], tag[11]]))).sum();
+    bytes <= icc.len() as u64
+}
+
+impl Converter {
+    /// `None`: the profile's own tables do not allow it.
+    fn new(profile: &ColorProfile, layout: Layout) -> Option<Self> {
+        let rendering_intent = RenderingIntent::RelativeColorimetric;
+        let options = TransformOptions { rendering_intent, ..TransformOptions::default() };
+        let srgb = ColorProfile::new_srgb();
+        let transform = profile.create_transform_8bit(layout, &srgb, Layout::Rgb, options).ok()?;
+        let mut converter = Self { transform, black_point: None };
+        if !profile.is_matrix_shaper() {
+            /// Levels between the channels of what may still be called black.
+            const NEUTRAL: u8 = 24;
+            // The darkest that there is: no light; or all ink, or black ink alone where that is darker.
+            let darkest: &[u8] = match layout {
+                Layout::Rgba => &[255, 255, 255, 255, 0, 0, 0, 255],
+                Layout::Gray => &[0],
+                _ => &[0, 0, 0],
+            };
+            let mut seen = vec![0; darkest.len() / layout.channels() * 3];
+            converter.convert(darkest, &mut seen)?;
+            let luminance = |pixel: &[u8]| {
+                let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(linear);
+                0.2126 * r + 0.7152 * g + 0.0722 * b
+            };
+            // A colour is no black: in XYB, which also comes as a profile with tables, three zeros are one.
+            let neutral =
+                |pixel: &&[u8]| pixel.iter().max().zip(pixel.iter().min()).is_some_and(|(a, b)| a - b <= NEUTRAL);
+            let black = seen.chunks_exact(3).filter(neutral).map(luminance).fold(1.0, f32::min);
+            converter.black_point = stretch(black);
+        }
+        Some(converter)
     }
-    // The corners and the middle of the cube, and some between: a matrix and three curves have no more to hide.
-    const LEVELS: [u8; 6] = [0, 16, 64, 128, 192, 255];
-    let mut probe = Vec::new();
-    for r in LEVELS {
-        for g in LEVELS {
-            for b in LEVELS {
-                probe.extend([r, g, b]);
+
+    /// Converts interleaved samples to interleaved sRGB.
+    fn convert(&self, from: &[u8], to: &mut [u8]) -> Option<()> {
+        self.transform.transform(from, to).ok()?;
+        if let Some(stretched) = &self.black_point {
+            to.iter_mut().for_each(|sample| *sample = stretched[usize::from(*sample)]);
+        }
+        Some(())
+    }
+
+    /// Whether the profile gives every colour the meaning that sRGB gives it, to one part in 255: there are hundreds of sRGB
+    /// profiles in the wild, with as many names, and converting from one to another only costs time and rounding.
+    fn is_srgb(&self, profile: &ColorProfile) -> bool {
+        if profile.color_space != DataColorSpace::Rgb || !profile.is_matrix_shaper() {
+            return false;
+        }
+        // The corners and the middle of the cube, and some between: a matrix and three curves have no more to hide.
+        const LEVELS: [u8; 6] = [0, 16, 64, 128, 192, 255];
+        let mut probe = Vec::new();
+        for r in LEVELS {
+            for g in LEVELS {
+                for b in LEVELS {
+                    probe.extend([r, g, b]);
+                }
             }
         }
+        let mut seen = vec![0; probe.len()];
+        self.convert(&probe, &mut seen).is_none() || probe.iter().zip(&seen).all(|(a, b)| a.abs_diff(*b) <= 1)
     }
-    let mut seen = vec![0; probe.len()];
-    let Some(()) = transform(profile, Layout::Rgb, &probe, &mut seen) else {
-        return true;
-    };
-    probe.iter().zip(&seen).all(|(a, b)| a.abs_diff(*b) <= 1)
 }
 
-/// Converts interleaved samples to interleaved sRGB. `None`: the profile's own tables do not allow it.
-fn transform(profile: &ColorProfile, layout: Layout, from: &[u8], to: &mut [u8]) -> Option<()> {
-    let intent = RenderingIntent::RelativeColorimetric;
-    let options = TransformOptions { rendering_intent: intent, ..TransformOptions::default() };
-    let transform = profile.create_transform_8bit(layout, &ColorProfile::new_srgb(), Layout::Rgb, options).ok()?;
-    transform.transform(from, to).ok()
+/// Black point compensation (Adobe, "Black Point Compensation", as ISO 18619 has it): what has the luminance `black` becomes black,
+/// white stays white, and linear light is stretched between. Into sRGB, whose black is 0, that is one curve for all channels.
+fn stretch(black: f32) -> Option<Box<[u8; 256]>> {
+    /// A level and a half of sRGB: less cannot be told from rounding.
+    const NOTHING: f32 = 0.0005;
+    /// Lightness 50: a profile whose black is lighter is no picture's.
+    const MOST: f32 = 0.184;
+    if !(NOTHING..MOST).contains(&black) {
+        return None;
+    }
+    let stretched = |sample: usize| {
+        let light = (linear(sample as u8) - black) / (1.0 - black);
+        coded(light.max(0.0))
+    };
+    Some(Box::new(std::array::from_fn(stretched)))
+}
+
+/// The light of an sRGB sample (IEC 61966-2-1), 0 to 1.
+fn linear(sample: u8) -> f32 {
+    let value = f32::from(sample) / 255.0;
+    if value <= 0.040_45 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+}
+
+/// The opposite.
+fn coded(light: f32) -> u8 {
+    let value = if light <= 0.003_130_8 { 12.92 * light } else { 1.055 * light.powf(1.0 / 2.4) - 0.055 };
+    (value * 255.0).round() as u8
 }
 
 /// Planes of equal size in `colour` become interleaved sRGB.
@@ -103,9 +191,9 @@ pub(crate) fn to_srgb(planes: &[Plane], colour: Colour, conversion: &Conversion)
                 pixel.fill(grey);
             }
         }
-        (Colour::Grey, Conversion::Profile(profile)) => {
+        (Colour::Grey, Conversion::Profile(converter)) => {
             let grey = &planes[0].samples;
-            if transform(profile, Layout::Gray, grey, &mut rgb).is_none() {
+            if converter.convert(grey, &mut rgb).is_none() {
                 return to_srgb(planes, colour, &Conversion::None);
             }
         }
@@ -115,9 +203,9 @@ pub(crate) fn to_srgb(planes: &[Plane], colour: Colour, conversion: &Conversion)
                 rgb.chunks_exact_mut(3)
                     .for_each(|pixel| pixel.copy_from_slice(&rgb_of([pixel[0], pixel[1], pixel[2]])));
             }
-            if let Conversion::Profile(profile) = conversion {
+            if let Conversion::Profile(converter) = conversion {
                 let mut converted = zeros(rgb.len())?;
-                if transform(profile, Layout::Rgb, &rgb, &mut converted).is_some() {
+                if converter.convert(&rgb, &mut converted).is_some() {
                     rgb = converted;
                 }
             }
@@ -136,7 +224,7 @@ pub(crate) fn to_srgb(planes: &[Plane], colour: Colour, conversion: &Conversion)
                 }
             }
             let converted = match conversion {
-                Conversion::Profile(profile) => transform(profile, Layout::Rgba, &ink, &mut rgb),
+                Conversion::Profile(converter) => converter.convert(&ink, &mut rgb),
                 Conversion::None => None,
             };
             if converted.is_none() {
@@ -221,6 +309,66 @@ mod tests {
         assert!(needs(ColorProfile::new_adobe_rgb(), Colour::Rgb));
         assert!(!needs(ColorProfile::new_adobe_rgb(), Colour::Grey), "a profile for another kind of picture");
         assert!(matches!(conversion(Some(b"no profile"), Colour::YCbCr), Conversion::None));
+    }
+
+    /// A printer's profile: 16 colours of the corners of CMYK, in Lab, with a black that is dark grey (ICC.1:2001-04, 6.5.7).
+    fn printer() -> Vec<u8> {
+        let mut tag = b"mft1\0\0\0\0\x04\x03\x02\0".to_vec();
+        for (i, j) in (0..3).flat_map(|i| (0..3).map(move |j| (i, j))) {
+            tag.extend((if i == j { 1_u32 << 16 } else { 0 }).to_be_bytes());
+        }
+        (0..4).for_each(|_| tag.extend(0..=255));
+        for corner in 0..16 {
+            let ink = |bit: u32| f64::from(corner >> bit & 1);
+            // Each of C, M, Y takes 15 of 100, K most; cyan alone has a colour.
+            let lightness = (100.0 - 15.0 * (ink(3) + ink(2) + ink(1))) * (1.0 - 0.85 * ink(0));
+            let blue = if corner == 8 { -40.0 } else { 0.0 };
+            tag.extend([(lightness * 2.55) as u8, 128, (128.0 + blue) as u8]);
+        }
+        (0..3).for_each(|_| tag.extend(0..=255));
+        let mut profile = vec![0; 128];
+        profile[0..4].copy_from_slice(&(128 + 4 + 12 + tag.len() as u32).to_be_bytes());
+        profile[8..12].copy_from_slice(&[2, 0x20, 0, 0]);
+        profile[12..40].copy_from_slice(b"prtrCMYKLab \x07\xd0\0\x01\0\x01\0\0\0\0\0\0acsp");
+        profile[68..80].copy_from_slice(&[0, 0, 0xf6, 0xd6, 0, 1, 0, 0, 0, 0, 0xd3, 0x2d]);
+        profile.extend([0, 0, 0, 1]);
+        profile.extend(b"A2B0\0\0\0\x90");
+        profile.extend((tag.len() as u32).to_be_bytes());
+        profile.extend(tag);
+        profile
+    }
+
+    #[test]
+    fn a_profile_with_tables_is_applied_and_its_black_is_black() {
+        let conversion = conversion(Some(&printer()), Colour::Cmyk { inverted: false });
+        assert!(matches!(conversion, Conversion::Profile(_)));
+        let inks = [[0, 0, 0, 0], [255, 0, 0, 0], [0, 0, 0, 255], [255, 255, 255, 255]];
+        let planes: Vec<Plane> = (0..4)
+            .map(|component| Plane { width: 4, height: 1, samples: inks.map(|ink| ink[component]).to_vec() })
+            .collect();
+        let rgb = to_srgb(&planes, Colour::Cmyk { inverted: false }, &conversion).unwrap();
+        let near = |pixel: usize, expected: [u8; 3]| {
+            let made = &rgb[3 * pixel..3 * pixel + 3];
+            assert!(made.iter().zip(expected).all(|(a, b)| a.abs_diff(b) <= 3), "pixel {pixel} is {made:?}");
+        };
+        near(0, [255, 255, 255]);
+        // Lab 84.7, 0, -40 is linear sRGB 0.426, 0.670, 1.308; all ink, Lab 8, 0, 0, has the luminance 0.009, by which it is stretched.
+        near(1, [174, 213, 255]);
+        // Black ink alone, Lab 14.9, 0, 0, has the luminance 0.019, and 0.010 when stretched.
+        near(2, [26, 26, 26]);
+        near(3, [0, 0, 0]);
+    }
+
+    #[test]
+    fn tables_over_each_other_are_not_unpacked() {
+        let mut profile = printer();
+        let tag = profile[132..144].to_vec();
+        assert!(has_its_tables_once(&profile));
+        profile[131] = 2;
+        profile.splice(144..144, tag);
+        profile[144 + 3] = b'1';
+        assert!(!has_its_tables_once(&profile));
+        assert!(!has_its_tables_once(b"short"));
     }
 
     #[test]

@@ -239,7 +239,16 @@ fn limits_are_checked_from_the_header() {
     let frame = huge.windows(2).position(|bytes| bytes == [0xff, 0xc0]).unwrap();
     huge[frame + 5..frame + 9].copy_from_slice(&[60_000u16.to_be_bytes(), 60_000u16.to_be_bytes()].concat());
     let error = thumbnails(&huge, &[spec(10, 10, Fit::Cover)], &Options::default()).unwrap_err();
-    assert_eq!(error.to_string(), "the image is 60000x60000 (3600 Mpx); the limit is 100 Mpx");
+    assert_eq!(error.to_string(), "the image is 60000x60000 (3600 Mpx); the limit is 268 Mpx");
+}
+
+#[test]
+fn todays_cameras_are_within_the_limits() {
+    // Fujifilm GFX100, and telephones of 108 and 200 Mpx.
+    for (width, height) in [(11_648, 8_736), (12_000, 9_000), (16_320, 12_240)] {
+        assert_eq!(Limits::default().check_pixels(width, height), Ok(()));
+    }
+    assert!(Limits::default().check_pixels(20_000, 20_000).is_err());
 }
 
 #[test]

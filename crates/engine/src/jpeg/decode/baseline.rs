@@ -22,6 +22,9 @@ use crate::pixels::plane::Plane;
 /// processor's own cache.
 const RUN_COEFFICIENTS: usize = 64 << 10;
 
+/// Failures to synchronise in a row of which each doubles the runs that are read without trying.
+const MOST_FAILURES: u32 = 5;
+
 /// Least bytes for a reader of its own: some ten times as many as it takes to fall into step.
 const MIN_PIECE_BYTES: usize = 1 << 10;
 
@@ -203,22 +206,18 @@ impl Scan<'_> {
     fn interval(&self, interval: &Interval, runs: &mut [Run; LANES], planes: &mut [Plane]) -> Result<(), Error> {
         let mcus = &interval.mcus;
         let bits = self.data.interval(interval.in_data);
-        // What a run holds on average of a picture like this, and some for where it is plain.
         let whole_interval =
             if self.data.intervals() == 1 { self.geometry.mcus_x * self.geometry.mcus_y } else { mcus.len() };
-        let piece = bits.len() / whole_interval * self.run_mcus / 2;
+        // Half of what a run holds on average of a picture like this.
+        let mut speculation = Speculation::new(bits.len() / whole_interval * self.run_mcus / 2);
         let mut cursor = Cursor::new(interval, bits.start);
-        // Whether the last speculation succeeded. Where all components share their tables, a reader that takes one's blocks for
-        // another's never synchronises.
-        let mut in_step = true;
         while cursor.mcu < mcus.end {
             let from = cursor.mcu;
             let (left, left_bits) = (mcus.end - from, bits.end.saturating_sub(cursor.position));
-            let piece = piece.min(left_bits / LANES) / 8 * 8;
             let most = self.run_mcus.min(left);
             let first_wanted = self.geometry.wanted_y.start * self.geometry.mcus_x;
             let kinds = if from + LANES * most <= first_wanted { &self.dc_only } else { &self.kinds };
-            if piece < 8 * MIN_PIECE_BYTES || !in_step {
+            let Some(apart) = speculation.next(left_bits) else {
                 let [run, ..] = runs;
                 interleaved::read(self.data.bytes(), kinds, [cursor.position], std::array::from_mut(run), most, |_| {
                     false
@@ -226,25 +225,28 @@ impl Scan<'_> {
                 if !self.take(run, 0..most, interval, &mut cursor, planes)? {
                     return Ok(());
                 }
-            } else {
-                let first = cursor.position;
-                // The first begins in the middle of a byte.
-                let starts = std::array::from_fn(|lane| if lane == 0 { first } else { (first / 8 * 8) + lane * piece });
-                let mut sync_points = SyncPoints::default();
-                interleaved::read(self.data.bytes(), kinds, starts, runs, most, |runs| sync_points.advance(runs));
-                sync_points.advance(runs);
-                in_step = !sync_points.points.is_empty();
-                let mut start = 0;
-                for (lane, run) in runs.iter_mut().enumerate() {
-                    let sync_point = sync_points.points.get(lane);
-                    let end = sync_point.map_or(run.mcus(), |&(end, _)| end).min(start + mcus.end - cursor.mcu);
-                    if !self.take(run, start..end, interval, &mut cursor, planes)? {
-                        return Ok(());
-                    }
-                    match sync_point {
-                        Some(&(_, next)) if cursor.mcu < mcus.end => start = next,
-                        _ => break,
-                    }
+                debug_assert!(cursor.mcu > from);
+                continue;
+            };
+            let first = cursor.position;
+            // The first begins in the middle of a byte.
+            let starts: [usize; LANES] =
+                std::array::from_fn(|lane| if lane == 0 { first } else { (first / 8 * 8) + lane * apart });
+            let mut sync_points = SyncPoints::default();
+            interleaved::read(self.data.bytes(), kinds, starts, runs, most, |runs| sync_points.advance(runs));
+            sync_points.advance(runs);
+            let reached = runs[0].positions.last().is_some_and(|&position| position >= starts[1]);
+            speculation.learn(!sync_points.points.is_empty(), reached);
+            let mut start = 0;
+            for (lane, run) in runs.iter_mut().enumerate() {
+                let sync_point = sync_points.points.get(lane);
+                let end = sync_point.map_or(run.mcus(), |&(end, _)| end).min(start + mcus.end - cursor.mcu);
+                if !self.take(run, start..end, interval, &mut cursor, planes)? {
+                    return Ok(());
+                }
+                match sync_point {
+                    Some(&(_, next)) if cursor.mcu < mcus.end => start = next,
+                    _ => break,
                 }
             }
             debug_assert!(cursor.mcu > from);
@@ -335,6 +337,47 @@ impl Scan<'_> {
     }
 }
 
+/// How far apart the readers of a long interval begin, and whether it is worth it.
+struct Speculation {
+    /// Bits from one reader's start to the next's: of a picture that is the same everywhere, and now.
+    average: usize,
+    apart: usize,
+    /// Runs that the first reader reads alone, since the others did not synchronise: twice as many after each failure. Where all
+    /// components share their tables, a reader that takes one's blocks for another's never does.
+    alone: u32,
+    failures: u32,
+}
+
+impl Speculation {
+    fn new(average: usize) -> Self {
+        Self { average, apart: average, alone: 0, failures: 0 }
+    }
+
+    /// How far apart the readers begin next, in bits, of which so many are left; `None`: the first reads alone.
+    fn next(&mut self, left_bits: usize) -> Option<usize> {
+        if self.alone > 0 {
+            self.alone -= 1;
+            return None;
+        }
+        // Whole bytes.
+        Some(self.apart.min(left_bits / LANES) / 8 * 8).filter(|&apart| apart >= 8 * MIN_PIECE_BYTES)
+    }
+
+    /// Whether the first reader met the second, and whether it came as far as the second's start.
+    fn learn(&mut self, synchronised: bool, reached: bool) {
+        if synchronised {
+            self.apart = self.average.min(self.apart + self.apart / 4);
+            self.failures = 0;
+        } else if reached {
+            self.alone = 1 << self.failures;
+            self.failures = (self.failures + 1).min(MOST_FAILURES);
+        } else {
+            // The picture is plainer here than on average: a full run ended before the next reader's start.
+            self.apart /= 2;
+        }
+    }
+}
+
 /// For each reader, the MCU at which it reached its successor's output.
 #[derive(Default)]
 struct SyncPoints {
@@ -367,5 +410,42 @@ impl SyncPoints {
             self.cursor = (j, 0);
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_part_of_a_picture_ends_no_speculation() {
+        const LEFT: usize = 10_000_000;
+        let mut speculation = Speculation::new(400_000);
+        assert_eq!(speculation.next(LEFT), Some(400_000));
+        for apart in [200_000, 100_000, 50_000] {
+            speculation.learn(false, false);
+            assert_eq!(speculation.next(LEFT), Some(apart));
+        }
+        for apart in [62_496, 78_120] {
+            speculation.learn(true, true);
+            assert_eq!(speculation.next(LEFT), Some(apart));
+        }
+        // As far apart as before, where the picture is again as on average.
+        (0..20).for_each(|_| speculation.learn(true, true));
+        assert_eq!(speculation.next(LEFT), Some(400_000));
+        assert_eq!(speculation.next(8 * MIN_PIECE_BYTES), None, "too little is left");
+    }
+
+    #[test]
+    fn readers_that_do_not_synchronise_are_tried_less_and_less() {
+        let mut speculation = Speculation::new(400_000);
+        for alone in [1, 2, 4, 8, 16, 32, 32] {
+            speculation.learn(false, true);
+            assert!((0..alone).all(|_| speculation.next(10_000_000).is_none()));
+            assert_eq!(speculation.next(10_000_000), Some(400_000));
+        }
+        speculation.learn(true, true);
+        speculation.learn(false, true);
+        assert_eq!((speculation.next(10_000_000), speculation.next(10_000_000)), (None, Some(400_000)));
     }
 }
