@@ -95,14 +95,18 @@ impl Trouble {
             Kind::Denied => Self::s3(format!(
                 "this worker may not read it ({error}); `[buckets] sources` in thumb.toml names the buckets it may"
             )),
-            Kind::Archived => Self::lasting(format!("it is in an archive, and must be restored first ({error})")),
+            Kind::Archived => Self::lasting(format!(
+                "it is archived in Glacier; restore it (aws s3api restore-object), then send the request again ({error})"
+            )),
+            Kind::ClockSkew => {
+                Self::s3(format!("this machine's clock is wrong, and S3 refuses what it signs ({error})"))
+            }
             Kind::Refused | Kind::NotOurs | Kind::AlreadyExists | Kind::InUse | Kind::RegionNotEnabled => {
                 Self::lasting(error.to_string())
             }
             Kind::Throttled
             | Kind::Unavailable
             | Kind::Credentials
-            | Kind::ClockSkew
             | Kind::NotYet
             | Kind::TokenSpent
             | Kind::Interrupted
@@ -243,6 +247,7 @@ mod tests {
             (Kind::Unavailable, "InternalError", Some(Cause::S3)),
             (Kind::Credentials, "ExpiredToken", Some(Cause::S3)),
             (Kind::Archived, "InvalidObjectState", None),
+            (Kind::ClockSkew, "RequestTimeTooSkewed", Some(Cause::S3)),
         ] {
             let trouble = Trouble::fetching(&error(kind, code));
             assert_eq!(trouble.passing.then_some(trouble.cause), passing, "{code}");
