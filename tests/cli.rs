@@ -399,7 +399,15 @@ fn a_reader_that_has_left_ends_every_command_quietly_and_changes_nothing() {
 #[test]
 fn wrong_usage_is_exit_code_2_and_help_is_0() {
     let desk = Desk::new("name = \"cats\"\n");
-    for words in [&["plan", "--nonsense"][..], &["nonsense"], &[], &["apply", "--json"]] {
+    for words in [
+        &["plan", "--nonsense"][..],
+        &["nonsense"],
+        &[],
+        &["apply", "--json"],
+        &["apply", "--wait", "--no-wait"],
+        &["apply", "--replace", "queue"],
+        &["plan", "--destroy", "--replace", "instance.1"],
+    ] {
         assert_eq!(desk.run(alone(), words).code, Some(2), "{words:?}");
     }
     let help = desk.run(alone(), &["--help"]);
