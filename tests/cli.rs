@@ -127,9 +127,15 @@ fn destroy_wants_the_stacks_name_where_something_would_be_lost() {
     assert_eq!(moto.request_as_owner("PUT", "/cats-thumbnails-123456789012/owl.jpg", b"owl").unwrap().status, 200);
     let words = ["enqueue", "--bucket", "photos", "--keys", "owl.jpg", "canyon.jpg", "--size", "10x10"];
     assert_eq!(thumb(&words).code, Some(0));
+    // A worker's report is thumb's own; what else is in the code bucket is not.
+    for key in ["workers/i-0123456789abcdef0.json", "thumb-drive.bin", "notes.txt"] {
+        let path = format!("/cats-code-123456789012/{key}");
+        assert_eq!(moto.request_as_owner("PUT", &path, b"x").unwrap().status, 200);
+    }
 
     let (code, screen) = at_a_terminal(&desk, &moto, &["destroy"], "yes");
-    let question = "This loses 1 object in the thumbnails bucket and about 2 messages in the queue, for good.";
+    let question = "This loses 1 object in the thumbnails bucket, 2 objects in the code bucket that thumb did not put \
+                    there and about 2 messages in the queue, for good.";
     assert!(screen.contains(question), "{screen}");
     assert!(screen.contains("nothing was changed: the answer was no"), "{screen}");
     assert_eq!(code, Some(1));
@@ -163,13 +169,21 @@ fn what_is_nobodys_is_left_alone_until_it_is_adopted() {
         let clients = thumb::aws::Clients::from_sdk(seam::Seam::new().sdk(&moto.endpoint()).await).unwrap();
         clients.sqs.create_queue().queue_name("cats").send().await.unwrap();
     });
-    for words in [&["plan"][..], &["apply", "--yes"], &["plan", "--destroy"]] {
+    for words in [&["plan"][..], &["apply", "--yes"]] {
         let refused = thumb(words);
         assert_eq!(refused.code, Some(1), "{refused:?}");
         assert!(refused.out.contains("  ! queue cats\n      # the queue cats exists without the tag"), "{refused:?}");
         assert!(refused.err.contains("blocked, and left alone: queue"), "{refused:?}");
     }
-    assert_eq!(thumb(&["destroy", "--yes"]).code, Some(0), "there is nothing else to destroy");
+    // A destroy leaves it alone, which is no failure; the plan of one says the same.
+    for words in [&["destroy", "--yes"][..], &["plan", "--destroy"], &["plan", "--destroy", "--detailed-exitcode"]] {
+        let left = thumb(words);
+        assert_eq!(left.code, Some(0), "there is nothing else to destroy: {left:?}");
+        assert!(left.out.contains("  ! queue cats\n      # the queue cats exists without the tag"), "{left:?}");
+    }
+    let both = thumb(&["plan", "--destroy", "--adopt", "queue"]);
+    assert_eq!(both.code, Some(2), "{both:?}");
+    assert!(both.err.contains("a destroy takes nothing over"), "{both:?}");
 
     let adopted = thumb(&["plan", "--target", "queue", "--adopt", "queue"]);
     assert_eq!(adopted.code, Some(0), "{adopted:?}");
@@ -178,6 +192,12 @@ fn what_is_nobodys_is_left_alone_until_it_is_adopted() {
     assert!(adopted.out.contains("Plan: 1 to add, 1 to change, 0 to destroy."), "{adopted:?}");
     assert_eq!(thumb(&["apply", "--target", "queue", "--adopt", "queue", "--yes"]).code, Some(0));
     assert_eq!(thumb(&["plan", "--target", "queue", "--detailed-exitcode"]).code, Some(0));
+    assert_eq!(thumb(&["plan", "--destroy", "--detailed-exitcode"]).code, Some(2));
+    let released = thumb(&["destroy", "--yes"]);
+    assert_eq!(released.code, Some(0), "{released:?}");
+    assert!(released.out.contains("  ~ queue cats\n      # adopted: released, not deleted"), "{released:?}");
+    assert!(released.err.contains("queue: released after"), "{released:?}");
+    assert!(released.out.contains("Destroy complete: 1 destroyed, 1 released."), "{released:?}");
 
     let nothing = thumb(&["plan", "--adopt", "security-group"]);
     assert_eq!(nothing.code, Some(1));
@@ -379,7 +399,15 @@ fn a_reader_that_has_left_ends_every_command_quietly_and_changes_nothing() {
 #[test]
 fn wrong_usage_is_exit_code_2_and_help_is_0() {
     let desk = Desk::new("name = \"cats\"\n");
-    for words in [&["plan", "--nonsense"][..], &["nonsense"], &[], &["apply", "--json"]] {
+    for words in [
+        &["plan", "--nonsense"][..],
+        &["nonsense"],
+        &[],
+        &["apply", "--json"],
+        &["apply", "--wait", "--no-wait"],
+        &["apply", "--replace", "queue"],
+        &["plan", "--destroy", "--replace", "instance.1"],
+    ] {
         assert_eq!(desk.run(alone(), words).code, Some(2), "{words:?}");
     }
     let help = desk.run(alone(), &["--help"]);

@@ -8,11 +8,11 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
-use super::order::needs;
+use super::order::{needs, outlives};
 use crate::aws::{CallError, Kind, Writer};
 use crate::failure::Failure;
 use crate::plan::{Action, Address, Change, Plan, Purpose};
-use crate::resource::{Facts, Interrupt, Learned, Scene};
+use crate::resource::{Facts, Interrupt, Learned, Scene, instance};
 
 /// How often a change that is still running says so.
 const STILL_EVERY: Duration = Duration::from_secs(10);
@@ -200,7 +200,7 @@ fn after(plan: &Plan, node: Node, other: Node) -> bool {
         (false, true) => false,
         // Taken away after its own replacement is there, and after what needs it has moved on or gone.
         (true, false) => node.change == other.change || needs(other_address, address),
-        (true, true) => needs(other_address, address),
+        (true, true) => outlives(address, other_address),
     }
 }
 
@@ -271,9 +271,13 @@ async fn run(site: &Site<'_>, change: &Change, down: bool) -> Result<bool, Failu
             if let Some(denial) = error.denial() {
                 missing_rights.lock().unwrap_or_else(PoisonError::into_inner).insert(denial.right);
             }
+            let (address, name, noun) = (change.address, &change.name, change.address.noun());
             let (verb, ..) = doing.words();
-            let noun = change.address.noun();
-            Err(error.failure(format!("{}: cannot {verb} the {noun} {}", change.address, change.name)))
+            Err(error.failure(match error.action {
+                // The instance is there; that it works is what is missing.
+                instance::AWAITED => format!("{address}: the worker of {name} does not report"),
+                _ => format!("{address}: cannot {verb} the {noun} {name}"),
+            }))
         }
         Ok(false) | Err(_) => {
             tell(Event::Interrupted { change, doing, elapsed });

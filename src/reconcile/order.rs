@@ -26,3 +26,9 @@ pub fn needs(address: Address, other: Address) -> bool {
         ),
     }
 }
+
+/// Whether `address` must stay until `other` has gone, because that one needs it. SQS lets a dead-letter queue go while a
+/// queue still names it, and takes a minute for each: these two go side by side.
+pub fn outlives(address: Address, other: Address) -> bool {
+    needs(other, address) && (address, other) != (Address::Dlq, Address::Queue)
+}

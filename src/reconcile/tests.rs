@@ -15,6 +15,7 @@ use crate::resource::{
 };
 
 mod instances;
+mod interrupts;
 mod ownership;
 
 const BASE: &str = r#"

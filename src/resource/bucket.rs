@@ -134,7 +134,8 @@ pub async fn read(
     name: &str,
     look_inside: bool,
 ) -> Result<Found<Observed>, Errors> {
-    if let Err(error) = aws.head_bucket().bucket(name).expected_bucket_owner(account).send().await {
+    let head = || aws.head_bucket().bucket(name).expected_bucket_owner(account).send();
+    if let Err(error) = head().await {
         return Ok(unreachable_bucket(aws, account, name, error).await?);
     }
     // It is there, so what says otherwise is a part of S3 that has not heard of it yet, or of which it is gone already.
@@ -165,11 +166,18 @@ pub async fn read(
     };
     let parts = all!(tags: tags, ownership: ownership, block: block, policy: policy, inside: inside);
     let (tags, ownership, block, policy, holds_objects) = match parts {
-        // Deleted between the calls.
-        Err(errors) if errors.any(unknown) => return Ok(Found::Absent),
         // The policy is for the owner's account alone to read (API GetBucketPolicy), whatever else is let through.
         Err(errors) if errors.any(|error| error.code.as_deref() == Some("MethodNotAllowed")) => {
             return Ok(somebody_elses());
+        }
+        // Deleted between the calls.
+        Err(errors) if errors.any(unknown) => return Ok(Found::Absent),
+        // Rights that are missing; or the bucket is somebody else's, and was not known to be when it was asked for.
+        Err(errors) if errors.any(|error| error.kind == Kind::Denied) => {
+            return match head().await {
+                Err(refused) => Ok(unreachable_bucket(aws, account, name, refused).await?),
+                Ok(_) => Err(errors),
+            };
         }
         result => result?,
     };

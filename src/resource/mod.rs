@@ -246,6 +246,17 @@ impl Scene<'_> {
         unreachable!("the loop ends when the budget is spent")
     }
 
+    /// Between two calls of `action` that need not follow each other.
+    ///
+    /// # Errors
+    /// The user has interrupted.
+    pub fn go_on(&self, action: &'static str) -> Result<(), CallError> {
+        if !self.interrupt.is_raised() {
+            return Ok(());
+        }
+        Err(CallError::judged(action, Kind::Interrupted, "interrupted between two calls"))
+    }
+
     /// Lets some time pass before `action` is tried again.
     ///
     /// # Errors

@@ -283,6 +283,7 @@ async fn create(group: &SecurityGroup, aws: &Writer, scene: &Scene<'_>) -> Resul
 async fn authorize(id: &str, rules: &BTreeSet<Rule>, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
     // One rule a call: EC2 refuses a whole call when one of its rules is there already.
     for rule in rules {
+        scene.go_on("ec2:AuthorizeSecurityGroupIngress")?;
         let not_found_yet = |error: &CallError| error.kind == Kind::NotFound;
         let result = scene
             .retry(&Pace::PROPAGATION, "EC2 does not know the new group everywhere yet", not_found_yet, || async {

@@ -191,6 +191,10 @@ async fn a_strangers_bucket_with_our_tag_is_a_strangers() {
     assert!(change_at(&plan, Address::ThumbnailsBucket).reason.as_ref().unwrap().contains("another account"));
 
     // An endpoint that does not know the condition on the owner: the policy is the owner's alone to read.
+    let denied = || Seam::s3_error("AccessDenied", "Access Denied");
+    caller.seam.answer("GetBucketTagging", 1, 403, denied());
+    caller.seam.answer("GetBucketOwnershipControls", 1, 403, denied());
+    caller.seam.answer("GetPublicAccessBlock", 1, 403, denied());
     caller.seam.answer("GetBucketPolicy", 1, 405, Seam::s3_error("MethodNotAllowed", "not against this resource"));
     assert!(blocked(&caller.plan().await).contains("bucket."), "it is no error");
 }
@@ -265,10 +269,13 @@ async fn where_a_bucket_cannot_be_made_with_its_tags_it_gets_them_right_after() 
     let moto = Moto::start();
     let caller = Caller::with(&moto, NO_INSTANCES, Seam::new()).await;
     let message = "The request contained an unsupported argument.";
-    caller.seam.answer("CreateBucket", 2, 400, Seam::s3_error("UnsupportedArgument", message));
+    caller.seam.answer("CreateBucket", 1, 400, Seam::s3_error("UnsupportedArgument", message));
     assert_done(&caller.apply().await.0);
     assert!(caller.plan().await.is_empty());
-    assert_eq!(caller.bucket_tags(THUMBNAILS).await["thumb:stack"], "cats");
+    // Which of the two met it is chance.
+    for bucket in [THUMBNAILS, CODE] {
+        assert_eq!(caller.bucket_tags(bucket).await["thumb:stack"], "cats", "{bucket}");
+    }
 }
 
 #[tokio::test]
@@ -296,7 +303,8 @@ async fn sources_that_cannot_be_read_are_a_note() {
     for bucket in ["photos", "east-photos", "their-photos"] {
         east.clients.s3.create_bucket().bucket(bucket).send().await.unwrap();
     }
-    let text = format!("{NO_INSTANCES}[buckets]\nsources = [\"photos\", \"no-photos\"]\n");
+    let by_bucket = "[thumbnail]\nkey = \"{bucket}/{name}-{width}x{height}.jpg\"";
+    let text = format!("{NO_INSTANCES}[buckets]\nsources = [\"photos\", \"no-photos\"]\n{by_bucket}\n");
     let caller = Caller::with(&moto, &text, world.again()).await;
     let notes = |plan: Plan| plan.notes.into_iter().filter(|note| note.contains("`sources`")).collect::<Vec<_>>();
     let found = notes(caller.plan().await);

@@ -33,14 +33,20 @@ pub const REGION: &str = "us-east-1";
 const IMAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/amis.json");
 
 /// moto on a port that the system chooses. Standard input is the leash: at its end the server ends too, unless the
-/// last word was `keep`.
+/// last word was `keep`. A second region's images are read afresh: moto alters what it has read for the first.
 const SERVER: &str = r#"
-import os, sys, threading
+import copy, os, sys, threading
 def leash():
     if sys.stdin.buffer.read() != b"keep":
         os._exit(0)
 threading.Thread(target=leash, daemon=True).start()
+from moto.ec2.models import amis
 from moto.server import main
+images, load = copy.deepcopy(amis.AMIS), amis.AmiBackend._load_amis
+def load_afresh(backend):
+    amis.AMIS[:] = copy.deepcopy(images)
+    load(backend)
+amis.AmiBackend._load_amis = load_afresh
 main(["-H", "127.0.0.1", "-p", "0"])
 "#;
 

@@ -347,6 +347,25 @@ async fn run_instances(
     Ok(HttpResponse::new(status, SdkBody::from(body)))
 }
 
+/// A request with another form for a body.
+fn with_form(request: &HttpRequest, form: String) -> HttpRequest {
+    let mut request = request.try_clone().expect("a body in memory");
+    request.headers_mut().insert("content-length", form.len().to_string());
+    *request.body_mut() = SdkBody::from(form);
+    request
+}
+
+/// DescribeInstances as it is an hour later.
+async fn describe_alive(inner: &SharedHttpConnector, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
+    let filters = body.matches(".Name=").count();
+    let mut form = format!("{body}&Filter.{}.Name=instance-state-name", filters + 1);
+    for (index, state) in ["pending", "running", "shutting-down", "stopping", "stopped"].iter().enumerate() {
+        form.push_str(&format!("&Filter.{}.Value.{}={state}", filters + 1, index + 1));
+    }
+    inner.call(with_form(&request, form)).await
+}
+
 /// What a request is about, by its kind and name.
 fn subject(request: &HttpRequest) -> String {
     let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
@@ -369,25 +388,6 @@ fn subject(request: &HttpRequest) -> String {
         .and_then(|(_, rest)| rest.split_once("</Key>"))
         .map(|(key, _)| format!("/{key}"));
     format!("bucket/{path}{}", key.unwrap_or_default())
-}
-
-/// A request with another form for a body.
-fn with_form(request: &HttpRequest, form: String) -> HttpRequest {
-    let mut request = request.try_clone().expect("a body in memory");
-    request.headers_mut().insert("content-length", form.len().to_string());
-    *request.body_mut() = SdkBody::from(form);
-    request
-}
-
-/// DescribeInstances as it is an hour later.
-async fn describe_alive(inner: &SharedHttpConnector, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
-    let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
-    let filters = body.matches(".Name=").count();
-    let mut form = format!("{body}&Filter.{}.Name=instance-state-name", filters + 1);
-    for (index, state) in ["pending", "running", "shutting-down", "stopping", "stopped"].iter().enumerate() {
-        form.push_str(&format!("&Filter.{}.Value.{}={state}", filters + 1, index + 1));
-    }
-    inner.call(with_form(&request, form)).await
 }
 
 /// The operation of a request, as its service names it.

@@ -5,6 +5,9 @@ use serde_json::json;
 use super::*;
 use crate::resource::{ADOPTED_TAG, REGION_TAG, Tags};
 
+/// What several sources ask for.
+const BY_BUCKET: &str = "[thumbnail]\nkey = \"{bucket}/{name}-{width}x{height}.jpg\"";
+
 /// Everything of the stack as it is when each resource was adopted.
 fn adopted(config: &Config) -> Observed {
     let mut observed = built(config);
@@ -177,13 +180,10 @@ fn a_bucket_in_another_region_stops_a_destroy() {
     assert_eq!(misplaced_bucket(&config, &observed, &plan(&[Target::SecurityGroup])), None);
 }
 
-/// What thumb.toml needs for several sources.
-const KEY_WITH_BUCKET: &str = "[thumbnail]\nkey = \"{bucket}/{name}-{width}x{height}.jpg\"\n";
-
 #[test]
 fn who_may_read_what_is_said() {
     let notes = |text: &str, observed: &Observed| plan(text, observed).notes.join("\n");
-    let any = format!("{}{KEY_WITH_BUCKET}", BASE.replace("\"cmsc389l-public\"", "\"*\""));
+    let any = BASE.replace("\"cmsc389l-public\"]", &format!("\"*\"]\n{BY_BUCKET}"));
     let private = with("[buckets]", "access = \"private\"");
     assert!(!notes(&private, &nothing()).contains("Everyone"), "{}", notes(&private, &nothing()));
     let offers = Offers { source_notes: vec!["The bucket x in `sources` does not exist.".into()], ..offers() };
@@ -203,9 +203,9 @@ fn a_policy_that_iam_would_refuse_blocks_the_role() {
     let keys: Vec<String> = (10..20)
         .map(|n| format!("\"arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/{}\"", format!("{n}").repeat(18)))
         .collect();
-    let text =
-        BASE.replace("\"cmsc389l-public\"]", &format!("{}]\nkms_keys = [{}]", sources.join(", "), keys.join(", ")));
-    let plan = plan(&format!("{text}{KEY_WITH_BUCKET}"), &observed);
+    let lists = format!("{}]\nkms_keys = [{}]\n{BY_BUCKET}", sources.join(", "), keys.join(", "));
+    let text = BASE.replace("\"cmsc389l-public\"]", &lists);
+    let plan = plan(&text, &observed);
     let role = plan.changes.iter().find(|change| change.address == Address::Role).unwrap();
     assert_eq!(role.action, Action::Blocked);
     assert!(role.reason.as_ref().unwrap().contains("characters, and IAM takes 10240"), "{role:?}");

@@ -86,7 +86,7 @@ pub async fn count_objects(
 /// that S3 may take to let go of an empty bucket counts from when it was emptied.
 pub async fn delete_bucket(name: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
     let account = scene.account;
-    gone_is_fine(empty(name, account, aws).await)?;
+    gone_is_fine(empty(name, aws, scene).await)?;
     let not_yet = |error: &CallError| error.kind == Kind::InUse || error.kind == Kind::NotYet;
     let why = "something still puts objects into the bucket; emptying it again";
     scene
@@ -94,14 +94,15 @@ pub async fn delete_bucket(name: &str, aws: &Writer, scene: &Scene<'_>) -> Resul
             let result = aws.clients.s3.delete_bucket().bucket(name).expected_bucket_owner(account).send().await;
             let result = gone_is_fine(result.map_err(|e| CallError::new("s3:DeleteBucket", e)));
             if result.as_ref().is_err_and(|error| error.kind == Kind::InUse) {
-                gone_is_fine(empty(name, account, aws).await)?;
+                gone_is_fine(empty(name, aws, scene).await)?;
             }
             result
         })
         .await
 }
 
-async fn empty(name: &str, account: &str, aws: &Writer) -> Result<(), CallError> {
+async fn empty(name: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+    let account = scene.account;
     let mut before = Vec::new();
     for _ in 0..MAX_PASSES {
         let mut page = list(name, account, None, aws).await?;
@@ -113,6 +114,7 @@ async fn empty(name: &str, account: &str, aws: &Writer) -> Result<(), CallError>
         }
         before.clone_from(&page.versions);
         for _ in 0..MAX_PAGES {
+            scene.go_on("s3:DeleteObjectVersion")?;
             let delete = delete_objects(name, account, page.versions, aws);
             match page.next {
                 Some(from) => {

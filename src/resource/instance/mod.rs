@@ -15,7 +15,7 @@ use crate::config::Credits;
 pub use diff::{delete_all, diff, public_addresses};
 pub use read::{Ami, read, read_ami, read_arch, read_key_pair, read_public_address, read_vpc};
 pub use run::run;
-pub use worker::FIRST_REPORT;
+pub use worker::{AWAITED, FIRST_REPORT};
 
 /// The tag that says which of the stack's instances one is, counted from 1.
 pub const INDEX_TAG: &str = "thumb:instance";

@@ -28,8 +28,8 @@ const FRESH: Duration = Duration::from_secs(900);
 const FAILED: &str = "thumb: FAILED";
 /// Of a console's line, in characters.
 const MAX_LINE: usize = 500;
-/// What is being done, in errors.
-const ACTION: &str = "the worker's first report";
+/// What an error of this wait is about, in place of a call.
+pub const AWAITED: &str = "the worker's first report";
 
 /// Waits until the worker of an instance has reported: of the one with this ID, or of the one that this run has launched.
 ///
@@ -42,7 +42,7 @@ pub async fn await_report(id: Option<&str>, bucket: &str, aws: &Writer, scene: &
     };
     let fresh = launched.is_none() || id.is_some_and(|id| launched.as_deref() != Some(id));
     let Some(id) = id.map(str::to_owned).or(launched) else {
-        return Err(CallError::judged(ACTION, Kind::Refused, "no instance was launched that could report"));
+        return Err(CallError::judged(AWAITED, Kind::Refused, "no instance was launched that could report"));
     };
     let began = Instant::now();
     let mut deadline = began + FIRST_REPORT;
@@ -73,7 +73,7 @@ pub async fn await_report(id: Option<&str>, bucket: &str, aws: &Writer, scene: &
         if now - examined >= EXAMINE_EVERY || now >= deadline {
             examined = now;
             match examine(&id, aws).await {
-                Finding::Gone(why) => return Err(CallError::judged(ACTION, Kind::Refused, why)),
+                Finding::Gone(why) => return Err(CallError::judged(AWAITED, Kind::Refused, why)),
                 Finding::Failed(line) if reason.is_none() => {
                     deadline = deadline.min(now + AFTER_FAILED);
                     reason = Some(line);
@@ -94,9 +94,9 @@ pub async fn await_report(id: Option<&str>, bucket: &str, aws: &Writer, scene: &
                 waited / 60,
                 waited % 60
             );
-            return Err(CallError::judged(ACTION, Kind::NotYet, message));
+            return Err(CallError::judged(AWAITED, Kind::NotYet, message));
         }
-        scene.pause(LOOK_AGAIN, ACTION).await?;
+        scene.pause(LOOK_AGAIN, AWAITED).await?;
     }
 }
 
