@@ -16,6 +16,7 @@ pub mod render;
 pub mod request;
 pub mod resource;
 pub mod text;
-pub mod thumbnail;
 pub mod user_data;
 pub mod worker;
+
+pub use thumb_engine as thumbnail;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::{Access, Config, Sources};
 use crate::resource::policy::{self, Site};
-use crate::resource::{STACK_TAG, binary};
+use crate::resource::{STACK_TAG, binary, bucket};
 
 /// A managed policy has at most this many characters, white space not counted (IAM quotas).
 pub const MAX_POLICY_CHARACTERS: usize = 6_144;
@@ -106,6 +106,10 @@ impl<'a> Stack<'a> {
         }
     }
 
+    fn bucket_arns(&self, buckets: &[String]) -> Vec<String> {
+        buckets.iter().map(|bucket| self.site.bucket_arn(bucket)).collect()
+    }
+
     fn ec2(&self, what: &str) -> String {
         let Site { partition, account, region } = self.site;
         format!("arn:{partition}:ec2:{region}:{account}:{what}")
@@ -136,18 +140,29 @@ impl<'a> Stack<'a> {
         statements.push(allow("ReadRole", &read, &[&self.role]));
         statements.push(allow("ReadProfile", &["iam:GetInstanceProfile"], &[&self.profile]));
         let network = if self.config.instance.subnet.is_some() { "ec2:DescribeSubnets" } else { "ec2:DescribeVpcs" };
-        let describe =
-            ["ec2:DescribeInstanceAttribute", "ec2:DescribeInstances", "ec2:DescribeSecurityGroups", network];
+        let describe = [
+            "ec2:DescribeInstanceAttribute",
+            // Of instances with CPU credits.
+            "ec2:DescribeInstanceCreditSpecifications",
+            "ec2:DescribeInstances",
+            "ec2:DescribeSecurityGroups",
+            network,
+        ];
         statements.push(self.in_region(allow("ReadEc2", &describe, &["*"])));
     }
 
     /// What is read of that which instances can be launched with.
     fn read_offers(&self, statements: &mut Vec<Value>) {
-        let mut describe = vec!["ec2:DescribeImages", "ec2:DescribeInstanceTypes"];
+        let mut describe = vec!["ec2:DescribeImages", "ec2:DescribeInstanceTypes", "ec2:DescribeSubnets"];
         if self.config.instance.key_pair.is_some() {
             describe.push("ec2:DescribeKeyPairs");
         }
         statements.push(self.in_region(allow("ReadOffers", &describe, &["*"])));
+        if let Sources::Buckets(buckets) = &self.config.buckets.sources
+            && !buckets.is_empty()
+        {
+            statements.push(allow("LookForSources", &["s3:ListBucket"], &self.bucket_arns(buckets)));
+        }
     }
 
     /// What `apply` makes and changes, beside what it reads.
@@ -165,11 +180,15 @@ impl<'a> Stack<'a> {
         ];
         make.push(if buckets.access == Access::Policy { "s3:PutBucketPolicy" } else { "s3:DeleteBucketPolicy" });
         statements.push(allow("MakeBuckets", &make, &self.buckets));
+        if buckets.access == Access::PublicRead {
+            let probe = format!("{}/{}", self.buckets[0], bucket::PROBE_KEY);
+            let put = ["s3:DeleteObject", "s3:PutObject", "s3:PutObjectAcl"];
+            statements.push(allow("TryPublicAcl", &put, &[probe]));
+        }
         let binaries = format!("{}/{}*", self.buckets[1], binary::KEY_PREFIX);
         statements.push(allow("UploadBinary", &["s3:DeleteObject", "s3:PutObject"], &[binaries]));
 
         let mut make = vec![
-            "iam:CreateRole",
             "iam:DeleteRolePolicy",
             "iam:DetachRolePolicy",
             "iam:TagRole",
@@ -182,6 +201,15 @@ impl<'a> Stack<'a> {
             let arns: Vec<String> = profile.policies.iter().map(|policy| self.site.policy_arn(policy)).collect();
             let attach = allow("AttachPolicies", &["iam:AttachRolePolicy"], &[&self.role]);
             statements.push(when(attach, json!({ "ArnEquals": { "iam:PolicyARN": arns } })));
+        }
+        match &profile.permissions_boundary {
+            // No role without it, and no other one: it is what keeps the holder of these rights from giving more.
+            Some(boundary) => {
+                let create = ["iam:CreateRole", "iam:PutRolePermissionsBoundary"];
+                let create = allow("CreateRole", &create, &[&self.role]);
+                statements.push(when(create, json!({ "ArnEquals": { "iam:PermissionsBoundary": boundary } })));
+            }
+            None => make.push("iam:CreateRole"),
         }
         statements.push(allow("MakeRole", &make, &[&self.role]));
         let make = [
@@ -199,15 +227,30 @@ impl<'a> Stack<'a> {
         let (instances, groups) = (self.ec2("instance/*"), self.ec2("security-group/*"));
         let group = [groups.clone(), self.ec2("vpc/*")];
         statements.push(allow("MakeGroup", &["ec2:CreateSecurityGroup"], &group));
-        let change = ["ec2:AuthorizeSecurityGroupIngress", "ec2:DeleteSecurityGroup", "ec2:RevokeSecurityGroupIngress"];
-        statements.push(when(allow("ChangeGroup", &change, &[&groups]), self.ours()));
         let tag = allow("TagWhatIsNew", &["ec2:CreateTags"], &[&instances, &groups, &self.ec2("volume/*")]);
         let creating = json!({ "StringEquals": { "ec2:CreateAction": ["CreateSecurityGroup", "RunInstances"] } });
         statements.push(when(tag, creating));
-        let tag = allow("TagWhatIsOurs", &["ec2:CreateTags", "ec2:DeleteTags"], &[&instances, &groups]);
-        statements.push(when(tag, self.ours()));
-        // Also where `count` is 0 now: it may have been more.
-        statements.push(when(allow("EndInstances", &["ec2:TerminateInstances"], &[&instances]), self.ours()));
+        let mut change = vec![
+            "ec2:AuthorizeSecurityGroupIngress",
+            "ec2:CreateTags",
+            "ec2:DeleteSecurityGroup",
+            "ec2:DeleteTags",
+            "ec2:RevokeSecurityGroupIngress",
+            // Also where `count` is 0 now: it may have been more.
+            "ec2:TerminateInstances",
+        ];
+        if instance.count > 0 {
+            change.extend([
+                "ec2:AssociateIamInstanceProfile",
+                "ec2:GetConsoleOutput",
+                "ec2:ModifyInstanceAttribute",
+                "ec2:ModifyInstanceCreditSpecification",
+                "ec2:ModifyInstanceMetadataOptions",
+                "ec2:ReplaceIamInstanceProfileAssociation",
+                "ec2:StartInstances",
+            ]);
+        }
+        statements.push(when(allow("ChangeWhatIsOurs", &change, &[&instances, &groups]), self.ours()));
         if instance.count == 0 {
             return;
         }
@@ -224,16 +267,10 @@ impl<'a> Stack<'a> {
         ];
         launch.extend(instance.key_pair.iter().map(|name| self.ec2(&format!("key-pair/{name}"))));
         statements.push(allow("Launch", &["ec2:RunInstances"], &launch));
-        let change = [
-            "ec2:AssociateIamInstanceProfile",
-            "ec2:ModifyInstanceAttribute",
-            "ec2:ModifyInstanceMetadataOptions",
-            "ec2:ReplaceIamInstanceProfileAssociation",
-            "ec2:StartInstances",
-        ];
-        statements.push(when(allow("ChangeInstances", &change, &[&instances, &groups]), self.ours()));
-        let associations = allow("ReadProfileAssociations", &["ec2:DescribeIamInstanceProfileAssociations"], &["*"]);
-        statements.push(self.in_region(associations));
+        let describe = ["ec2:DescribeIamInstanceProfileAssociations", "ec2:DescribeRouteTables"];
+        statements.push(self.in_region(allow("ReadBesideInstances", &describe, &["*"])));
+        let reports = format!("{}/{}*", self.buckets[1], binary::REPORT_PREFIX);
+        statements.push(allow("ReadReports", &["s3:GetObject"], &[reports]));
     }
 
     /// What `destroy` takes away, beside what it reads.
@@ -248,7 +285,14 @@ impl<'a> Stack<'a> {
         statements.push(allow("DeleteRole", &delete, &[&self.role]));
         let delete = ["iam:DeleteInstanceProfile", "iam:RemoveRoleFromInstanceProfile"];
         statements.push(allow("DeleteProfile", &delete, &[&self.profile]));
-        let delete = allow("DeleteGroup", &["ec2:DeleteSecurityGroup"], &[self.ec2("security-group/*")]);
+        // What was adopted stays, without what makes it the stack's.
+        statements.push(allow("ReleaseQueues", &["sqs:SetQueueAttributes", "sqs:UntagQueue"], &self.queues));
+        statements.push(allow("ReleaseBuckets", &["s3:PutBucketTagging"], &self.buckets));
+        let release = ["iam:UntagRole", "iam:UpdateAssumeRolePolicy"];
+        statements.push(allow("ReleaseRole", &release, &[&self.role]));
+        statements.push(allow("ReleaseProfile", &["iam:UntagInstanceProfile"], &[&self.profile]));
+        let release = ["ec2:DeleteSecurityGroup", "ec2:DeleteTags"];
+        let delete = allow("DeleteOrReleaseGroup", &release, &[self.ec2("security-group/*")]);
         statements.push(when(delete, self.ours()));
         let delete = allow("DeleteInstances", &["ec2:TerminateInstances"], &[self.ec2("instance/*")]);
         statements.push(when(delete, self.ours()));
@@ -258,7 +302,7 @@ impl<'a> Stack<'a> {
         statements.push(allow("Enqueue", &["sqs:GetQueueUrl", "sqs:SendMessage"], &self.queues[..1]));
         let sources: Vec<String> = match &self.config.buckets.sources {
             Sources::Any => vec![self.site.bucket_arn("*")],
-            Sources::Buckets(buckets) => buckets.iter().map(|bucket| self.site.bucket_arn(bucket)).collect(),
+            Sources::Buckets(buckets) => self.bucket_arns(buckets),
         };
         if !sources.is_empty() {
             statements.push(allow("FindPhotographs", &["s3:ListBucket"], &sources));
@@ -356,7 +400,6 @@ mod tests {
         };
         for (text, action) in [
             ("[instance]\nkey_pair = \"me\"", "ec2:DescribeKeyPairs"),
-            ("[instance]\nsubnet = \"subnet-0123456789abcdef0\"", "ec2:DescribeSubnets"),
             ("[profile]\npolicies = [\"AmazonS3FullAccess\"]", "iam:AttachRolePolicy"),
             ("[buckets]\naccess = \"policy\"", "s3:PutBucketPolicy"),
         ] {

@@ -4,22 +4,26 @@
 
 mod account;
 mod batch;
+mod bucket_region;
 mod call;
 mod denial;
 mod errors;
 #[cfg(test)]
 pub mod fake;
 mod reader;
+#[cfg(test)]
+pub mod strict_s3;
 
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
 pub use account::{Identity, account, account_number};
 pub use batch::{Answer, BATCH, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES, answers};
+pub use bucket_region::RegionalS3;
 pub use call::{CallError, Kind};
 pub use denial::{Because, Denial};
 pub use errors::Errors;
@@ -70,8 +74,16 @@ impl Clients {
     pub async fn connect(region: Option<&str>) -> Result<Self> {
         let http =
             aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http)
+        let mut loader = Self::loader().http_client(http);
+        if let Some(region) = region {
+            loader = loader.region(Region::new(region.to_owned()));
+        }
+        Self::from_sdk(loader.load().await)
+    }
+
+    /// What every client has: who it is, and how long and how often it tries.
+    pub fn loader() -> ConfigLoader {
+        aws_config::defaults(BehaviorVersion::v2026_01_12())
             .app_name(AppName::new(concat!("thumb-", env!("CARGO_PKG_VERSION"))).expect("letters, digits, dots"))
             .retry_config(
                 RetryConfig::standard()
@@ -84,11 +96,7 @@ impl Clients {
                     .connect_timeout(CONNECT_TIMEOUT)
                     .operation_attempt_timeout(ATTEMPT_TIMEOUT)
                     .build(),
-            );
-        if let Some(region) = region {
-            loader = loader.region(Region::new(region.to_owned()));
-        }
-        Self::from_sdk(loader.load().await)
+            )
     }
 
     /// The clients of a configuration that is made already.

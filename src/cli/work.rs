@@ -8,7 +8,7 @@ use super::Global;
 use crate::aws::Clients;
 use crate::config::{GRACE_S, MAX_CONCURRENCY, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES};
 use crate::failure::{Failure, Result};
-use crate::worker::{self, Work};
+use crate::worker::{self, Work, report};
 
 /// Take thumbnail requests off the queue: photographs from S3, thumbnails to S3.
 #[derive(FromArgs)]
@@ -43,6 +43,7 @@ pub struct Args {
 pub async fn run(args: Args, global: &Global) -> Result<()> {
     let Args { drain, concurrency, max_memory, grace, metrics, json } = args;
     let mut config = global.load_config()?;
+    let config_digest = report::config_digest(&std::fs::read_to_string(&global.config).unwrap_or_default());
     if let Some(concurrency) = concurrency {
         if !(1..=MAX_CONCURRENCY).contains(&concurrency) {
             return Err(Failure::usage(format!("--concurrency must be between 1 and {MAX_CONCURRENCY}")));
@@ -57,7 +58,7 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
     }
     config.worker.max_memory_bytes = max_memory.or(config.worker.max_memory_bytes);
     let clients = Clients::connect(config.region.as_deref()).await?;
-    worker::work(&config, &clients, Work { drain, json, metrics }).await
+    worker::work(&config, &clients, Work { drain, json, metrics, config_digest }).await
 }
 
 /// `700M`, `2G`, or bytes; powers of 1024.

@@ -1,10 +1,11 @@
 //! Where the photographs to be enqueued come from: keys on the command line, lines on stdin, a bucket's listing, URLs.
 //! A task finds them one after the other, and no faster than they are sent.
 
+use aws_sdk_s3::types::RequestPayer;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::sync::mpsc;
 
-use crate::aws::{CallError, Clients, Kind};
+use crate::aws::{CallError, Clients, Kind, RegionalS3, s3_config};
 use crate::failure::{Failure, Result};
 use crate::key::MAX_KEY_BYTES;
 use crate::request::{self, Source};
@@ -57,7 +58,7 @@ impl Sources {
     /// Finds them all; ends early after a failure.
     pub fn find(self, clients: &Clients) -> mpsc::Receiver<Result<Found>> {
         let (finds, receiver) = mpsc::channel(AHEAD);
-        let s3 = clients.s3.clone();
+        let s3 = RegionalS3::new(s3_config(&clients.sdk));
         tokio::spawn(async move {
             let failed = match self.all(&s3, &finds).await {
                 Ok(result) => result.err(),
@@ -71,7 +72,7 @@ impl Sources {
         receiver
     }
 
-    async fn all(self, s3: &aws_sdk_s3::Client, finds: &Finds) -> Result<Result<()>, Gone> {
+    async fn all(self, s3: &RegionalS3, finds: &Finds) -> Result<Result<()>, Gone> {
         for key in self.keys {
             find(finds, object(&self.bucket, key)).await?;
         }
@@ -104,11 +105,15 @@ fn object(bucket: &str, key: String) -> Found {
     }
 }
 
-/// A bucket's photographs, page by page (API ListObjectsV2).
-async fn list(s3: &aws_sdk_s3::Client, bucket: &str, prefix: &str, finds: &Finds) -> Result<Result<()>, Gone> {
-    let mut pages = s3.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
-    while let Some(page) = pages.next().await {
-        let page = match page.map_err(|error| CallError::new("s3:ListBucket", error)) {
+/// A bucket's photographs, page by page (API ListObjectsV2), in whatever region it is.
+async fn list(s3: &RegionalS3, bucket: &str, prefix: &str, finds: &Finds) -> Result<Result<()>, Gone> {
+    let mut token: Option<String> = None;
+    loop {
+        let page = |s3: aws_sdk_s3::Client| {
+            let call = s3.list_objects_v2().bucket(bucket).prefix(prefix).request_payer(RequestPayer::Requester);
+            call.set_continuation_token(token.clone()).send()
+        };
+        let page = match s3.call(bucket, page).await.map_err(|error| CallError::new("s3:ListBucket", error)) {
             Ok(page) => page,
             Err(error) if error.kind == Kind::NotFound => {
                 return Ok(Err(Failure::new(format!("there is no bucket {bucket}")).caused_by(&error)));
@@ -120,8 +125,14 @@ async fn list(s3: &aws_sdk_s3::Client, bucket: &str, prefix: &str, finds: &Finds
             let photograph = is_photograph(&key) && entry.size != Some(0);
             find(finds, if photograph { object(bucket, key) } else { Found::Skipped }).await?;
         }
+        match page.next_continuation_token {
+            None => return Ok(Ok(())),
+            next if next == token => {
+                return Ok(Err(Failure::new(format!("S3 gives the same page of the bucket {bucket} over and over"))));
+            }
+            next => token = next,
+        }
     }
-    Ok(Ok(()))
 }
 
 fn is_photograph(key: &str) -> bool {
@@ -175,6 +186,7 @@ async fn skip_line(input: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::strict_s3::StrictS3;
 
     async fn read(text: &[u8]) -> Vec<String> {
         let (finds, mut found) = mpsc::channel(100);
@@ -189,6 +201,27 @@ mod tests {
             });
         }
         names
+    }
+
+    #[tokio::test]
+    async fn a_bucket_of_another_region_is_listed_page_by_page() {
+        let strict = StrictS3::default();
+        strict.bucket("far", "eu-west-1");
+        for index in 0..5 {
+            strict.put("far", &format!("trip/{index}.jpg"), b"x");
+        }
+        strict.put("far", "other/0.jpg", b"x");
+        let (finds, mut found) = mpsc::channel(100);
+        let s3 = RegionalS3::new(s3_config(&strict.sdk().await));
+        assert!(matches!(list(&s3, "far", "trip/", &finds).await, Ok(Ok(()))));
+        assert!(matches!(list(&s3, "nowhere", "trip/", &finds).await, Ok(Err(_))));
+        drop(finds);
+        let mut names = Vec::new();
+        while let Some(Ok(Found::Source(source))) = found.recv().await {
+            names.push(source.to_string());
+        }
+        let wanted: Vec<String> = (0..5).map(|index| format!("s3://far/trip/{index}.jpg")).collect();
+        assert_eq!(names, wanted);
     }
 
     #[tokio::test]

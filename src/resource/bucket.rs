@@ -16,6 +16,7 @@ use serde_json::Value;
 
 pub use contents::{Counted, count_objects};
 pub(super) use contents::{Version, delete_objects};
+pub use make::PROBE_KEY;
 
 use super::policy::canonical;
 use super::{

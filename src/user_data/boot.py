@@ -37,15 +37,19 @@ BACKOFF_S = 0.5
 MAX_BACKOFF_S = 20
 MAX_ANSWER_BYTES = 65536
 MAX_BINARY_BYTES = 512 * 1024 * 1024
-SETTLE_S = 10  # a service that still runs then has read its configuration and found its queue
+SETTLE_S = 10  # a service that has run for so long without being started again stays
+# It may be started again a few times before: SQS can take a while to know a new role.
+MAX_SETTLE_S = 60
 
 
+# Something that another attempt will not mend.
 class Failed(Exception):
-    """Something that another attempt will not mend."""
+    pass
 
 
+# Something that another attempt may mend.
 class Again(Exception):
-    """Something that another attempt may mend."""
+    pass
 
 
 def say(text):
@@ -230,13 +234,26 @@ def must(*command):
 def start():
     must("systemctl", "daemon-reload")
     must("systemctl", "enable", SERVICE)
-    must("systemctl", "restart", SERVICE)
-    time.sleep(SETTLE_S)
-    state = call("systemctl", "is-active", SERVICE)[1]
-    restarts = call("systemctl", "show", "--property=NRestarts", "--value", SERVICE)[1]
+    # It is active when it has found its queue, which this does not wait for: the first attempt may fail.
+    must("systemctl", "restart", "--no-block", SERVICE)
+    began = time.monotonic()
+    since, before = began, None
+    while True:
+        time.sleep(1)
+        told = call("systemctl", "show", "--property=ActiveState,NRestarts", SERVICE)[1]
+        now = time.monotonic()
+        if told != before:
+            since, before = now, told
+        found = dict(line.partition("=")[::2] for line in told.splitlines())
+        state, restarts = found.get("ActiveState"), found.get("NRestarts")
+        settled = state == "active" and now - since >= SETTLE_S
+        if settled or now - began >= MAX_SETTLE_S:
+            break
     show()
-    if state != "active" or restarts != "0":
-        raise Failed(f"{SERVICE} is {state} after {SETTLE_S} s, with {restarts} restarts; it goes on trying")
+    if not settled:
+        raise Failed(f"{SERVICE} is {state} after {now - began:.0f} s, with {restarts} restarts; it goes on trying")
+    if restarts != "0":
+        say(f"{SERVICE} runs now; starts that failed before: {restarts}")
 
 
 def main():

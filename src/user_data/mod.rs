@@ -68,7 +68,7 @@ impl Error for TooLarge {}
 /// The text has more than [`MAX_BYTES`], because of a long configuration.
 pub fn render(params: &Params) -> Result<String, TooLarge> {
     // The parameters last: they may hold anything, also what looks like a placeholder.
-    let text = SCRIPT.replacen("@UNIT@", &unit(params), 1).replacen("@PARAMS@", &to_json(params), 1);
+    let text = compact(SCRIPT).replacen("@UNIT@", &unit(params), 1).replacen("@PARAMS@", &to_json(params), 1);
     if text.len() > MAX_BYTES { Err(TooLarge { bytes: text.len() }) } else { Ok(text) }
 }
 
@@ -90,7 +90,29 @@ pub fn stack(user_data: &str) -> Option<String> {
 /// for another version of the script or the unit.
 pub fn without_params(user_data: &str, params: &Params) -> String {
     let script: Vec<&str> = user_data.lines().filter(|line| !line.starts_with(PARAMS_BEFORE)).collect();
-    script.join("\n").replacen(&unit(params), UNIT, 1)
+    script.join("\n").replacen(&unit(params), &compact(UNIT), 1)
+}
+
+/// A Python program or a unit without its comments and blank lines, and without the functions' docstrings: an eighth of
+/// [`MAX_BYTES`], which a long configuration needs. The program's own docstring stays, for whoever finds it there.
+fn compact(text: &str) -> String {
+    let mut compact = String::with_capacity(text.len());
+    let mut in_docstring = false;
+    for line in text.lines() {
+        let code = line.trim_start();
+        let quotes = code.matches("\"\"\"").count();
+        let begins = !in_docstring && code.len() < line.len() && code.starts_with("\"\"\"");
+        let is_comment = code.starts_with('#') && !code.starts_with("#!");
+        if !in_docstring && !begins && !is_comment && !code.is_empty() {
+            compact.push_str(line);
+            compact.push('\n');
+        }
+        in_docstring = match begins {
+            true => quotes == 1,
+            false => in_docstring && quotes == 0,
+        };
+    }
+    compact
 }
 
 /// JSON that stands in a raw Python string in single quotes: ASCII only, no single quote. As it ends with a brace, it
@@ -118,7 +140,8 @@ fn unit(params: &Params) -> String {
         environment.push('\n');
         environment.push_str(&self::environment("AWS_ENDPOINT_URL", endpoint));
     }
-    UNIT.replace("@STOP_S@", &params.grace_s.saturating_add(STOP_MARGIN_S).to_string())
+    compact(UNIT)
+        .replace("@STOP_S@", &params.grace_s.saturating_add(STOP_MARGIN_S).to_string())
         .replace("@MEMORY_MAX@", &params.memory_max_percent.to_string())
         .replace("@ENVIRONMENT@", &environment)
 }

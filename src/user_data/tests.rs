@@ -59,7 +59,7 @@ fn the_script_is_the_same_for_all_parameters_and_another_for_another_version() {
         Params { grace_s: 300, memory_max_percent: 50, endpoint: Some(ODD.into()), config: ODD.into(), ..params() };
     let (text, other_text) = (render(&plain).unwrap(), render(&other).unwrap());
     assert_eq!(script(&plain, &text), script(&other, &other_text));
-    for (before, after) in [("ProtectHome=yes", "ProtectHome=no"), ("SETTLE_S = 10", "SETTLE_S = 20")] {
+    for (before, after) in [("ProtectHome=yes", "ProtectHome=no"), ("MAX_SETTLE_S = 60", "MAX_SETTLE_S = 90")] {
         assert!(text.contains(before));
         assert_ne!(script(&plain, &text), script(&plain, &text.replace(before, after)), "{after}");
     }
@@ -80,6 +80,16 @@ fn python_sees_the_same_parameters() {
 }
 
 #[test]
+fn what_is_left_out_of_the_script_is_not_missed() {
+    let text = compact(
+        "#!/usr/bin/python3\n\"\"\"What it is.\n\n# Not a comment.\n\"\"\"\n\n# One.\ndef f():\n    \"\"\"One.\"\"\"\n    return '#'  # kept\n\ndef g():\n    \"\"\"More\n\n    lines.\n    \"\"\"\n    # Two.\n    return \"\"\"x\"\"\"\n",
+    );
+    let kept = "#!/usr/bin/python3\n\"\"\"What it is.\n\"\"\"\ndef f():\n    return '#'  # kept\ndef g():\n    return \"\"\"x\"\"\"\n";
+    assert_eq!(text, kept);
+    assert!(!compact(UNIT).contains('#') && compact(UNIT).lines().all(|line| UNIT.lines().any(|of| of == line)));
+}
+
+#[test]
 fn it_begins_as_cloud_init_wants_a_script_to_begin() {
     let text = render(&params()).unwrap();
     assert!(text.starts_with("#!/usr/bin/python3\n"), "{text}");
@@ -93,6 +103,7 @@ fn the_unit_gets_the_region_the_endpoint_and_the_limits() {
         "Environment=\"AWS_REGION=us-east-1\"",
         "Environment=\"AWS_ENDPOINT_URL=http://user\\x40host:4566/a%%20b\"",
         "TimeoutStopSec=45",
+        "Type=notify",
         "MemoryMax=80%",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
@@ -112,10 +123,27 @@ fn the_unit_cannot_be_broken_out_of() {
 
 #[test]
 fn there_is_room_for_a_long_configuration_and_no_more_than_ec2_takes() {
-    // Fifty source buckets with names of 63 characters, the most there can be.
-    let sources: Vec<String> = (0..50).map(|i| format!("\"{i:063}\"")).collect();
-    let config = format!("name = \"cats\"\n[buckets]\nsources = [{}]\n", sources.join(", "));
-    assert!(render(&Params { config, ..params() }).is_ok());
+    // The most of everything that thumb.toml takes, and a private endpoint.
+    let (sources, sizes): (Vec<String>, Vec<String>) =
+        (0..50).map(|i| (format!("\"{i:063}\""), format!("\"{}x{}\"", 1_000 + i, 1_000 + i))).unzip();
+    let most = format!(
+        "name = \"{0}\"\nregion = \"ap-southeast-1\"\nqueue.name = \"{1}\"\nqueue.dlq = \"{2}\"\n\
+         [buckets]\nthumbnails = \"{3}\"\ncode = \"{4}\"\nsources = [{5}]\n\
+         [thumbnail]\nkey = \"{{bucket}}/{{stem}}-{{width}}x{{height}}{6}.jpg\"\nsizes = [{7}]\n\
+         [worker]\nconcurrency = 256\nmax_memory_bytes = 100000000000\nmax_source_pixels = 1000000000\n",
+        "n".repeat(40),
+        "q".repeat(80),
+        "d".repeat(80),
+        "t".repeat(63),
+        "c".repeat(63),
+        sources.join(", "),
+        "k".repeat(470),
+        sizes[..20].join(", "),
+    );
+    let most = crate::config::Config::parse(&most, "thumb.toml").unwrap().worker_toml("123456789012");
+    let endpoint = Some(format!("https://{}.vpce.amazonaws.com", "e".repeat(80)));
+    let text = render(&Params { config: most, endpoint, ..params() }).map(|text| text.len());
+    assert!(text.as_ref().is_ok_and(|&bytes| bytes <= MAX_BYTES), "{text:?}");
 
     let error = render(&Params { config: "x".repeat(MAX_BYTES), ..params() }).unwrap_err();
     assert!(error.bytes > MAX_BYTES);

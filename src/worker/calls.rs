@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::event::Event;
 use super::held::{Beat, Id, Leave, State, Table};
 use super::outcome::backoff_s;
+use super::report::WorkerReport;
 use super::runner::{Broken, Runner};
 use super::world::{Delivery, Depth, Letter, World};
 use crate::aws::{Answer, CallError, Kind};
@@ -26,6 +27,7 @@ pub enum Call {
     Bury(Vec<(Id, Letter)>),
     Return(Vec<(Id, String, u32)>),
     Depth,
+    Report(Box<WorkerReport>),
 }
 
 type Answers = Result<Vec<Answer>, CallError>;
@@ -39,6 +41,8 @@ pub enum Answered {
     Bury(Vec<Id>, Answers),
     Return(Vec<Id>, Answers),
     Depth(Result<Depth, CallError>),
+    /// With its key.
+    Report(String, Result<(), CallError>),
 }
 
 impl Call {
@@ -51,7 +55,8 @@ impl Call {
         let letter = |id| {
             let held = held.get(id)?;
             let State::Leaving(Leave::Bury { stage, error }) = &held.state else { return None };
-            Some((id, Letter { body: Arc::clone(&held.body), error: error.clone(), stage: stage.clone() }))
+            let (body, attributes) = (Arc::clone(&held.body), held.attributes.clone());
+            Some((id, Letter { body, attributes, error: error.clone(), stage: stage.clone() }))
         };
         Self::Bury(ids.into_iter().filter_map(letter).collect())
     }
@@ -86,6 +91,7 @@ impl Call {
                     Answered::Return(ids, world.change_visibility(changes).await)
                 }
                 Self::Depth => Answered::Depth(world.depth().await),
+                Self::Report(report) => Answered::Report(report.key(), world.put_report(&report).await),
             }
         })
     }
@@ -96,6 +102,7 @@ impl<W: World> Runner<W> {
         match answered {
             Answered::Receive(Ok(deliveries)) => {
                 self.polling.answered(deliveries.len());
+                self.metrics.health.received();
                 self.received(deliveries, now);
             }
             Answered::Receive(Err(error)) => self.receive_failed(error, now),
@@ -124,10 +131,20 @@ impl<W: World> Runner<W> {
                     self.stop("the queue is empty", now);
                 }
             }
+            Answered::Report(key, put) => self.report_put(key, put.map_err(|error| error.to_string()), now),
+        }
+    }
+
+    /// A worker works without its reports, and says so once.
+    pub(super) fn report_put(&mut self, key: String, put: Result<(), String>, now: Instant) {
+        let is_news = self.reports.answered(put.is_ok(), now);
+        if let (true, Err(why)) = (is_news, put) {
+            self.say(Event::ReportFailed { key, why });
         }
     }
 
     fn receive_failed(&mut self, error: CallError, now: Instant) {
+        self.metrics.health.not_received(&error.to_string(), now);
         let goes_on = self.polling.failed(&error, fastrand::f64(), now);
         if self.is_stopping() {
             return;
@@ -143,7 +160,12 @@ impl<W: World> Runner<W> {
     /// has been deleted: its work is dropped.
     fn beaten(&mut self, beats: Vec<Beat>, answers: Answers, now: Instant) {
         let over: Vec<Id> = beats.iter().filter(|beat| beat.visibility_s == 0).map(|beat| beat.id).collect();
-        let ids = beats.into_iter().map(|beat| beat.id).collect();
+        let ids: Vec<Id> = beats.into_iter().map(|beat| beat.id).collect();
+        for &id in &ids {
+            if self.held.beaten(id) {
+                self.returns.push(id, 0, now);
+            }
+        }
         self.each(ids, answers, |runner, id, answer| match answer {
             Answer::Done if over.contains(&id) => runner.lose(id, "12 hours have passed since its receipt".into()),
             Answer::Done => {}
@@ -157,6 +179,7 @@ impl<W: World> Runner<W> {
         let Some(State::Working(job)) = self.held.get(id).map(|held| &held.state) else { return };
         job.abort();
         self.held.remove(id);
+        self.breaker.ended(id, None, 0.0, Instant::now());
         self.total.add_lost();
         self.recent.add_lost();
         self.metrics.add_lost();

@@ -1,14 +1,12 @@
-//! What the worker has to say, as values; a [`Reporter`] writes them as lines for people or as JSON for programs.
+//! What the worker has to say, as values; [`super::output`] writes them as lines for people or as JSON for programs.
 
-use std::io::{self, Write};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::job::Made;
 use super::numbers::{Numbers, Percentiles};
 use super::outcome::Stage;
-use crate::text::{printable, printable_json};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -73,6 +71,29 @@ pub enum Event {
     Returned {
         messages: usize,
     },
+    /// The circuit breaker has opened: nothing is received for a while.
+    Paused {
+        failures: u32,
+        pause_s: f64,
+        /// The last failure.
+        stage: Stage,
+        why: String,
+    },
+    /// It has closed.
+    Resumed {
+        after_s: f64,
+        /// Messages that it was tried with in vain.
+        probes: u32,
+    },
+    /// The worker's report could not be put; said once until one has been.
+    ReportFailed {
+        key: String,
+        why: String,
+    },
+    /// So many lines were not written, because nobody read them.
+    Dropped {
+        lines: u64,
+    },
     Numbers {
         /// The whole run, or the time since the last ones.
         total: bool,
@@ -99,7 +120,7 @@ impl Event {
     }
 
     /// Whether it is a result (for stdout) and not talk (for stderr).
-    fn is_data(&self) -> bool {
+    pub fn is_data(&self) -> bool {
         matches!(
             self,
             Self::Made { .. }
@@ -160,6 +181,19 @@ impl Event {
                 format!("stopping ({why}): finishing {working} messages, for at most {grace_s} s")
             }
             Self::Returned { messages } => format!("gave {messages} messages back to the queue"),
+            Self::Paused { failures, pause_s, stage, why } => format!(
+                "pausing: S3 has failed {failures} times in a row; receiving one message in {pause_s:.0} s to try it; \
+                 last {stage}: {why}"
+            ),
+            Self::Resumed { after_s, probes: 0 } => format!("receiving again: S3 works, after {after_s:.0} s"),
+            Self::Resumed { after_s, probes } => {
+                format!("receiving again: S3 works, after {after_s:.0} s and {probes} more failures")
+            }
+            Self::ReportFailed { key, why } => format!(
+                "working without a report: {key} could not be put into the code bucket ({why}); `thumb apply` will not \
+                 see this worker until it can"
+            ),
+            Self::Dropped { lines } => format!("{lines} lines were dropped here: nobody read them"),
             Self::Numbers { total, numbers } => line(*total, numbers),
         }
     }
@@ -225,37 +259,6 @@ fn ms(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10_000.0).round() / 10.0
 }
 
-/// Writes events: as text, results to stdout and talk to stderr; as JSON, everything to stdout, an object a line.
-pub struct Reporter {
-    pub json: bool,
-}
-
-impl Reporter {
-    /// # Errors
-    /// Nobody reads stdout any more, or its disk is full. stderr may go without harm.
-    pub fn report(&self, event: &Event) -> io::Result<()> {
-        if self.json {
-            let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
-            let line = serde_json::to_string(&Timed { time, event }).map_err(io::Error::other)?;
-            return writeln!(io::stdout(), "{}", printable_json(&line));
-        }
-        let text = event.text();
-        let text = printable(&text);
-        if event.is_data() {
-            return writeln!(io::stdout(), "{text}");
-        }
-        let _ = writeln!(io::stderr(), "{text}");
-        Ok(())
-    }
-}
-
-#[derive(Serialize)]
-struct Timed<'a> {
-    time: String,
-    #[serde(flatten)]
-    event: &'a Event,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,6 +302,11 @@ mod tests {
             Event::Stopping { why: "SIGTERM".into(), grace_s: 25, working: 3 },
             Event::Stopping { why: "SIGTERM".into(), grace_s: 25, working: 0 },
             Event::Returned { messages: 2 },
+            Event::Paused { failures: 5, pause_s: 4.2, stage: Stage::Store, why: "s3:PutObject: SlowDown: no".into() },
+            Event::Resumed { after_s: 4.6, probes: 0 },
+            Event::Resumed { after_s: 93.0, probes: 3 },
+            Event::ReportFailed { key: "workers/i-1.json".into(), why: "s3:PutObject: AccessDenied: no".into() },
+            Event::Dropped { lines: 9 },
         ];
         let lines: Vec<String> =
             events.iter().map(|event| format!("{}\n{}", event.text(), serde_json::to_string(event).unwrap())).collect();

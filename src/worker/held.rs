@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::attributes::Attribute;
 use super::world::Delivery;
 use crate::aws::{BATCH, MAX_MESSAGE_BYTES};
 
@@ -22,10 +23,15 @@ pub type Id = u64;
 #[derive(Debug)]
 pub struct Held {
     pub body: Arc<str>,
+    /// Those it came with, as far as they are kept.
+    pub attributes: Vec<Attribute>,
     pub receipt: String,
     pub receives: u32,
     received_at: Instant,
     next_beat: Instant,
+    /// Whether a heartbeat is under way. It must not be overtaken by the call that makes the message visible again: it
+    /// would hide it for one more timeout.
+    beating: bool,
     pub state: State,
     /// Calls that tried to let it leave the queue, and failed.
     pub failed_leaves: u32,
@@ -75,13 +81,15 @@ impl Table {
     pub fn insert(&mut self, delivery: Delivery, job: AbortHandle, now: Instant) -> Id {
         let id = self.next;
         self.next += 1;
-        let Delivery { body, receipt, receives } = delivery;
+        let Delivery { body, attributes, receipt, receives } = delivery;
         let held = Held {
             body,
+            attributes,
             receipt,
             receives,
             received_at: now,
             next_beat: now + self.visibility / 2,
+            beating: false,
             state: State::Working(job),
             failed_leaves: 0,
         };
@@ -109,9 +117,9 @@ impl Table {
         self.held.is_empty()
     }
 
-    /// The messages' bodies together.
+    /// The messages' bodies together, with their attributes.
     pub fn bodies_bytes(&self) -> usize {
-        self.held.values().map(|held| held.body.len()).sum()
+        self.held.values().map(|held| held.body.len() + held.attributes_bytes()).sum()
     }
 
     pub fn working(&self) -> impl Iterator<Item = (Id, &AbortHandle)> {
@@ -141,11 +149,19 @@ impl Table {
             .take(BATCH)
             .map(|(&id, held)| {
                 held.next_beat = now + visibility / 2;
+                held.beating = true;
                 let left = MAX_INVISIBLE.saturating_sub(now.duration_since(held.received_at));
                 let extension_s = u32::try_from(visibility.min(left).as_secs()).unwrap_or(u32::MAX);
                 Beat { id, receipt: held.receipt.clone(), visibility_s: extension_s }
             })
             .collect()
+    }
+
+    /// A heartbeat has been answered. Whether the message has waited for that to be returned.
+    pub fn beaten(&mut self, id: Id) -> bool {
+        let Some(held) = self.held.get_mut(&id) else { return false };
+        held.beating = false;
+        matches!(held.state, State::Leaving(Leave::Return { .. }))
     }
 
     /// After a heartbeat that failed: again soon, well before the timeout.
@@ -167,9 +183,17 @@ pub struct Beat {
 }
 
 impl Held {
-    /// What is being returned must not be called back.
+    /// What is being returned must not be called back, and one heartbeat at a time is enough.
     fn beats(&self) -> bool {
-        !matches!(self.state, State::Leaving(Leave::Return { .. }))
+        !self.beating && !matches!(self.state, State::Leaving(Leave::Return { .. }))
+    }
+
+    pub fn is_beating(&self) -> bool {
+        self.beating
+    }
+
+    pub fn attributes_bytes(&self) -> usize {
+        self.attributes.iter().map(Attribute::bytes).sum()
     }
 }
 
@@ -178,7 +202,7 @@ mod tests {
     use super::*;
 
     fn delivery(receipt: &str) -> Delivery {
-        Delivery { body: "".into(), receipt: receipt.into(), receives: 1 }
+        Delivery { body: "".into(), attributes: Vec::new(), receipt: receipt.into(), receives: 1 }
     }
 
     fn table(messages: usize) -> (Table, Instant) {
@@ -197,9 +221,22 @@ mod tests {
         assert_eq!(table.next_beat(), Some(at(30)));
         assert_eq!(table.take_beats(at(29)), []);
         assert_eq!(table.take_beats(at(30)), [Beat { id: 0, receipt: "0".into(), visibility_s: 60 }]);
+        assert_eq!(table.next_beat(), None, "one at a time");
+        assert!(!table.beaten(0), "it is in work");
         assert_eq!(table.next_beat(), Some(at(60)));
         table.beat_again(0, at(31));
         assert_eq!(table.next_beat(), Some(at(37)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_to_be_returned_waits_for_its_heartbeats_answer() {
+        let (mut table, now) = table(1);
+        assert_eq!(table.take_beats(now + Duration::from_secs(30)).len(), 1);
+        assert!(table.get(0).unwrap().is_beating());
+        table.get_mut(0).unwrap().state = State::Leaving(Leave::Return { visibility_s: 0 });
+        assert!(table.beaten(0), "now it may go");
+        assert!(!table.get(0).unwrap().is_beating());
+        assert!(!table.beaten(7), "it has been lost");
     }
 
     #[tokio::test(start_paused = true)]
@@ -216,6 +253,7 @@ mod tests {
         let twelve_hours = 12 * 60 * 60;
         let late = now + Duration::from_secs(twelve_hours - 20);
         assert_eq!(table.take_beats(late)[0].visibility_s, 20);
+        table.beaten(0);
         assert_eq!(table.take_beats(now + Duration::from_secs(twelve_hours + 30))[0].visibility_s, 0);
     }
 

@@ -1,5 +1,5 @@
-//! One message's way: understood, photograph fetched, thumbnails made, thumbnails stored. It knows nothing of queues;
-//! the runner deletes, returns or rejects the message by the [`Outcome`].
+//! One message's way: understood, photograph fetched, thumbnails made, thumbnails stored, and the photograph looked at
+//! once more. It knows nothing of queues; the runner deletes, returns or rejects the message by the [`Outcome`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,17 +9,20 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::fetch::{Photo, Wanted, fetch};
 use super::outcome::{Outcome, Stage, Trouble};
-use super::room::Room;
-use super::world::{Fetched, Photo, Stamp, World};
+use super::room::{Permit, Room, Turn};
+use super::world::{Stamp, World};
 use crate::config::{self, Sources};
 use crate::request::{Created, Message, Request, Source, Target};
-use crate::thumbnail::{self, Options, Spec, Thumbnail};
+use crate::text::printable;
+use crate::thumbnail::{self, OUTPUT_VERSION, Options, Spec, Thumbnail, working_memory};
 
 /// Thumbnails of one photograph that are stored, or looked up, at once.
 const STORES_AT_ONCE: usize = 4;
-/// Written into every stamp; to be raised when the same parameters give other thumbnails.
-const ENGINE_VERSION: u32 = 2;
+/// Times that thumbnails are made by one receipt of a message, because their photograph has changed meanwhile. One that
+/// changes more often than that is left alone for a while.
+const MAX_ROUNDS: u32 = 3;
 
 /// The engine's entry, so that tests of the loop need no photographs.
 pub type Engine = fn(&[u8], &[Spec], &Options) -> Result<Vec<Thumbnail>, thumbnail::Error>;
@@ -34,6 +37,7 @@ pub struct Workshop<W> {
     pub options: Options,
     pub thumbnail: config::Thumbnail,
     pub thumbnails_bucket: String,
+    /// The buckets that photographs are taken from, whatever the worker's credentials may read.
     pub sources: Sources,
     pub skip_existing: bool,
 }
@@ -45,6 +49,7 @@ pub struct Times {
     /// Waiting for memory and a CPU.
     pub wait: Duration,
     pub make: Duration,
+    /// The look whether the photograph has changed included.
     pub store: Duration,
 }
 
@@ -79,23 +84,23 @@ impl Finished {
     }
 }
 
-/// Does all that a message asks for.
-pub async fn run<W: World>(shop: Arc<Workshop<W>>, body: Arc<str>) -> Finished {
+/// Does all that a message asks for. `alone`: it may have killed its worker before, and takes nobody along this time.
+pub async fn run<W: World>(shop: Arc<Workshop<W>>, body: Arc<str>, alone: bool) -> Finished {
     match Message::parse(&body) {
         Err(bad) => Finished::new(bad.into()),
         Ok(Message::Nothing(why)) => Finished::new(Outcome::Ignored(why)),
         Ok(Message::Request(request)) => {
             let mut finished = Finished::new(Outcome::Done);
-            finished.outcome = one(&shop, &request, None, &mut finished).await;
+            finished.outcome = one(&shop, &request, None, alone, &mut finished).await;
             finished
         }
-        Ok(Message::Event(created)) => event(&shop, created).await,
+        Ok(Message::Event(created)) => event(&shop, created, alone).await,
     }
 }
 
 /// The objects of an S3 event, one after the other. What must be tried again decides over what was rejected, and that
 /// over what was done: nothing is deleted before all of it has ended.
-async fn event<W: World>(shop: &Workshop<W>, created: Vec<Created>) -> Finished {
+async fn event<W: World>(shop: &Workshop<W>, created: Vec<Created>, alone: bool) -> Finished {
     let sizes = &shop.thumbnail.sizes;
     let mut finished = Finished::new(Outcome::Ignored("an event about thumbnails of ours"));
     for object in created {
@@ -103,11 +108,11 @@ async fn event<W: World>(shop: &Workshop<W>, created: Vec<Created>) -> Finished 
             let why = "an S3 event names no size, and `[thumbnail] sizes` in thumb.toml is empty".to_owned();
             return Finished::new(Outcome::Reject { stage: Stage::Request, why });
         }
-        if shop.cannot_be_a_source(&object.source) {
+        if shop.is_only_for_thumbnails(&object.source) {
             continue;
         }
         let request = Request { source: object.source.clone(), sizes: sizes.clone(), fit: None, quality: None };
-        let outcome = one(shop, &request, Some(&object), &mut finished).await;
+        let outcome = one(shop, &request, Some(&object), alone, &mut finished).await;
         finished.outcome = weightier(finished.outcome, outcome);
     }
     finished
@@ -128,60 +133,113 @@ async fn one<W: World>(
     shop: &Workshop<W>,
     request: &Request,
     event: Option<&Created>,
+    alone: bool,
     finished: &mut Finished,
 ) -> Outcome {
     finished.source = Some(request.source.to_string());
+    if let Some(why) = shop.is_no_source(&request.source) {
+        return Outcome::Reject { stage: Stage::Request, why };
+    }
     let targets = match request.targets(&shop.thumbnail) {
         Ok(targets) => targets,
         Err(bad) => return bad.into(),
     };
-    match photograph(shop, request, targets, event, finished).await {
+    match photograph(shop, request, targets, event, alone, finished).await {
         Ok(outcome) => outcome,
-        Err((stage, trouble)) => Outcome::failed(stage, trouble),
+        Err((stage, trouble)) => {
+            // S3 and web servers choose some of the words.
+            let why = printable(&trouble.why).into_owned();
+            Outcome::failed(stage, Trouble { why, ..trouble })
+        }
     }
 }
 
+/// What became of one round.
+enum Round {
+    Over(Outcome),
+    /// Thumbnails were stored, of a photograph with this ETag.
+    Stored(Option<String>),
+}
+
+/// Makes the thumbnails, and again if the photograph is another one by the time that they are stored: of two messages
+/// about two versions the one with the older may store last, and whoever stores last looks last.
 async fn photograph<W: World>(
     shop: &Workshop<W>,
     request: &Request,
-    mut targets: Vec<Target>,
+    targets: Vec<Target>,
     event: Option<&Created>,
+    alone: bool,
     finished: &mut Finished,
 ) -> Result<Outcome, (Stage, Trouble)> {
-    let at = |stage: Stage| move |trouble: Trouble| (stage, trouble);
-    let began = Instant::now();
-    let there = if shop.skip_existing { shop.stamps(&targets).await.map_err(at(Stage::Store))? } else { Vec::new() };
+    let turn = if alone { Some(shop.room.turn().await) } else { None };
+    let mut there =
+        if shop.skip_existing { shop.stamps(&targets).await.map_err(at(Stage::Store))? } else { Vec::new() };
     let unless = common_etag(&targets, &there);
     let known = event.and_then(|event| event.etag.as_deref());
     if unless.is_some() && unless == known {
         finished.skipped.extend(targets.into_iter().map(|target| target.key));
         return Ok(Outcome::Done);
     }
-    let photo = match shop.world.fetch(&request.source, unless, &shop.room).await.map_err(at(Stage::Fetch))? {
-        Fetched::Photo(photo) => photo,
-        Fetched::Unchanged => {
-            finished.skipped.extend(targets.into_iter().map(|target| target.key));
+    for _ in 0..MAX_ROUNDS {
+        let first_made = finished.made.len();
+        let etag = match round(shop, request, &targets, &there, event, turn.as_ref(), finished).await? {
+            Round::Over(outcome) => return Ok(outcome),
+            Round::Stored(etag) => etag,
+        };
+        let began = Instant::now();
+        let changed = shop.has_changed(&request.source, etag.as_deref()).await.map_err(at(Stage::Store))?;
+        finished.made[first_made..].iter_mut().for_each(|made| made.times.store += began.elapsed());
+        if !changed {
             return Ok(Outcome::Done);
         }
+        there.clear();
+    }
+    let why = format!("the photograph changed {MAX_ROUNDS} times while its thumbnails were made");
+    Err((Stage::Store, Trouble::passing(why)))
+}
+
+fn at(stage: Stage) -> impl Fn(Trouble) -> (Stage, Trouble) {
+    move |trouble| (stage, trouble)
+}
+
+/// Fetches, makes and stores, once. `there`: the stamps of the thumbnails that are to be left if they are the same.
+/// Whatever it has taken of the memory is given back at its end.
+async fn round<W: World>(
+    shop: &Workshop<W>,
+    request: &Request,
+    targets: &[Target],
+    there: &[Option<Stamp>],
+    event: Option<&Created>,
+    turn: Option<&Turn>,
+    finished: &mut Finished,
+) -> Result<Round, (Stage, Trouble)> {
+    let mut times = Times::default();
+    let wanted = Wanted {
+        source: &request.source,
+        unless: common_etag(targets, there),
+        max_bytes: shop.options.limits.max_source_bytes,
+        alone: turn,
+    };
+    let fetched = fetch(&*shop.world, &shop.room, wanted, &mut times).await.map_err(at(Stage::Fetch))?;
+    let Some(photo) = fetched else {
+        finished.skipped.extend(targets.iter().map(|target| target.key.clone()));
+        return Ok(Round::Over(Outcome::Done));
     };
     if event.is_some() && photo.ours {
-        return Ok(Outcome::Ignored("an event about a thumbnail of ours"));
+        return Ok(Round::Over(Outcome::Ignored("an event about a thumbnail of ours")));
     }
-    let mut times = Times { fetch: began.elapsed(), ..Times::default() };
     let (etag, source_bytes) = (photo.etag.clone(), photo.bytes.len());
     finished.source_bytes += source_bytes;
     // Some thumbnails may be there already though not all are.
-    let mut index = 0;
-    targets.retain(|target| {
-        let same = there.get(index).is_some_and(|there| is_same(there.as_ref(), target, etag.as_deref()));
-        index += 1;
-        if same {
-            finished.skipped.push(target.key.clone());
-        }
-        !same
-    });
+    let is_there = |index: usize, target: &Target| {
+        there.get(index).is_some_and(|there| is_same(there.as_ref(), target, etag.as_deref()))
+    };
+    let (skipped, wanted): (Vec<_>, Vec<_>) =
+        targets.iter().enumerate().partition(|(index, target)| is_there(*index, target));
+    finished.skipped.extend(skipped.into_iter().map(|(_, target)| target.key.clone()));
+    let targets: Vec<Target> = wanted.into_iter().map(|(_, target)| target.clone()).collect();
 
-    let (thumbnails, _permit) = shop.make(photo, &targets, &mut times).await.map_err(at(Stage::Make))?;
+    let (thumbnails, _permit) = shop.make(photo, &targets, turn, &mut times).await.map_err(at(Stage::Make))?;
     let began = Instant::now();
     let made: Vec<Made> = stream::iter(targets.into_iter().zip(thumbnails))
         .map(|(target, thumbnail)| shop.store(request, target, thumbnail, etag.clone(), source_bytes))
@@ -190,19 +248,33 @@ async fn photograph<W: World>(
         .await
         .map_err(at(Stage::Store))?;
     times.store = began.elapsed();
+    if made.is_empty() {
+        return Ok(Round::Over(Outcome::Done));
+    }
     finished.made.extend(made.into_iter().map(|made| Made { times, ..made }));
-    Ok(Outcome::Done)
+    Ok(Round::Stored(etag))
 }
 
 impl<W: World> Workshop<W> {
-    /// An object in the thumbnails bucket is a thumbnail, unless the bucket is a source as well.
-    fn cannot_be_a_source(&self, source: &Source) -> bool {
+    /// Why no photograph is taken from there, if it is not: the worker's credentials may read more than its stack is for,
+    /// and what it reads everybody may see.
+    fn is_no_source(&self, source: &Source) -> Option<String> {
+        let (Source::Object { bucket, .. }, Sources::Buckets(sources)) = (source, &self.sources) else { return None };
+        (!sources.contains(bucket))
+            .then(|| format!("`[buckets] sources` in thumb.toml does not name the bucket {bucket}"))
+    }
+
+    /// An object in the thumbnails bucket is a thumbnail, unless the bucket is a source as well. An event about it is as
+    /// it should be, and no mistake to be told of.
+    fn is_only_for_thumbnails(&self, source: &Source) -> bool {
         let Source::Object { bucket, .. } = source else { return false };
-        *bucket == self.thumbnails_bucket
-            && match &self.sources {
-                Sources::Any => false,
-                Sources::Buckets(buckets) => !buckets.contains(bucket),
-            }
+        *bucket == self.thumbnails_bucket && self.is_no_source(source).is_some()
+    }
+
+    /// Whether an object of S3 has another ETag now. One that has gone has not changed: its thumbnails stay.
+    async fn has_changed(&self, source: &Source, etag: Option<&str>) -> Result<bool, Trouble> {
+        let (Source::Object { bucket, key }, Some(etag)) = (source, etag) else { return Ok(false) };
+        Ok(self.world.etag(bucket, key).await?.is_some_and(|now| now != etag))
     }
 
     async fn stamps(&self, targets: &[Target]) -> Result<Vec<Option<Stamp>>, Trouble> {
@@ -215,14 +287,16 @@ impl<W: World> Workshop<W> {
         &self,
         photo: Photo,
         targets: &[Target],
+        turn: Option<&Turn>,
         times: &mut Times,
-    ) -> Result<(Vec<Thumbnail>, super::room::Permit), Trouble> {
+    ) -> Result<(Vec<Thumbnail>, Permit), Trouble> {
         let waiting = Instant::now();
         let specs: Vec<Spec> = targets.iter().map(|target| target.spec).collect();
         let info = thumbnail::probe(&photo.bytes, &self.options.limits)?;
-        let mut permit = self.room.engine(&info, &specs).await;
+        let permit = self.room.engine(working_memory(&info, &specs), turn).await;
+        let mut permit = permit.map_err(|more| Trouble::lasting(format!("its thumbnails need {more}")))?;
         let cpu = Arc::clone(&self.cpus).acquire_owned().await.expect("nobody closes the CPUs");
-        times.wait = waiting.elapsed();
+        times.wait += waiting.elapsed();
 
         let began = Instant::now();
         let (engine, options) = (self.engine, self.options);
@@ -260,7 +334,7 @@ impl<W: World> Workshop<W> {
 
 /// What makes one thumbnail differ from another of the same photograph.
 fn parameters(spec: &Spec) -> String {
-    format!("{} {} q{} e{ENGINE_VERSION}", spec.size, spec.fit, spec.quality)
+    format!("{} {} q{} e{OUTPUT_VERSION}", spec.size, spec.fit, spec.quality)
 }
 
 fn is_same(there: Option<&Stamp>, target: &Target, etag: Option<&str>) -> bool {

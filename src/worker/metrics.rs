@@ -14,12 +14,14 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use super::health::Health;
 use super::job::{Finished, Times};
 use super::numbers::resident_bytes;
 use super::outcome::Outcome;
 use crate::failure::{Failure, Result};
+use crate::text::printable;
 
 /// Requests answered at once; further ones wait.
 const CONNECTIONS: usize = 8;
@@ -40,6 +42,12 @@ pub struct Metrics {
     stages: Family<Labels, Histogram>,
     held: Gauge,
     memory: Gauge,
+    paused: Gauge,
+    pauses: Counter,
+    /// Lines that nobody read.
+    pub dropped_lines: Counter,
+    /// What `/healthz` answers.
+    pub health: Health,
 }
 
 impl Default for Metrics {
@@ -54,6 +62,10 @@ impl Default for Metrics {
             stages: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 17))),
             held: Gauge::default(),
             memory: Gauge::default(),
+            paused: Gauge::default(),
+            pauses: Counter::default(),
+            dropped_lines: Counter::default(),
+            health: Health::default(),
         };
         let mut registry = Registry::with_prefix("thumb");
         registry.register("messages", "Messages that ended, by how", metrics.messages.clone());
@@ -62,6 +74,13 @@ impl Default for Metrics {
         registry.register_with_unit("source", "Photographs read", Unit::Bytes, metrics.source_bytes.clone());
         registry.register_with_unit("stage", "Time by stage", Unit::Seconds, metrics.stages.clone());
         registry.register("messages_held", "Messages received and not yet let go", metrics.held.clone());
+        registry.register(
+            "paused",
+            "Whether nothing is received because S3 fails (1) or not (0)",
+            metrics.paused.clone(),
+        );
+        registry.register("pauses", "Times that receiving was paused because S3 failed", metrics.pauses.clone());
+        registry.register("lines_dropped", "Lines of output that nobody read", metrics.dropped_lines.clone());
         registry.register_with_unit("memory", "Resident memory", Unit::Bytes, metrics.memory.clone());
         Self { registry: Arc::new(registry), ..metrics }
     }
@@ -91,6 +110,14 @@ impl Metrics {
         self.messages.get_or_create(&[("outcome", "lost")]).inc();
     }
 
+    /// Whether receiving is paused.
+    pub fn set_paused(&self, paused: bool) {
+        if paused && self.paused.get() == 0 {
+            self.pauses.inc();
+        }
+        self.paused.set(i64::from(paused));
+    }
+
     pub fn set_held(&self, messages: usize) {
         self.held.set(i64::try_from(messages).unwrap_or(i64::MAX));
     }
@@ -101,6 +128,16 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("a string takes all that is written to it");
         text
+    }
+
+    /// The status and the body.
+    fn healthz(&self, now: Instant) -> (&'static str, String) {
+        let (status, text) = match self.health.verdict(now) {
+            Ok(how) => ("200 OK", how),
+            Err(why) => ("503 Service Unavailable", why),
+        };
+        // The reason may be in AWS's words, or in a proxy's.
+        (status, printable(&text).into_owned() + "\n")
     }
 
     /// Serves the numbers from now on, for as long as the process lives.
@@ -142,7 +179,10 @@ impl Metrics {
         }
         let (status, kind, body) = match path(&head) {
             Some("/metrics") => ("200 OK", "application/openmetrics-text; version=1.0.0; charset=utf-8", self.text()),
-            Some("/healthz") => ("200 OK", "text/plain", "ok\n".to_owned()),
+            Some("/healthz") => {
+                let (status, body) = self.healthz(Instant::now());
+                (status, "text/plain; charset=utf-8", body)
+            }
             _ => ("404 Not Found", "text/plain", "there are /metrics and /healthz\n".to_owned()),
         };
         let length = body.len();
@@ -164,6 +204,7 @@ fn path(head: &[u8]) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::health::Doing;
     use super::*;
 
     async fn get(address: SocketAddr, request: &str) -> String {
@@ -188,10 +229,42 @@ mod tests {
         {
             assert!(numbers.contains(line), "{line} in {numbers}");
         }
-        assert!(get(address, "GET /healthz HTTP/1.0\r\n\r\n").await.ends_with("ok\n"));
+        for line in ["thumb_paused 0\n", "thumb_pauses_total 0\n", "thumb_lines_dropped_total 0\n"] {
+            assert!(numbers.contains(line), "{line} in {numbers}");
+        }
         for request in ["GET / HTTP/1.1\r\n\r\n", "POST /metrics HTTP/1.1\r\n\r\n", "\r\n\r\n"] {
             assert!(get(address, request).await.starts_with("HTTP/1.1 404 "), "{request}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_health_check_fails_with_the_reason() {
+        let metrics = Metrics::default();
+        let address = metrics.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let health = async || get(address, "GET /healthz HTTP/1.0\r\n\r\n").await;
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n";
+        let answer = health().await;
+        assert!(answer.starts_with(head) && answer.ends_with("\r\n\r\nok: starting\n"), "{answer}");
+
+        let now = Instant::now();
+        metrics.health.turned(Doing::Working, now);
+        assert!(health().await.ends_with("\r\n\r\nok\n"));
+        metrics.health.not_received("a proxy says \x1b[31mno", now);
+        let later = now + Duration::from_secs(400);
+        metrics.health.turned(Doing::Working, later);
+        let why = "nothing could be received for 400 s: a proxy says \\u{1b}[31mno\n";
+        assert_eq!(metrics.healthz(later), ("503 Service Unavailable", why.to_owned()));
+        metrics.health.received();
+        assert_eq!(metrics.healthz(later), ("200 OK", "ok\n".to_owned()));
+    }
+
+    #[test]
+    fn a_pause_is_counted_once() {
+        let metrics = Metrics::default();
+        for paused in [false, true, true, false, true] {
+            metrics.set_paused(paused);
+        }
+        assert_eq!((metrics.pauses.get(), metrics.paused.get()), (2, 1));
     }
 
     #[tokio::test]

@@ -1,20 +1,31 @@
 //! `thumb work`: messages off the queue, photographs in, thumbnails out. docs/worker.md says what it promises.
 //!
-//! [`runner`] is the loop, and owns everything; [`job`] is one message's way; [`held`], [`outbox`], [`polling`],
-//! [`outcome`], [`room`] and [`numbers`] are the decisions, without I/O and without a clock; [`world`] is the edge,
-//! with [`aws`] and [`web`] behind it; [`event`] is what is said and how, [`metrics`] the same for Prometheus.
+//! [`runner`] is the loop, and owns everything; [`job`] is one message's way, [`fetch`] its beginning; [`held`],
+//! [`outbox`], [`polling`], [`breaker`], [`outcome`], [`room`], [`reporting`], [`health`] and [`numbers`] are the
+//! decisions, without I/O and without a clock; [`world`] is the edge, with [`aws`] and [`web`] behind it; [`event`] is
+//! what is said, [`output`] how, [`metrics`] the same for Prometheus, [`report`] for `thumb apply`, and [`notify`] for
+//! systemd.
 
+mod attributes;
 mod aws;
+mod breaker;
 mod calls;
+mod ended;
 mod event;
+mod fetch;
+mod health;
 mod held;
+mod identity;
 mod job;
 mod metrics;
+mod notify;
 mod numbers;
 mod outbox;
 mod outcome;
+mod output;
 mod polling;
 pub mod report;
+mod reporting;
 mod room;
 mod runner;
 mod stops;
@@ -30,15 +41,18 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::aws::{CallError, Clients, Kind, account_number, first_call};
-use crate::config::Config;
+use crate::config::{Config, Sources};
 use crate::failure::{Failure, Result};
 use crate::thumbnail::{self, Options};
 use aws::{Aws, Places};
-use event::{Event, Reporter};
+use event::Event;
 use job::Workshop;
 use metrics::Metrics;
+use notify::Notifier;
+use output::Output;
+use reporting::Identity;
 use room::Room;
-use runner::{Broken, Runner, Settings};
+use runner::{Broken, Report, Runner, Settings};
 use web::Web;
 
 /// Messages in work for each CPU, where no concurrency is given: the way to S3 and back takes several times as long as
@@ -48,12 +62,24 @@ const MAX_DEFAULT_CONCURRENCY: usize = 64;
 const NUMBERS_EVERY: Duration = Duration::from_secs(30);
 
 /// What the command line says beside thumb.toml.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Work {
     pub drain: bool,
     pub json: bool,
     /// Where to serve metrics.
     pub metrics: Option<SocketAddr>,
+    /// What tells this configuration from another, as [`report::config_digest`] has it.
+    pub config_digest: String,
+}
+
+/// What is found out before the first message is received.
+struct Found {
+    account: String,
+    queue_url: String,
+    dlq_url: String,
+    /// This worker's, as reports name it.
+    id: String,
+    binary: Option<String>,
 }
 
 /// Works until it is told to stop, or until the queue is empty.
@@ -61,7 +87,20 @@ pub struct Work {
 /// # Errors
 /// The queue or the bucket is not there, or SQS refuses to give messages.
 pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> {
-    let stops = stops::listen().map_err(|error| Failure::new("cannot listen to signals").caused_by(&error))?;
+    let mut stops = stops::listen().map_err(|error| Failure::new("cannot listen to signals").caused_by(&error))?;
+    let notifier = Notifier::from_environment()
+        .map_err(|error| Failure::new("cannot notify systemd: NOTIFY_SOCKET is no use").caused_by(&error))?;
+    let started_s = runner::epoch_s();
+    let found = tokio::select! {
+        biased;
+        stop = stops.recv() => {
+            notifier.stopping();
+            anstream::eprintln!("stopped before it had begun ({})", stop.unwrap_or_default());
+            return Ok(());
+        }
+        found = find(config, clients) => found?,
+    };
+    let Found { account, queue_url, dlq_url, id, binary } = found;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let concurrency = match config.worker.concurrency {
         Some(concurrency) => concurrency as usize,
@@ -69,24 +108,25 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
     };
     let room = Room::new(config.worker.max_memory_bytes.unwrap_or_else(room::default_ceiling_bytes), concurrency);
     let limits = room.limits(config.limits());
-    let account = account_number(config.account.as_deref(), clients).await?;
     let thumbnails_bucket = config.thumbnails_bucket(&account);
     let places = Places {
-        queue_url: queue_url(clients, &config.queue.name).await?,
-        dlq_url: queue_url(clients, &config.queue.dlq).await?,
+        queue_url,
+        dlq_url,
         thumbnails_bucket: thumbnails_bucket.clone(),
+        code_bucket: config.code_bucket(&account),
+        account,
         access: config.buckets.access,
+        requester_pays: config.buckets.sources != Sources::Any,
         visibility_timeout_s: config.queue.visibility_timeout_s,
-        max_source_bytes: limits.max_source_bytes,
         worker: worker_name(),
     };
-    check_bucket(clients, &thumbnails_bucket).await?;
 
     let metrics = Metrics::default();
     if let Some(address) = work.metrics {
         metrics.serve(address).await?;
     }
-    let reporter = Reporter { json: work.json };
+    let mut output = Output::new(work.json, &metrics.dropped_lines)
+        .map_err(|error| Failure::new("cannot start a thread").caused_by(&error))?;
     let started = Event::Started {
         queue: config.queue.name.clone(),
         thumbnails: thumbnails_bucket.clone(),
@@ -96,14 +136,14 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         max_source_bytes: limits.max_source_bytes,
         max_source_pixels: limits.max_source_pixels,
     };
-    let report = Box::new(move |event: &Event| reporter.report(event));
-    report(&started).map_err(|error| Failure::stdout(&error))?;
+    output.report(&started).map_err(|error| Failure::stdout(&error))?;
+    let identity = Identity { id, binary, config: work.config_digest, started_s, ceiling_bytes: room.ceiling_bytes() };
     let shop = Workshop {
         world: Arc::new(Aws::new(clients, Web::new(config.worker.url_sources)?, places)),
         room,
         cpus: Arc::new(Semaphore::new(cpus)),
         engine: thumbnail::thumbnails,
-        options: Options { limits, truncated: config.worker.truncated, ..Options::default() },
+        options: Options { limits, truncated: config.worker.truncated },
         thumbnail: config.thumbnail.clone(),
         thumbnails_bucket,
         sources: config.buckets.sources.clone(),
@@ -117,12 +157,30 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         drain: work.drain,
         numbers_every: NUMBERS_EVERY,
     };
-    Runner::new(Arc::new(shop), settings, report, metrics, stops).run().await.map_err(|broken| match broken {
-        Broken::Report(error) => Failure::stdout(&error),
-        Broken::Receive(error) => {
-            error.failure(format!("cannot receive messages from the queue {}", config.queue.name))
+    let runner = Runner::new(Arc::new(shop), settings, Box::new(output.clone()), metrics, stops);
+    let ended = runner.reporting(identity).notifying(notifier).run().await;
+    let read = output.finish();
+    match ended {
+        Err(Broken::Report(error)) => Err(Failure::stdout(&error)),
+        Err(Broken::Receive(error)) => {
+            Err(error.failure(format!("cannot receive messages from the queue {}", config.queue.name)))
         }
-    })
+        Ok(()) => read.map_err(|error| Failure::stdout(&error)),
+    }
+}
+
+/// Finds the queues and the bucket, and who this worker is.
+async fn find(config: &Config, clients: &Clients) -> Result<Found> {
+    let places = async {
+        let account = account_number(config.account.as_deref(), clients).await?;
+        let queue_url = queue_url(clients, &config.queue.name).await?;
+        let dlq_url = self::queue_url(clients, &config.queue.dlq).await?;
+        check_bucket(clients, &config.thumbnails_bucket(&account), &account).await?;
+        Ok::<_, Failure>((account, queue_url, dlq_url))
+    };
+    let (places, id, binary) = tokio::join!(places, identity::worker_id(), identity::binary());
+    let (account, queue_url, dlq_url) = places?;
+    Ok(Found { account, queue_url, dlq_url, id, binary })
 }
 
 /// A queue's URL, by its name.
@@ -144,13 +202,20 @@ pub async fn queue_url(clients: &Clients, name: &str) -> Result<String> {
     }
 }
 
-async fn check_bucket(clients: &Clients, bucket: &str) -> Result<()> {
-    let answer = clients.s3.head_bucket().bucket(bucket).send().await;
+/// Whether the thumbnails bucket is there, and the account's: thumbnails go to nobody else who has taken its name.
+async fn check_bucket(clients: &Clients, bucket: &str, account: &str) -> Result<()> {
+    let head = || clients.s3.head_bucket().bucket(bucket);
+    let answer = head().expected_bucket_owner(account).send().await;
     match answer.map_err(|error| CallError::new("s3:ListBucket", error)) {
         Ok(_) => Ok(()),
         Err(error) if error.kind == Kind::NotFound => {
             Err(Failure::new(format!("there is no bucket {bucket} for the thumbnails")).hint("`thumb apply` makes it"))
         }
+        // Somebody else's, if it may be seen when nobody says whose it must be.
+        Err(error) if error.kind == Kind::Denied && head().send().await.is_ok() => Err(Failure::new(format!(
+            "the bucket {bucket} does not belong to the account {account}: thumbnails would go to somebody else"
+        ))
+        .hint("name another one (`thumbnails` in [buckets] of thumb.toml), or use the credentials of its account")),
         // It may be written to without being listed; if not, the first message says so.
         Err(error) if error.kind == Kind::Denied => Ok(()),
         Err(error) => Err(error.failure(format!("cannot find the bucket {bucket}"))),
@@ -159,7 +224,5 @@ async fn check_bucket(clients: &Clients, bucket: &str) -> Result<()> {
 
 /// The host's name and the process's ID: who rejected a message.
 fn worker_name() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = host.trim();
-    format!("{}/{}", if host.is_empty() { "unknown" } else { host }, std::process::id())
+    format!("{}/{}", identity::host().as_deref().unwrap_or("unknown"), std::process::id())
 }

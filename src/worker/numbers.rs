@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::job::{Finished, Times};
 use super::outcome::Outcome;
+use super::report::Counts;
 
 /// Bars of a histogram: 8 to each doubling from 1 µs on, so that a percentile is off by at most a sixteenth.
 const BARS: usize = 8 * 40;
@@ -58,6 +59,7 @@ pub struct Tally {
     began: Instant,
     cpu_began: Option<Duration>,
     done: u64,
+    ignored: u64,
     rejected: u64,
     retried: u64,
     lost: u64,
@@ -74,7 +76,7 @@ pub struct Tally {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Numbers {
     pub seconds: f64,
-    /// Messages that ended well: all they asked for is there.
+    /// Messages that ended well: all they asked for is there, if they asked for anything.
     pub done: u64,
     pub rejected: u64,
     pub retried: u64,
@@ -109,6 +111,7 @@ impl Tally {
             began: now,
             cpu_began: cpu_time(),
             done: 0,
+            ignored: 0,
             rejected: 0,
             retried: 0,
             lost: 0,
@@ -124,7 +127,8 @@ impl Tally {
 
     pub fn add(&mut self, finished: &Finished) {
         match finished.outcome {
-            Outcome::Done | Outcome::Ignored(_) => self.done += 1,
+            Outcome::Done => self.done += 1,
+            Outcome::Ignored(_) => self.ignored += 1,
             Outcome::Retry { .. } => self.retried += 1,
             Outcome::Reject { .. } => self.rejected += 1,
         }
@@ -145,13 +149,19 @@ impl Tally {
         self.lost += 1;
     }
 
+    /// For the worker's report.
+    pub fn counts(&self) -> Counts {
+        let Self { done, ignored, rejected, retried, images, skipped, .. } = *self;
+        Counts { done, made: images, skipped, ignored, retried, rejected }
+    }
+
     pub fn numbers(&self, now: Instant) -> Numbers {
         let seconds = now.duration_since(self.began).as_secs_f64();
         let rate = |count: f64| if seconds > 0.0 { (count / seconds * 100.0).round() / 100.0 } else { 0.0 };
         let cpu = cpu_time().zip(self.cpu_began).map(|(now, began)| now.saturating_sub(began).as_secs_f64());
         Numbers {
             seconds: (seconds * 10.0).round() / 10.0,
-            done: self.done,
+            done: self.done + self.ignored,
             rejected: self.rejected,
             retried: self.retried,
             lost: self.lost,

@@ -47,7 +47,16 @@ impl Polling {
 
     /// The receive to begin now, if any: for how many messages, and how long it may wait for the first.
     pub fn next(&mut self, room: usize, now: Instant) -> Option<(usize, Duration)> {
-        if self.receiving || room < self.worth || self.not_before.is_some_and(|not_before| now < not_before) {
+        if room < self.worth { None } else { self.begin(room, now) }
+    }
+
+    /// A receive of one message, however much room there is.
+    pub fn next_one(&mut self, room: usize, now: Instant) -> Option<(usize, Duration)> {
+        self.begin(room.min(1), now)
+    }
+
+    fn begin(&mut self, room: usize, now: Instant) -> Option<(usize, Duration)> {
+        if self.receiving || room == 0 || self.not_before.is_some_and(|not_before| now < not_before) {
             return None;
         }
         self.receiving = true;
@@ -143,6 +152,10 @@ mod tests {
         polling.answered(0);
         assert_eq!(polling.next(16, now), Some((10, LONG_WAIT)));
         assert_eq!(Polling::new(1, true).next(1, now), Some((1, DRAIN_WAIT)));
+        polling.answered(0);
+        assert_eq!(polling.next_one(0, now), None);
+        assert_eq!(polling.next_one(16, now), Some((1, LONG_WAIT)));
+        assert_eq!(polling.next_one(16, now), None, "one at a time");
     }
 
     #[test]

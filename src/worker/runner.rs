@@ -3,14 +3,15 @@
 //!
 //! A message is received, worked on by a job of its own (see [`super::job`]), and leaves by one of three ways:
 //! deleted, returned, or sent to the dead-letter queue and deleted. From its receipt until it has left, heartbeats keep
-//! it invisible to other workers.
+//! it invisible to other workers. What its end does to the state is in [`super::ended`], what a call's answer does in
+//! [`super::calls`].
 
 use std::collections::HashMap;
 use std::future::{Future, pending};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -18,16 +19,21 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
+use super::attributes;
+use super::breaker::{Breaker, May};
 use super::calls::{Answered, Call};
 use super::event::Event;
-use super::held::{Id, Leave, MAX_BODIES_BYTES, State, Table};
-use super::job::{self, Finished, Workshop};
+use super::health::{Doing, TICK};
+use super::held::{Id, MAX_BODIES_BYTES, Table};
+use super::job::{Finished, Workshop};
 use super::metrics::Metrics;
-use super::numbers::Tally;
+use super::notify::Notifier;
+use super::numbers::{Tally, resident_bytes};
 use super::outbox::Outbox;
-use super::outcome::{Outcome, Stage, Trouble, attribute, backoff_s};
 use super::polling::{Drain, Polling};
-use super::world::{Delivery, World};
+use super::report;
+use super::reporting::{Identity, LAST_REPORT, Reports};
+use super::world::World;
 use crate::aws::{BATCH, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES};
 
 /// Messages held at most besides those in work: ended, and waiting for SQS to let them go.
@@ -40,7 +46,7 @@ const LAST_RECEIVE: Duration = Duration::from_secs(1);
 /// What giving back and deleting may take after the grace is over.
 const LAST_CALLS: Duration = Duration::from_secs(5);
 /// Letters in one call to the dead-letter queue, less what their attributes may take.
-const MAX_LETTERS_BYTES: usize = MAX_BATCH_BYTES - BATCH * 4_096;
+const MAX_LETTERS_BYTES: usize = MAX_BATCH_BYTES - BATCH * attributes::OURS_BYTES;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -56,8 +62,18 @@ pub struct Settings {
 /// What the loop is told to stop by: a signal's name, a Spot notice.
 pub type Stop = String;
 
-/// Where events go. An error ends the worker: nobody would know what it does.
-pub type Report = Box<dyn FnMut(&Event) -> io::Result<()> + Send>;
+/// Where events go. An error ends the worker: nobody would know what it does. Neither call may wait for a reader.
+pub trait Report: Send {
+    /// # Errors
+    /// Nobody reads them any more.
+    fn report(&mut self, event: &Event) -> io::Result<()>;
+
+    /// Whether the reader needs all of the events and is so far behind that no new messages should be received.
+    ///
+    /// # Errors
+    /// As [`Report::report`].
+    fn is_behind(&mut self) -> io::Result<bool>;
+}
 
 /// Why a worker ended otherwise than by being told to.
 #[derive(Debug)]
@@ -90,17 +106,22 @@ enum Phase {
 type Calls = FuturesUnordered<Pin<Box<dyn Future<Output = Answered> + Send>>>;
 
 pub struct Runner<W: World> {
-    shop: Arc<Workshop<W>>,
-    settings: Settings,
-    report: Report,
+    pub(super) shop: Arc<Workshop<W>>,
+    pub(super) settings: Settings,
+    report: Box<dyn Report>,
     pub(super) metrics: Metrics,
     stops: mpsc::Receiver<Stop>,
+    notifier: Notifier,
     phase: Phase,
     pub(super) held: Table,
-    jobs: JoinSet<(Id, Finished)>,
-    job_ids: HashMap<tokio::task::Id, Id>,
+    pub(super) jobs: JoinSet<(Id, Finished)>,
+    pub(super) job_ids: HashMap<tokio::task::Id, Id>,
     calls: Calls,
     pub(super) polling: Polling,
+    pub(super) breaker: Breaker,
+    /// Whether the reader of events is.
+    behind: bool,
+    pub(super) reports: Reports,
     pub(super) drain: Option<Drain>,
     pub(super) deletes: Outbox,
     pub(super) burials: Outbox,
@@ -108,6 +129,7 @@ pub struct Runner<W: World> {
     pub(super) total: Tally,
     pub(super) recent: Tally,
     numbers_due: Instant,
+    tick_due: Instant,
     pub(super) broken: Option<Broken>,
 }
 
@@ -115,7 +137,7 @@ impl<W: World> Runner<W> {
     pub fn new(
         shop: Arc<Workshop<W>>,
         settings: Settings,
-        report: Report,
+        report: Box<dyn Report>,
         metrics: Metrics,
         stops: mpsc::Receiver<Stop>,
     ) -> Self {
@@ -127,6 +149,10 @@ impl<W: World> Runner<W> {
             job_ids: HashMap::new(),
             calls: Calls::new(),
             polling: Polling::new(settings.concurrency, settings.drain),
+            breaker: Breaker::default(),
+            behind: false,
+            reports: Reports::new(None, now),
+            notifier: Notifier::default(),
             drain: settings.drain.then(Drain::default),
             deletes: Outbox::default(),
             burials: Outbox::default(),
@@ -134,6 +160,7 @@ impl<W: World> Runner<W> {
             total: Tally::new(now),
             recent: Tally::new(now),
             numbers_due: now + settings.numbers_every,
+            tick_due: now,
             broken: None,
             shop,
             settings,
@@ -143,17 +170,33 @@ impl<W: World> Runner<W> {
         }
     }
 
+    /// It puts reports of itself into the code bucket.
+    #[must_use]
+    pub fn reporting(mut self, identity: Identity) -> Self {
+        self.reports = Reports::new(Some(identity), Instant::now());
+        self
+    }
+
+    /// It tells systemd how it is.
+    #[must_use]
+    pub fn notifying(mut self, notifier: Notifier) -> Self {
+        self.notifier = notifier;
+        self
+    }
+
     /// Works until it is told to stop, or, draining, until there is nothing left to do.
     ///
     /// # Errors
     /// It cannot go on. What it held has been given back all the same.
     pub async fn run(mut self) -> Result<(), Broken> {
+        self.notifier.ready();
         while !self.is_over() {
             self.start_what_is_due();
             let input = self.next_input().await;
             self.apply(input);
             self.metrics.set_held(self.held.len());
         }
+        self.put_last_report().await;
         self.say(Event::Numbers { total: true, numbers: Box::new(self.total.numbers(Instant::now())) });
         self.broken.map_or(Ok(()), Err)
     }
@@ -179,7 +222,8 @@ impl<W: World> Runner<W> {
     fn next_due(&self, now: Instant) -> Option<Instant> {
         let phase = match &self.phase {
             Phase::Working => {
-                [self.polling.next_due(now), self.drain.as_ref().and_then(|drain| drain.next_due(now)), None]
+                let drain = self.drain.as_ref().and_then(|drain| drain.next_due(now));
+                [self.polling.next_due(now), self.breaker.next_due(now), drain]
             }
             Phase::Stopping { receives_until, grace_ends, ends, cut } => {
                 let receive = self.polling.is_receiving().then_some(*receives_until);
@@ -187,10 +231,11 @@ impl<W: World> Runner<W> {
             }
         };
         let outboxes = [&self.deletes, &self.burials, &self.returns].map(Outbox::next_due);
-        let calls = outboxes.into_iter().chain([self.held.next_beat()]);
+        let report = self.reports.next_due(self.state(), self.total.counts());
+        let calls = outboxes.into_iter().chain([self.held.next_beat(), report]);
         // While all calls are taken, the next one waits for an answer, not for a time.
         let calls = calls.filter(|_| self.calls.len() < MAX_CALLS);
-        phase.into_iter().chain(calls).chain([Some(self.numbers_due)]).flatten().min()
+        phase.into_iter().chain(calls).chain([Some(self.numbers_due), Some(self.tick_due)]).flatten().min()
     }
 
     fn is_over(&self) -> bool {
@@ -216,6 +261,7 @@ impl<W: World> Runner<W> {
         {
             self.cut_off(now);
         }
+        self.look(now);
         if now >= self.numbers_due {
             self.say(Event::Numbers { total: false, numbers: Box::new(self.recent.numbers(now)) });
             self.recent = Tally::new(now);
@@ -224,6 +270,30 @@ impl<W: World> Runner<W> {
         while self.calls.len() < MAX_CALLS {
             let Some(call) = self.next_call(now) else { break };
             self.calls.push(call.start(Arc::clone(&self.shop.world)));
+        }
+    }
+
+    /// How the worker is, for those who ask and for systemd.
+    fn look(&mut self, now: Instant) {
+        match self.report.is_behind() {
+            Ok(behind) => self.behind = behind,
+            Err(error) => self.unread(error),
+        }
+        let doing = match (&self.phase, self.breaker.open_since()) {
+            (Phase::Stopping { .. }, _) => Doing::Stopping,
+            (Phase::Working, Some(since)) => Doing::Pausing { since },
+            (Phase::Working, None) => Doing::Working,
+        };
+        self.metrics.health.turned(doing, now);
+        self.metrics.set_paused(self.breaker.open_since().is_some());
+        if self.behind {
+            self.metrics.health.not_received("nobody reads stdout", now);
+        }
+        if now >= self.tick_due {
+            self.tick_due = now + self.notifier.beat().map_or(TICK, |beat| beat.min(TICK));
+            if self.metrics.health.verdict(now).is_ok() {
+                self.notifier.alive();
+            }
         }
     }
 
@@ -244,14 +314,48 @@ impl<W: World> Runner<W> {
         if let Some(ids) = self.deletes.take(now, hurry, usize::MAX) {
             return Some(Call::deleting(ids, &self.held));
         }
-        if self.is_stopping() {
+        if !self.is_stopping() {
+            if let Some((most, wait)) = self.next_receive(now) {
+                return Some(Call::Receive { most, wait });
+            }
+            let idle = self.held.is_empty();
+            if self.drain.as_mut().is_some_and(|drain| drain.next(idle, now)) {
+                return Some(Call::Depth);
+            }
+        }
+        let (state, counts) = (self.state(), self.total.counts());
+        self.reports.next(state, counts, resident_bytes, now, epoch_s()).map(|report| Call::Report(Box::new(report)))
+    }
+
+    fn next_receive(&mut self, now: Instant) -> Option<(usize, Duration)> {
+        if self.behind {
             return None;
         }
-        if let Some((most, wait)) = self.polling.next(self.places(), now) {
-            return Some(Call::Receive { most, wait });
+        match self.breaker.may_receive(now) {
+            May::Any => self.polling.next(self.places(), now),
+            May::One => self.polling.next_one(self.places(), now),
+            May::Nothing => None,
         }
-        let idle = self.held.is_empty();
-        self.drain.as_mut().is_some_and(|drain| drain.next(idle, now)).then_some(Call::Depth)
+    }
+
+    /// As a report says it.
+    fn state(&self) -> report::State {
+        match self.phase {
+            Phase::Stopping { .. } => report::State::Stopping,
+            Phase::Working if self.held.is_empty() => report::State::Idle,
+            Phase::Working => report::State::Working,
+        }
+    }
+
+    /// Whoever waits for the worker's end waits a moment more for it.
+    async fn put_last_report(&mut self) {
+        let counts = self.total.counts();
+        let report = self.reports.report(report::State::Stopped, counts, resident_bytes(), epoch_s());
+        let Some(report) = report else { return };
+        let put = tokio::time::timeout(LAST_REPORT, self.shop.world.put_report(&report)).await;
+        let put =
+            put.map_or_else(|_| Err("no answer in time".to_owned()), |put| put.map_err(|error| error.to_string()));
+        self.report_put(report.key(), put, Instant::now());
     }
 
     /// How many more messages may be received.
@@ -279,6 +383,8 @@ impl<W: World> Runner<W> {
                 let grace_ends = now + Duration::from_secs(self.settings.grace_s.into());
                 let receives_until = (now + LAST_RECEIVE).min(grace_ends);
                 self.phase = Phase::Stopping { receives_until, grace_ends, ends: grace_ends + LAST_CALLS, cut: false };
+                self.notifier.stopping();
+                self.metrics.health.turned(Doing::Stopping, now);
                 let (grace_s, working) = (self.settings.grace_s, self.jobs.len());
                 self.say(Event::Stopping { why: why.to_owned(), grace_s, working });
             }
@@ -290,102 +396,24 @@ impl<W: World> Runner<W> {
     fn cut_off(&mut self, now: Instant) {
         self.phase = Phase::Stopping { receives_until: now, grace_ends: now, ends: now + LAST_CALLS, cut: true };
         let working: Vec<Id> = self.held.working().map(|(id, job)| (id, job.abort())).map(|(id, ())| id).collect();
-        for id in &working {
-            self.leave(*id, Leave::Return { visibility_s: 0 }, now);
-        }
-        if !working.is_empty() {
-            self.say(Event::Returned { messages: working.len() });
-        }
-    }
-
-    pub(super) fn received(&mut self, deliveries: Vec<Delivery>, now: Instant) {
-        if let Some(drain) = &mut self.drain {
-            drain.received(deliveries.len());
-        }
-        for delivery in deliveries {
-            let id = self.held.next_id();
-            let work = job::run(Arc::clone(&self.shop), Arc::clone(&delivery.body));
-            let job = self.jobs.spawn(async move { (id, work.await) });
-            self.job_ids.insert(job.id(), id);
-            self.held.insert(delivery, job, now);
-            if self.is_stopping() {
-                self.held.working().filter(|(held, _)| *held == id).for_each(|(_, job)| job.abort());
-                self.leave(id, Leave::Return { visibility_s: 0 }, now);
-            }
-        }
-    }
-
-    fn job_ended(&mut self, ended: Result<(tokio::task::Id, (Id, Finished)), JoinError>, now: Instant) {
-        let (id, finished) = match ended {
-            Ok((task, ended)) => {
-                self.job_ids.remove(&task);
-                ended
-            }
-            Err(error) => {
-                let Some(id) = self.job_ids.remove(&error.id()) else { return };
-                if error.is_cancelled() {
-                    return;
-                }
-                let trouble = Trouble::lasting("the worker panicked on it; that is a mistake in thumb");
-                (id, Finished::new(Outcome::failed(Stage::Make, trouble)))
-            }
-        };
-        // A job that ended while it was being cut off: its message is on its way back already.
-        let Some(held) = self.held.get(id).filter(|held| matches!(held.state, State::Working(_))) else { return };
-        let receives = held.receives;
-        let Finished { outcome, .. } = &finished;
-        let outcome = outcome.clone().on_receipt(receives, self.settings.max_receives);
-        let finished = Finished { outcome, ..finished };
-        self.total.add(&finished);
-        self.recent.add(&finished);
-        self.metrics.add(&finished);
-        let Finished { outcome, source, made, skipped, .. } = finished;
-        made.into_iter().for_each(|made| self.say(Event::made(made)));
-        for key in skipped {
-            self.say(Event::Skipped { source: source.clone().unwrap_or_default(), key });
-        }
-        let leave = match outcome {
-            Outcome::Done => Leave::Delete,
-            Outcome::Ignored(why) => {
-                self.say(Event::Ignored { why });
-                Leave::Delete
-            }
-            Outcome::Retry { stage, why } => {
-                let retry_s = backoff_s(receives, fastrand::f64());
-                self.say(Event::Retrying { source, stage, why, receives, retry_s });
-                Leave::Return { visibility_s: retry_s }
-            }
-            Outcome::Reject { stage, why } => {
-                // Whoever wrote the message may have chosen the words, a mebibyte of them.
-                let error = attribute(&why);
-                self.say(Event::Rejected { source, stage, why: error.clone(), receives });
-                Leave::Bury { stage: stage.to_string(), error }
-            }
-        };
-        self.leave(id, leave, now);
-    }
-
-    pub(super) fn leave(&mut self, id: Id, leave: Leave, now: Instant) {
-        let Some(held) = self.held.get_mut(id) else { return };
-        let bytes = held.body.len();
-        match leave {
-            Leave::Delete => self.deletes.push(id, 0, now),
-            Leave::Bury { .. } => self.burials.push(id, bytes, now),
-            Leave::Return { .. } => self.returns.push(id, 0, now),
-        }
-        // Only a letter takes the body along, which may have a mebibyte.
-        if !matches!(leave, Leave::Bury { .. }) {
-            held.body = "".into();
-        }
-        held.state = State::Leaving(leave);
+        self.give_back(&working, now);
     }
 
     pub(super) fn say(&mut self, event: Event) {
-        if let Err(error) = (self.report)(&event)
-            && self.broken.is_none()
-        {
+        if let Err(error) = self.report.report(&event) {
+            self.unread(error);
+        }
+    }
+
+    fn unread(&mut self, error: io::Error) {
+        if self.broken.is_none() {
             self.broken = Some(Broken::Report(error));
             self.stop("nobody reads its output", Instant::now());
         }
     }
+}
+
+/// The seconds since 1970, for whoever reads a report.
+pub fn epoch_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -8,33 +8,24 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Response, StatusCode, header, redirect};
 use rustls_platform_verifier::BuilderVerifierExt;
 use url::{Host, Url};
 
 use super::outcome::Trouble;
-use super::room::Room;
-use super::world::{Fetched, Photo};
+use super::world::{self, Found, Opened};
 use crate::config::UrlSources;
 use crate::failure::{Failure, Result as CommandResult};
-use crate::thumbnail;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two pieces of an answer.
+/// Until an answer begins, redirects included, and then between two pieces of it: counted from when a piece is asked for.
+/// What the whole of it may take is for whoever reads it.
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
-/// From the connection to the last byte.
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_REDIRECTS: usize = 5;
-
-/// One attempt at reading a photograph.
-#[derive(Debug)]
-pub enum Attempt {
-    Ended(Fetched),
-    /// The answer began well and broke off; says how.
-    BrokeOff(String),
-}
+/// The longest ETag that is kept, in bytes. It becomes metadata of the thumbnail, of which S3 takes 2 KB in all.
+const MAX_ETAG_BYTES: usize = 256;
 
 pub struct Web {
     client: Client,
@@ -74,7 +65,8 @@ impl Web {
             .user_agent(concat!("thumb/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
-            .timeout(TOTAL_TIMEOUT)
+            // A URL may hold a secret, which is nobody's business but that server's.
+            .referer(false)
             // A proxy would resolve the name by itself, and connect to whatever comes out.
             .no_proxy()
             .dns_resolver(Resolver { public_only })
@@ -92,8 +84,8 @@ impl Web {
         Ok(Self { client, sources })
     }
 
-    /// Reads the photograph at a URL, of at most `max` bytes.
-    pub async fn fetch(&self, url: &Url, unless: Option<&str>, max: usize, room: &Room) -> Result<Attempt, Trouble> {
+    /// Begins to get the photograph at a URL.
+    pub async fn open(&self, url: &Url, unless: Option<&str>) -> Result<Found<Body>, Trouble> {
         if self.sources == UrlSources::Off {
             return Err(Trouble::lasting("`url` requests are switched off (url_sources in [worker] of thumb.toml)"));
         }
@@ -102,49 +94,31 @@ impl Web {
         if let Some(etag) = unless {
             request = request.header(header::IF_NONE_MATCH, format!("\"{etag}\""));
         }
-        let response = request.send().await.map_err(|error| unanswered(&error))?;
+        let response = request.send().await.map_err(unanswered)?;
         if unless.is_some() && response.status() == StatusCode::NOT_MODIFIED {
-            return Ok(Attempt::Ended(Fetched::Unchanged));
+            return Ok(Found::Unchanged);
         }
         if !response.status().is_success() {
             return Err(refused(response.status()));
         }
-        let length = response.content_length();
-        if length.is_some_and(|length| length > max as u64) {
-            let bytes = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
-            return Err(thumbnail::Error::TooManyBytes { bytes, max }.into());
-        }
-        let etag = etag(&response);
-        // A server need not say how much it sends: then there must be room for the most that is taken.
-        let mut permit = room.photo(length.unwrap_or(max as u64)).await;
-        match read_body(response, max).await? {
-            Ok(bytes) => {
-                permit.shrink_to(bytes.len() as u64);
-                Ok(Attempt::Ended(Fetched::Photo(Photo { bytes, etag, ours: false, permit })))
-            }
-            Err(why) => Ok(Attempt::BrokeOff(why)),
-        }
+        let (length, etag) = (response.content_length(), etag(&response));
+        Ok(Found::Photo(Opened { length, etag, ours: false, body: Body(response) }))
     }
 }
 
-async fn read_body(mut response: Response, max: usize) -> Result<Result<Bytes, String>, Trouble> {
-    let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
-    let mut bytes = BytesMut::with_capacity(announced.unwrap_or_default().min(max));
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if bytes.len() + chunk.len() > max => {
-                return Err(thumbnail::Error::TooManyBytes { bytes: bytes.len() + chunk.len(), max }.into());
-            }
-            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-            Ok(None) => return Ok(Ok(bytes.freeze())),
-            Err(error) => return Ok(Err(format!("the photograph broke off: {}", innermost(&error)))),
-        }
+/// An answer's body.
+pub struct Body(Response);
+
+impl world::Body for Body {
+    async fn next(&mut self) -> Result<Option<Bytes>, String> {
+        self.0.chunk().await.map_err(|error| format!("the photograph broke off: {}", innermost(error)))
     }
 }
 
 fn etag(response: &Response) -> Option<String> {
     let etag = response.headers().get(header::ETAG)?.to_str().ok()?;
-    Some(etag.trim_start_matches("W/").trim_matches('"').to_owned())
+    let etag = etag.trim_start_matches("W/").trim_matches('"');
+    (etag.len() <= MAX_ETAG_BYTES).then(|| etag.to_owned())
 }
 
 /// An error and everything behind it.
@@ -152,9 +126,10 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)
     std::iter::successors(Some(error as &(dyn Error + 'static)), |&error| error.source())
 }
 
-fn unanswered(error: &reqwest::Error) -> Trouble {
-    match causes(error).find_map(|cause| cause.downcast_ref::<NotPublic>()) {
-        Some(not_public) => Trouble::lasting(not_public.to_string()),
+fn unanswered(error: reqwest::Error) -> Trouble {
+    let not_public = causes(&error).find_map(|cause| cause.downcast_ref::<NotPublic>()).map(ToString::to_string);
+    match not_public {
+        Some(not_public) => Trouble::lasting(not_public),
         None if error.is_redirect() => Trouble::lasting(innermost(error)),
         None => Trouble::passing(format!("no answer: {}", innermost(error))),
     }
@@ -170,8 +145,9 @@ fn refused(status: StatusCode) -> Trouble {
     }
 }
 
-fn innermost(error: &reqwest::Error) -> String {
-    causes(error).last().map(ToString::to_string).unwrap_or_default()
+/// What really happened, without the URL: it may hold a secret.
+fn innermost(error: reqwest::Error) -> String {
+    causes(&error.without_url()).last().map(ToString::to_string).unwrap_or_default()
 }
 
 /// A URL's own address, if it names one; names are checked when they are resolved.
@@ -249,54 +225,4 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_public_internet_is_public() {
-        for address in [
-            "0.0.0.0",
-            "10.1.2.3",
-            "100.64.0.1",
-            "127.0.0.1",
-            "169.254.169.254",
-            "172.31.255.255",
-            "192.168.1.1",
-            "198.18.0.1",
-            "224.0.0.1",
-            "255.255.255.255",
-            "::",
-            "::1",
-            "::ffff:10.0.0.1",
-            "64:ff9b::a9fe:a9fe",
-            "2002:7f00:1::",
-            "2001:db8::1",
-            "fc00::1",
-            "fd00:ec2::254",
-            "fe80::1",
-            "fec0::1",
-            "ff02::1",
-        ] {
-            assert!(!is_public(address.parse().unwrap()), "{address}");
-        }
-        for address in ["8.8.8.8", "100.63.0.1", "172.32.0.1", "192.0.1.1", "2606:4700::1111", "::ffff:8.8.8.8"] {
-            assert!(is_public(address.parse().unwrap()), "{address}");
-        }
-    }
-
-    #[test]
-    fn an_address_in_a_url_is_checked_however_it_is_written() {
-        for url in ["http://127.0.0.1/", "http://2130706433/", "http://0x7f.1/", "http://[::1]/", "http://0/"] {
-            assert!(check(&url.parse().unwrap(), true).is_err(), "{url}");
-            assert!(check(&url.parse().unwrap(), false).is_ok(), "{url}");
-        }
-        assert!(check(&"https://example.com/".parse().unwrap(), true).is_ok());
-    }
-
-    #[test]
-    fn a_server_in_trouble_is_asked_again_and_one_that_says_no_is_not() {
-        for (status, passing) in [(404, false), (403, false), (429, true), (500, true), (503, true), (301, false)] {
-            assert_eq!(refused(StatusCode::from_u16(status).unwrap()).passing, passing, "{status}");
-        }
-    }
-}
+mod tests;

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::attributes::Attribute;
 use super::outcome::Trouble;
-use super::room::{Permit, Room};
+use super::report::WorkerReport;
 use crate::aws::{Answer, CallError};
 use crate::request::Source;
 
@@ -16,6 +17,8 @@ use crate::request::Source;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     pub body: Arc<str>,
+    /// As many as can be kept.
+    pub attributes: Vec<Attribute>,
     /// The receipt handle: the right to delete this receipt of the message, or to change its visibility.
     pub receipt: String,
     /// ApproximateReceiveCount: 1 at the first receipt.
@@ -26,6 +29,8 @@ pub struct Delivery {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
     pub body: Arc<str>,
+    /// Those that the message came with.
+    pub attributes: Vec<Attribute>,
     /// The attribute `thumb-error`.
     pub error: String,
     /// The attribute `thumb-stage`.
@@ -47,23 +52,32 @@ impl Depth {
     }
 }
 
-/// A photograph in memory.
+/// A photograph that was found and is not read yet.
 #[derive(Debug)]
-pub struct Photo {
-    pub bytes: Bytes,
+pub struct Opened<B> {
+    /// In bytes; a web server need not say it.
+    pub length: Option<u64>,
     /// Without quotation marks; a web server may send none.
     pub etag: Option<String>,
     /// Whether it is a thumbnail that thumb stored.
     pub ours: bool,
-    /// Its place in memory.
-    pub permit: Permit,
+    pub body: B,
 }
 
 #[derive(Debug)]
-pub enum Fetched {
-    Photo(Photo),
+pub enum Found<B> {
+    Photo(Opened<B>),
     /// It is still the one whose ETag was named.
     Unchanged,
+}
+
+/// A photograph's bytes as they arrive. Nothing of them is in memory before it is asked for, but what connections buffer.
+pub trait Body: Send {
+    /// The next piece; none at the end.
+    ///
+    /// # Errors
+    /// It broke off; says how.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, String>> + Send;
 }
 
 /// What a thumbnail was made from and how; stored with it as metadata.
@@ -75,6 +89,8 @@ pub struct Stamp {
 
 /// Everything a worker does outside its own memory. Every call answers within a time of its own.
 pub trait World: Send + Sync + 'static {
+    type Body: Body;
+
     /// Up to `most` messages (1 to [`BATCH`]), waiting up to `wait` for the first.
     fn receive(&self, most: usize, wait: Duration) -> impl Future<Output = Result<Vec<Delivery>, CallError>> + Send;
 
@@ -88,16 +104,20 @@ pub trait World: Send + Sync + 'static {
 
     fn send_to_dlq(&self, letters: Vec<Letter>) -> impl Future<Output = Result<Vec<Answer>, CallError>> + Send;
 
+    /// Puts the worker's report into the code bucket, in place of its last one.
+    fn put_report(&self, report: &WorkerReport) -> impl Future<Output = Result<(), CallError>> + Send;
+
     fn depth(&self) -> impl Future<Output = Result<Depth, CallError>> + Send;
 
-    /// Reads a photograph into memory for which `room` has been found first. With `unless`, one whose ETag is that one
-    /// is not read.
-    fn fetch(
+    /// Finds a photograph. With `unless`, one whose ETag is that one is not opened.
+    fn open(
         &self,
         source: &Source,
         unless: Option<&str>,
-        room: &Room,
-    ) -> impl Future<Output = Result<Fetched, Trouble>> + Send;
+    ) -> impl Future<Output = Result<Found<Self::Body>, Trouble>> + Send;
+
+    /// The ETag that an object of S3 has now; none if it has gone, or if S3 does not tell this worker.
+    fn etag(&self, bucket: &str, key: &str) -> impl Future<Output = Result<Option<String>, Trouble>> + Send;
 
     /// The stamp of the thumbnail stored under a key, if there is one.
     fn stamp(&self, key: &str) -> impl Future<Output = Result<Option<Stamp>, Trouble>> + Send;

@@ -216,8 +216,11 @@ enum Verdict {
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let operation = operation(&request);
-        let subject = (operation.clone(), subject(&request));
-        self.seam.script.lock().unwrap().subjects.push(subject);
+        let subject = subject(&request);
+        let mut subjects = vec![(operation.clone(), subject.clone())];
+        // An ACL that comes with an object is a right of its own.
+        subjects.extend(request.headers().get("x-amz-acl").map(|_| (format!("{operation}Acl"), subject)));
+        self.seam.script.lock().unwrap().subjects.extend(subjects);
         let verdict = self.verdict(&operation, &request);
         let (inner, seam) = (self.inner.clone(), self.seam.clone());
         HttpConnectorFuture::new(async move {
@@ -427,6 +430,7 @@ fn operation(request: &HttpRequest) -> String {
         ("Get", _, false) if has("uploads") => "ListMultipartUploads".into(),
         ("Get", _, false) => "ListObjectsV2".into(),
         (verb, _, false) => format!("{verb}Bucket"),
+        ("Delete", _, true) if has("uploadId") => "AbortMultipartUpload".into(),
         (verb, _, true) => format!("{verb}Object"),
     }
 }

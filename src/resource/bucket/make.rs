@@ -7,7 +7,7 @@ use crate::aws::{CallError, Kind, Reader, Writer};
 use crate::resource::{Found, Pace, STACK_TAG, Scene, gone_is_fine};
 
 /// The key of the object that is put, and taken away at once, to see whether public ACLs are taken.
-const PROBE_KEY: &str = ".thumb-public-acl-probe";
+pub const PROBE_KEY: &str = ".thumb-public-acl-probe";
 
 /// Its owner is looked at first: for a bucket that the account has already, CreateBucket is a success in us-east-1 (API
 /// CreateBucket), and its tags would then be ours to overwrite.

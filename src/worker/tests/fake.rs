@@ -7,9 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::outcome::Trouble;
-use super::super::room::Room;
-use super::super::world::{Delivery, Depth, Fetched, Letter, Photo, Stamp, World};
+use super::super::attributes::Attribute;
+use super::super::outcome::{Cause, Trouble};
+use super::super::report::WorkerReport;
+use super::super::world::{self, Delivery, Depth, Found, Letter, Opened, Stamp, World};
 use crate::aws::{Answer, CallError, Kind, MAX_BATCH_BYTES};
 use crate::request::Source;
 use crate::thumbnail::{self, Options, Spec, Thumbnail};
@@ -17,6 +18,8 @@ use crate::thumbnail::{self, Options, Spec, Thumbnail};
 pub const VISIBILITY: Duration = Duration::from_secs(60);
 /// What it takes to delete, or to send to the dead-letter queue.
 const CALL: Duration = Duration::from_millis(10);
+/// A connection whose answer nobody reads is closed after this.
+const IDLE: Duration = Duration::from_secs(20);
 
 /// What the fake does wrong, each a number of times from the start on.
 #[derive(Debug, Default)]
@@ -30,6 +33,14 @@ pub struct Faults {
     pub lost_receipts: u32,
     /// Heartbeats that are not answered at all.
     pub failed_beats: u32,
+    /// Looks whether a photograph has changed that are not answered.
+    pub failed_looks: u32,
+    /// Reports that are refused.
+    pub failed_reports: u32,
+    /// Whether S3 throttles every photograph.
+    pub s3_is_down: bool,
+    /// How long it takes until a heartbeat is done.
+    pub slow_beats: Duration,
 }
 
 /// What happens at random, each with a probability; seeded, so that a run is the same every time.
@@ -55,11 +66,20 @@ pub struct State {
     pub faults: Faults,
     pub chaos: Option<Chaos>,
     pub dlq: Vec<Letter>,
+    pub reports: Vec<WorkerReport>,
+    /// How many messages each receive asked for.
+    pub asked: Vec<usize>,
     /// The redrive policy's; none: a message comes as often as it likes.
     pub max_receives: Option<u32>,
     /// Messages that the redrive policy moved to the dead-letter queue.
     pub moved: Vec<String>,
     pub stored: BTreeMap<String, Stamp>,
+    /// How long each upload takes, from the next one on; then 10 ms.
+    pub uploads: VecDeque<Duration>,
+    /// ETags of photographs that have been replaced; else it is the key.
+    pub etags: HashMap<String, String>,
+    /// How often a photograph was looked at after its thumbnails were stored.
+    pub looks: u32,
     /// Keys fetched, in order, an unchanged one with a `=` before it.
     pub fetched: Vec<String>,
     /// The largest number of fetches under way at once.
@@ -73,6 +93,7 @@ pub struct State {
 #[derive(Clone, Debug)]
 struct Message {
     body: String,
+    attributes: Vec<Attribute>,
     receives: u32,
 }
 
@@ -85,7 +106,16 @@ impl Fake {
     }
 
     pub fn send(&self, body: impl Into<String>) {
-        self.state().visible.push_back(Message { body: body.into(), receives: 0 });
+        self.send_with(body, Vec::new());
+    }
+
+    pub fn send_with(&self, body: impl Into<String>, attributes: Vec<Attribute>) {
+        self.state().visible.push_back(Message { body: body.into(), attributes, receives: 0 });
+    }
+
+    /// A message that has been received so often, by workers that did not end with it.
+    pub fn send_received(&self, body: impl Into<String>, receives: u32) {
+        self.state().visible.push_back(Message { body: body.into(), attributes: Vec::new(), receives });
     }
 
     /// A request for one thumbnail of a photograph.
@@ -112,6 +142,13 @@ impl Fake {
 impl State {
     fn strikes(&mut self, probability: f64) -> bool {
         self.chaos.as_mut().is_some_and(|chaos| chaos.0.f64() < probability)
+    }
+
+    fn etag_of(&mut self, key: &str) -> String {
+        if key.starts_with("restless") {
+            return format!("{key}-{}", self.fetched.len());
+        }
+        self.etags.get(key).cloned().unwrap_or_else(|| key.to_owned())
     }
 
     fn expire(&mut self) {
@@ -144,6 +181,23 @@ impl State {
         self.most_body_bytes = self.most_body_bytes.max(bytes);
     }
 
+    fn change_visibility(&mut self, changes: Vec<(String, u32)>) -> Result<Vec<Answer>, CallError> {
+        if happens(&mut self.faults.failed_beats) {
+            return Err(failed(Kind::Unavailable, "connection reset"));
+        }
+        let answers = changes.into_iter().map(|(receipt, visibility_s)| {
+            let lost = happens(&mut self.faults.lost_receipts);
+            match self.in_flight.get_mut(&receipt).filter(|_| !lost) {
+                Some((_, until)) => {
+                    *until = Instant::now() + Duration::from_secs(visibility_s.into());
+                    Answer::Done
+                }
+                None => Answer::Refused("ReceiptHandleIsInvalid".into()),
+            }
+        });
+        Ok(answers.collect())
+    }
+
     fn hand_out(&mut self, most: usize) -> Vec<Delivery> {
         self.expire();
         (0..most)
@@ -154,8 +208,9 @@ impl State {
                 let (body, receives) = (Arc::<str>::from(message.body.as_str()), message.receives);
                 self.note(&body);
                 let receipt = self.receipts.to_string();
+                let attributes = message.attributes.clone();
                 self.in_flight.insert(receipt.clone(), (message, Instant::now() + VISIBILITY));
-                Some(Delivery { body, receipt, receives })
+                Some(Delivery { body, attributes, receipt, receives })
             })
             .collect()
     }
@@ -172,8 +227,30 @@ fn failed(kind: Kind, message: &str) -> CallError {
     CallError { action: "sqs:Any", kind, code: None, message: message.into() }
 }
 
+/// A photograph that comes in one piece, after a while, if the connection is still open.
+#[derive(Debug)]
+pub struct FakeBody {
+    bytes: Option<Bytes>,
+    takes: Duration,
+    /// When the server gives up on whoever has not begun to read.
+    closes: Option<Instant>,
+}
+
+impl world::Body for FakeBody {
+    async fn next(&mut self) -> Result<Option<Bytes>, String> {
+        if self.closes.take().is_some_and(|closes| Instant::now() > closes) {
+            return Err("connection closed".to_owned());
+        }
+        sleep(std::mem::take(&mut self.takes)).await;
+        Ok(self.bytes.take())
+    }
+}
+
 impl World for Fake {
+    type Body = FakeBody;
+
     async fn receive(&self, most: usize, wait: Duration) -> Result<Vec<Delivery>, CallError> {
+        self.state().asked.push(most);
         let hangs = happens(&mut self.state().faults.hung_receives) || self.state().strikes(Chaos::HANG);
         if hangs {
             sleep(Duration::from_secs(30)).await;
@@ -198,24 +275,10 @@ impl World for Fake {
 
     async fn change_visibility(&self, changes: Vec<(String, u32)>) -> Result<Vec<Answer>, CallError> {
         self.before()?;
-        let mut state = self.state();
-        if happens(&mut state.faults.failed_beats) {
-            return Err(failed(Kind::Unavailable, "connection reset"));
-        }
-        let answers = changes
-            .into_iter()
-            .map(|(receipt, visibility_s)| {
-                let lost = happens(&mut state.faults.lost_receipts);
-                match state.in_flight.get_mut(&receipt).filter(|_| !lost) {
-                    Some((_, until)) => {
-                        *until = Instant::now() + Duration::from_secs(visibility_s.into());
-                        Answer::Done
-                    }
-                    None => Answer::Refused("ReceiptHandleIsInvalid".into()),
-                }
-            })
-            .collect();
-        drop(state);
+        let is_beat = changes.iter().all(|(_, visibility_s)| *visibility_s == VISIBILITY.as_secs() as u32);
+        let slow = if is_beat { self.state().faults.slow_beats } else { Duration::ZERO };
+        sleep(slow).await;
+        let answers = self.state().change_visibility(changes)?;
         self.after().map(|()| answers)
     }
 
@@ -248,7 +311,10 @@ impl World for Fake {
         if happens(&mut self.state().faults.failed_leaves) {
             return Err(failed(Kind::Throttled, "slow down"));
         }
-        let attributes = |letter: &Letter| letter.error.len() + letter.stage.len();
+        let attributes = |letter: &Letter| {
+            let own: usize = letter.attributes.iter().map(Attribute::bytes).sum();
+            own + letter.error.len() + letter.stage.len()
+        };
         let bytes: usize = letters.iter().map(|letter| letter.body.len() + attributes(letter)).sum();
         if bytes > MAX_BATCH_BYTES {
             return Err(failed(Kind::Refused, "the batch is too long"));
@@ -260,6 +326,16 @@ impl World for Fake {
         self.after().map(|()| answers)
     }
 
+    async fn put_report(&self, report: &WorkerReport) -> Result<(), CallError> {
+        sleep(CALL).await;
+        let mut state = self.state();
+        if happens(&mut state.faults.failed_reports) {
+            return Err(failed(Kind::Denied, "not authorized"));
+        }
+        state.reports.push(report.clone());
+        Ok(())
+    }
+
     async fn depth(&self) -> Result<Depth, CallError> {
         self.before()?;
         let mut state = self.state();
@@ -267,13 +343,17 @@ impl World for Fake {
         Ok(Depth { visible: state.visible.len() as u64, in_flight: state.in_flight.len() as u64, delayed: 0 })
     }
 
-    /// The key decides: `slow-N…` takes N seconds, `missing…` is not there, `denied…` may not be read, `text…`, `empty…`,
-    /// `header…` and `huge…` are no photographs; the ETag is the key. `ours…` is a thumbnail.
-    async fn fetch(&self, source: &Source, unless: Option<&str>, room: &Room) -> Result<Fetched, Trouble> {
-        let key = source.origin().key;
-        if unless == Some(&key) {
+    /// The key, or a URL's last part, decides: `slow-N…` takes N seconds to be found and `trickle-N…` to be read, of
+    /// whatever length, `long-N…` too, but says that it is 21 MiB long; `missing…` is not there, `denied…` may not be
+    /// read, `text…`, `empty…`, `header…` and `huge…` are no photographs; `ours…` is a thumbnail; `restless…` is another
+    /// one each time.
+    async fn open(&self, source: &Source, unless: Option<&str>) -> Result<Found<FakeBody>, Trouble> {
+        let name = source.origin().key;
+        let key = name.rsplit('/').next().unwrap().to_owned();
+        let etag = self.state().etag_of(&key);
+        if unless == Some(&etag) {
             self.state().fetched.push(format!("={key}"));
-            return Ok(Fetched::Unchanged);
+            return Ok(Found::Unchanged);
         }
         {
             let mut state = self.state();
@@ -281,12 +361,17 @@ impl World for Fake {
             state.at_once += 1;
             state.most_at_once = state.most_at_once.max(state.at_once);
         }
-        let seconds = key.strip_prefix("slow-").and_then(|rest| rest.split('-').next()?.parse().ok());
-        sleep(Duration::from_secs(seconds.unwrap_or(0)) + Duration::from_millis(20)).await;
+        let seconds = |word: &str| Some(key.strip_prefix(word)?.split('-').next()?.parse().expect("seconds"));
+        sleep(Duration::from_secs(seconds("slow-").unwrap_or(0)) + Duration::from_millis(20)).await;
         self.state().at_once -= 1;
-        self.before().map_err(|error| Trouble::passing(error.message))?;
+        self.before().map_err(|error| Trouble::s3(error.message))?;
+        if self.state().faults.s3_is_down {
+            return Err(Trouble::s3("SlowDown"));
+        }
         match &key {
-            key if key.starts_with("missing") => return Err(Trouble::passing("there is no such key")),
+            key if key.starts_with("missing") => {
+                return Err(Trouble { cause: Cause::NoKey, ..Trouble::passing("there is no such key") });
+            }
             key if key.starts_with("denied") => return Err(Trouble::lasting("this worker may not read it")),
             _ => {}
         }
@@ -297,8 +382,29 @@ impl World for Fake {
             key if key.starts_with("huge") => huge_jpeg(),
             key => Bytes::from([tiny_jpeg(), key.as_bytes()].concat()),
         };
-        let permit = room.photo(bytes.len() as u64).await;
-        Ok(Fetched::Photo(Photo { bytes, ours: key.starts_with("ours"), etag: Some(key), permit }))
+        let (trickle, long) = (seconds("trickle-"), seconds("long-"));
+        let length = match (trickle, long) {
+            (Some(_), _) => None,
+            (None, Some(_)) => Some(21 << 20),
+            (None, None) => Some(bytes.len() as u64),
+        };
+        let takes = Duration::from_secs(trickle.or(long).unwrap_or(0));
+        let body = FakeBody { bytes: Some(bytes), takes, closes: Some(Instant::now() + IDLE) };
+        Ok(Found::Photo(Opened { length, ours: key.starts_with("ours"), etag: Some(etag), body }))
+    }
+
+    async fn etag(&self, _: &str, key: &str) -> Result<Option<String>, Trouble> {
+        sleep(Duration::from_millis(1)).await;
+        self.before().map_err(|error| Trouble::passing(error.message))?;
+        let mut state = self.state();
+        if happens(&mut state.faults.failed_looks) {
+            return Err(Trouble::passing("connection reset"));
+        }
+        state.looks += 1;
+        if key.starts_with("gone") {
+            return Ok(None);
+        }
+        Ok(Some(state.etag_of(key)))
     }
 
     async fn stamp(&self, key: &str) -> Result<Option<Stamp>, Trouble> {
@@ -306,9 +412,10 @@ impl World for Fake {
     }
 
     async fn store(&self, key: &str, _jpeg: Bytes, stamp: &Stamp) -> Result<(), Trouble> {
-        sleep(Duration::from_millis(10)).await;
+        let takes = self.state().uploads.pop_front();
+        sleep(takes.unwrap_or(Duration::from_millis(10))).await;
         self.state().stored.insert(key.to_owned(), stamp.clone());
-        self.after().map_err(|error| Trouble::passing(error.message))
+        self.after().map_err(|error| Trouble::s3(error.message))
     }
 }
 

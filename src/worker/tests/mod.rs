@@ -2,8 +2,13 @@
 
 mod bad;
 mod fake;
+mod memory;
+mod trouble;
+mod versions;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,10 +16,12 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
 use super::event::Event;
-use super::job::Workshop;
+use super::job::{Engine, Workshop};
 use super::metrics::Metrics;
+use super::notify::Notifier;
+use super::reporting::Identity;
 use super::room::Room;
-use super::runner::{Broken, Runner, Settings};
+use super::runner::{Broken, Report, Runner, Settings};
 use crate::config::{Config, MIN_MEMORY_BYTES};
 use crate::thumbnail::Options;
 use fake::{Chaos, Fake, Faults, VISIBILITY};
@@ -42,8 +49,32 @@ struct Setup {
     fake: Arc<Fake>,
     settings: Settings,
     skip_existing: bool,
+    engine: Engine,
     /// When the worker is told to stop, in seconds from its start.
     stops_s: Vec<u64>,
+    identity: Option<Identity>,
+    notifier: Cell<Option<Notifier>>,
+    metrics: Metrics,
+    /// Whether the reader of the events is.
+    behind: Arc<AtomicBool>,
+}
+
+/// Reads the events.
+struct Reader {
+    seen: Arc<Mutex<Vec<(Duration, Event)>>>,
+    began: Instant,
+    behind: Arc<AtomicBool>,
+}
+
+impl Report for Reader {
+    fn report(&mut self, event: &Event) -> std::io::Result<()> {
+        self.seen.lock().unwrap().push((self.began.elapsed(), event.clone()));
+        Ok(())
+    }
+
+    fn is_behind(&mut self) -> std::io::Result<bool> {
+        Ok(self.behind.load(Ordering::Relaxed))
+    }
 }
 
 impl Setup {
@@ -57,7 +88,17 @@ impl Setup {
             drain: true,
             numbers_every: Duration::from_secs(30),
         };
-        Self { fake: Arc::default(), settings, skip_existing: false, stops_s: Vec::new() }
+        Self {
+            fake: Arc::default(),
+            settings,
+            skip_existing: false,
+            engine: fake::engine,
+            stops_s: Vec::new(),
+            identity: None,
+            notifier: Cell::new(None),
+            metrics: Metrics::default(),
+            behind: Arc::default(),
+        }
     }
 
     fn with_keys<'a>(keys: impl IntoIterator<Item = &'a str>) -> Self {
@@ -81,7 +122,7 @@ impl Setup {
             options: Options { limits: room.limits(config.limits()), ..Options::default() },
             room,
             cpus: Arc::new(Semaphore::new(2)),
-            engine: fake::engine,
+            engine: self.engine,
             thumbnail: config.thumbnail,
             thumbnails_bucket: "cats-thumbnails".into(),
             sources: config.buckets.sources,
@@ -100,12 +141,15 @@ impl Setup {
             stops.closed().await;
         });
         let seen = Arc::clone(&events);
-        let report = Box::new(move |event: &Event| {
-            seen.lock().unwrap().push((began.elapsed(), event.clone()));
-            Ok(())
-        });
-        let result =
-            Runner::new(Arc::new(shop), self.settings.clone(), report, Metrics::default(), receiver).run().await;
+        let report = Box::new(Reader { seen, began, behind: Arc::clone(&self.behind) });
+        let mut runner = Runner::new(Arc::new(shop), self.settings.clone(), report, self.metrics.clone(), receiver);
+        if let Some(identity) = &self.identity {
+            runner = runner.reporting(identity.clone());
+        }
+        if let Some(notifier) = self.notifier.take() {
+            runner = runner.notifying(notifier);
+        }
+        let result = runner.run().await;
         let took = began.elapsed();
         stopper.abort();
         let (times, events) = std::mem::take(&mut *events.lock().unwrap()).into_iter().unzip();
@@ -297,6 +341,35 @@ async fn an_s3_event_makes_the_configured_sizes_but_never_of_our_own_thumbnails(
     setup.fake.send(event("photos", "a.jpg"));
     assert_eq!(setup.run().await.count(|event| matches!(event, Event::Skipped { .. })), 1);
     assert_eq!(setup.fake.state().fetched.len(), 2);
+}
+
+/// Whatever the worker's credentials may read: what it reads everybody may see.
+#[tokio::test(start_paused = true)]
+async fn photographs_are_taken_from_the_buckets_that_sources_names_and_from_no_other() {
+    let setup = Setup::with_keys(["a"]);
+    setup.fake.send(r#"{"bucket":"company-hr","key":"passports/ceo.jpg","width":1600,"height":1600}"#);
+    let record = |bucket: &str, key: &str| {
+        let object = format!(r#"{{"bucket":{{"name":"{bucket}"}},"object":{{"key":"{key}","eTag":"e"}}}}"#);
+        format!(r#"{{"eventName":"ObjectCreated:Put","s3":{object}}}"#)
+    };
+    // An event from elsewhere is a mistake somebody wants to know of; of one of several the others are made.
+    let records = [record("photos", "b.jpg"), record("company-hr", "salaries.jpg")].join(",");
+    setup.fake.send(format!(r#"{{"Records":[{records}]}}"#));
+    setup.run().await;
+    let why = "`[buckets] sources` in thumb.toml does not name the bucket company-hr";
+    assert_eq!(setup.dlq(), [("request".to_owned(), why.to_owned()), ("request".to_owned(), why.to_owned())]);
+    assert_eq!(setup.stored(), ["a-4x3.jpg", "b-4x3.jpg"]);
+    assert_eq!(setup.fake.state().fetched.len(), 2, "it is not even asked for");
+    setup.assert_empty();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_leads_above_its_beginning_is_rejected_and_not_tried() {
+    let setup = Setup::with_keys(["../../x.jpg"]);
+    setup.run().await;
+    let why = "the thumbnail's key would lead out of the bucket with its `..`, which S3 refuses: ../../x-4x3.jpg";
+    assert_eq!(setup.dlq(), [("request".to_owned(), why.to_owned())]);
+    assert!(setup.fake.state().fetched.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

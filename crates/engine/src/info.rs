@@ -1,0 +1,62 @@
+//! What a source is, by its header.
+
+use crate::exif::Orientation;
+use crate::format::{Facts, Format, Opened};
+use crate::jpeg::Process;
+use crate::pixels::colour::Colour;
+
+/// What a source is, by its header. Made by [`probe`](crate::probe).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Info {
+    /// The format of the file.
+    pub format: Format,
+    /// Width in pixels as looked at, that is after the orientation is applied.
+    pub width: u32,
+    /// Height in pixels, likewise.
+    pub height: u32,
+    /// Exif's orientation, 1 to 8; 1 if it has none.
+    pub orientation: u16,
+    /// What the samples mean.
+    pub colour: Colour,
+    /// How the coefficients are coded.
+    pub process: Process,
+    /// Bits of a sample.
+    pub precision_bits: u8,
+    /// Whether an ICC profile is embedded.
+    pub icc_profile: bool,
+    pub(crate) icc_bytes: usize,
+    /// Columns and rows as stored.
+    pub(crate) stored: (usize, usize),
+    pub(crate) facts: Facts,
+}
+
+impl Info {
+    pub(crate) fn new(opened: &Opened<'_>) -> Self {
+        let header = opened.picture().header();
+        let (process, precision_bits) = match opened {
+            Opened::Jpeg(jpeg) => (jpeg.process(), jpeg.precision_bits()),
+        };
+        let (mut width, mut height) = (header.width as u32, header.height as u32);
+        if header.orientation.transpose {
+            std::mem::swap(&mut width, &mut height);
+        }
+        Self {
+            format: opened.format(),
+            width,
+            height,
+            orientation: header.orientation.to_exif(),
+            colour: header.colour,
+            process,
+            precision_bits,
+            icc_profile: header.icc.is_some(),
+            icc_bytes: header.icc.as_ref().map_or(0, Vec::len),
+            stored: (header.width, header.height),
+            facts: opened.facts(),
+        }
+    }
+
+    pub(crate) fn orientation(&self) -> Orientation {
+        Orientation::from_exif(self.orientation).unwrap_or_default()
+    }
+}

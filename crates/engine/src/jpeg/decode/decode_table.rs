@@ -1,0 +1,354 @@
+//! The decode tables of sequential scans: from the next bits of the data to what they say, and to how far a reader moves.
+//!
+//! An entry is laid out so that one addition moves a reader ([`Lane`]): the bits that it takes stand above [`POSITION_BITS`], the
+//! coefficients that it moves on stand in them. The drawing and an example are in the documentation of [`decode`](super).
+//!
+//! ```text
+//!           31                16 15         9 8             0
+//! Step     [ value, signed      | bits taken | coefficients   ]     added to a lane: the low half
+//! Skip                          [ bits taken | coefficients   ]     over one code or several
+//!
+//! coefficients: run + 1 for a coefficient; END_OF_BLOCK (256) for an end of block;
+//!               UNDECIDED (64, for DC PAST_END) where the entry's bits do not decide: it leads past the block's end
+//! ```
+//!
+//! Entries that do not decide hold, in place of the value, the code that the bits begin with (`length << 8 | symbol`) if that is
+//! known, so that only its magnitude must be read ([`AcTable::slow_step`]).
+//!
+//! [`Lane`]: super::interleaved::Lane
+
+use super::bit_reader::extend;
+use crate::jpeg::dct::BLOCK;
+use crate::jpeg::huffman::{HuffmanSpec, SymbolLookup};
+
+/// Bits looked at for a difference of DC.
+pub(super) const DC_BITS: u32 = 12;
+/// Bits looked at for a coefficient: most codes with their magnitude fit.
+pub(super) const READ_BITS: u32 = 12;
+/// Bits looked at when coefficients are passed over: often two or three codes begin in them.
+pub(super) const SKIP_BITS: u32 = 12;
+
+/// Largest size of a coefficient in 8-bit JPEG: DC's (T.81, tables F.1 and F.2). What says more goes the slow way.
+const MAX_SIZE: u32 = 11;
+/// Most bits of a step that a table decides: a code of the last bits looked at, and its magnitude behind them.
+pub(super) const MAX_STEP_BITS: u32 = SKIP_BITS + MAX_SIZE;
+
+/// The low bits of an entry and of a lane, which count coefficients; above them they count bits.
+pub(super) const POSITION_BITS: u32 = 9;
+/// What a lane counts at the start of a block. The coefficient at zigzag position z leads to `ORIGIN + z + 1`: position 63 to 127,
+/// and whatever lies past it to [`PAST_END`] or more.
+pub(super) const ORIGIN: u32 = PAST_END - BLOCK as u32 - 1;
+/// The bit that is set once a lane has moved past position 63: the step was undecided, or the data is damaged.
+pub(super) const PAST_END: u32 = 128;
+/// The bit that is set once an end of block was read.
+pub(super) const END_OF_BLOCK: u32 = 256;
+/// Leads from every position of a block [`PAST_END`] it: the table does not decide.
+const UNDECIDED: u32 = BLOCK as u32;
+
+/// A step over one code and its magnitude.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Step(u32);
+
+impl Step {
+    fn new(value: i32, bits: u32, coefficients: u32) -> Self {
+        Self(u32::from(value as i16 as u16) << 16 | bits << POSITION_BITS | coefficients)
+    }
+
+    /// For a code alone, without bits of its own; of length 0, not even that is known.
+    fn undecided(coefficients: u32, length: u32, symbol: u8) -> Self {
+        Self((length << 8 | u32::from(symbol)) << 16 | coefficients)
+    }
+
+    /// The code's symbol and length, where [`Self::undecided`] knew them.
+    fn code(self) -> Option<(u8, u32)> {
+        let code = self.0 >> 16;
+        (self.bits() == 0 && code != 0).then_some((code as u8, code >> 8))
+    }
+
+    /// What it adds to a reader.
+    #[inline(always)]
+    pub fn advance(self) -> u64 {
+        u64::from(self.0 as u16)
+    }
+
+    /// The bits it takes.
+    #[inline(always)]
+    pub fn bits(self) -> u32 {
+        self.0 >> POSITION_BITS & 63
+    }
+
+    /// The coefficient at its end.
+    #[inline(always)]
+    pub fn value(self) -> i16 {
+        (self.0 >> 16) as i16
+    }
+
+    /// This step where `mask` is all ones; where it is 0, one that moves nothing.
+    #[inline(always)]
+    pub fn masked(self, mask: u32) -> Self {
+        Self(self.0 & mask)
+    }
+}
+
+/// A step over one code or several. An end of block is [`END_OF_BLOCK`] and counts as a coefficient besides: read behind a full
+/// block, where it is the next block's first code, it leads [`PAST_END`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Skip(u16);
+
+impl Skip {
+    const UNDECIDED: Self = Self(UNDECIDED as u16);
+
+    fn new(bits: u32, coefficients: u32) -> Self {
+        Self((bits << POSITION_BITS | coefficients) as u16)
+    }
+
+    /// What it adds to a reader.
+    #[inline(always)]
+    pub fn advance(self) -> u64 {
+        u64::from(self.0)
+    }
+
+    /// The bits it takes.
+    #[inline(always)]
+    pub fn bits(self) -> u32 {
+        u32::from(self.0 >> POSITION_BITS)
+    }
+
+    fn coefficients(self) -> u32 {
+        u32::from(self.0) & ((1 << POSITION_BITS) - 1)
+    }
+
+    /// This step where `mask` is all ones; where it is 0, one that moves nothing.
+    #[inline(always)]
+    pub fn masked(self, mask: u32) -> Self {
+        Self(self.0 & mask as u16)
+    }
+}
+
+/// A table of DC.
+pub(super) struct DcTable {
+    steps: Box<[Step; 1 << DC_BITS]>,
+    codes: SymbolLookup,
+}
+
+/// A table of AC.
+pub(super) struct AcTable {
+    steps: Box<[Step; 1 << READ_BITS]>,
+    skips: Box<[Skip; 1 << SKIP_BITS]>,
+    codes: SymbolLookup,
+}
+
+/// What a code says that the tables do not hold.
+pub(super) struct SlowStep {
+    /// Zeros before the coefficient.
+    pub run: u32,
+    pub value: i16,
+    pub ends_block: bool,
+    /// Bits of the code and the magnitude.
+    pub bits: u32,
+}
+
+impl DcTable {
+    pub fn new(spec: &HuffmanSpec) -> Self {
+        // From a block's first place, which is further from its end.
+        let mut steps = Box::new([Step::undecided(PAST_END, 0, 0); 1 << DC_BITS]);
+        for (code, length, symbol) in spec.codes() {
+            let size = u32::from(symbol).min(MAX_SIZE + 1);
+            enter(steps.as_mut_slice(), Entry { code, length, symbol, size, coefficients: 1, undecided: PAST_END });
+        }
+        Self { steps, codes: SymbolLookup::new(spec) }
+    }
+
+    /// The difference that `bits` begin with.
+    #[inline(always)]
+    pub fn step(&self, bits: u64) -> Step {
+        self.steps[(bits >> (64 - DC_BITS)) as usize]
+    }
+
+    /// The same with longer codes and larger values. `None`: no code begins so.
+    pub fn slow_step(&self, bits: u64) -> Option<SlowStep> {
+        let (symbol, length) = self.step(bits).code().or_else(|| self.codes.symbol(bits))?;
+        slow_step(bits, length, 0, u32::from(symbol))
+    }
+}
+
+impl AcTable {
+    pub fn new(spec: &HuffmanSpec) -> Self {
+        let mut steps = Box::new([Step::undecided(UNDECIDED, 0, 0); 1 << READ_BITS]);
+        let mut skips = Box::new([Skip::UNDECIDED; 1 << SKIP_BITS]);
+        let mut lengths = [0_u8; 1 << SKIP_BITS];
+        for (code, length, symbol) in spec.codes() {
+            let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
+            if size > MAX_SIZE {
+                continue;
+            }
+            let coefficients = if ends_block(run, size) { END_OF_BLOCK } else { run + 1 };
+            enter(steps.as_mut_slice(), Entry { code, length, symbol, size, coefficients, undecided: UNDECIDED });
+            if let Some(free) = SKIP_BITS.checked_sub(length) {
+                let coefficients = if ends_block(run, size) { END_OF_BLOCK + 1 } else { run + 1 };
+                let range = (code << free) as usize..((code + 1) << free) as usize;
+                skips[range.clone()].fill(Skip::new(length + size, coefficients));
+                lengths[range].fill(length as u8);
+            }
+        }
+        join(&mut skips, &lengths);
+        Self { steps, skips, codes: SymbolLookup::new(spec) }
+    }
+
+    /// The coefficient that `bits` begin with, and the zeros before it.
+    #[inline(always)]
+    pub fn step(&self, bits: u64) -> Step {
+        self.steps[(bits >> (64 - READ_BITS)) as usize]
+    }
+
+    /// Some coefficients that `bits` begin with.
+    #[inline(always)]
+    pub fn skip(&self, bits: u64) -> Skip {
+        self.skips[(bits >> (64 - SKIP_BITS)) as usize]
+    }
+
+    /// The same with longer codes and larger values. `None`: no code begins so.
+    pub fn slow_step(&self, bits: u64) -> Option<SlowStep> {
+        let (symbol, length) = self.step(bits).code().or_else(|| self.codes.symbol(bits))?;
+        slow_step(bits, length, u32::from(symbol >> 4), u32::from(symbol & 15))
+    }
+}
+
+/// A code of size 0 is a run of 16 zeros or the end (T.81, F.1.2.2.1).
+fn ends_block(run: u32, size: u32) -> bool {
+    size == 0 && run < 15
+}
+
+/// A code, and what a table has of it.
+struct Entry {
+    code: u32,
+    length: u32,
+    symbol: u8,
+    size: u32,
+    coefficients: u32,
+    undecided: u32,
+}
+
+/// Enters a code with every magnitude, if they fit into the bits that are looked at, else alone.
+fn enter(steps: &mut [Step], entry: Entry) {
+    let Entry { code, length, symbol, size, coefficients, undecided } = entry;
+    let Some(behind_code) = steps.len().ilog2().checked_sub(length) else {
+        return;
+    };
+    let Some(free) = behind_code.checked_sub(size) else {
+        let first = (code << behind_code) as usize;
+        steps[first..first + (1 << behind_code)].fill(Step::undecided(undecided, length, symbol));
+        return;
+    };
+    for magnitude in 0..1 << size {
+        let first = ((code << size | magnitude) << free) as usize;
+        steps[first..first + (1 << free)].fill(Step::new(extend(magnitude, size), length + size, coefficients));
+    }
+}
+
+fn slow_step(bits: u64, length: u32, run: u32, size: u32) -> Option<SlowStep> {
+    if size > MAX_SIZE {
+        return None;
+    }
+    let magnitude = (bits << length >> 1 >> (63 - size)) as u32;
+    let value = extend(magnitude, size) as i16;
+    Some(SlowStep { run, value, ends_block: ends_block(run, size), bits: length + size })
+}
+
+/// Where behind one code the bits looked at hold another whole one, and so on, makes one step of them. The last one's
+/// magnitude may lie beyond. `lengths`: of the code that the bits begin with.
+fn join(skips: &mut [Skip; 1 << SKIP_BITS], lengths: &[u8; 1 << SKIP_BITS]) {
+    let single = *skips;
+    for (index, skip) in skips.iter_mut().enumerate() {
+        while *skip != Skip::UNDECIDED && skip.coefficients() < END_OF_BLOCK && skip.bits() < SKIP_BITS {
+            let behind = index << skip.bits() & ((1 << SKIP_BITS) - 1);
+            let next = single[behind];
+            let coefficients = skip.coefficients() + next.coefficients();
+            let decided = next != Skip::UNDECIDED && u32::from(lengths[behind]) <= SKIP_BITS - skip.bits();
+            if !decided || coefficients % END_OF_BLOCK >= BLOCK as u32 {
+                break;
+            }
+            *skip = Skip::new(skip.bits() + next.bits(), coefficients);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_in_the_documentation() {
+        // Annex K's luma codes: 1 zero and size 2 is 11011, the end of block 1010.
+        let counts = [0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 125];
+        let mut symbols = vec![0x01, 0x02, 0x03, 0x00, 0x04, 0x11, 0x05, 0x12];
+        symbols.resize(162, 0x06);
+        let table = AcTable::new(&HuffmanSpec { counts, symbols });
+        let bits = 0b1101_1011_0100 << 52;
+        assert_eq!(table.step(bits), Step(0xfffe_0e02));
+        assert_eq!(
+            (table.step(bits).value(), table.step(bits).bits(), table.step(bits).advance()),
+            (-2, 7, 7 << 9 | 2)
+        );
+        assert_eq!(table.skip(bits), Skip(11 << 9 | 2 + 257));
+    }
+
+    /// SymbolLookup of every length, for symbols of every kind: an end of block, sixteen zeros, sizes that do not exist.
+    fn table() -> AcTable {
+        let counts = [0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 125];
+        let symbols = (0..162_u32).map(|i| if i == 1 { 0x02 } else { (i * 37 % 256) as u8 }).collect();
+        AcTable::new(&HuffmanSpec { counts, symbols })
+    }
+
+    /// Bits that begin with every window of [`SKIP_BITS`], and go on in some way.
+    fn all_beginnings() -> impl Iterator<Item = u64> {
+        (0..1_u64 << SKIP_BITS).map(|first| {
+            let behind = (first + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> SKIP_BITS;
+            first << (64 - SKIP_BITS) | behind
+        })
+    }
+
+    fn coefficients(step: &SlowStep) -> u32 {
+        if step.ends_block { END_OF_BLOCK } else { step.run + 1 }
+    }
+
+    #[test]
+    fn a_step_is_what_its_code_says() {
+        let table = table();
+        let mut decided = 0;
+        for bits in all_beginnings() {
+            let step = table.step(bits);
+            if step.advance() == u64::from(UNDECIDED) {
+                continue;
+            }
+            decided += 1;
+            let slow = table.slow_step(bits).unwrap();
+            assert_eq!(step.bits(), slow.bits, "{bits:b}");
+            assert_eq!(step.advance(), u64::from(slow.bits << POSITION_BITS | coefficients(&slow)), "{bits:b}");
+            assert_eq!(step.value(), slow.value, "{bits:b}");
+        }
+        assert!(decided > 2000, "{decided}");
+    }
+
+    #[test]
+    fn a_skip_is_the_steps_that_it_is_made_of() {
+        let table = table();
+        let mut several = 0;
+        for bits in all_beginnings() {
+            let skip = table.skip(bits);
+            if skip == Skip::UNDECIDED {
+                continue;
+            }
+            let (mut passed, mut behind, mut steps) = (0, 0, 0);
+            while passed < skip.bits() {
+                let slow = table.slow_step(bits << passed).unwrap();
+                passed += slow.bits;
+                behind += coefficients(&slow) + u32::from(slow.ends_block);
+                steps += 1;
+            }
+            assert_eq!((passed, behind), (skip.bits(), skip.coefficients()), "{bits:b}");
+            several += u32::from(steps > 1);
+        }
+        assert!(several > 500, "{several}");
+    }
+}

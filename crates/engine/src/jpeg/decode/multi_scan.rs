@@ -1,0 +1,584 @@
+//! Pictures in several scans: progressive ones (T.81, annex G), of whose scans each brings a few bits of a few coefficients of every
+//! block, and sequential ones that have their components one after the other.
+//!
+//! Kept between the scans are the coefficients of the wanted blocks that the reduced transform takes, and for every block one bit a
+//! coefficient: whether it is no longer 0, on which the length of what a refinement says about it depends. Scans that bring nothing
+//! of the first and nothing that a later one needs of the second are not read at all.
+
+use super::bit_reader::{BitReader, ScanData};
+use super::idct::{Idct, IdctSize};
+use super::mcu::{ComponentGeometry, McuGeometry};
+use super::progressive_table::{CodeClass, ProgressiveTable};
+use super::scan_header::{ScanComponent, ScanHeader};
+use super::tables::TableState;
+use crate::error::Error;
+use crate::jpeg::MAX_COMPONENTS;
+use crate::jpeg::dct::BLOCK;
+use crate::jpeg::header::{Frame, MAX_SCANS, Process, marker, next_segment};
+use crate::pixels::plane::{Plane, zeros};
+
+/// Where a coefficient is kept that is not.
+const NOT_KEPT: u8 = 255;
+
+/// Positions of the zigzag as a set.
+type Places = u64;
+
+/// A scan, as the file's markers show it.
+struct ScanEntry {
+    header: ScanHeader,
+    /// Where its data begins.
+    data: usize,
+    /// The tables as they stand there.
+    tables: TableState,
+}
+
+/// Decodes the wanted MCUs of `geometry` from all scans of the file, to `planes`.
+///
+/// `strict`: damage is an error, and so is a file that ends before its last scan does. Else of a damaged scan counts what can be
+/// read, and nothing that refines what is damaged.
+pub(super) fn decode(
+    source: &[u8],
+    frame: &Frame,
+    geometry: &McuGeometry,
+    strict: bool,
+    planes: &mut [Plane],
+) -> Result<(), Error> {
+    let Scans { scans, ended } = list(source, frame, strict)?;
+    // The tables of the last scan: no earlier one needs the quantisation.
+    let tables = &scans.last().ok_or_else(|| Error::Corrupt("it has no scan".into()))?.tables;
+    // Without an end all must be there to the last bit, or there may have been more.
+    let check_all = strict && !ended;
+    if check_all && !is_complete(&scans, frame) {
+        return Err(Error::Truncated);
+    }
+    let mut buffers = Vec::new();
+    for component in &geometry.components {
+        let idct = Idct::new(component.n, tables.quantisation(component.quantisation)?);
+        buffers.push(CoefficientBuffer::new(component, geometry, idct)?);
+    }
+    let needed = needed(&scans, &buffers, check_all);
+    let mut buffer = Vec::new();
+    for scan in scans.iter().zip(&needed).filter(|(_, needed)| **needed).map(|(scan, _)| scan) {
+        let places = scan.header.places();
+        let broken = |component: &ScanComponent| buffers[component.index].damaged & places != 0;
+        if scan.header.high > 0 && scan.header.components.iter().any(broken) {
+            continue;
+        }
+        let data = ScanData::read(source, scan.data, scan.tables.most_intervals(geometry), buffer)?;
+        match read_scan(scan, &data, geometry, &mut buffers, strict, check_all) {
+            Ok(()) => {}
+            Err(Error::OutOfMemory) => return Err(Error::OutOfMemory),
+            Err(_) if strict && data.end.is_none() => return Err(Error::Truncated),
+            Err(error) if strict => return Err(error),
+            Err(_) => {
+                scan.header.components.iter().for_each(|component| buffers[component.index].damaged |= places);
+            }
+        }
+        buffer = data.into_buffer();
+    }
+    for ((component, buffer), plane) in geometry.components.iter().zip(&buffers).zip(planes) {
+        if strict && !scans.iter().any(|scan| scan.header.first == 0 && scan.header.includes(buffer.index)) {
+            return Err(Error::Corrupt("a component has no scan".into()));
+        }
+        buffer.transform(component.n, plane);
+    }
+    Ok(())
+}
+
+/// Whether nothing of any coefficient is missing.
+fn is_complete(scans: &[ScanEntry], frame: &Frame) -> bool {
+    let last_bits = |component: usize| {
+        let scans = scans.iter().filter(|scan| scan.header.low == 0 && scan.header.includes(component));
+        scans.fold(0, |places, scan| places | scan.header.places())
+    };
+    (0..frame.components.len()).all(|component| last_bits(component) == Places::MAX)
+}
+
+/// The most bytes that [`decode`] allocates, beside the planes and a scan's data: coefficients and their histories.
+pub(super) fn memory(geometry: &McuGeometry) -> u64 {
+    let of_component = |component: &ComponentGeometry| {
+        let wanted = geometry.wanted_x.len() * component.h * geometry.wanted_y.len() * component.v;
+        let known = component.blocks_x * component.blocks_y;
+        (2 * wanted * IdctSize::by(component.n).count() + size_of::<Places>() * known) as u64
+    };
+    geometry.components.iter().map(of_component).sum()
+}
+
+/// All scans of a file.
+struct Scans {
+    scans: Vec<ScanEntry>,
+    /// Whether the file has an end marker.
+    ended: bool,
+}
+
+/// Lists the scans of the file, each checked. Unless `strict`, what is wrong between them is left out.
+fn list(source: &[u8], frame: &Frame, strict: bool) -> Result<Scans, Error> {
+    let mut scans: Vec<ScanEntry> = Vec::new();
+    let mut tables = TableState::default();
+    let mut at = 2;
+    loop {
+        let segment = match next_segment(source, at) {
+            Ok(segment) => segment,
+            Err(error) if scans.is_empty() || strict && error != Error::Truncated => return Err(error),
+            Err(_) => return Ok(Scans { scans, ended: false }),
+        };
+        at = segment.end;
+        let taken = match segment.marker {
+            marker::EOI => return Ok(Scans { scans, ended: true }),
+            marker::SOS if scans.len() == MAX_SCANS => return Err(Error::TooManyScans { max: MAX_SCANS }),
+            marker::SOS => ScanHeader::read(segment.payload, frame).and_then(|header| {
+                let seen = |component: &ScanComponent| scans.iter().any(|scan| scan.header.includes(component.index));
+                if frame.process == Process::Sequential && header.components.iter().any(seen) {
+                    return Err(Error::Corrupt("a component is in two scans".into()));
+                }
+                scans.push(ScanEntry { header, data: at, tables: tables.clone() });
+                Ok(())
+            }),
+            _ => tables.apply(&segment),
+        };
+        if let Err(error) = taken
+            && (strict || scans.is_empty())
+        {
+            return Err(error);
+        }
+    }
+}
+
+/// Which scans must be read. From the last to the first: one that brings what is kept, or the history of what a later scan
+/// that is read refines. `check_all`: all of them.
+fn needed(scans: &[ScanEntry], buffers: &[CoefficientBuffer], check_all: bool) -> Vec<bool> {
+    let mut histories = vec![0 as Places; buffers.len()];
+    let mut needed: Vec<bool> = scans
+        .iter()
+        .rev()
+        .map(|scan| {
+            let places = scan.header.places();
+            let brings = |index: usize| places & (buffers[index].kept | histories[index]) != 0;
+            let needed = check_all || scan.header.components.iter().any(|component| brings(component.index));
+            if needed && scan.header.high > 0 {
+                scan.header.components.iter().for_each(|component| histories[component.index] |= places);
+            }
+            needed
+        })
+        .collect();
+    needed.reverse();
+    needed
+}
+
+/// What is kept of one component between the scans.
+struct CoefficientBuffer {
+    index: usize,
+    idct: Idct,
+    /// The places that the transform takes.
+    kept: Places,
+    /// By place: where in a block's kept coefficients, or [`NOT_KEPT`].
+    slots: [u8; BLOCK],
+    /// Coefficients of a block.
+    slots_count: usize,
+    /// IdctSize coefficients of the wanted blocks, block by block.
+    coefficients: Vec<i16>,
+    /// By block, wanted or not: the positions that are not 0, those not kept too.
+    history: Vec<Places>,
+    /// Positions of which a scan is damaged.
+    damaged: Places,
+    /// Blocks across and down of the component's own grid; and down to the last wanted row.
+    blocks_x: usize,
+    blocks_y: usize,
+    wanted_blocks_y: usize,
+    /// The first wanted block, and how many are wanted across and down.
+    left: usize,
+    top: usize,
+    width: usize,
+    height: usize,
+}
+
+impl CoefficientBuffer {
+    fn new(component: &ComponentGeometry, geometry: &McuGeometry, idct: Idct) -> Result<Self, Error> {
+        let mut slots = [NOT_KEPT; BLOCK];
+        let mut kept = 0;
+        for (place, slot) in slots.iter_mut().enumerate() {
+            if let Some(taken) = idct.slot(place) {
+                *slot = taken;
+                kept |= 1 << place;
+            }
+        }
+        let slots_count = IdctSize::by(component.n).count();
+        let (width, height) = (geometry.wanted_x.len() * component.h, geometry.wanted_y.len() * component.v);
+        let coefficients = (width * height).checked_mul(slots_count).ok_or(Error::OutOfMemory)?;
+        Ok(Self {
+            index: component.index,
+            idct,
+            kept,
+            slots,
+            slots_count,
+            coefficients: zeros(coefficients)?,
+            history: zeros(component.blocks_x * component.blocks_y)?,
+            damaged: 0,
+            blocks_x: component.blocks_x,
+            blocks_y: component.blocks_y,
+            wanted_blocks_y: component.blocks_y.min(geometry.wanted_y.end * component.v),
+            left: geometry.wanted_x.start * component.h,
+            top: geometry.wanted_y.start * component.v,
+            width,
+            height,
+        })
+    }
+
+    /// The kept coefficients of the block in column `x` and row `y`; none if it is not wanted.
+    #[inline(always)]
+    fn block(&mut self, x: usize, y: usize) -> &mut [i16] {
+        let (x, y) = (x.wrapping_sub(self.left), y.wrapping_sub(self.top));
+        if x < self.width && y < self.height {
+            &mut self.coefficients[(y * self.width + x) * self.slots_count..][..self.slots_count]
+        } else {
+            &mut []
+        }
+    }
+
+    /// Reads the AC coefficients of a block of a sequential scan (T.81, F.2.2.2). `None`: no such code.
+    #[inline(always)]
+    fn sequential(&mut self, reader: &mut BitReader<'_>, table: &ProgressiveTable, x: usize, y: usize) -> Option<()> {
+        let slots = self.slots;
+        let coefficients = self.block(x, y);
+        let mut history = 1;
+        let mut k = 1;
+        while k < BLOCK as u32 {
+            reader.refill();
+            let step = table.step(reader)?;
+            if ProgressiveTable::end_of_band(step).is_some() {
+                break;
+            }
+            k += step.run;
+            if k >= BLOCK as u32 {
+                return None;
+            }
+            history |= 1 << k;
+            if let Some(coefficient) = coefficients.get_mut(usize::from(slots[k as usize & 63])) {
+                *coefficient = step.value as i16;
+            }
+            k += 1;
+        }
+        // Blocks beyond the grid only fill up MCUs.
+        if x < self.blocks_x && y < self.blocks_y {
+            self.history[y * self.blocks_x + x] = history;
+        }
+        Some(())
+    }
+
+    /// Transforms all wanted blocks.
+    fn transform(&self, n: usize, plane: &mut Plane) {
+        for (y, row) in self.coefficients.chunks_exact(self.slots_count * self.width).enumerate() {
+            let blocks = row.chunks_exact(self.slots_count).enumerate().map(|(x, block)| {
+                // Blocks beyond the component's own grid, which only fill up the last MCUs, have nothing but DC.
+                let (column, row) = (x + self.left, y + self.top);
+                let known = column < self.blocks_x && row < self.blocks_y;
+                let history = if known { self.history[row * self.blocks_x + column] } else { 0 };
+                (block, (BLOCK as u32 - (history & self.kept | 1).leading_zeros()) as u8)
+            });
+            self.idct.blocks(blocks, &mut plane.samples[y * n * plane.width..], plane.width, n);
+        }
+    }
+}
+
+/// Reads one scan into `buffers`; `whole`: to its last MCU, wanted or not.
+fn read_scan(
+    scan: &ScanEntry,
+    data: &ScanData,
+    geometry: &McuGeometry,
+    buffers: &mut [CoefficientBuffer],
+    strict: bool,
+    whole: bool,
+) -> Result<(), Error> {
+    let header = &scan.header;
+    if header.first > 0 {
+        let component = header.components[0];
+        let table = ProgressiveTable::new(scan.tables.ac(component.ac_table)?, CodeClass::Ac);
+        let buffer = &mut buffers[component.index];
+        let total = buffer.blocks_x * buffer.blocks_y;
+        let wanted = if whole { total } else { buffer.blocks_x * buffer.wanted_blocks_y };
+        let mut band = Band { buffer, table: &table, header, places: header.places(), end_of_band_run: 0 };
+        return intervals(scan, data, total, wanted, strict, |reader, from, to, overrun| {
+            band.end_of_band_run = 0;
+            band.read(reader, from, to, overrun)
+        });
+    }
+    let mut components = Vec::new();
+    for component in &header.components {
+        // A refinement of DC is a bit without a code.
+        let dc = match header.high {
+            0 => Some(ProgressiveTable::new(scan.tables.dc(component.dc_table)?, CodeClass::Dc)),
+            _ => None,
+        };
+        let ac = match header.last {
+            0 => None,
+            _ => Some(ProgressiveTable::new(scan.tables.ac(component.ac_table)?, CodeClass::Ac)),
+        };
+        components.push((component.index, dc, ac));
+    }
+    let mcus = ScanMcus::new(header, geometry, buffers);
+    let wanted = if whole { mcus.total } else { mcus.wanted };
+    intervals(scan, data, mcus.total, wanted, strict, |reader, from, to, overrun| {
+        let mut predictions = [0_i32; MAX_COMPONENTS];
+        for mcu in from..to {
+            let (column, row) = (mcu % mcus.across, mcu / mcus.across);
+            for &McuBlock { component, h, v, x, y } in &mcus.blocks {
+                let (index, dc, ac) = &components[component];
+                reader.refill();
+                let bits = match dc {
+                    Some(table) => {
+                        let prediction = &mut predictions[component];
+                        *prediction = prediction.wrapping_add(table.step(reader)?.value);
+                        *prediction << header.low
+                    }
+                    None => (reader.number(1) as i32) << header.low,
+                };
+                let (x, y) = (column * h + x, row * v + y);
+                if let Some(dc) = buffers[*index].block(x, y).first_mut() {
+                    *dc |= bits as i16;
+                }
+                if let Some(table) = ac {
+                    buffers[*index].sequential(reader, table, x, y)?;
+                }
+            }
+            if overrun(reader) {
+                return None;
+            }
+        }
+        Some(())
+    })
+}
+
+/// The MCUs of a scan that begins with DC.
+struct ScanMcus {
+    blocks: Vec<McuBlock>,
+    across: usize,
+    total: usize,
+    /// Down to the last wanted row.
+    wanted: usize,
+}
+
+/// A block of an MCU: which of the scan's components, how many blocks that has across and down, and which of them it is.
+struct McuBlock {
+    component: usize,
+    h: usize,
+    v: usize,
+    x: usize,
+    y: usize,
+}
+
+impl ScanMcus {
+    fn new(header: &ScanHeader, geometry: &McuGeometry, buffers: &[CoefficientBuffer]) -> Self {
+        if let [only] = header.components[..] {
+            // Not interleaved: an MCU is a block (T.81, A.2.2).
+            let CoefficientBuffer { blocks_x, blocks_y, wanted_blocks_y, .. } = buffers[only.index];
+            let blocks = vec![McuBlock { component: 0, h: 1, v: 1, x: 0, y: 0 }];
+            return Self { blocks, across: blocks_x, total: blocks_x * blocks_y, wanted: blocks_x * wanted_blocks_y };
+        }
+        let mut blocks = Vec::new();
+        for (component, from_scan) in header.components.iter().enumerate() {
+            let ComponentGeometry { h, v, .. } = geometry.components[from_scan.index];
+            blocks.extend((0..v).flat_map(|y| (0..h).map(move |x| McuBlock { component, h, v, x, y })));
+        }
+        let across = geometry.mcus_x;
+        Self { blocks, across, total: across * geometry.mcus_y, wanted: across * geometry.wanted_y.end }
+    }
+}
+
+/// Calls `read` for each restart interval with a reader at its start, its first MCU and the one behind its last, of those
+/// up to `wanted`; and with what tells whether too much was read. Unless `strict`, all intervals are read before the first error
+/// is told.
+fn intervals(
+    scan: &ScanEntry,
+    data: &ScanData,
+    total: usize,
+    wanted: usize,
+    strict: bool,
+    mut read: impl FnMut(&mut BitReader<'_>, usize, usize, &dyn Fn(&BitReader<'_>) -> bool) -> Option<()>,
+) -> Result<(), Error> {
+    let interval = if scan.tables.restart_interval == 0 { total } else { scan.tables.restart_interval };
+    let mut damage = None;
+    for (in_data, index) in data.numbered(total.div_ceil(interval), strict)? {
+        let (from, to) = (index * interval, ((index + 1) * interval).min(wanted));
+        if from >= to {
+            break;
+        }
+        let mut reader = data.reader(in_data);
+        let overrun = |reader: &BitReader<'_>| data.overrun(reader, in_data);
+        let done = read(&mut reader, from, to, &overrun);
+        let error = if overrun(&reader) {
+            Error::Truncated
+        } else if done.is_none() {
+            Error::Corrupt("its data has codes that its tables do not".into())
+        } else {
+            continue;
+        };
+        if strict {
+            return Err(error);
+        }
+        damage = damage.or(Some(error));
+    }
+    damage.map_or(Ok(()), Err)
+}
+
+/// A scan of AC coefficients: a band of the zigzag, of one component.
+struct Band<'a> {
+    buffer: &'a mut CoefficientBuffer,
+    table: &'a ProgressiveTable,
+    header: &'a ScanHeader,
+    places: Places,
+    /// Blocks to come, this one included, of which the scan says no more (T.81, G.1.2.2).
+    end_of_band_run: u32,
+}
+
+impl Band<'_> {
+    /// Reads the blocks `from..to` of the component's grid. `None`: no such code.
+    fn read(
+        &mut self,
+        reader: &mut BitReader<'_>,
+        from: usize,
+        to: usize,
+        overrun: &dyn Fn(&BitReader<'_>) -> bool,
+    ) -> Option<()> {
+        let across = self.buffer.blocks_x;
+        let mut bits = *reader;
+        let mut block = from;
+        while block < to {
+            let (x, y) = (block % across, block / across);
+            if self.header.high > 0 {
+                self.refine(&mut bits, x, y)?;
+            } else if self.end_of_band_run > 0 {
+                // Nothing to read and nothing to do: over all of them at once.
+                let run = (self.end_of_band_run as usize).min(to - block);
+                self.end_of_band_run -= run as u32;
+                block += run;
+                continue;
+            } else {
+                self.first(&mut bits, x, y)?;
+            }
+            if x + 1 == across && overrun(&bits) {
+                break;
+            }
+            block += 1;
+        }
+        *reader = bits;
+        Some(())
+    }
+
+    /// A block's first bits (T.81, G.1.2.2).
+    #[inline(always)]
+    fn first(&mut self, reader: &mut BitReader<'_>, x: usize, y: usize) -> Option<()> {
+        let ScanHeader { first, last, low, .. } = *self.header;
+        let slots = self.buffer.slots;
+        let mut history = 0;
+        let coefficients = self.buffer.block(x, y);
+        let mut k = first;
+        while k <= last {
+            reader.refill();
+            let step = self.table.step(reader)?;
+            if let Some(length) = ProgressiveTable::end_of_band(step) {
+                self.end_of_band_run = (1 << length) - 1 + reader.number(length);
+                break;
+            }
+            k += step.run;
+            if k > last {
+                return None;
+            }
+            if step.value != 0 {
+                history |= 1 << k;
+                if let Some(coefficient) = coefficients.get_mut(usize::from(slots[k as usize & 63])) {
+                    *coefficient = (step.value << low) as i16;
+                }
+            }
+            k += 1;
+        }
+        self.buffer.history[y * self.buffer.blocks_x + x] |= history;
+        Some(())
+    }
+
+    /// One more bit of a block's coefficients (T.81, G.1.2.3): of those that are not 0, one bit each, on the way to those
+    /// that were and are no longer.
+    #[inline(always)]
+    fn refine(&mut self, reader: &mut BitReader<'_>, x: usize, y: usize) -> Option<()> {
+        let at = y * self.buffer.blocks_x + x;
+        let before = self.buffer.history[at] & self.places;
+        if self.end_of_band_run > 0 && before == 0 {
+            self.end_of_band_run -= 1;
+            return Some(());
+        }
+        let mut history = before;
+        // Places of the band not yet gone over.
+        let mut ahead = self.places;
+        while self.end_of_band_run == 0 && ahead != 0 {
+            reader.refill();
+            let step = self.table.step(reader)?;
+            if let Some(length) = ProgressiveTable::end_of_band(step) {
+                self.end_of_band_run = (1 << length) + reader.number(length);
+                break;
+            }
+            // The place behind `run` others that are 0.
+            let mut zeros = ahead & !before;
+            for _ in 0..step.run {
+                zeros &= zeros.wrapping_sub(1);
+            }
+            let place = zeros & zeros.wrapping_neg();
+            if step.value.unsigned_abs() > 1 || step.value != 0 && place == 0 {
+                return None;
+            }
+            let passed = if place == 0 { ahead } else { ahead & (place - 1) };
+            self.correct(reader, x, y, before & passed);
+            ahead &= !(passed | place);
+            if step.value != 0 {
+                history |= place;
+                let slot = self.buffer.slots[place.trailing_zeros() as usize & 63];
+                let low = self.header.low;
+                if let Some(coefficient) = self.buffer.block(x, y).get_mut(usize::from(slot)) {
+                    *coefficient = (step.value << low) as i16;
+                }
+            }
+        }
+        if self.end_of_band_run > 0 {
+            self.correct(reader, x, y, before & ahead);
+            self.end_of_band_run -= 1;
+        }
+        self.buffer.history[at] |= history;
+        Some(())
+    }
+
+    /// Reads one bit for each of `places`, and where it is 1 moves the coefficient one step of this scan away from 0.
+    #[inline(always)]
+    fn correct(&mut self, reader: &mut BitReader<'_>, x: usize, y: usize, places: Places) {
+        if places == 0 {
+            return;
+        }
+        let count = places.count_ones();
+        reader.refill();
+        // The first place's bit at the top.
+        let bits = if count <= 32 {
+            let bits = (reader.peek(32) as u64) << 32;
+            reader.take(count);
+            bits
+        } else {
+            let upper = (reader.peek(32) as u64) << 32;
+            reader.take(32);
+            reader.refill();
+            let bits = upper | reader.peek(32) as u64;
+            reader.take(count - 32);
+            bits
+        };
+        let step = 1_i16 << self.header.low;
+        let CoefficientBuffer { kept, slots, .. } = *self.buffer;
+        let coefficients = self.buffer.block(x, y);
+        let mut wanted = if coefficients.is_empty() { 0 } else { places & kept };
+        while wanted != 0 {
+            let place = wanted & wanted.wrapping_neg();
+            wanted &= wanted - 1;
+            let rank = (places & (place - 1)).count_ones();
+            if bits << rank >> 63 != 0
+                && let Some(coefficient) =
+                    coefficients.get_mut(usize::from(slots[place.trailing_zeros() as usize & 63]))
+            {
+                *coefficient = coefficient.wrapping_add(if *coefficient < 0 { -step } else { step });
+            }
+        }
+    }
+}

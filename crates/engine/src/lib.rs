@@ -1,0 +1,120 @@
+//! The thumbnail engine: the bytes of a photograph in, the bytes of JPEG thumbnails out.
+//!
+//! It is pure: no files, no network, no clock, no threads, no `unsafe`. What it reads is hostile until shown otherwise: every
+//! size is checked against [`Limits`] from the header before a pixel is decoded, [`working_memory`] says from the header how
+//! much a run may allocate, and everything wrong is an [`Error`] in words for the person who sent the picture.
+//!
+//! A thumbnail is upright (Exif orientation applied), in sRGB (embedded profiles applied), and carries no metadata of its
+//! source: no camera, no date, no place.
+//!
+//! ```no_run
+//! use thumb_engine::{Fit, Options, Spec, thumbnails};
+//!
+//! let photo = std::fs::read("photo.jpg")?;
+//! let specs = ["400x400", "150x100"].map(|size| Spec { size: size.parse().unwrap(), fit: Fit::Cover, quality: 80 });
+//! for (spec, thumbnail) in specs.iter().zip(thumbnails(&photo, &specs, &Options::default())?) {
+//!     std::fs::write(format!("photo-{}.jpg", spec.size), thumbnail.jpeg)?;
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The way of a picture
+//! `format` opens a source by its first bytes; the format's module reads the header (`jpeg::header`). `geometry` places each
+//! thumbnail on the picture, `render` asks the decoder for just that, at about that size (`jpeg::decode`), and makes of its planes
+//! the thumbnail's (`pixels`), which are coded (`jpeg::encode`). A new format is one more module behind `picture::Picture`.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod error;
+mod exif;
+mod format;
+mod geometry;
+mod info;
+mod jpeg;
+mod limits;
+mod memory;
+mod picture;
+mod pixels;
+mod render;
+mod sniff;
+mod spec;
+#[cfg(test)]
+mod tests;
+
+pub use error::Error;
+pub use format::Format;
+pub use info::Info;
+pub use jpeg::Process;
+pub use limits::{Limits, Options, Truncated};
+pub use memory::working_memory;
+pub use pixels::colour::Colour;
+pub use spec::{DEFAULT_QUALITY, Fit, FitError, MAX_SIDE_PX, Size, SizeError, Spec};
+
+use pixels::colour::{self, Conversion};
+
+/// Which thumbnails the engine makes: another number, another result for some source and [`Spec`]. Programs keep it beside a
+/// thumbnail to know whether it would be the same today. tests/golden.rs fails when the result changes and the number does not.
+pub const OUTPUT_VERSION: u32 = 4;
+
+/// A finished thumbnail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thumbnail {
+    /// Width of the JPEG in pixels; with [`Fit::Contain`] it may be less than asked for.
+    pub width: u32,
+    /// Height of the JPEG in pixels, likewise.
+    pub height: u32,
+    /// A JFIF file.
+    pub jpeg: Vec<u8>,
+}
+
+/// Reads the header of `source` and nothing else.
+///
+/// # Errors
+/// As [`thumbnails`], but for what only decoding shows.
+///
+/// ```
+/// use thumb_engine::{Error, Limits, probe};
+///
+/// let error = probe(b"GIF89a", &Limits::default()).unwrap_err();
+/// assert_eq!(error.to_string(), "the file is not a JPEG image, it is a GIF image");
+/// ```
+pub fn probe(source: &[u8], limits: &Limits) -> Result<Info, Error> {
+    Ok(Info::new(&format::open(source, limits)?))
+}
+
+/// Makes one thumbnail for each of `specs`, in their order, from one decode of `source`.
+///
+/// # Errors
+/// Every [`Error`]; [`Error::BadSpec`] before the source is looked at.
+///
+/// ```
+/// use thumb_engine::{Error, Fit, Options, Size, Spec, thumbnails};
+///
+/// let spec = Spec { size: Size { width: 400, height: 300 }, fit: Fit::Cover, quality: 80 };
+/// assert_eq!(thumbnails(b"", &[spec], &Options::default()), Err(Error::NotJpeg { found: "an empty file" }));
+/// ```
+pub fn thumbnails(source: &[u8], specs: &[Spec], options: &Options) -> Result<Vec<Thumbnail>, Error> {
+    specs.iter().try_for_each(Spec::check)?;
+    let opened = format::open(source, &options.limits)?;
+    if specs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let picture = opened.picture();
+    let header = picture.header();
+    let conversion = colour::conversion(header.icc.as_deref(), header.colour);
+    let converted = matches!(conversion, Conversion::Profile(_));
+    let stored = (header.width, header.height);
+    let placements: Vec<_> =
+        specs.iter().map(|spec| geometry::place(stored, header.orientation, spec.size, spec.fit)).collect();
+    let requests = render::requests(header.colour, header.colour.components(), specs, &placements, converted);
+    let decoded = picture.decode(&requests, options.truncated)?;
+    specs
+        .iter()
+        .zip(&placements)
+        .map(|(spec, placement)| {
+            let planes = render::shrink(&decoded, header, placement, spec.quality, &conversion)?;
+            let (width, height) = (planes.luma().width as u32, planes.luma().height as u32);
+            Ok(Thumbnail { width, height, jpeg: jpeg::encode::encode(&planes, spec.quality) })
+        })
+        .collect()
+}

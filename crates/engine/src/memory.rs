@@ -1,0 +1,83 @@
+//! How much memory a run of the engine may have allocated at once. Reckoned from the header alone, before a pixel is decoded,
+//! so that a program can reserve it; tests/memory.rs holds it against what a counting allocator sees.
+
+use crate::geometry::{self, Placement};
+use crate::info::Info;
+use crate::jpeg::encode;
+use crate::pixels::colour::Colour;
+use crate::render;
+use crate::spec::Spec;
+
+/// Small things: decode tables, the header's lists, a scan's tables (at most 100 scans), the filter's weights of small pictures.
+const FIXED_BYTES: u64 = 1 << 20;
+
+/// Of a filter's weights, for a sample along one side of the source or the thumbnail: 8 bytes for each of the kernel's six lobes,
+/// and the same again rounded.
+const WEIGHTS_BYTES: u64 = 64;
+
+/// What an embedded profile becomes, as a multiple of its length, and the tables of its conversion.
+const PROFILE_FACTOR: u64 = 4;
+const PROFILE_BYTES: u64 = 2 << 20;
+
+/// The most bytes that [`thumbnails`](crate::thumbnails) may have allocated at once, its result among them, beside the source
+/// itself: for the source that `info` is of, and `specs` made in one call.
+///
+/// A bound for every file with this header, damaged ones too. A source that is refused takes less.
+///
+/// ```no_run
+/// use thumb_engine::{Fit, Limits, Size, Spec, probe, working_memory};
+///
+/// let photo = std::fs::read("photo.jpg")?;
+/// let spec = Spec { size: Size { width: 400, height: 400 }, fit: Fit::Cover, quality: 80 };
+/// println!("{} bytes", working_memory(&probe(&photo, &Limits::default())?, &[spec]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn working_memory(info: &Info, specs: &[Spec]) -> u64 {
+    let profile = if info.icc_bytes > 0 { info.icc_bytes as u64 * PROFILE_FACTOR + PROFILE_BYTES } else { 0 };
+    let fixed = FIXED_BYTES + profile;
+    if specs.is_empty() {
+        return fixed;
+    }
+    let place = |spec: &Spec| geometry::place(info.stored, info.orientation(), spec.size, spec.fit);
+    let placements: Vec<_> = specs.iter().map(place).collect();
+    // Whether a profile is sRGB, so that nothing is converted, is known only when it has been read.
+    let may_be_converted = [info.icc_bytes > 0, false];
+    let peaks = may_be_converted.map(|converted| {
+        let requests = render::requests(info.colour, info.colour.components(), specs, &placements, converted);
+        let decoding = info.facts.decode_memory(&requests);
+        decoding.peak.max(rendering(info, specs, &placements, decoding.planes, converted))
+    });
+    fixed + peaks.into_iter().max().unwrap_or(0)
+}
+
+/// The peak while thumbnails are made, one after the other, of decoded planes of so many bytes.
+fn rendering(info: &Info, specs: &[Spec], placements: &[Placement], planes: u64, converted: bool) -> u64 {
+    let (stored_w, stored_h) = (info.stored.0 as u64, info.stored.1 as u64);
+    let (mut peak, mut finished) = (0, 0);
+    for (spec, placement) in specs.iter().zip(placements) {
+        let (width, height) = (placement.width as u64, placement.height as u64);
+        let (pixels, count) = (width * height, info.colour.components() as u64);
+        let halved = encode::subsampled(spec.quality);
+        let chroma = if halved { width.div_ceil(2) * height.div_ceil(2) } else { pixels };
+        // The first pass of the filter leaves a picture as wide as the thumbnail and as high as the window.
+        let filter = width * stored_h + WEIGHTS_BYTES * (stored_w + stored_h + width + height);
+        // A plane is copied to turn it, and where a window reaches over its edge.
+        let copies = pixels + if halved { planes / 2 } else { 0 };
+        // What is coded; what it takes to make that; and what of it is still there while it is coded.
+        let (samples, working, left) = match info.colour {
+            Colour::Grey if !converted => (pixels, filter + copies, 0),
+            Colour::YCbCr if !converted => (pixels + 2 * chroma, filter + copies, 0),
+            // The planes at the thumbnail's size; interleaved, converted; and planes again.
+            _ => {
+                let resampled = count * pixels;
+                (3 * pixels + 2 * chroma, resampled + (7 * pixels).max(filter + copies), resampled)
+            }
+        };
+        let file = encode::most_bytes(width, height, info.colour == Colour::Grey, spec.quality);
+        // While the file grows, its old and its new allocation; and its last a quarter too large.
+        let encoding = left + (file * 9 / 4).max(1024 + pixels / 5);
+        peak = peak.max(finished + samples + working.max(encoding));
+        finished += file;
+    }
+    planes + peak
+}

@@ -1,0 +1,62 @@
+//! What every format offers to the rest of the engine: a header, and the planes that the thumbnails need.
+
+use crate::error::Error;
+use crate::exif::Orientation;
+use crate::geometry::Window;
+use crate::limits::Truncated;
+use crate::pixels::colour::Colour;
+use crate::pixels::plane::PlacedPlane;
+use crate::pixels::resample::Resampler;
+
+/// A source whose header has been read and found to be within the limits.
+pub(crate) trait Picture {
+    /// What the header says.
+    fn header(&self) -> &Header;
+
+    /// Decodes what the thumbnails need: `requests[i]` of component `i`, one for each thumbnail.
+    ///
+    /// # Errors
+    /// The picture is damaged, or of a kind that this format's decoder does not know; or there is too little memory.
+    fn decode(&self, requests: &[Vec<PlaneRequest>], truncated: Truncated) -> Result<Decoded, Error>;
+}
+
+/// What the head of a file says, whatever its format.
+#[derive(Clone, Debug)]
+pub(crate) struct Header {
+    /// Size in pixels as stored, before the orientation is applied. Not 0.
+    pub width: usize,
+    pub height: usize,
+    /// What the samples of the components mean.
+    pub colour: Colour,
+    /// How the picture is turned to be looked at.
+    pub orientation: Orientation,
+    /// An embedded ICC profile.
+    pub icc: Option<Vec<u8>>,
+}
+
+/// What one thumbnail needs of one component. A decoder may give more samples than asked for, and a larger part.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlaneRequest {
+    /// The part of the stored picture.
+    pub window: Window,
+    /// Samples that the window becomes.
+    pub width: usize,
+    pub height: usize,
+}
+
+/// A decoded picture: a plane for each component, each at its own size, in the file's own colours.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    pub planes: Vec<PlacedPlane>,
+    /// What the planes are resampled with.
+    pub resampler: Resampler,
+}
+
+/// The memory that a decoder takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DecodeMemory {
+    /// The most bytes allocated at once, the planes among them.
+    pub peak: u64,
+    /// Bytes of the planes that it leaves.
+    pub planes: u64,
+}

@@ -1,0 +1,115 @@
+//! From decoded planes to a thumbnail's: resampled, converted to sRGB, turned upright. What is asked of the decoder is decided
+//! here too, since it depends on what is made of the planes.
+
+use crate::error::Error;
+use crate::geometry::{Placement, Window};
+use crate::jpeg::encode::{self, Planes};
+use crate::picture::{Decoded, Header, PlaneRequest};
+use crate::pixels::colour::{self, Colour, Conversion};
+use crate::pixels::plane::{PlacedPlane, Plane};
+use crate::pixels::resample::{Resampler, resample};
+use crate::spec::Spec;
+
+/// What each thumbnail needs of each of `count` components of `colour`, by component. `converted`: to sRGB, by a profile.
+pub(crate) fn requests(
+    colour: Colour,
+    count: usize,
+    specs: &[Spec],
+    placements: &[Placement],
+    converted: bool,
+) -> Vec<Vec<PlaneRequest>> {
+    let request = |component: usize, spec: &Spec, placement: &Placement| {
+        let Placement { window, width, height } = *placement;
+        let halved = component > 0 && colour == Colour::YCbCr && !converted && encode::subsampled(spec.quality);
+        if halved {
+            PlaneRequest { window, width: width.div_ceil(2), height: height.div_ceil(2) }
+        } else {
+            PlaneRequest { window, width, height }
+        }
+    };
+    (0..count)
+        .map(|component| {
+            specs.iter().zip(placements).map(|(spec, placement)| request(component, spec, placement)).collect()
+        })
+        .collect()
+}
+
+/// Resamples, converts and turns the planes of a source to those of one thumbnail.
+pub(crate) fn shrink(
+    decoded: &Decoded,
+    header: &Header,
+    placement: &Placement,
+    quality: u8,
+    conversion: &Conversion,
+) -> Result<Planes, Error> {
+    let Placement { window, width, height } = *placement;
+    let full = |source: &PlacedPlane| {
+        let plane = resample(&source.plane, source.window(window), width, height, decoded.resampler)?;
+        Ok(plane.turned(header.orientation))
+    };
+    let converted = matches!(conversion, Conversion::Profile(_));
+    match (header.colour, decoded.planes.as_slice()) {
+        (Colour::Grey, [grey]) if !converted => Ok(Planes::Grey(full(grey)?)),
+        (Colour::YCbCr, [y, cb, cr]) if !converted => {
+            let chroma = |source: &PlacedPlane| {
+                if encode::subsampled(quality) {
+                    half(source, header, placement, decoded.resampler)
+                } else {
+                    full(source)
+                }
+            };
+            Ok(Planes::YCbCr([full(y)?, chroma(cb)?, chroma(cr)?]))
+        }
+        (colour, planes) => {
+            let planes = planes.iter().map(full).collect::<Result<Vec<_>, Error>>()?;
+            let rgb = colour::to_srgb(&planes, colour, conversion)?;
+            let [y, cb, cr] = colour::to_ycbcr(&rgb, planes[0].width, planes[0].height)?;
+            let chroma = |plane: Plane| {
+                if encode::subsampled(quality) { halved(&plane) } else { Ok(plane) }
+            };
+            if colour == Colour::Grey {
+                return Ok(Planes::Grey(y));
+            }
+            Ok(Planes::YCbCr([y, chroma(cb)?, chroma(cr)?]))
+        }
+    }
+}
+
+/// A colour difference at half the thumbnail's size each way, rounded up. Its samples lie at the centres of two by two
+/// luma samples (T.871, clause 6.1), counted from the top left of the thumbnail as looked at: where a side is odd, the
+/// last sample reaches half its width over the edge, and which edge that is depends on the orientation.
+fn half(source: &PlacedPlane, header: &Header, placement: &Placement, by: Resampler) -> Result<Plane, Error> {
+    let Placement { window, width, height } = *placement;
+    let (half_w, half_h) = (width.div_ceil(2), height.div_ceil(2));
+    let (step_x, step_y) = (window.width / width as f64, window.height / height as f64);
+    let (over_x, over_y) = (step_x * (width % 2) as f64, step_y * (height % 2) as f64);
+    let orientation = header.orientation;
+    // Mirrorings come after the transposition: a mirrored x of the thumbnail is then a mirrored row of the source.
+    let (from_right, from_bottom) = if orientation.transpose {
+        (orientation.flip_y, orientation.flip_x)
+    } else {
+        (orientation.flip_x, orientation.flip_y)
+    };
+    let grown = Window {
+        left: window.left - if from_right { over_x } else { 0.0 },
+        top: window.top - if from_bottom { over_y } else { 0.0 },
+        width: window.width + over_x,
+        height: window.height + over_y,
+    };
+    let plane = resample(&source.plane, source.window(grown), half_w, half_h, by)?;
+    Ok(plane.turned(orientation))
+}
+
+/// The mean of each two by two samples; at an odd edge, of those there are.
+fn halved(plane: &Plane) -> Result<Plane, Error> {
+    let mut half = Plane::new(plane.width.div_ceil(2), plane.height.div_ceil(2))?;
+    for y in 0..half.height {
+        let (upper, lower) = (plane.row(2 * y), plane.row((2 * y + 1).min(plane.height - 1)));
+        let row = &mut half.samples[y * half.width..][..half.width];
+        for (sample, (a, b)) in row.iter_mut().zip(upper.chunks(2).zip(lower.chunks(2))) {
+            let sum = u16::from(a[0]) + u16::from(a[a.len() - 1]) + u16::from(b[0]) + u16::from(b[b.len() - 1]);
+            *sample = ((sum + 2) / 4) as u8;
+        }
+    }
+    Ok(half)
+}

@@ -1,0 +1,97 @@
+//! What a file that is not a JPEG is, by its first bytes: "it is a PNG image" helps where "bad magic" does not.
+
+/// A file's kind by its first bytes, with its article. Never fails: the last answer is "not an image format known here".
+pub(crate) fn kind(bytes: &[u8]) -> &'static str {
+    if bytes.is_empty() {
+        return "an empty file";
+    }
+    const MAGIC: [(&[u8], &str); 17] = [
+        (b"\x89PNG\r\n\x1a\n", "a PNG image"),
+        (b"GIF8", "a GIF image"),
+        (b"II*\0", "a TIFF image or a camera's raw file"),
+        (b"MM\0*", "a TIFF image or a camera's raw file"),
+        (b"BM", "a BMP image"),
+        (b"%PDF", "a PDF document"),
+        (b"8BPS", "a Photoshop document"),
+        (b"\xff\x0a", "a JPEG XL image"),
+        (b"\0\0\0\x0cJXL ", "a JPEG XL image"),
+        (b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
+        (b"\xff\x4f\xff\x51", "a JPEG 2000 image"),
+        (b"\0\0\x01\0", "an icon file"),
+        (b"PK\x03\x04", "a ZIP archive or an office document"),
+        (b"\x1f\x8b", "a gzip archive"),
+        (b"\x7fELF", "a program"),
+        (b"<svg", "an SVG image"),
+        (b"\x1a\x45\xdf\xa3", "a Matroska or WebM video"),
+    ];
+    if let Some((_, name)) = MAGIC.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+        return name;
+    }
+    if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") {
+        return "a WebP image";
+    }
+    if bytes.get(4..8) == Some(b"ftyp") {
+        return match bytes.get(8..12) {
+            Some(b"heic" | b"heix" | b"mif1" | b"msf1" | b"heim" | b"heis" | b"hevc") => "a HEIC image",
+            Some(b"avif" | b"avis") => "an AVIF image",
+            _ => "a video",
+        };
+    }
+    text(bytes)
+}
+
+fn text(bytes: &[u8]) -> &'static str {
+    /// Enough to tell text from anything else.
+    const LOOK_AT_BYTES: usize = 512;
+    let head = &bytes[..bytes.len().min(LOOK_AT_BYTES)];
+    let trimmed = head.trim_ascii_start();
+    let starts = |word: &[u8]| trimmed.len() >= word.len() && trimmed[..word.len()].eq_ignore_ascii_case(word);
+    if starts(b"<svg") {
+        return "an SVG image";
+    }
+    if starts(b"<!doctype html") || starts(b"<html") {
+        return "an HTML page";
+    }
+    if starts(b"<?xml") {
+        return "an XML document";
+    }
+    // The look may end inside a character: what counts is that nothing before it is wrong.
+    let valid = match std::str::from_utf8(head) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none() && bytes.len() > head.len(),
+    };
+    let control = |byte: &u8| *byte < 0x20 && !b"\t\n\r\x0c\x1b".contains(byte);
+    if valid && !head.iter().any(control) { "a text" } else { "of no format known here" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kind;
+
+    #[test]
+    fn names_what_it_sees() {
+        let cases: [(&[u8], &str); 18] = [
+            (b"", "an empty file"),
+            (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG image"),
+            (b"GIF89a", "a GIF image"),
+            (b"RIFF\x10\0\0\0WEBPVP8 ", "a WebP image"),
+            (b"RIFF\x10\0\0\0WAVEfmt ", "of no format known here"),
+            (b"\0\0\0\x18ftypheic\0\0\0\0", "a HEIC image"),
+            (b"\0\0\0\x18ftypavif\0\0\0\0", "an AVIF image"),
+            (b"\0\0\0\x18ftypisom\0\0\0\0", "a video"),
+            (b"%PDF-1.7", "a PDF document"),
+            (b"\n <!DOCTYPE html><html>", "an HTML page"),
+            (b"<html>", "an HTML page"),
+            (b"<?xml version='1.0'?>", "an XML document"),
+            (b"hello\n", "a text"),
+            ("h\u{e9}".as_bytes(), "a text"),
+            (b"h\xc3", "of no format known here"),
+            (b"\0\x01\x02\x03", "of no format known here"),
+            (b"\xff", "of no format known here"),
+            (b"II*\0", "a TIFF image or a camera's raw file"),
+        ];
+        for (bytes, name) in cases {
+            assert_eq!(kind(bytes), name, "{bytes:?}");
+        }
+    }
+}

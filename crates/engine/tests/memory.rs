@@ -1,0 +1,166 @@
+//! `working_memory` against a counting allocator: never less than what a run takes, and for large sources not much more.
+//!
+//! A test binary of its own with a single test: the allocator counts for the whole process.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use thumb_engine::{Fit, Limits, Options, Size, Spec, Truncated, probe, thumbnails, working_memory};
+
+struct Counting;
+
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+fn add(bytes: usize) {
+    PEAK.fetch_max(NOW.fetch_add(bytes, Ordering::Relaxed) + bytes, Ordering::Relaxed);
+}
+
+// SAFETY: every call goes on to the system's allocator as it came. `realloc` is the trait's own, which allocates the new block
+// while the old one is there: the worst that a real allocator does.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        add(layout.size());
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        add(layout.size());
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The most bytes allocated at once while `run` does, beside those that there were.
+fn peak_of<T>(run: impl FnOnce() -> T) -> u64 {
+    let before = NOW.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    let result = run();
+    let peak = PEAK.load(Ordering::Relaxed);
+    drop(result);
+    (peak - before) as u64
+}
+
+/// Noise, which makes the largest files; or hardly anything.
+fn samples(length: usize, noise: bool) -> Vec<u8> {
+    let mut seed = 1_u32;
+    (0..length)
+        .map(|i| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            if noise { (seed >> 24) as u8 } else { (i / 97 % 200) as u8 }
+        })
+        .collect()
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Picture {
+    colour: ColorType,
+    sampling: SamplingFactor,
+    progressive: bool,
+    size: (u16, u16),
+    noise: bool,
+    profile: bool,
+}
+
+impl Picture {
+    fn jpeg(&self) -> Vec<u8> {
+        let components = match self.colour {
+            ColorType::Luma => 1,
+            ColorType::Cmyk | ColorType::CmykAsYcck => 4,
+            _ => 3,
+        };
+        let (width, height) = self.size;
+        let samples = samples(usize::from(width) * usize::from(height) * components, self.noise);
+        let mut jpeg = Vec::new();
+        let mut encoder = Encoder::new(&mut jpeg, 90);
+        encoder.set_sampling_factor(self.sampling);
+        encoder.set_progressive(self.progressive);
+        if self.profile {
+            encoder.add_icc_profile(&moxcms::ColorProfile::new_display_p3().encode().unwrap()).unwrap();
+        }
+        encoder.encode(&samples, width, height, self.colour).unwrap();
+        jpeg
+    }
+}
+
+fn spec(width: u32, height: u32, fit: Fit, quality: u8) -> Spec {
+    Spec { size: Size { width, height }, fit, quality }
+}
+
+/// Sources from here on are large: there the estimate must be near.
+const LARGE_PIXELS: usize = 1_000_000;
+/// How near.
+const MOST_OVER: f64 = 1.5;
+/// What is reckoned whatever the picture, so that small ones are far below it.
+const FIXED_BYTES: u64 = 2 << 20;
+
+fn check(picture: Picture, specs: &[Spec]) {
+    let source = picture.jpeg();
+    let info = probe(&source, &Limits::default()).unwrap();
+    let estimate = working_memory(&info, specs);
+    let options = Options::default();
+    let measured = peak_of(|| thumbnails(&source, specs, &options).unwrap());
+    if std::env::var_os("SHOW").is_some() {
+        println!("{:4.2} {measured:10} {estimate:10} {picture:?} {}", estimate as f64 / measured as f64, specs.len());
+    }
+    assert!(measured <= estimate, "{picture:?}, {specs:?}: takes {measured}, reckoned {estimate}");
+    let near = estimate as f64 <= MOST_OVER * (measured + FIXED_BYTES) as f64;
+    let pixels = usize::from(picture.size.0) * usize::from(picture.size.1);
+    let small_thumbnails = specs.iter().all(|spec| spec.size.width <= 1000);
+    assert!(
+        near || pixels < LARGE_PIXELS || !small_thumbnails,
+        "{picture:?}, {specs:?}: takes {measured}, reckoned {estimate}"
+    );
+    // Damaged ones stay below it too.
+    let mut damaged = source.clone();
+    for place in [source.len() / 2, source.len() * 2 / 3] {
+        damaged[place..place + 40].fill(0xa5);
+    }
+    for file in [&source[..source.len() / 2], &damaged] {
+        for truncated in [Truncated::Strict, Truncated::BestEffort] {
+            let Ok(info) = probe(file, &Limits::default()) else { continue };
+            let estimate = working_memory(&info, specs);
+            let options = Options { truncated, ..Options::default() };
+            let measured = peak_of(|| thumbnails(file, specs, &options));
+            assert!(measured <= estimate, "damaged {picture:?}, {specs:?}: takes {measured}, reckoned {estimate}");
+        }
+    }
+}
+
+#[test]
+fn a_run_takes_no_more_than_is_reckoned() {
+    use SamplingFactor::{F_4_1, R_4_2_0, R_4_2_2, R_4_4_4};
+    let kinds = [
+        (ColorType::Luma, R_4_4_4),
+        (ColorType::Ycbcr, R_4_4_4),
+        (ColorType::Ycbcr, R_4_2_2),
+        (ColorType::Ycbcr, R_4_2_0),
+        (ColorType::Ycbcr, F_4_1),
+        (ColorType::Cmyk, R_4_4_4),
+        (ColorType::CmykAsYcck, R_4_2_0),
+    ];
+    let one = [spec(400, 400, Fit::Cover, 80)];
+    let several = [spec(400, 400, Fit::Cover, 80), spec(1000, 400, Fit::Contain, 95), spec(150, 101, Fit::Fill, 60)];
+    let enlarged = [spec(3000, 1999, Fit::Cover, 100), spec(2000, 30, Fit::Fill, 1)];
+    for (colour, sampling) in kinds {
+        for progressive in [false, true] {
+            for (size, noise) in [((2400, 1801), false), ((1700, 1203), true), ((203, 97), true), ((9001, 40), false)] {
+                let profile = colour == ColorType::Ycbcr && size.0 == 1700;
+                let picture = Picture { colour, sampling, progressive, size, noise, profile };
+                check(picture, &one);
+                check(picture, &several);
+                if size.0 < 1000 {
+                    check(picture, &enlarged);
+                }
+            }
+        }
+    }
+}
