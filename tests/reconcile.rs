@@ -1,6 +1,8 @@
 //! The reconciler against the emulator, through a seam in the SDK's HTTP client that plays what AWS does and moto does
 //! not: errors that pass, client tokens, a caller that dies between any two calls.
 
+#[path = "reconcile/bucket_steps.rs"]
+mod bucket_steps;
 #[path = "reconcile/compute.rs"]
 mod compute;
 #[path = "support/least_elf.rs"]

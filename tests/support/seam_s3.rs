@@ -31,7 +31,7 @@ pub fn bucket(request: &HttpRequest) -> Option<String> {
         return None;
     }
     let path = request.uri().split('?').next()?;
-    path.splitn(5, '/').nth(3).filter(|bucket| !bucket.is_empty()).map(str::to_owned)
+    path.split('/').nth(3).filter(|bucket| !bucket.is_empty()).map(str::to_owned)
 }
 
 /// What S3 refuses because the bucket is another region's or another account's (S3 guide, "Bucket owner condition").

@@ -2,7 +2,8 @@
 
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, ObjectCannedAcl, Tagging};
 
-use super::{PublicAccessBlock, Tags, read, s3_tags, set_public_access_block, setting, settle};
+use super::read::{read, setting};
+use super::{PublicAccessBlock, Tags, s3_tags, set_public_access_block, settle};
 use crate::aws::{CallError, Kind, Reader, Writer};
 use crate::resource::{Found, Pace, STACK_TAG, Scene, gone_is_fine};
 

@@ -1,0 +1,143 @@
+//! Looking at a bucket: whether it is there, and whose.
+
+use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::operation::head_bucket::HeadBucketError;
+use serde_json::Value;
+
+use super::{NO_SUCH_BUCKET, Observed, PublicAccessBlock};
+use crate::aws::{CallError, Errors, Kind, Reader, all};
+use crate::resource::{Found, Tags, optional, own_tags, read_part};
+
+/// `look_inside`: whether it holds objects is to be known too.
+pub async fn read(
+    aws: &Reader,
+    stack: &str,
+    account: &str,
+    name: &str,
+    look_inside: bool,
+) -> Result<Found<Observed>, Errors> {
+    let head = || aws.head_bucket().bucket(name).expected_bucket_owner(account).send();
+    if let Err(error) = head().await {
+        return Ok(unreachable_bucket(aws, account, name, error).await?);
+    }
+    // It is there, so what says otherwise is a part of S3 that has not heard of it yet, or of which it is gone already.
+    let unknown = |error: &CallError| error.code.as_deref() == Some(NO_SUCH_BUCKET);
+    let tags = read_part(unknown, || async {
+        let result = aws.get_bucket_tagging().bucket(name).expected_bucket_owner(account).send().await;
+        setting(result.map_err(|e| CallError::new("s3:GetBucketTagging", e)))
+    });
+    let ownership = read_part(unknown, || async {
+        let result = aws.get_bucket_ownership_controls().bucket(name).expected_bucket_owner(account).send().await;
+        setting(result.map_err(|e| CallError::new("s3:GetBucketOwnershipControls", e)))
+    });
+    let block = read_part(unknown, || async {
+        let result = aws.get_public_access_block().bucket(name).expected_bucket_owner(account).send().await;
+        setting(result.map_err(|e| CallError::new("s3:GetBucketPublicAccessBlock", e)))
+    });
+    let policy = read_part(unknown, || async {
+        let result = aws.get_bucket_policy().bucket(name).expected_bucket_owner(account).send().await;
+        setting(result.map_err(|e| CallError::new("s3:GetBucketPolicy", e)))
+    });
+    let inside = async {
+        if !look_inside {
+            return Ok::<_, CallError>(false);
+        }
+        let request = aws.list_objects_v2().bucket(name).max_keys(1).expected_bucket_owner(account);
+        let result = request.send().await.map_err(|e| CallError::new("s3:ListBucket", e));
+        Ok(optional(result)?.is_some_and(|page| !page.contents().is_empty()))
+    };
+    let parts = all!(tags: tags, ownership: ownership, block: block, policy: policy, inside: inside);
+    let (tags, ownership, block, policy, holds_objects) = match parts {
+        // The policy is for the owner's account alone to read (API GetBucketPolicy), whatever else is let through.
+        Err(errors) if errors.any(|error| error.code.as_deref() == Some("MethodNotAllowed")) => {
+            return Ok(somebody_elses());
+        }
+        // Deleted between the calls.
+        Err(errors) if errors.any(unknown) => return Ok(Found::Absent),
+        // Rights that are missing; or the bucket is somebody else's, and was not known to be when it was asked for.
+        Err(errors) if errors.any(|error| error.kind == Kind::Denied) => {
+            return match head().await {
+                Err(refused) => Ok(unreachable_bucket(aws, account, name, refused).await?),
+                Ok(_) => Err(errors),
+            };
+        }
+        result => result?,
+    };
+    let tags = tags.map(|out| out.tag_set).unwrap_or_default();
+    let tags: Tags = tags.into_iter().map(|tag| (tag.key, tag.value)).collect();
+    let rules = ownership.and_then(|out| out.ownership_controls).map(|controls| controls.rules).unwrap_or_default();
+    let block = block.and_then(|out| out.public_access_block_configuration);
+    let observed = Observed {
+        ownership: rules.first().map(|rule| rule.object_ownership.as_str().to_owned()),
+        public_access_block: block.map_or(PublicAccessBlock::NONE, |block| PublicAccessBlock {
+            block_public_acls: block.block_public_acls.unwrap_or(false),
+            ignore_public_acls: block.ignore_public_acls.unwrap_or(false),
+            block_public_policy: block.block_public_policy.unwrap_or(false),
+            restrict_public_buckets: block.restrict_public_buckets.unwrap_or(false),
+        }),
+        policy: policy
+            .and_then(|out| out.policy)
+            .map(|text| serde_json::from_str(&text).unwrap_or(Value::String(text))),
+        holds_objects,
+        tags: own_tags(&tags),
+    };
+    Ok(Found::by_tags(stack, &tags, &format!("the bucket {name}"), observed))
+}
+
+/// `None` where a setting is not set; that the whole bucket is not there stays an error.
+pub fn setting<T>(result: Result<T, CallError>) -> Result<Option<T>, CallError> {
+    match result {
+        Err(error) if error.code.as_deref() == Some(NO_SUCH_BUCKET) => Err(error),
+        result => optional(result),
+    }
+}
+
+fn somebody_elses<T>() -> Found<T> {
+    Found::foreign(
+        "the name belongs to another account, or these credentials may not look at the bucket (s3:ListBucket); \
+         bucket names are shared by all of AWS: choose another in [buckets]",
+    )
+}
+
+/// What a refused HeadBucket says: 403 is another account's bucket (or a right that is missing), 301 and 400 with the
+/// region in a header are another region's.
+async fn unreachable_bucket(
+    aws: &Reader,
+    account: &str,
+    name: &str,
+    error: SdkError<HeadBucketError>,
+) -> Result<Found<Observed>, CallError> {
+    let (region, response) = (aws.region(), error.raw_response());
+    let status = response.map_or(0, |response| response.status().as_u16());
+    let home = response.and_then(|response| response.headers().get("x-amz-bucket-region")).map(str::to_owned);
+    let elsewhere = |home: &str| {
+        let reason = format!("a bucket of this name exists in the region {home}, and this stack is in {region}");
+        Ok(Found::elsewhere(reason, home))
+    };
+    match (status, home) {
+        (301 | 307 | 400, Some(home)) if home != region => elsewhere(&home),
+        (301, _) => Ok(Found::elsewhere(
+            format!("a bucket of this name exists in another region than {region}"),
+            "another region",
+        )),
+        (403, _) => Ok(somebody_elses()),
+        // A HEAD answer has no body. The same question with one is answered with a code.
+        (400, _) => {
+            let result = aws.get_bucket_tagging().bucket(name).expected_bucket_owner(account).send().await;
+            match result.map_err(|e| CallError::new("s3:GetBucketTagging", e)) {
+                Err(error) if is_other_region(&error) => elsewhere("another region"),
+                Err(error) => Err(error),
+                Ok(_) => Err(CallError::new("s3:ListBucket", error)),
+            }
+        }
+        _ => optional(Err(CallError::new("s3:ListBucket", error))).map(|found| found.unwrap_or(Found::Absent)),
+    }
+}
+
+/// Whether S3 says that the bucket is in another region (S3 guide, "Error responses").
+fn is_other_region(error: &CallError) -> bool {
+    matches!(
+        error.code.as_deref(),
+        Some("PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException")
+    )
+}
