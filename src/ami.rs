@@ -55,24 +55,27 @@ impl Image {
     /// The names thumb.toml takes, beside `ami-…`.
     pub const NAMED: [Image; 4] = [Self::Ubuntu2204, Self::Ubuntu2404, Self::Debian12, Self::AmazonLinux2023];
 
-    /// The publisher's account and the name pattern for DescribeImages; `None` for an AMI by ID.
+    /// The publisher, an account or an alias, and the name pattern for DescribeImages; `None` for an AMI by ID, and where
+    /// the publisher in this partition is not known. Each partition has accounts of its own.
     ///
     /// Owners and patterns are the publishers' own: Ubuntu on AWS "find images", the Debian cloud team's wiki,
-    /// the Amazon Linux 2023 user guide.
-    pub fn query(&self, arch: Arch) -> Option<(&'static str, String)> {
+    /// the Amazon Linux 2023 user guide. Debian's are known for AWS's commercial regions only.
+    pub fn query(&self, arch: Arch, partition: &str) -> Option<(&'static str, String)> {
         let deb = match arch {
             Arch::X86_64 => "amd64",
             Arch::Arm64 => "arm64",
         };
+        let canonical = match partition {
+            "aws" => Some("099720109477"),
+            "aws-us-gov" => Some("513442679011"),
+            "aws-cn" => Some("837727238323"),
+            _ => None,
+        };
         match self {
-            Self::Ubuntu2204 => {
-                Some(("099720109477", format!("ubuntu/images/hvm-ssd*/ubuntu-jammy-22.04-{deb}-server-*")))
-            }
-            Self::Ubuntu2404 => {
-                Some(("099720109477", format!("ubuntu/images/hvm-ssd*/ubuntu-noble-24.04-{deb}-server-*")))
-            }
-            Self::Debian12 => Some(("136693071363", format!("debian-12-{deb}-*"))),
-            Self::AmazonLinux2023 => Some(("137112412989", format!("al2023-ami-2023.*-{arch}"))),
+            Self::Ubuntu2204 => Some((canonical?, format!("ubuntu/images/hvm-ssd*/ubuntu-jammy-22.04-{deb}-server-*"))),
+            Self::Ubuntu2404 => Some((canonical?, format!("ubuntu/images/hvm-ssd*/ubuntu-noble-24.04-{deb}-server-*"))),
+            Self::Debian12 => (partition == "aws").then(|| ("136693071363", format!("debian-12-{deb}-*"))),
+            Self::AmazonLinux2023 => Some(("amazon", format!("al2023-ami-2023.*-{arch}"))),
             Self::Ami(_) => None,
         }
     }
@@ -97,6 +100,20 @@ impl Image {
             Self::Ami(_) => None,
         }
     }
+}
+
+/// The partition that a region is in (AWS general reference, "Amazon Resource Names").
+pub fn partition(region: &str) -> &'static str {
+    const PARTITIONS: [(&str, &str); 7] = [
+        ("cn-", "aws-cn"),
+        ("us-gov-", "aws-us-gov"),
+        ("us-isob-", "aws-iso-b"),
+        ("us-isof-", "aws-iso-f"),
+        ("eu-isoe-", "aws-iso-e"),
+        ("us-iso-", "aws-iso"),
+        ("eusc-", "aws-eusc"),
+    ];
+    PARTITIONS.into_iter().find(|(prefix, _)| region.starts_with(prefix)).map_or("aws", |(_, partition)| partition)
 }
 
 impl fmt::Display for Image {
@@ -143,6 +160,18 @@ mod tests {
             assert_eq!(image.to_string().parse(), Ok(image));
         }
         assert_eq!("ami-0123456789abcdef0".parse(), Ok(Image::Ami("ami-0123456789abcdef0".into())));
+    }
+
+    #[test]
+    fn an_images_publisher_is_the_partitions_own() {
+        let owner = |image: Image, region: &str| image.query(Arch::X86_64, partition(region)).map(|(owner, _)| owner);
+        assert_eq!(owner(Image::Ubuntu2404, "eu-west-1"), Some("099720109477"));
+        assert_eq!(owner(Image::Ubuntu2404, "us-gov-west-1"), Some("513442679011"));
+        assert_eq!(owner(Image::Ubuntu2204, "cn-north-1"), Some("837727238323"));
+        assert_eq!(owner(Image::Debian12, "us-gov-west-1"), None);
+        for region in ["us-east-1", "us-gov-east-1", "cn-northwest-1", "eusc-de-east-1"] {
+            assert_eq!(owner(Image::AmazonLinux2023, region), Some("amazon"));
+        }
     }
 
     #[test]

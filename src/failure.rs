@@ -83,6 +83,11 @@ impl Failure {
         self
     }
 
+    /// What failed, in one line.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.exit as u8)
     }

@@ -9,6 +9,7 @@ pub mod elf;
 pub mod enqueue;
 pub mod failure;
 pub mod key;
+pub mod permissions;
 pub mod plan;
 pub mod reconcile;
 pub mod render;

@@ -301,6 +301,31 @@ fn mistakes_in_the_file_are_all_named_and_nothing_is_tried() {
 }
 
 #[test]
+fn a_policy_is_printed_without_credentials_and_says_what_it_does_not_know() {
+    let desk = Desk::new("name = \"cats\"\nregion = \"eu-west-1\"\naccount = \"123456789012\"\n");
+    let ran = desk.run(alone(), &["policy", "apply", "destroy"]);
+    assert_eq!((ran.code, &*ran.err), (Some(0), ""), "{ran:?}");
+    let policy: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(policy["Version"], "2012-10-17");
+    assert!(ran.out.contains("\"arn:aws:sqs:eu-west-1:123456789012:cats-dlq\""), "{ran:?}");
+
+    let desk = Desk::new("name = \"cats\"\n");
+    let ran = desk.run(alone(), &["policy", "enqueue"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("\"arn:aws:sqs:*:*:cats\""), "{ran:?}");
+    assert!(ran.err.starts_with("note: no AWS region is set: the policy allows every region\nnote: "), "{ran:?}");
+    assert!(ran.err.ends_with(": the policy has * for it (set `account` in thumb.toml)\n"), "{ran:?}");
+
+    let moto = Moto::start();
+    let ran = desk.run(moto.command(THUMB), &["policy", "enqueue"]);
+    assert_eq!((ran.code, &*ran.err), (Some(0), ""), "{ran:?}");
+    assert!(ran.out.contains("\"arn:aws:sqs:us-east-1:123456789012:cats\""), "{ran:?}");
+    for words in [&["policy"][..], &["policy", "fly"]] {
+        assert_eq!(desk.run(alone(), words).code, Some(2), "{words:?}");
+    }
+}
+
+#[test]
 fn a_detailed_exit_code_is_2_for_changes_only() {
     let wrong = Desk::new("nam = \"cats\"\n");
     let right = Desk::new("name = \"cats\"\n");
@@ -359,7 +384,7 @@ fn wrong_usage_is_exit_code_2_and_help_is_0() {
     }
     let help = desk.run(alone(), &["--help"]);
     assert_eq!(help.code, Some(0));
-    for command in ["plan", "apply", "destroy", "enqueue", "work", "render"] {
+    for command in ["plan", "apply", "destroy", "enqueue", "work", "render", "policy"] {
         assert!(help.out.contains(&format!("\n  {command} ")), "{command}: {help:?}");
         assert_eq!(desk.run(alone(), &[command, "--help"]).code, Some(0));
     }

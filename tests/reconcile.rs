@@ -1,16 +1,23 @@
 //! The reconciler against the emulator, through a seam in the SDK's HTTP client that plays what AWS does and moto does
 //! not: errors that pass, client tokens, a caller that dies between any two calls.
 
+#[path = "reconcile/compute.rs"]
+mod compute;
+#[path = "support/least_elf.rs"]
+mod least_elf;
 #[path = "support/moto.rs"]
 mod moto;
 #[path = "support/seam.rs"]
 mod seam;
+#[path = "reconcile/storage.rs"]
+mod storage;
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 
 use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
+use least_elf::least_elf;
 use moto::Moto;
 use seam::Seam;
 use thumb::aws::{Clients, Reader, Writer};
@@ -18,10 +25,10 @@ use thumb::config::Config;
 use thumb::plan::{Action, Address, Plan};
 use thumb::reconcile::{
     Contents, Desired, Event, Observed, Outcome, Report, Target, execute, observe, plan_apply, plan_destroy,
-    read_offers,
+    read_offers, survey,
 };
-use thumb::resource::Found;
 use thumb::resource::binary::Binary;
+use thumb::resource::{Found, Interrupt};
 
 /// A caller: a stack's configuration and clients that go through a seam.
 struct Caller {
@@ -63,7 +70,7 @@ impl Caller {
             }
         };
         let writer = Writer { clients: self.clients.clone() };
-        let report = execute(plan, &writer, &tell, &AtomicBool::new(false)).await;
+        let report = execute(plan, &writer, &tell, &Interrupt::new()).await;
         (report, said.into_inner().unwrap())
     }
 
@@ -100,29 +107,6 @@ fn executable() -> PathBuf {
         path
     })
     .clone()
-}
-
-/// The least Linux executable that there is: an ELF header and one segment, static, for x86-64 (System V ABI, chapter 4).
-fn least_elf() -> Vec<u8> {
-    let mut elf = Vec::new();
-    elf.extend(b"\x7fELF\x02\x01\x01");
-    elf.resize(16, 0);
-    elf.extend(2_u16.to_le_bytes()); // ET_EXEC
-    elf.extend(62_u16.to_le_bytes()); // EM_X86_64
-    elf.extend(1_u32.to_le_bytes());
-    elf.extend(0x40_0078_u64.to_le_bytes()); // entry
-    elf.extend(64_u64.to_le_bytes()); // program headers
-    elf.extend(0_u64.to_le_bytes()); // section headers
-    elf.extend(0_u32.to_le_bytes());
-    for half in [64_u16, 56, 1, 64, 0, 0] {
-        elf.extend(half.to_le_bytes());
-    }
-    elf.extend(1_u32.to_le_bytes()); // PT_LOAD
-    elf.extend(5_u32.to_le_bytes()); // R + X
-    for word in [0_u64, 0x40_0000, 0x40_0000, 120, 120, 0x1000] {
-        elf.extend(word.to_le_bytes());
-    }
-    elf
 }
 
 fn assert_done(report: &Report) {

@@ -59,7 +59,10 @@ fn claims(mut jpeg: Vec<u8>, width: u16, height: u16) -> Vec<u8> {
 
 #[tokio::test]
 async fn bad_messages_end_in_the_dead_letter_queue_with_their_reasons() {
-    let toml = format!("queue.max_receives = 1\nworker.url_sources = \"public\"\n{KEY_WITH_BUCKET}");
+    let toml = format!(
+        "queue.max_receives = 1\nworker.url_sources = \"public\"\nbuckets.sources = [\"bad-photos\", \"bad-gone\"]\n\
+         {KEY_WITH_BUCKET}"
+    );
     let stack = Stack::new("bad", &toml).await;
     let life = photo("life.jpg");
     stack.put("cut.jpg", life[..life.len() / 2].to_vec()).await;
@@ -73,7 +76,8 @@ async fn bad_messages_end_in_the_dead_letter_queue_with_their_reasons() {
         r#"{"bucket":"bad-photos","key":"good.jpg","width":0,"height":30}"#.into(),
         r#"{"bucket":"bad-photos","key":"good.jpg","width":40,"height":1000000000}"#.into(),
         r#"{"url":"http://169.254.169.254/latest/meta-data/","width":40,"height":30}"#.into(),
-        r#"{"bucket":"no-such-bucket","key":"good.jpg","width":40,"height":30}"#.into(),
+        r#"{"bucket":"bad-gone","key":"good.jpg","width":40,"height":30}"#.into(),
+        r#"{"bucket":"company-hr","key":"good.jpg","width":40,"height":30}"#.into(),
         request("missing.jpg"),
         request("text.jpg"),
         request("cut.jpg"),
@@ -83,8 +87,12 @@ async fn bad_messages_end_in_the_dead_letter_queue_with_their_reasons() {
         stack.send(&body).await;
     }
     let said = stack.thumb(&["work", "--drain"]).ok();
-    assert_eq!(said.stdout.lines().filter(|line| line.starts_with("made good-40x30.jpg")).count(), 1, "{said:?}");
-    assert_eq!(said.stdout.lines().filter(|line| line.starts_with("rejected ")).count(), 10, "{said:?}");
+    assert_eq!(
+        said.stdout.lines().filter(|line| line.starts_with("made bad-photos/good-40x30.jpg")).count(),
+        1,
+        "{said:?}"
+    );
+    assert_eq!(said.stdout.lines().filter(|line| line.starts_with("rejected ")).count(), 11, "{said:?}");
     insta::assert_snapshot!(stack.dlq().await.join("\n"));
     assert_eq!(stack.depth("bad").await, 0);
 }

@@ -8,6 +8,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use super::denial::{Denial, readable};
 use crate::failure::Failure;
 use crate::text::printable;
 
@@ -34,6 +35,16 @@ pub enum Kind {
     Throttled,
     /// AWS failed, or was not reached, or did not answer in time: the same call may work later.
     Unavailable,
+    /// A client token whose instance is terminated: EC2 launches nothing for it any more.
+    TokenSpent,
+    /// The object is in an archive (S3 Glacier) and must be restored before it can be read.
+    Archived,
+    /// This machine's clock differs too much from AWS's.
+    ClockSkew,
+    /// The account has not opted in to the region.
+    RegionNotEnabled,
+    /// The user interrupted a wait; the call itself was not refused.
+    Interrupted,
     /// Anything else: AWS refuses the request as it is.
     Refused,
 }
@@ -66,7 +77,7 @@ impl CallError {
                 // HEAD answers have no body, so no code and no message: the status is all there is.
                 let message = match (message.is_empty(), status) {
                     (true, Some(status)) => format!("AWS answered {status}"),
-                    _ => message,
+                    _ => readable(message),
                 };
                 Self { action, kind, code, message }
             }
@@ -92,18 +103,51 @@ impl CallError {
         Self { action, kind, code: None, message: message.into() }
     }
 
+    /// The right that is missing, where that is what went wrong.
+    pub fn denial(&self) -> Option<Denial> {
+        (self.kind == Kind::Denied).then(|| Denial::parse(self.action, &self.message))
+    }
+
+    /// What AWS says of one entry of a batch that it took as a whole.
+    pub fn of_entry(action: &'static str, code: Option<&str>, message: impl Into<String>) -> Self {
+        let message = message.into();
+        // There is no status of its own: only a code that is known says that it passes.
+        let kind = classify(code.unwrap_or_default(), &message, 0);
+        Self { action, kind, code: code.map(str::to_owned), message }
+    }
+
     /// This error in front of a user: `what` says what was being done, on which resource ("cannot create the queue cats").
     pub fn failure(&self, what: impl Into<String>) -> Failure {
         let failure = Failure::new(what).caused_by(self);
         match self.kind {
-            Kind::Denied => failure.hint(format!(
-                "these credentials need the right {}: ask whoever manages the account's IAM policies for it",
-                self.action
-            )),
-            Kind::Credentials => failure.hint(
-                "give AWS credentials the ordinary way: AWS_PROFILE, `aws configure`, `aws sso login`, \
-                 or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            Kind::Denied => failure.hint(Denial::parse(self.action, &self.message).hint()),
+            Kind::Credentials => {
+                let failure = failure.hint(
+                    "give AWS credentials the ordinary way: AWS_PROFILE, `aws configure`, `aws sso login`, \
+                     or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+                );
+                // All that a region says which the account has not enabled (AWS account management guide, "Specify
+                // which AWS Regions your account can use").
+                if matches!(self.code.as_deref(), Some("InvalidClientTokenId" | "AuthFailure" | "InvalidToken")) {
+                    failure.hint(
+                        "credentials that work in other regions are refused like this where the account has not \
+                         enabled the region: `aws account get-region-opt-status --region-name REGION` says whether it has",
+                    )
+                } else {
+                    failure
+                }
+            }
+            Kind::RegionNotEnabled => failure.hint(
+                "enable the region (`aws account enable-region --region-name REGION`; it takes some minutes), or choose \
+                 another with `region` in thumb.toml",
             ),
+            Kind::ClockSkew => failure.hint(
+                "AWS takes no request that is more than 15 minutes early or late: set this machine's clock (timedatectl \
+                 shows whether it is synchronised)",
+            ),
+            Kind::Archived => {
+                failure.hint("restore the object from its archive first (`aws s3api restore-object`), or leave it out")
+            }
             Kind::InUse => failure.hint(
                 "something that is not in this plan still needs it: perhaps a resource of this stack under a name \
                  that thumb.toml gave it before; take that away first",
@@ -152,7 +196,15 @@ fn classify(code: &str, message: &str, status: u16) -> Kind {
         {
             Kind::NotYet
         }
+        // A dead-letter queue made a moment ago; SQS has a code of several names for it, and one text (API CreateQueue:
+        // "wait at least one second after the queue is created").
+        _ if message.contains("Dead letter target does not exist") => Kind::NotYet,
         "OperationAborted" | "ConcurrentModification" | "IncorrectState" => Kind::NotYet,
+        // With HTTP status 403 like a missing right, which they are not.
+        "IdempotentInstanceTerminated" => Kind::TokenSpent,
+        "InvalidObjectState" => Kind::Archived,
+        "RequestTimeTooSkewed" => Kind::ClockSkew,
+        "OptInRequired" | "RegionDisabledException" => Kind::RegionNotEnabled,
         // A role's principal or a profile's role that IAM has not spread yet.
         "MalformedPolicyDocument" if message.contains("Invalid principal") => Kind::NotYet,
         "BucketAlreadyExists" => Kind::NotOurs,
@@ -250,6 +302,17 @@ mod tests {
             ("BucketAlreadyExists", "", 409, Kind::NotOurs),
             ("BucketAlreadyOwnedByYou", "", 409, Kind::AlreadyExists),
             ("DependencyViolation", "", 400, Kind::InUse),
+            ("IdempotentInstanceTerminated", "", 400, Kind::TokenSpent),
+            (
+                "InvalidParameterValueException",
+                "Value {} for parameter RedrivePolicy is invalid. Reason: Dead letter target does not exist.",
+                400,
+                Kind::NotYet,
+            ),
+            ("InvalidObjectState", "", 403, Kind::Archived),
+            ("RequestTimeTooSkewed", "", 403, Kind::ClockSkew),
+            ("OptInRequired", "", 403, Kind::RegionNotEnabled),
+            ("InvalidClientTokenId", "", 403, Kind::Credentials),
             ("UnauthorizedOperation", "", 403, Kind::Denied),
             ("AuthFailure", "", 401, Kind::Credentials),
             ("RequestLimitExceeded", "", 503, Kind::Throttled),
@@ -284,5 +347,26 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("hint: these credentials need the right sqs:CreateQueue"), "{text}");
+        let error = CallError {
+            action: "ec2:RunInstances",
+            message: "User: me is not authorized to perform: iam:PassRole on resource: x".into(),
+            ..error
+        };
+        let text = error.failure("cannot create the instance cats-worker-1").to_string();
+        assert!(text.contains("hint: these credentials need the right iam:PassRole"), "{text}");
+    }
+
+    #[test]
+    fn what_looks_like_a_missing_right_and_is_not_says_what_to_do() {
+        let hint = |code: &str| {
+            let kind = classify(code, "", 403);
+            let error = CallError { action: "s3:GetObject", kind, code: Some(code.into()), message: String::new() };
+            error.failure("no").to_string()
+        };
+        assert!(hint("InvalidObjectState").contains("hint: restore the object from its archive"));
+        assert!(hint("RequestTimeTooSkewed").contains("set this machine's clock"));
+        assert!(hint("OptInRequired").contains("aws account enable-region"));
+        assert!(hint("InvalidClientTokenId").contains("where the account has not enabled the region"));
+        assert!(!hint("ExpiredToken").contains("region"));
     }
 }

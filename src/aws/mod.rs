@@ -1,11 +1,15 @@
 //! The connection to AWS: credentials, region, endpoint and HTTP client from the ordinary chain, and two views of it.
-//! A [`Reader`] offers read calls only, so that `plan` cannot write; a [`Writer`] is what `apply`, `destroy`,
-//! `enqueue` and `work` are given.
+//! A [`Reader`] offers read calls only, so that `plan` cannot write; a [`Writer`] is what the steps of `apply` and
+//! `destroy` are given. `enqueue` and `work` take the [`Clients`] themselves.
 
 mod account;
 mod batch;
 mod bucket_region;
 mod call;
+mod denial;
+mod errors;
+#[cfg(test)]
+pub mod fake;
 mod reader;
 #[cfg(test)]
 pub mod strict_s3;
@@ -21,6 +25,9 @@ pub use account::{Identity, account, account_number};
 pub use batch::{Answer, BATCH, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES, answers};
 pub use bucket_region::RegionalS3;
 pub use call::{CallError, Kind};
+pub use denial::{Because, Denial};
+pub use errors::Errors;
+pub(crate) use errors::all;
 pub use reader::Reader;
 
 use crate::failure::{Failure, Result};
@@ -53,7 +60,7 @@ pub struct Clients {
     pub endpoint: Option<String>,
 }
 
-/// The right to change things. Made by whoever has asked the user.
+/// The right to change things; the CLI makes one after it has asked the user.
 #[derive(Clone, Debug)]
 pub struct Writer {
     pub clients: Clients,

@@ -65,6 +65,7 @@ read_calls! {
         describe_security_groups -> DescribeSecurityGroupsFluentBuilder,
         describe_instances -> DescribeInstancesFluentBuilder,
         describe_instance_attribute -> DescribeInstanceAttributeFluentBuilder,
+        describe_instance_credit_specifications -> DescribeInstanceCreditSpecificationsFluentBuilder,
         describe_instance_types -> DescribeInstanceTypesFluentBuilder,
         describe_images -> DescribeImagesFluentBuilder,
         describe_key_pairs -> DescribeKeyPairsFluentBuilder,

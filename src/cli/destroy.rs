@@ -5,7 +5,6 @@ use argh::FromArgs;
 use super::reconcile::{Session, ask, conclude, print_plan, run as run_plan};
 use super::{Global, print};
 use crate::failure::Result;
-use crate::plan::Action;
 use crate::reconcile::Target;
 
 /// Delete everything that apply made, after counting what will be lost and asking.
@@ -23,10 +22,11 @@ pub struct Args {
 pub async fn run(args: Args, global: &Global) -> Result<()> {
     let Args { target, yes } = args;
     let session = Session::open(global).await?;
-    let (plan, losses) = session.plan_destroy(&target).await?;
+    let (plan, losses, right_region) = session.plan_destroy(&target).await?;
     print_plan(&plan, false)?;
+    right_region?;
     // What is not ours stays, and does not keep the rest from going.
-    if plan.changes.iter().all(|change| matches!(change.action, Action::None | Action::Blocked)) {
+    if !plan.has_work() {
         return Ok(());
     }
     if !yes {
@@ -39,6 +39,6 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
         }
     }
     let report = run_plan(&plan, &session.writer(), false).await;
-    let done = conclude(report, plan.purpose)?;
+    let done = conclude(&report, plan.purpose)?;
     print(&format!("\nDestroy complete: {done}.\n"))
 }

@@ -5,7 +5,10 @@
 mod apply;
 mod destroy;
 mod enqueue;
+mod interrupts;
+mod outputs;
 mod plan;
+mod policy;
 mod reconcile;
 mod render;
 mod work;
@@ -63,10 +66,11 @@ enum Command {
     Enqueue(enqueue::Args),
     Work(work::Args),
     Render(render::Args),
+    Policy(policy::Args),
 }
 
 /// The names of the commands, each of which a link may have: `thumb-work` is `thumb work`.
-const COMMANDS: [&str; 6] = ["plan", "apply", "destroy", "enqueue", "work", "render"];
+const COMMANDS: [&str; 7] = ["plan", "apply", "destroy", "enqueue", "work", "render", "policy"];
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
@@ -98,6 +102,7 @@ pub fn main() -> ExitCode {
             Command::Enqueue(args) => enqueue::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Work(args) => work::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Render(args) => render::run(args, &global).await.map(|()| ExitCode::SUCCESS),
+            Command::Policy(args) => policy::run(args, &global).await.map(|()| ExitCode::SUCCESS),
         }
     });
     // A blocking read of stdin or a lookup of a dead name must not hold the process up.
@@ -159,6 +164,12 @@ fn print_line(text: &str) -> ExitCode {
 fn print(text: &str) -> Result<()> {
     let mut stdout = anstream::stdout();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| Failure::stdout(&error))
+}
+
+/// A line of talk, on stderr.
+fn tell(text: &str) {
+    // Nothing is left to do when stderr itself is gone.
+    let _ = writeln!(anstream::stderr(), "{}", printable_lines(text));
 }
 
 fn report(failure: &Failure) -> ExitCode {

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 use super::Global;
-use super::reconcile::{Session, address, print_plan, refuse_blocked};
+use super::reconcile::{Planned, Session, address, instance, print_plan, refuse_blocked};
 use crate::failure::{Failure, Result};
 use crate::plan::Address;
 use crate::reconcile::Target;
+use crate::resource::instance::{Asked, Wait};
 
 /// Show what apply would change. Makes read calls only.
 #[derive(FromArgs)]
@@ -23,6 +24,9 @@ pub struct Args {
     /// take over what is there under this address and nobody's (repeatable): plan shows what that would change
     #[argh(option, arg_name = "ADDRESS", from_str_fn(address))]
     adopt: Vec<Address>,
+    /// plan to make this instance anew though nothing has changed: instance.N (repeatable)
+    #[argh(option, arg_name = "ADDRESS", from_str_fn(instance))]
+    replace: Vec<u32>,
     /// print the plan as JSON
     #[argh(switch)]
     json: bool,
@@ -41,11 +45,26 @@ pub async fn run(args: Args, global: &Global) -> Result<ExitCode> {
 }
 
 async fn plan(args: Args, global: &Global) -> Result<ExitCode> {
-    let Args { target, adopt, destroy, json, detailed_exitcode } = args;
+    let Args { target, adopt, replace, destroy, json, detailed_exitcode } = args;
+    if destroy && !replace.is_empty() {
+        return Err(Failure::usage("--replace does not go with --destroy: a destroy makes nothing anew"));
+    }
+    if destroy && !adopt.is_empty() {
+        return Err(Failure::usage("--adopt does not go with --destroy: a destroy takes nothing over"));
+    }
     let session = Session::open(global).await?;
-    let plan =
-        if destroy { session.plan_destroy(&target).await?.0 } else { session.plan_apply(&target, &adopt).await? };
-    print_plan(&plan, json)?;
-    refuse_blocked(&plan)?;
-    Ok(if detailed_exitcode && !plan.is_empty() { ExitCode::from(2) } else { ExitCode::SUCCESS })
+    let plan = if destroy {
+        // As `destroy` itself: what is not ours is no part of the stack, and no error.
+        let (plan, _, right_region) = session.plan_destroy(&target).await?;
+        print_plan(&plan, json)?;
+        right_region?;
+        plan
+    } else {
+        let asked = Asked { replace: replace.into_iter().collect(), wait: Wait::ForReplacements };
+        let Planned { plan, .. } = session.plan_apply(&target, &adopt, asked).await?;
+        print_plan(&plan, json)?;
+        refuse_blocked(&plan)?;
+        plan
+    };
+    Ok(if detailed_exitcode && plan.has_work() { ExitCode::from(2) } else { ExitCode::SUCCESS })
 }

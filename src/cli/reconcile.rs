@@ -2,24 +2,27 @@
 //! before anything changes, and the lines while it does.
 
 use std::io::{IsTerminal, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use aws_config::meta::region::ProvideRegion;
+use aws_config::profile::ProfileFileRegionProvider;
 use serde_json::json;
 
+use super::interrupts::Interrupts;
 use super::{Global, print};
 use crate::aws::{Clients, Reader, Writer};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::plan::text::{DEFAULT_WIDTH, render};
-use crate::plan::{Action, Address, Plan, Purpose};
+use crate::plan::{Action, Address, Change, Plan, Purpose};
 use crate::reconcile::{
-    Contents, Desired, Doing, Event, Observed, Outcome, Report, Target, execute, observe, plan_apply, plan_destroy,
-    read_offers,
+    Contents, Desired, Doing, Event, Observed, Outcome, Report, Target, execute, misplaced_bucket, observe, plan_apply,
+    plan_destroy, survey,
 };
-use crate::resource::Found;
-use crate::resource::binary::Binary;
-use crate::resource::bucket::count_objects;
+use crate::resource::binary::{self, Binary};
+use crate::resource::bucket::{self, Counted, count_objects};
+use crate::resource::instance::Asked;
+use crate::resource::{Found, is_adopted};
 use crate::text::{printable, printable_json};
 
 /// A configuration and the account it is about.
@@ -27,6 +30,14 @@ pub struct Session {
     pub config: Config,
     pub clients: Clients,
     pub reader: Reader,
+    /// Where the region is set, for the plan's first line.
+    region_from: String,
+}
+
+/// A plan, and what it was made from.
+pub struct Planned {
+    pub plan: Plan,
+    pub observed: Observed,
 }
 
 impl Session {
@@ -34,11 +45,15 @@ impl Session {
         let config = global.load_config()?;
         let clients = Clients::connect(config.region.as_deref()).await?;
         let reader = Reader::new(&clients);
-        Ok(Self { config, clients, reader })
+        let region_from = match &config.region {
+            Some(_) => global.config.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+            None => region_from().await,
+        };
+        Ok(Self { config, clients, reader, region_from })
     }
 
     /// Reads the account and plans an apply.
-    pub async fn plan_apply(&self, targets: &[Target], adopt: &[Address]) -> Result<Plan> {
+    pub async fn plan_apply(&self, targets: &[Target], adopt: &[Address], asked: Asked) -> Result<Planned> {
         let Self { config, reader, .. } = self;
         let path = config.instance.binary.clone();
         // Tens of megabytes are read and hashed: beside the calls, not between them.
@@ -47,36 +62,81 @@ impl Session {
             let path = path.map_err(|error| format!("cannot find the running executable: {error}"))?;
             Binary::load(&path).map_err(|failure| failure.to_string())
         });
-        let (observed, offers, binary) = tokio::join!(observe(reader, config), read_offers(reader, config), binary);
-        let mut observed = observed?;
+        let count = config.instance.count;
+        if let Some(none) = asked.replace.iter().find(|index| **index > count) {
+            let what = format!("there is no instance.{none} to replace: `count` in [instance] is {count}");
+            return Err(Failure::usage(what));
+        }
+        let (read, binary) = tokio::join!(survey(reader, config), binary);
+        let (mut observed, offers) = read?;
         observed.adopt(adopt)?;
-        let offers = offers.map_err(|error| error.failure("cannot read what instances can be launched with"))?;
         let binary = binary.map_err(|error| Failure::new("cannot read the executable").caused_by(&error))?;
-        let desired = Desired::new(config, &observed, &offers, binary, reader.endpoint());
-        Ok(plan_apply(config, &desired, &observed, targets))
+        let desired = Desired { asked, ..Desired::new(config, &observed, &offers, binary, reader.endpoint()) };
+        let plan = plan_apply(config, &desired, &observed, targets);
+        Ok(Planned { plan: self.placed(plan), observed })
     }
 
-    /// Reads the account and plans a destroy; what would be lost is counted.
-    pub async fn plan_destroy(&self, targets: &[Target]) -> Result<(Plan, Losses)> {
+    /// Reads the account and plans a destroy; what would be lost is counted. The last of the three is an error where a
+    /// bucket is in another region: then the whole command looks at the wrong place.
+    pub async fn plan_destroy(&self, targets: &[Target]) -> Result<(Plan, Losses, Result<()>)> {
         let Self { config, reader, .. } = self;
         let observed = observe(reader, config).await?;
-        let count = async |found: &Found<_>, name: &str| match found {
-            Found::Ours(_) => count_objects(reader, name).await.map(Some),
+        let account = &observed.site.account;
+        let count = async |found: &Found<bucket::Observed>, name: &str, own: fn(&str) -> bool| match found {
+            Found::Ours(_) => count_objects(reader, account, name, own).await.map(Some),
             _ => Ok(None),
         };
-        let account = &observed.site.account;
-        let (thumbnails, code) = (config.thumbnails_bucket(account), config.code_bucket(account));
-        let (thumbnails, code) =
-            tokio::try_join!(count(&observed.thumbnails, &thumbnails), count(&observed.code, &code),)
-                .map_err(|error| error.failure("cannot count the objects that would be lost"))?;
-        let plan = plan_destroy(config, &observed, Contents { thumbnails, code }, targets);
-        let losses = Losses::new(&plan, &observed, thumbnails);
-        Ok((plan, losses))
+        let is_own = |key: &str| binary::is_binary(key) || binary::is_report(key);
+        let names = (config.thumbnails_bucket(account), config.code_bucket(account));
+        let (thumbnails, code) = tokio::try_join!(
+            count(&observed.thumbnails, &names.0, |_| false),
+            count(&observed.code, &names.1, is_own),
+        )
+        .map_err(|error| error.failure("cannot count the objects that would be lost"))?;
+        // A bucket that is deleted takes them with it.
+        let stays = observed.code.ours().is_some_and(|bucket| is_adopted(&bucket.tags));
+        let reports = code.iter().filter(|_| stays).flat_map(|counted| &counted.own);
+        let mut reports: Vec<String> = reports.filter(|key| binary::is_report(key)).cloned().collect();
+        reports.dedup();
+        let held = |counted: Option<Counted>| counted.map(|counted| (counted.objects, counted.more));
+        let contents = Contents { thumbnails: held(thumbnails), code: held(code), reports };
+        let plan = plan_destroy(config, &observed, contents.clone(), targets);
+        let losses = Losses::new(&plan, &observed, &contents);
+        let right_region = match misplaced_bucket(config, &observed, &plan) {
+            Some((bucket, region)) => Err(Failure::new(format!(
+                "nothing of this stack is destroyed: its bucket {bucket} is in {region}, and this command looks in {}",
+                observed.site.region
+            ))
+            .hint(
+                "say which region the stack is in, with `region` in thumb.toml or AWS_REGION; `--target` leaves the \
+                 buckets out",
+            )),
+            None => Ok(()),
+        };
+        Ok((self.placed(plan), losses, right_region))
+    }
+
+    fn placed(&self, plan: Plan) -> Plan {
+        Plan { region_from: Some(self.region_from.clone()).filter(|from| !from.is_empty()), ..plan }
     }
 
     pub fn writer(&self) -> Writer {
         Writer { clients: self.clients.clone() }
     }
+}
+
+/// Where the SDK found the region, of the places where it looks (AWS SDKs reference guide, "AWS Region").
+async fn region_from() -> String {
+    let set = |name: &&str| std::env::var_os(*name).is_some_and(|value| !value.is_empty());
+    if let Some(name) = ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find(set) {
+        return name.to_owned();
+    }
+    let profile = ProfileFileRegionProvider::builder().build();
+    if profile.region().await.is_some() {
+        let name = std::env::var("AWS_PROFILE").ok().filter(|name| !name.is_empty());
+        return format!("profile {}", name.as_deref().unwrap_or("default"));
+    }
+    "instance metadata".to_owned()
 }
 
 /// What a destroy would lose that apply cannot make again.
@@ -85,14 +145,18 @@ pub struct Losses {
 }
 
 impl Losses {
-    fn new(plan: &Plan, observed: &Observed, thumbnails: Option<(u64, bool)>) -> Self {
+    fn new(plan: &Plan, observed: &Observed, contents: &Contents) -> Self {
         let going = |address| plan.changes.iter().any(|c| c.address == address && c.action == Action::Delete);
         let mut sentences = Vec::new();
-        if let Some((count, more)) = thumbnails.filter(|(count, _)| *count > 0)
-            && going(Address::ThumbnailsBucket)
-        {
-            let more = if more { "more than " } else { "" };
-            sentences.push(format!("{more}{count} {} in the thumbnails bucket", plural(count, "object")));
+        let buckets = [
+            (Address::ThumbnailsBucket, contents.thumbnails, "in the thumbnails bucket"),
+            (Address::CodeBucket, contents.code, "in the code bucket that thumb did not put there"),
+        ];
+        for (address, objects, which) in buckets {
+            if let Some((count, more)) = objects.filter(|(count, more)| (*count > 0 || *more) && going(address)) {
+                let more = if more { "more than " } else { "" };
+                sentences.push(format!("{more}{count} {} {which}", plural(count, "object")));
+            }
         }
         for (address, found) in [(Address::Queue, &observed.queue), (Address::Dlq, &observed.dlq)] {
             if let Some(queue) = found.ours().filter(|queue| queue.messages > 0 && going(address)) {
@@ -132,6 +196,14 @@ pub fn address(text: &str) -> Result<Address, String> {
     text.parse().map_err(|why: String| format!("{text:?} {why}"))
 }
 
+/// An instance's address as `--replace` takes it: its number.
+pub fn instance(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(Address::Instance(index)) => Ok(index),
+        _ => Err(format!("{text:?} is not the address of an instance, such as instance.1")),
+    }
+}
+
 /// Why a plan cannot be applied: resources that are not ours, or that cannot be made as declared.
 pub fn refuse_blocked(plan: &Plan) -> Result<()> {
     let blocked: Vec<String> =
@@ -166,9 +238,9 @@ pub fn ask(question: &str, answer: &str, command: &str) -> Result<()> {
 
 /// Does a plan, a line on stderr (or, with `json`, on stdout) for everything that happens.
 pub async fn run(plan: &Plan, writer: &Writer, json: bool) -> Report {
-    let stop = std::sync::Arc::new(AtomicBool::new(false));
-    let interrupts = tokio::spawn(watch_interrupts(stop.clone()));
+    let interrupts = Interrupts::watch(plan.purpose);
     let tell = |event: Event<'_>| {
+        interrupts.note(&event);
         if json {
             // What has begun is finished, whether or not anybody reads of it; the last line fails if nobody does.
             let _ = writeln!(std::io::stdout(), "{}", printable_json(&event_json(&event).to_string()));
@@ -180,20 +252,15 @@ pub async fn run(plan: &Plan, writer: &Writer, json: bool) -> Report {
         // Between the plan, or the question, and what happens.
         let _ = writeln!(std::io::stderr());
     }
-    let report = execute(plan, writer, &tell, &stop).await;
-    interrupts.abort();
+    let report = execute(plan, writer, &tell, &interrupts.interrupt).await;
+    interrupts.over();
     report
 }
 
-/// The first Ctrl-C lets the running steps finish; the second one ends the process.
-async fn watch_interrupts(stop: std::sync::Arc<AtomicBool>) {
-    while tokio::signal::ctrl_c().await.is_ok() {
-        if stop.swap(true, Ordering::Relaxed) {
-            // As a shell reports a process that SIGINT ended.
-            std::process::exit(130);
-        }
-        let _ = writeln!(anstream::stderr(), "Interrupted: waiting for the steps that run; once more stops at once.");
-    }
+/// What a change's name is while this is done to it: what goes because something new has taken its place does not have the
+/// new one's.
+pub fn what(change: &Change, doing: Doing) -> &str {
+    if doing == Doing::Deleting && change.action != Action::Delete { "what it replaces" } else { &change.name }
 }
 
 fn event_text(event: &Event<'_>) -> String {
@@ -202,10 +269,7 @@ fn event_text(event: &Event<'_>) -> String {
     match event {
         Event::Started { change, doing } => {
             let (_, creating, _) = doing.words();
-            // What goes because something new has taken its place does not have the new one's name.
-            let replaced = *doing == Doing::Deleting && change.action != Action::Delete;
-            let name = if replaced { "what it replaces" } else { &change.name };
-            format!("{} {creating} {}", head(change.address), printable(name))
+            format!("{} {creating} {}", head(change.address), printable(&what(change, *doing)))
         }
         Event::Waiting { address, why } => format!("{} {}", head(*address), printable(why)),
         Event::Still { change, doing, elapsed } => {
@@ -219,6 +283,13 @@ fn event_text(event: &Event<'_>) -> String {
         Event::Failed { change, error, .. } => {
             let red = anstyle::AnsiColor::Red.on_default();
             format!("{} {red}failed{red:#}: {}", head(change.address), printable(&error.to_string()))
+        }
+        Event::Interrupted { change, doing, elapsed } => {
+            let (_, creating, _) = doing.words();
+            format!("{} interrupted while {creating}, after {}", head(change.address), seconds(*elapsed))
+        }
+        Event::Skipped { change, needed } if *needed == change.address => {
+            format!("{} what it was to replace stays", head(change.address))
         }
         Event::Skipped { change, needed } => format!("{} skipped: it needs {needed}", head(change.address)),
     }
@@ -241,6 +312,9 @@ fn event_json(event: &Event<'_>) -> serde_json::Value {
             json!({ "event": "failed", "address": change.address, "action": error.action, "code": error.code,
                     "message": error.message })
         }
+        Event::Interrupted { change, elapsed, .. } => {
+            json!({ "event": "interrupted", "address": change.address, "action": change.action, "elapsed_ms": ms(elapsed) })
+        }
         Event::Skipped { change, needed } => {
             json!({ "event": "skipped", "address": change.address, "needed": needed })
         }
@@ -256,8 +330,8 @@ fn seconds(elapsed: Duration) -> String {
 }
 
 /// How it ended: a sentence of counts when everything was done, else the failures with what was done and what not.
-pub fn conclude(report: Report, purpose: Purpose) -> Result<String> {
-    let Report { outcomes, failures, interrupted } = report;
+pub fn conclude(report: &Report, purpose: Purpose) -> Result<String> {
+    let Report { outcomes, failures, missing_rights, interrupted, facts: _ } = report;
     let count = |actions: &[Action]| {
         outcomes.iter().filter(|(_, action, outcome)| *outcome == Outcome::Done && actions.contains(action)).count()
     };
@@ -265,6 +339,7 @@ pub fn conclude(report: Report, purpose: Purpose) -> Result<String> {
     let destroyed = count(&[Action::Delete, Action::Replace]);
     let done = match purpose {
         Purpose::Apply => format!("{added} added, {changed} changed, {destroyed} destroyed"),
+        Purpose::Destroy if changed > 0 => format!("{destroyed} destroyed, {changed} released"),
         Purpose::Destroy => format!("{destroyed} destroyed"),
     };
     let command = purpose.command();
@@ -276,9 +351,16 @@ pub fn conclude(report: Report, purpose: Purpose) -> Result<String> {
     if undone.is_empty() {
         return Ok(done);
     }
-    let what = if interrupted { "was interrupted" } else { "failed" };
+    let what = if *interrupted { "was interrupted" } else { "failed" };
     let mut lines: Vec<String> = failures.iter().map(Failure::to_string).collect();
     lines.push(format!("{command} {what}: {done}; not done: {}", undone.join(", ")));
-    Err(Failure::new(lines.join("\nerror: "))
-        .hint(format!("run `thumb {command}` again: it goes on where this one stopped")))
+    let mut failure = Failure::new(lines.join("\nerror: "));
+    if missing_rights.len() > 1 {
+        let rights: Vec<&str> = missing_rights.iter().map(String::as_str).collect();
+        failure = failure.hint(format!(
+            "rights that are missing, all together: {}; `thumb policy apply` prints the whole policy",
+            rights.join(", ")
+        ));
+    }
+    Err(failure.hint(format!("run `thumb {command}` again: it goes on where this one stopped")))
 }

@@ -3,6 +3,7 @@
 
 mod bucket_names;
 mod collisions;
+mod credits;
 mod names;
 mod reader;
 mod worker;
@@ -21,6 +22,7 @@ use crate::ami::Image;
 use crate::failure::{Failure, Result};
 use crate::key::KeyTemplate;
 use crate::thumbnail::{DEFAULT_QUALITY, Fit, Limits, MAX_SIDE_PX, Size};
+pub use credits::{Credits, is_burstable};
 use reader::{Given, Mistakes, Section};
 pub use worker::{GRACE_S, MAX_CONCURRENCY, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES, UrlSources, Worker};
 
@@ -34,6 +36,8 @@ const MAX_POLICIES: usize = 10;
 const MAX_CIDRS: usize = 60;
 /// Buckets in `sources`: each adds two ARNs to an inline policy of at most 10,240 characters (IAM quotas).
 const MAX_SOURCES: usize = 50;
+/// KMS keys in `kms_keys`: each adds an ARN to the same policy.
+const MAX_KMS_KEYS: usize = 10;
 /// S3: 50 tags a bucket, less those thumb sets itself (`Name`, `thumb:…`).
 const MAX_TAGS: usize = 40;
 /// Sizes one request may ask for.
@@ -81,6 +85,8 @@ pub struct Buckets {
     pub access: Access,
     /// Buckets the worker may read.
     pub sources: Sources,
+    /// ARNs of the KMS keys that the worker may use through S3: those of encrypted sources, or of the thumbnails bucket.
+    pub kms_keys: Vec<String>,
 }
 
 /// Who may read a thumbnail, and by which of S3's two means.
@@ -108,6 +114,8 @@ pub struct Profile {
     pub role: String,
     /// Managed policies, by name or ARN; none: an inline policy of just what the worker needs.
     pub policies: Vec<String>,
+    /// The ARN of the managed policy beyond which the role has no right.
+    pub permissions_boundary: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -126,6 +134,8 @@ pub struct Instance {
     pub binary: Option<PathBuf>,
     /// Where to launch; none: the default VPC.
     pub subnet: Option<String>,
+    /// Of the burstable types.
+    pub credits: Credits,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -233,6 +243,9 @@ fn read(mut top: Section<'_>) -> Config {
         code: code.map(|given| given.value),
         access: section.parsed("access").unwrap_or_default(),
         sources: Sources::new(section.list("sources", MAX_SOURCES, source).unwrap_or_default()),
+        kms_keys: section
+            .list("kms_keys", MAX_KMS_KEYS, |text| names::kms_key(text).map(|()| text.to_owned()))
+            .unwrap_or_default(),
     };
     let sources_at = section.at("sources");
     section.finish();
@@ -246,6 +259,7 @@ fn read(mut top: Section<'_>) -> Config {
         policies: section
             .list("policies", MAX_POLICIES, |text| names::policy(text).map(|()| text.to_owned()))
             .unwrap_or_default(),
+        permissions_boundary: section.checked("permissions_boundary", names::policy_arn).map(|given| given.value),
     };
     section.finish();
 
@@ -262,6 +276,7 @@ fn read(mut top: Section<'_>) -> Config {
     section.finish();
 
     let mut section = top.section("instance");
+    let credits_at = section.at("credits");
     let instance = Instance {
         count: narrow(section.integer("count", 0..=MAX_INSTANCES), 1),
         instance_type: section
@@ -271,7 +286,12 @@ fn read(mut top: Section<'_>) -> Config {
         key_pair: section.checked("key_pair", key_pair).map(|given| given.value),
         binary: section.checked("binary", not_empty).map(|given| PathBuf::from(given.value)),
         subnet: section.checked("subnet", |id| names::ec2_id(id, "subnet")).map(|given| given.value),
+        credits: section.parsed("credits").unwrap_or_default(),
     };
+    if let (Some(at), false) = (credits_at, is_burstable(&instance.instance_type)) {
+        let kind = &instance.instance_type;
+        mistakes.add(at, format!("`credits` is for the types t2, t3, t3a and t4g; {kind} has no CPU credits"));
+    }
     section.finish();
 
     let mut section = top.section("thumbnail");

@@ -111,14 +111,32 @@ pub fn instance_type(name: &str) -> Result<(), String> {
 
 /// A managed policy: its name (AWS's own) or its ARN.
 pub fn policy(text: &str) -> Result<(), String> {
-    if text.starts_with("arn:") {
-        let fields: Vec<&str> = text.splitn(6, ':').collect();
-        return match fields[..] {
-            ["arn", _, "iam", "", _, rest] if rest.starts_with("policy/") && rest.len() > 7 => Ok(()),
-            _ => Err("is not the ARN of a managed policy (arn:aws:iam::…:policy/…)".into()),
-        };
+    if text.starts_with("arn:") { policy_arn(text) } else { iam(text, 128) }
+}
+
+/// A managed policy's ARN.
+pub fn policy_arn(text: &str) -> Result<(), String> {
+    let fields: Vec<&str> = text.splitn(6, ':').collect();
+    match fields[..] {
+        ["arn", _, "iam", "", _, rest] if rest.starts_with("policy/") && rest.len() > 7 => Ok(()),
+        _ => Err("is not the ARN of a managed policy (arn:aws:iam::…:policy/…)".into()),
     }
-    iam(text, 128)
+}
+
+/// A KMS key's ARN, by its ID: an alias gives no right in a policy (KMS guide, "Specifying KMS keys in IAM policy
+/// statements").
+pub fn kms_key(text: &str) -> Result<(), String> {
+    let fields: Vec<&str> = text.split(':').collect();
+    let id = |rest: &str| {
+        rest.strip_prefix("key/")
+            .is_some_and(|id| (1..=128).contains(&id.len()) && only(id, |c| alphanumeric(c) || c == '-', "").is_ok())
+    };
+    match fields[..] {
+        ["arn", _, "kms", of, account, rest] if region(of).is_ok() && super::account(account).is_ok() && id(rest) => {
+            Ok(())
+        }
+        _ => Err("is not the ARN of a KMS key (arn:aws:kms:REGION:ACCOUNT:key/…)".into()),
+    }
 }
 
 /// A resource ID as EC2 makes them: a prefix, a hyphen, 8 or 17 hexadecimal digits.
@@ -196,6 +214,11 @@ mod tests {
         assert!(own_bucket("cats-123456789012-us-east-1-an").unwrap_err().contains("ends with -an"));
         assert!(own_bucket("pan").is_ok() && own_bucket("Pan").is_err() && bucket("cats-us-east-1-an").is_ok());
         assert!(tag("Thumb:Stack", "y").is_err() && tag("name", "y").is_ok());
+        assert!(policy_arn("arn:aws:iam::123456789012:policy/limits").is_ok() && policy_arn("limits").is_err());
+        assert!(kms_key("arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab").is_ok());
+        for bad in ["alias/cats", "arn:aws:kms:us-east-1:123456789012:alias/cats", "arn:aws:kms:*:123456789012:key/x"] {
+            assert!(kms_key(bad).is_err(), "{bad}");
+        }
         assert!(tag("aws:x", "y").is_err() && tag("AWS:x", "y").is_err() && tag("thumb:stack", "y").is_err());
         assert!(tag("assignment", "codelab-05").is_ok() && tag("ä:b", "").is_ok() && tag("a", "x;y").is_err());
         assert!(ec2_id("subnet-0123456789abcdef0", "subnet").is_ok() && ec2_id("subnet-xyz", "subnet").is_err());

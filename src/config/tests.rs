@@ -119,3 +119,20 @@ fn a_file_that_is_not_there_says_what_to_do() {
     assert_eq!(failure.exit(), crate::failure::Exit::Usage);
     assert!(failure.to_string().contains("hint: name the file with `thumb --config FILE"), "{failure}");
 }
+
+#[test]
+fn credits_are_for_the_types_that_have_some() {
+    let parse = |instance: &str| Config::parse(&format!("name = \"cats\"\n[instance]\n{instance}"), "thumb.toml");
+    assert_eq!(parse("").unwrap().instance.credits, Credits::Standard);
+    let unlimited = parse("type = \"t4g.small\"\ncredits = \"unlimited\"").unwrap();
+    assert_eq!(unlimited.instance.credits, Credits::Unlimited);
+    for (lines, why) in [
+        ("credits = \"some\"", "thumb.toml:3:11: `credits` = \"some\" is not one of standard, unlimited"),
+        (
+            "type = \"c7g.large\"\ncredits = \"standard\"",
+            "thumb.toml:4:11: `credits` is for the types t2, t3, t3a and t4g; c7g.large has no CPU credits",
+        ),
+    ] {
+        assert_eq!(parse(lines).unwrap_err().to_string(), why);
+    }
+}

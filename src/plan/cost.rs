@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::config::Credits;
+
 /// Hours in a month, as AWS's own calculator counts.
 const HOURS: f64 = 730.0;
 /// Where and when the prices below were listed.
@@ -46,6 +48,45 @@ const INSTANCE_HOUR: [(&str, f64); 31] = [
     ("c7g.large", 0.0725),
 ];
 
+/// CPU that burstable instances with unlimited credits use above their baseline, in dollars a CPU and hour (EC2 on-demand
+/// pricing, "T2/T3/T4g Unlimited Mode Pricing", Linux).
+const SURPLUS_CPU_HOUR: f64 = 0.05;
+const SURPLUS_CPU_HOUR_T4G: f64 = 0.04;
+
+/// Of the burstable types: CPUs, and how much of each CPU is the baseline, in percent (EC2 user guide, "Key concepts for
+/// burstable performance instances"). t3, t3a and t4g have the same.
+const BASELINES_T3: [(&str, f64, f64); 7] = [
+    ("nano", 2.0, 5.0),
+    ("micro", 2.0, 10.0),
+    ("small", 2.0, 20.0),
+    ("medium", 2.0, 20.0),
+    ("large", 2.0, 30.0),
+    ("xlarge", 4.0, 40.0),
+    ("2xlarge", 8.0, 40.0),
+];
+const BASELINES_T2: [(&str, f64, f64); 7] = [
+    ("nano", 1.0, 5.0),
+    ("micro", 1.0, 10.0),
+    ("small", 1.0, 20.0),
+    ("medium", 2.0, 20.0),
+    ("large", 2.0, 30.0),
+    ("xlarge", 4.0, 22.5),
+    ("2xlarge", 8.0, 17.0),
+];
+
+/// What is rented.
+#[derive(Clone, Copy, Debug)]
+pub struct Rented<'a> {
+    pub instances: u32,
+    pub instance_type: &'a str,
+    /// Of each instance.
+    pub volume_gib: u32,
+    /// Of all instances together.
+    pub public_addresses: u32,
+    /// None: the type has no CPU credits.
+    pub credits: Option<Credits>,
+}
+
 /// An estimate of what runs continuously. Requests, transfer and stored thumbnails come on top.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(serde::Deserialize))]
@@ -53,49 +94,125 @@ pub struct Estimate {
     pub instances: u32,
     pub instance_type: String,
     pub volume_gib: u32,
+    pub public_addresses: u32,
     /// None: the type is not in the table.
     pub usd_a_month: Option<f64>,
+    /// What unlimited CPU credits cost on top when every instance works at full load all the time; none where credits are
+    /// standard, or there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub surplus_usd_a_month: Option<f64>,
     pub prices_of: String,
 }
 
 impl Estimate {
-    /// Of `instances` of one type, each with a volume of `volume_gib` and a public IPv4 address.
-    pub fn new(instances: u32, instance_type: &str, volume_gib: u32) -> Self {
+    pub fn new(rented: &Rented<'_>) -> Self {
+        let Rented { instances, instance_type, volume_gib, public_addresses, credits } = *rented;
+        let (count, addresses) = (f64::from(instances), f64::from(public_addresses));
         let hour = INSTANCE_HOUR.iter().find(|(name, _)| *name == instance_type).map(|(_, hour)| hour);
-        let one = hour.map(|hour| (hour + IPV4_HOUR) * HOURS + GP3_GIB_MONTH * f64::from(volume_gib));
+        let usd = |usd: f64| (usd * 100.0).round() / 100.0;
+        let all = hour
+            .map(|hour| (hour * count + IPV4_HOUR * addresses) * HOURS + GP3_GIB_MONTH * f64::from(volume_gib) * count);
+        let surplus = surplus_hour(instance_type).filter(|_| credits == Some(Credits::Unlimited));
         Self {
             instances,
             instance_type: instance_type.to_owned(),
             volume_gib,
-            usd_a_month: one.map(|one| (one * f64::from(instances) * 100.0).round() / 100.0),
+            public_addresses,
+            usd_a_month: all.map(usd),
+            surplus_usd_a_month: surplus.map(|hour| usd(hour * HOURS * count)),
             prices_of: PRICES_OF.to_owned(),
         }
     }
 
     /// As a sentence.
     pub fn sentence(&self) -> String {
-        let Self { instances, instance_type, volume_gib, usd_a_month, prices_of } = self;
+        let Self {
+            instances,
+            instance_type,
+            volume_gib,
+            public_addresses,
+            usd_a_month,
+            surplus_usd_a_month,
+            prices_of,
+        } = self;
         let each = if *instances == 1 { "" } else { "each " };
-        let what = format!("{instances} {instance_type}, {each}with {volume_gib} GiB gp3 and a public IPv4 address");
-        match usd_a_month {
+        let address = match *public_addresses {
+            0 => "and no public IPv4 address".to_owned(),
+            all if all == *instances => "and a public IPv4 address".to_owned(),
+            some => format!("and {some} of them with a public IPv4 address"),
+        };
+        let what = format!("{instances} {instance_type}, {each}with {volume_gib} GiB gp3 {address}");
+        let sentence = match usd_a_month {
             Some(usd) => format!(
                 "Estimated cost: ${usd:.2} a month for what runs continuously ({what}; list prices of {prices_of}). \
                  Requests, traffic and stored thumbnails come on top."
             ),
             None => format!("Estimated cost: not known for {instance_type} ({what}); see AWS's price list."),
+        };
+        match surplus_usd_a_month {
+            Some(surplus) => format!(
+                "{sentence} So do surplus CPU credits, which are unlimited: up to ${surplus:.2} a month at full load all \
+                 the time."
+            ),
+            None => sentence,
         }
     }
+}
+
+/// What an instance at full load uses above its baseline, in dollars an hour.
+fn surplus_hour(instance_type: &str) -> Option<f64> {
+    let (family, size) = instance_type.split_once('.')?;
+    let (baselines, price) = match family {
+        "t2" => (BASELINES_T2, SURPLUS_CPU_HOUR),
+        "t3" | "t3a" => (BASELINES_T3, SURPLUS_CPU_HOUR),
+        "t4g" => (BASELINES_T3, SURPLUS_CPU_HOUR_T4G),
+        _ => return None,
+    };
+    let (_, cpus, percent) = baselines.into_iter().find(|(name, ..)| *name == size)?;
+    Some(cpus * (1.0 - percent / 100.0) * price)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const MICRO: Rented<'_> = Rented {
+        instances: 1,
+        instance_type: "t3.micro",
+        volume_gib: 8,
+        public_addresses: 1,
+        credits: Some(Credits::Standard),
+    };
+
     #[test]
     fn an_estimate_is_the_sum_of_instance_volume_and_address() {
+        let usd = |rented: Rented<'_>| Estimate::new(&rented).usd_a_month;
         // 0.0104 * 730 + 0.005 * 730 + 0.08 * 8 = 7.592 + 3.65 + 0.64
-        assert_eq!(Estimate::new(1, "t3.micro", 8).usd_a_month, Some(11.88));
-        assert_eq!(Estimate::new(2, "t3.micro", 8).usd_a_month, Some(23.76));
-        assert_eq!(Estimate::new(1, "p5.48xlarge", 8).usd_a_month, None);
+        assert_eq!(usd(MICRO), Some(11.88));
+        assert_eq!(usd(Rented { instances: 2, public_addresses: 2, ..MICRO }), Some(23.76));
+        assert_eq!(usd(Rented { instance_type: "p5.48xlarge", credits: None, ..MICRO }), None);
+    }
+
+    #[test]
+    fn an_address_that_is_not_there_is_not_paid_for() {
+        let without = Estimate::new(&Rented { public_addresses: 0, ..MICRO });
+        assert_eq!(without.usd_a_month, Some(8.23));
+        assert!(without.sentence().contains("(1 t3.micro, with 8 GiB gp3 and no public IPv4 address;"));
+        let some = Estimate::new(&Rented { instances: 3, public_addresses: 2, ..MICRO });
+        assert_eq!(some.usd_a_month, Some(32.0));
+        assert!(some.sentence().contains("(3 t3.micro, each with 8 GiB gp3 and 2 of them with a public IPv4 address;"));
+    }
+
+    #[test]
+    fn unlimited_credits_can_cost_more_than_the_instance() {
+        let unlimited =
+            |kind| Estimate::new(&Rented { instance_type: kind, credits: Some(Credits::Unlimited), ..MICRO });
+        // 2 CPUs, nine tenths of each, 730 hours at $0.05.
+        assert_eq!(unlimited("t3.micro").surplus_usd_a_month, Some(65.7));
+        assert_eq!(unlimited("t4g.micro").surplus_usd_a_month, Some(52.56));
+        assert_eq!(unlimited("t2.micro").surplus_usd_a_month, Some(32.85));
+        assert_eq!(unlimited("t3.micro").usd_a_month, Some(11.88));
+        assert!(unlimited("t3.micro").sentence().ends_with("up to $65.70 a month at full load all the time."));
+        assert_eq!(Estimate::new(&MICRO).surplus_usd_a_month, None);
     }
 }

@@ -192,6 +192,9 @@ pub struct Plan {
     pub stack: String,
     pub account: String,
     pub region: String,
+    /// Where the region is set: "thumb.toml", "AWS_REGION", "profile work".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region_from: Option<String>,
     pub changes: Vec<Change>,
     pub summary: Summary,
     /// What is worth saying about the stack besides, each a sentence.
@@ -203,7 +206,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Without notes and an estimate.
+    /// Without notes, an estimate and where the region is set.
     pub fn new(purpose: Purpose, stack: &str, account: &str, region: &str, changes: Vec<Change>) -> Self {
         let mut summary = Summary::default();
         for change in &changes {
@@ -218,11 +221,32 @@ impl Plan {
         }
         let (stack, account, region) = (stack.to_owned(), account.to_owned(), region.to_owned());
         let version = JSON_VERSION;
-        Self { version, purpose, stack, account, region, changes, summary, notes: Vec::new(), estimate: None }
+        Self {
+            version,
+            purpose,
+            stack,
+            account,
+            region,
+            region_from: None,
+            changes,
+            summary,
+            notes: Vec::new(),
+            estimate: None,
+        }
     }
 
     pub fn is_empty(&self) -> bool {
         self.summary == Summary::default()
+    }
+
+    /// Whether there is something to do: a change, or only something to wait for.
+    pub fn has_steps(&self) -> bool {
+        self.changes.iter().any(|change| !change.up.is_empty() || !change.down.is_empty())
+    }
+
+    /// Whether there is anything to do: what is blocked is not done.
+    pub fn has_work(&self) -> bool {
+        Summary { blocked: 0, ..self.summary } != Summary::default()
     }
 }
 

@@ -23,8 +23,10 @@ const ARROW: &str = "->";
 pub fn render(plan: &Plan, width: usize) -> String {
     let width = width.max(MIN_WIDTH);
     let mut out = String::new();
-    let Plan { version: _, purpose: _, stack, account, region, changes, summary: _, notes, estimate } = plan;
-    for text in wrap(&format!("Stack {stack} in account {account}, region {region}"), width) {
+    let Plan { version: _, purpose: _, stack, account, region, region_from, changes, summary: _, notes, estimate } =
+        plan;
+    let from = region_from.as_ref().map(|from| format!(" ({from})")).unwrap_or_default();
+    for text in wrap(&format!("Stack {stack} in account {account}, region {region}{from}"), width) {
         line(&mut out, &text);
     }
     line(&mut out, "");
@@ -198,7 +200,14 @@ fn sentence(statement: &Value) -> String {
         Value::Null => {}
         _ => part("for", &"everyone".into()),
     }
-    part("if", &statement["Condition"]);
+    let mut word = "if";
+    for (operator, test) in statement["Condition"].as_object().into_iter().flatten() {
+        for (key, value) in test.as_object().into_iter().flatten() {
+            let is = if operator == "StringEquals" { "is" } else { operator };
+            part(&format!("{word} {key} {is}"), value);
+            word = "and";
+        }
+    }
     text
 }
 
@@ -212,16 +221,21 @@ fn compare(path: &str, before: &Value, after: &Value, rows: &mut Vec<Row>) {
                 compare(&join(path, key), &value(b), &value(a), rows);
             }
         }
+        (Value::Array(b), Value::Array(a)) if path.ends_with(STATEMENTS) && (named(b) && named(a)) => {
+            let policy = path.strip_suffix(STATEMENTS).unwrap_or(path);
+            for statement in b.iter().chain(a.iter().filter(|statement| same(b, statement).is_none())) {
+                compare_statement(&statement_path(policy, statement), same(b, statement), same(a, statement), rows);
+            }
+        }
+        (Value::Array(b), Value::Array(a)) if path.ends_with(STATEMENTS) => {
+            for index in 0..b.len().max(a.len()) {
+                compare_statement(&format!("{path}[{index}]"), b.get(index), a.get(index), rows);
+            }
+        }
         (Value::Array(b), Value::Array(a)) if nested(b) || nested(a) => {
             for index in 0..b.len().max(a.len()) {
                 let value = |items: &[Value]| items.get(index).cloned().unwrap_or_default();
-                let (before, after) = (value(b), value(a));
-                // The same statement of a policy, by its Sid; anything else by its place.
-                let path = match (path.strip_suffix(".Statement"), before["Sid"] == after["Sid"]) {
-                    (Some(policy), true) if after["Sid"].is_string() => statement_path(policy, &after),
-                    _ => format!("{path}[{index}]"),
-                };
-                compare(&path, &before, &after, rows);
+                compare(&format!("{path}[{index}]"), &value(b), &value(a), rows);
             }
         }
         (Value::Null, after @ (Value::Object(_) | Value::Array(_))) => flatten(path, after, &mut |label, value| {
@@ -233,6 +247,27 @@ fn compare(path: &str, before: &Value, after: &Value, rows: &mut Vec<Row>) {
         (before, after) => {
             rows.push(Row { label: path.to_owned(), value: Shown::Changed(scalar(before), scalar(after)) });
         }
+    }
+}
+
+/// Where a policy's statements are in it.
+const STATEMENTS: &str = ".Statement";
+
+/// Whether every statement has a Sid, by which it is known wherever it stands.
+fn named(statements: &[Value]) -> bool {
+    statements.iter().all(|statement| statement["Sid"].is_string())
+}
+
+fn same<'a>(statements: &'a [Value], statement: &Value) -> Option<&'a Value> {
+    statements.iter().find(|other| other["Sid"] == statement["Sid"])
+}
+
+/// A statement that comes or goes is a sentence; one that changes is compared field by field.
+fn compare_statement(path: &str, before: Option<&Value>, after: Option<&Value>, rows: &mut Vec<Row>) {
+    let words = |statement: Option<&Value>| statement.map_or_else(|| "(none)".into(), sentence);
+    match (before, after) {
+        (Some(before), Some(after)) => compare(path, before, after, rows),
+        _ => rows.push(Row { label: path.to_owned(), value: Shown::Changed(words(before), words(after)) }),
     }
 }
 

@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::read::{Observed, Offers};
-use crate::config::{Access, Config};
+use crate::config::{Access, Config, is_burstable};
 use crate::elf;
 use crate::resource::binary::Binary;
 use crate::resource::bucket::{Bucket, Ownership, PublicAccessBlock};
-use crate::resource::instance::Launch;
+use crate::resource::instance::{Asked, Launch, ProfileId};
 use crate::resource::instance_profile::InstanceProfile;
 use crate::resource::queue::{Queue, Redrive};
 use crate::resource::role::{INLINE_POLICY, Role};
 use crate::resource::security_group::{Rule, SecurityGroup};
-use crate::resource::{STACK_TAG, Tags, policy, security_group};
+use crate::resource::{Found, REGION_TAG, STACK_TAG, Tags, policy, security_group};
 use crate::user_data;
 
 /// The worker's share of an instance's memory, in percent: the rest is the system's.
@@ -32,6 +32,10 @@ pub struct Desired {
     pub security_group: Result<SecurityGroup, String>,
     pub count: u32,
     pub launch: Result<Launch, String>,
+    /// Nothing, unless the command line says otherwise.
+    pub asked: Asked,
+    /// What is worth saying about what is declared, each a sentence.
+    pub notes: Vec<String>,
 }
 
 impl Desired {
@@ -65,6 +69,9 @@ impl Desired {
         } else {
             BTreeMap::new()
         };
+        // IAM has one role and one profile of a name for all regions.
+        let mut global_tags = tags.clone();
+        global_tags.insert(REGION_TAG.into(), site.region.clone());
         let security_group = observed.vpc.clone().map(|vpc_id| {
             let name = config.security_group.name.clone();
             let ingress: BTreeSet<Rule> = config.security_group.ssh_from.iter().map(Rule::ssh).collect();
@@ -94,16 +101,19 @@ impl Desired {
                 trust: policy::trust(site),
                 inline,
                 attached,
-                tags: tags.clone(),
+                boundary: config.profile.permissions_boundary.clone(),
+                tags: global_tags.clone(),
             },
             profile: InstanceProfile {
                 name: config.profile.name.clone(),
                 role: config.profile.role.clone(),
-                tags: tags.clone(),
+                tags: global_tags,
             },
             security_group,
             count: config.instance.count,
             launch,
+            asked: Asked::default(),
+            notes: offers.source_notes.clone(),
         }
     }
 }
@@ -153,11 +163,17 @@ fn launch(
     offers.key_pair.clone()?;
     let binary = binary.as_ref().map_err(|_| "it needs the binary, which is blocked".to_owned())?;
     let group = security_group.as_ref().map_err(|_| "it needs the security group, which is blocked".to_owned())?;
+    if endpoint.is_some_and(has_userinfo) {
+        return Err("the endpoint (AWS_ENDPOINT_URL) holds a user name or a password, and everybody on an instance can read its \
+             user data: take them out of the URL"
+            .to_owned());
+    }
     let account = &observed.site.account;
+    let code_bucket = config.code_bucket(account);
     let user_data = user_data::render(&user_data::Params {
         stack: config.name.clone(),
         region: observed.site.region.clone(),
-        bucket: config.code_bucket(account),
+        bucket: code_bucket.clone(),
         key: binary.key(),
         sha256: binary.sha256.clone(),
         endpoint: endpoint.map(str::to_owned),
@@ -175,11 +191,24 @@ fn launch(
         instance_type: config.instance.instance_type.clone(),
         key_pair: config.instance.key_pair.clone(),
         profile: config.profile.name.clone(),
+        profile_id: match &observed.profile {
+            Found::Ours(profile) => ProfileId::Known(profile.id.clone()),
+            Found::Absent => ProfileId::New,
+            Found::Foreign(_) => ProfileId::Unknown,
+        },
         security_group: group.name.clone(),
         security_group_id: kept.map(|found| found.id.clone()),
         vpc_id: group.vpc_id.clone(),
         subnet: config.instance.subnet.clone(),
+        public_address: offers.public_address.clone(),
+        credits: is_burstable(&config.instance.instance_type).then_some(config.instance.credits),
         user_data,
+        code_bucket,
         tags: tags.clone(),
     })
+}
+
+/// Whether a URL names a user, `https://user:password@host`.
+fn has_userinfo(endpoint: &str) -> bool {
+    url::Url::parse(endpoint).is_ok_and(|url| !url.username().is_empty() || url.password().is_some())
 }

@@ -5,21 +5,41 @@ use std::collections::BTreeSet;
 use super::desired::Desired;
 use super::read::Observed;
 use super::target::Target;
-use crate::config::Config;
-use crate::plan::cost::Estimate;
+use crate::config::{Access, Config, Sources};
+use crate::plan::cost::{Estimate, Rented};
 use crate::plan::{Action, Address, Attribute, Change, Plan, Purpose};
-use crate::resource::{Found, STACK_TAG, binary, bucket, instance, instance_profile, queue, role, security_group};
+use crate::resource::instance::{FIRST_REPORT, Fleet, Launch, PublicAddress, Wait};
+use crate::resource::{
+    Found, STACK_TAG, binary, bucket, instance, instance_profile, is_adopted, queue, role, security_group,
+};
 
 /// Objects in the two buckets, for a destroy: how many, and whether it is "or more". `None`: not counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
     pub thumbnails: Option<(u64, bool)>,
+    /// Without thumb's own.
     pub code: Option<(u64, bool)>,
+    /// The keys of workers' reports in a code bucket that stays.
+    pub reports: Vec<String>,
 }
 
 /// What `apply` would do.
 pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targets: &[Target]) -> Plan {
-    let Desired { stack, dlq, queue, thumbnails, code, binary, role, profile, security_group, count, launch } = desired;
+    let Desired {
+        stack,
+        dlq,
+        queue,
+        thumbnails,
+        code,
+        binary,
+        role,
+        profile,
+        security_group,
+        count,
+        launch,
+        asked,
+        notes: about_declared,
+    } = desired;
     let mut changes = vec![
         queue::diff(Address::Dlq, dlq, &observed.dlq),
         queue::diff(Address::Queue, queue, &observed.queue),
@@ -38,64 +58,118 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
             Err(reason) => Change::blocked(Address::SecurityGroup, &config.security_group.name, reason),
         },
     ];
-    changes.extend(instance::diff(stack, *count, launch.as_ref().map_err(String::as_str), &observed.fleet));
+    changes.extend(instance::diff(stack, *count, launch.as_ref().map_err(String::as_str), &observed.fleet, asked));
     for change in changes.iter_mut().filter(|change| is_adoption(change)) {
         change.reason = Some("adopted: it carried no stack's tag so far".into());
     }
     block_former_buckets(&mut changes, observed);
     let changes = select(changes, targets, false);
-    let notes = notes(config, observed, &changes);
+    let mut notes = notes(config, desired, observed, &changes);
+    notes.extend(about_declared.iter().cloned());
     let instances = changes.iter().any(|change| matches!(change.address, Address::Instance(_)));
-    let estimate = launch
-        .as_ref()
-        .ok()
-        .filter(|_| instances && *count > 0)
-        .map(|launch| Estimate::new(*count, &launch.instance_type, launch.ami.root_gib.unsigned_abs()));
+    let estimate = launch.as_ref().ok().filter(|_| instances && *count > 0).map(|launch| {
+        Estimate::new(&Rented {
+            instances: *count,
+            instance_type: &launch.instance_type,
+            volume_gib: launch.ami.root_gib.unsigned_abs(),
+            public_addresses: instance::public_addresses(*count, launch, &observed.fleet, &changes),
+            credits: launch.credits,
+        })
+    });
     let plan = Plan::new(Purpose::Apply, stack, &observed.site.account, &observed.site.region, changes);
     Plan { notes, estimate, ..plan }
 }
 
-/// What `destroy` would do. What is not ours is shown, and left alone.
+/// What `destroy` would do. What was adopted is released; what is not ours is shown, and left alone.
 pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, targets: &[Target]) -> Plan {
+    let Contents { thumbnails: thumbnails_held, code: code_held, reports } = contents;
+    let configured = &config.tags;
     let mut changes = Vec::new();
     let queues =
         [(Address::Dlq, &config.queue.dlq, &observed.dlq), (Address::Queue, &config.queue.name, &observed.queue)];
+    // A dead-letter queue that goes must not be named by a queue that stays.
+    let dlq_goes = observed.dlq.ours().is_some_and(|dlq| !is_adopted(&dlq.tags));
     for (address, name, found) in queues {
-        changes.extend(going(address, name, found, |observed| queue::delete(address, name, observed)));
+        changes.extend(going(address, name, found, |observed| match is_adopted(&observed.tags) {
+            true => queue::release(address, name, observed, configured, dlq_goes.then_some(&*config.queue.dlq)),
+            false => queue::delete(address, name, observed),
+        }));
     }
     let account = &observed.site.account;
     let (thumbnails, code) = (config.thumbnails_bucket(account), config.code_bucket(account));
     let buckets = [
-        (Address::ThumbnailsBucket, &thumbnails, &observed.thumbnails, contents.thumbnails),
-        (Address::CodeBucket, &code, &observed.code, contents.code),
+        (Address::ThumbnailsBucket, &thumbnails, &observed.thumbnails, thumbnails_held),
+        (Address::CodeBucket, &code, &observed.code, code_held),
     ];
     for (address, name, found, objects) in buckets {
-        changes.extend(going(address, name, found, |_| bucket::delete(address, name, objects)));
+        changes.extend(going(address, name, found, |observed| match is_adopted(&observed.tags) {
+            true => bucket::release(address, name, observed, configured),
+            false => bucket::delete(address, name, objects),
+        }));
     }
     if observed.code.ours().is_some() {
-        changes.extend(binary::delete(&code, &observed.binaries));
+        changes.extend(binary::delete(&code, &observed.binaries, &reports));
     }
     let role = &config.profile.role;
-    changes.extend(going(Address::Role, role, &observed.role, |observed| role::delete(role, observed)));
+    let role_goes = observed.role.ours().is_some_and(|role| !is_adopted(&role.tags));
+    changes.extend(going(Address::Role, role, &observed.role, |observed| match is_adopted(&observed.tags) {
+        true => role::release(role, observed, configured),
+        false => role::delete(role, observed),
+    }));
     let profile = &config.profile.name;
     changes.extend(going(Address::InstanceProfile, profile, &observed.profile, |observed| {
-        instance_profile::delete(profile, observed)
+        match is_adopted(&observed.tags) {
+            true => instance_profile::release(profile, observed, configured, role_goes.then_some(&**role)),
+            false => instance_profile::delete(profile, observed),
+        }
     }));
     let group = &config.security_group.name;
     changes.extend(going(Address::SecurityGroup, group, &observed.security_group, |observed| {
-        security_group::delete(group, observed)
+        match is_adopted(&observed.tags) {
+            true => security_group::release(group, observed, configured),
+            false => security_group::delete(group, observed),
+        }
     }));
-    for instance in &observed.fleet.alive {
-        changes.push(instance::delete(instance, &instance::name(&config.name, instance.index), None));
-    }
-    for (index, reason) in &observed.fleet.foreign {
+    changes.extend(instance::delete_all(&config.name, &observed.fleet.alive));
+    let ours: BTreeSet<u32> = observed.fleet.alive.iter().map(|instance| instance.index).collect();
+    for (index, reason) in observed.fleet.foreign.iter().filter(|(index, _)| !ours.contains(index)) {
         changes.push(Change::blocked(Address::Instance(*index), &instance::name(&config.name, *index), reason));
     }
     changes.extend(observed.former_buckets.iter().map(|(address, _)| Change::new(*address, "")));
     block_former_buckets(&mut changes, observed);
     changes.sort_by_key(|change| change.address);
     let changes = select(changes, targets, true);
-    Plan::new(Purpose::Destroy, &config.name, &observed.site.account, &observed.site.region, changes)
+    let mut notes = Vec::new();
+    let public = config.buckets.access != Access::Private;
+    if public && goes(&changes, Address::ThumbnailsBucket) {
+        notes.push(format!(
+            "Bucket names are shared by all of AWS: when {thumbnails} is deleted anybody can take its name, and links to \
+             thumbnails then show what is put there."
+        ));
+    }
+    notes.extend(instance_notes(observed, &changes));
+    let plan = Plan::new(Purpose::Destroy, &config.name, &observed.site.account, &observed.site.region, changes);
+    Plan { notes, ..plan }
+}
+
+/// A bucket of the plan that is in another region: its name, and the region. Then the region is probably not the one
+/// that the stack is in, and nothing of it may be destroyed.
+pub fn misplaced_bucket(config: &Config, observed: &Observed, plan: &Plan) -> Option<(String, String)> {
+    let account = &observed.site.account;
+    let buckets = [
+        (Address::ThumbnailsBucket, config.thumbnails_bucket(account), &observed.thumbnails),
+        (Address::CodeBucket, config.code_bucket(account), &observed.code),
+    ];
+    buckets.into_iter().find_map(|(address, name, found)| match found {
+        Found::Foreign(foreign) if plan.changes.iter().any(|change| change.address == address) => {
+            Some((name, foreign.elsewhere.clone()?))
+        }
+        _ => None,
+    })
+}
+
+fn goes(changes: &[Change], address: Address) -> bool {
+    changes.iter().any(|change| change.address == address && change.action == Action::Delete)
 }
 
 fn going<T>(address: Address, name: &str, found: &Found<T>, delete: impl FnOnce(&T) -> Change) -> Option<Change> {
@@ -134,7 +208,43 @@ fn select(changes: Vec<Change>, targets: &[Target], destroy: bool) -> Vec<Change
     changes.into_iter().filter(|change| selected.contains(&change.address)).collect()
 }
 
-fn notes(config: &Config, observed: &Observed, changes: &[Change]) -> Vec<String> {
+/// What is worth knowing of instances that the plan leaves alone.
+fn instance_notes(observed: &Observed, changes: &[Change]) -> Vec<String> {
+    let Fleet { alive, dead: _, foreign, strangers } = &observed.fleet;
+    let mut notes = strangers.clone();
+    // Blocked, they stand among the changes.
+    let shown = |index: u32| {
+        changes.iter().any(|change| change.address == Address::Instance(index) && change.action == Action::Blocked)
+    };
+    for (_, reason) in foreign.iter().filter(|(index, _)| !shown(**index)) {
+        notes.push(format!("Left alone: {reason}."));
+    }
+    for instance in alive.iter().filter(|instance| instance.user_data.is_none()) {
+        notes.push(format!(
+            "EC2 does not show the user data of {} yet: whether it runs what is declared, a plan in a minute will say.",
+            instance.id
+        ));
+    }
+    notes
+}
+
+/// What those should know who launch instances where they get no public address.
+fn address_note(launch: &Launch) -> Option<String> {
+    match &launch.public_address {
+        PublicAddress::Yes => None,
+        PublicAddress::No(place) => Some(format!(
+            "The instances get no public IPv4 address in {place}: they reach S3 and SQS only by way of a NAT gateway or VPC \
+             endpoints, and without either they cost and do nothing."
+        )),
+        PublicAddress::Perhaps => Some(
+            "Some subnets of the default VPC give no public IPv4 address, and EC2 chooses one of all: an instance without \
+             one reaches S3 and SQS only by way of a NAT gateway or VPC endpoints. `subnet` in [instance] names one."
+                .to_owned(),
+        ),
+    }
+}
+
+fn notes(config: &Config, desired: &Desired, observed: &Observed, changes: &[Change]) -> Vec<String> {
     let mut notes = Vec::new();
     let new = changes.iter().all(|change| matches!(change.action, Action::Create | Action::Blocked));
     if new && !observed.other_stacks.is_empty() {
@@ -147,9 +257,31 @@ fn notes(config: &Config, observed: &Observed, changes: &[Change]) -> Vec<String
             others = others.join(", "),
         ));
     }
-    let instances = changes.iter().any(|change| {
-        matches!(change.address, Address::Instance(_)) && matches!(change.action, Action::Create | Action::Replace)
+    let access = config.buckets.access;
+    let opened = changes.iter().any(|change| {
+        let settings = ["block_public_access", "policy"];
+        change.address == Address::ThumbnailsBucket
+            && matches!(change.action, Action::Create | Action::Update)
+            && change.attributes.iter().any(|attribute| settings.contains(&attribute.name.as_str()))
     });
+    if opened && access != Access::Private {
+        notes.push(format!(
+            "Everyone on the Internet may read the thumbnails, because `access` in [buckets] is {access}; private shows \
+             them to nobody outside the account."
+        ));
+    }
+    if config.buckets.sources == Sources::Any {
+        let public = if access == Access::Private { "" } else { ", and its thumbnails are public" };
+        notes.push(format!(
+            "`sources` in [buckets] is [\"*\"]: whoever may send a request can have any photograph read that the worker's \
+             role can read, in any bucket{public}."
+        ));
+    }
+    let any = |actions: &[Action]| {
+        let instance = |change: &Change| matches!(change.address, Address::Instance(_));
+        changes.iter().any(|change| instance(change) && actions.contains(&change.action))
+    };
+    let instances = any(&[Action::Create, Action::Replace]);
     if instances && config.instance.key_pair.is_none() {
         notes.push("No key_pair is set in [instance]: nobody can log in to the instances over SSH.".into());
     } else if instances && config.security_group.ssh_from.is_empty() {
@@ -157,5 +289,16 @@ fn notes(config: &Config, observed: &Observed, changes: &[Change]) -> Vec<String
             "ssh_from in [security_group] is empty: the instances have a key pair, but port 22 is closed.".into(),
         );
     }
+    if instances && let Ok(launch) = &desired.launch {
+        notes.extend(address_note(launch));
+    }
+    if any(&[Action::Replace]) && desired.asked.wait != Wait::Never {
+        notes.push(format!(
+            "An instance that is replaced goes when its successor's worker has reported that it takes messages; apply waits \
+             up to {} minutes for that, and else keeps it (--no-wait does neither).",
+            FIRST_REPORT.as_secs() / 60
+        ));
+    }
+    notes.extend(instance_notes(observed, changes));
     notes
 }

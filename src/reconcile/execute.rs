@@ -1,17 +1,18 @@
 //! Doing a plan: every change's steps in order, independent changes side by side. A failed change leaves the rest
 //! correct: what needs it is skipped and named, everything else goes on, and the next apply finishes the job.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
 use super::order::needs;
-use crate::aws::{CallError, Writer};
+use crate::aws::{CallError, Kind, Writer};
 use crate::failure::Failure;
-use crate::plan::{Action, Address, Change, Plan};
-use crate::resource::{Learned, Scene};
+use crate::plan::{Action, Address, Change, Plan, Purpose};
+use crate::resource::{Facts, Interrupt, Learned, Scene};
 
 /// How often a change that is still running says so.
 const STILL_EVERY: Duration = Duration::from_secs(10);
@@ -43,6 +44,12 @@ pub enum Event<'a> {
         doing: Doing,
         error: &'a CallError,
     },
+    /// The user ended it before it was done; no call of it is in flight any more.
+    Interrupted {
+        change: &'a Change,
+        doing: Doing,
+        elapsed: Duration,
+    },
     /// Not tried, because `needed` failed or was skipped itself.
     Skipped {
         change: &'a Change,
@@ -56,6 +63,10 @@ pub enum Doing {
     Creating,
     Updating,
     Deleting,
+    /// Giving back what was adopted.
+    Releasing,
+    /// For its worker's first report; nothing changes.
+    AwaitingReport,
 }
 
 impl Doing {
@@ -65,6 +76,8 @@ impl Doing {
             Self::Creating => ("create", "creating", "created"),
             Self::Updating => ("update", "updating", "updated"),
             Self::Deleting => ("delete", "deleting", "deleted"),
+            Self::Releasing => ("release", "releasing", "released"),
+            Self::AwaitingReport => ("wait for", "waiting for", "heard from"),
         }
     }
 }
@@ -85,7 +98,11 @@ pub struct Report {
     /// Of every change that was to be done, in the plan's order.
     pub outcomes: Vec<(Address, Action, Outcome)>,
     pub failures: Vec<Failure>,
+    /// Every right that a call was refused for want of.
+    pub missing_rights: BTreeSet<String>,
     pub interrupted: bool,
+    /// What was made, as AWS told while it was made.
+    pub facts: Facts,
 }
 
 /// One half of a change: making (or altering), or taking away.
@@ -104,16 +121,28 @@ enum State {
     Skipped,
 }
 
-/// Does the plan. `tell` hears of everything at once; `stop` is looked at before each step.
-pub async fn execute(plan: &Plan, aws: &Writer, tell: &(dyn Fn(Event<'_>) + Sync), stop: &AtomicBool) -> Report {
+/// Around all steps of a plan.
+struct Site<'a> {
+    plan: &'a Plan,
+    aws: &'a Writer,
+    learned: &'a Learned,
+    missing_rights: &'a Mutex<BTreeSet<String>>,
+    tell: &'a (dyn Fn(Event<'_>) + Sync),
+    interrupt: &'a Interrupt,
+}
+
+/// Does the plan. `tell` hears of everything at once. Once `interrupt` is raised, no step begins and no wait goes on: what
+/// is in flight is awaited, and that is all.
+pub async fn execute(plan: &Plan, aws: &Writer, tell: &(dyn Fn(Event<'_>) + Sync), interrupt: &Interrupt) -> Report {
     let nodes = nodes(plan);
     let mut states = vec![State::Waiting; nodes.len()];
     let mut failures = Vec::new();
-    let learned = Learned::default();
+    let (learned, missing_rights) = (Learned::default(), Mutex::default());
+    let site = Site { plan, aws, learned: &learned, missing_rights: &missing_rights, tell, interrupt };
     let mut running = FuturesUnordered::new();
     loop {
         skip(plan, &nodes, &mut states, tell);
-        if !stop.load(Ordering::Relaxed) {
+        if !interrupt.is_raised() {
             for (index, node) in nodes.iter().enumerate() {
                 let ready = states[index] == State::Waiting
                     && nodes
@@ -123,8 +152,8 @@ pub async fn execute(plan: &Plan, aws: &Writer, tell: &(dyn Fn(Event<'_>) + Sync
                 if ready {
                     states[index] = State::Running;
                     let change = &plan.changes[node.change];
-                    let learned = &learned;
-                    running.push(async move { (index, run(plan, change, node.down, aws, learned, tell, stop).await) });
+                    let site = &site;
+                    running.push(async move { (index, run(site, change, node.down).await) });
                 }
             }
         }
@@ -140,7 +169,13 @@ pub async fn execute(plan: &Plan, aws: &Writer, tell: &(dyn Fn(Event<'_>) + Sync
         }
     }
     drop(running);
-    Report { outcomes: outcomes(plan, &nodes, &states), failures, interrupted: stop.load(Ordering::Relaxed) }
+    Report {
+        outcomes: outcomes(plan, &nodes, &states),
+        failures,
+        missing_rights: missing_rights.into_inner().unwrap_or_else(PoisonError::into_inner),
+        interrupted: interrupt.is_raised(),
+        facts: learned.into_facts(),
+    }
 }
 
 fn nodes(plan: &Plan) -> Vec<Node> {
@@ -187,32 +222,34 @@ fn skip(plan: &Plan, nodes: &[Node], states: &mut [State], tell: &(dyn Fn(Event<
 }
 
 /// Runs one half of a change; `false` when it was interrupted.
-async fn run(
-    plan: &Plan,
-    change: &Change,
-    down: bool,
-    aws: &Writer,
-    learned: &Learned,
-    tell: &(dyn Fn(Event<'_>) + Sync),
-    stop: &AtomicBool,
-) -> Result<bool, Failure> {
+async fn run(site: &Site<'_>, change: &Change, down: bool) -> Result<bool, Failure> {
+    let Site { plan, aws, learned, missing_rights, tell, interrupt } = site;
     let doing = match (down, change.action) {
+        (true, Action::Update) if plan.purpose == Purpose::Destroy => Doing::Releasing,
         (true, _) => Doing::Deleting,
         (false, Action::Create | Action::Replace) => Doing::Creating,
+        (false, Action::None) => Doing::AwaitingReport,
         (false, _) => Doing::Updating,
     };
     let started = Instant::now();
     tell(Event::Started { change, doing });
     let waiting = |address: Address, why: &str| tell(Event::Waiting { address, why });
-    let scene = Scene { stack: &plan.stack, address: change.address, learned, waiting: &waiting };
+    let scene = Scene {
+        stack: &plan.stack,
+        account: &plan.account,
+        address: change.address,
+        learned,
+        waiting: &waiting,
+        interrupt,
+    };
     let steps = async {
         for step in if down { &change.down } else { &change.up } {
-            if stop.load(Ordering::Relaxed) {
+            if interrupt.is_raised() {
                 return Ok(false);
             }
             step.run(aws, &scene).await?;
         }
-        Ok(true)
+        Ok::<bool, CallError>(true)
     };
     let mut steps = std::pin::pin!(steps);
     let mut still = tokio::time::interval_at(started + STILL_EVERY, STILL_EVERY);
@@ -223,24 +260,32 @@ async fn run(
             _ = still.tick() => tell(Event::Still { change, doing, elapsed: started.elapsed() }),
         }
     };
+    let elapsed = started.elapsed();
     match result {
-        Ok(finished) => {
-            if finished {
-                tell(Event::Done { change, doing, elapsed: started.elapsed() });
-            }
-            Ok(finished)
+        Ok(true) => {
+            tell(Event::Done { change, doing, elapsed });
+            Ok(true)
         }
-        Err(error) => {
+        Err(error) if error.kind != Kind::Interrupted => {
             tell(Event::Failed { change, doing, error: &error });
+            if let Some(denial) = error.denial() {
+                missing_rights.lock().unwrap_or_else(PoisonError::into_inner).insert(denial.right);
+            }
             let (verb, ..) = doing.words();
             let noun = change.address.noun();
             Err(error.failure(format!("{}: cannot {verb} the {noun} {}", change.address, change.name)))
+        }
+        Ok(false) | Err(_) => {
+            tell(Event::Interrupted { change, doing, elapsed });
+            Ok(false)
         }
     }
 }
 
 fn outcomes(plan: &Plan, nodes: &[Node], states: &[State]) -> Vec<(Address, Action, Outcome)> {
-    let changes = plan.changes.iter().enumerate().filter(|(_, change)| change.action != Action::None);
+    let tried = |index: usize| nodes.iter().any(|node| node.change == index);
+    let changes =
+        plan.changes.iter().enumerate().filter(|(index, change)| change.action != Action::None || tried(*index));
     changes
         .map(|(index, change)| {
             let of = |state: State| nodes.iter().zip(states).any(|(node, s)| node.change == index && *s == state);

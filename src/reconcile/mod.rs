@@ -14,9 +14,9 @@ mod read;
 mod target;
 
 pub use desired::Desired;
-pub use diff::{Contents, plan_apply, plan_destroy};
+pub use diff::{Contents, misplaced_bucket, plan_apply, plan_destroy};
 pub use execute::{Doing, Event, Outcome, Report, execute};
-pub use read::{Observed, Offers, observe, read_offers};
+pub use read::{Observed, Offers, observe, read_offers, survey};
 pub use target::Target;
 
 #[cfg(test)]

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use crate::ami::Arch;
-use crate::aws::{CallError, Reader, account};
-use crate::config::Config;
+use crate::aws::{Errors, Reader, account, all};
+use crate::config::{Access, Config, Sources};
 use crate::failure::{Failure, Result};
 use crate::plan::Address;
 use crate::resource::policy::Site;
-use crate::resource::{Found, binary, bucket, instance, instance_profile, queue, role, security_group};
+use crate::resource::{
+    Foreign, Found, binary, bucket, instance, instance_profile, queue, role, security_group, source,
+};
 
 /// What is in the account under the stack's names.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,12 +33,15 @@ pub struct Observed {
     pub other_stacks: BTreeSet<String>,
 }
 
-/// What the region offers to launch instances with. An inner `Err` says, as a sentence, what is missing.
+/// What there is that a stack is made from: what the region offers to launch instances with. An inner `Err` says, as a sentence, what is missing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Offers {
     pub arch: Result<Arch, String>,
     pub ami: Result<instance::Ami, String>,
     pub key_pair: Result<(), String>,
+    pub public_address: instance::PublicAddress,
+    /// Of each bucket of `sources` that cannot be read, as far as is known, a sentence that says so.
+    pub source_notes: Vec<String>,
 }
 
 impl Observed {
@@ -73,27 +78,59 @@ fn adopt<T>(found: &mut Found<T>) -> Result<(), String> {
     }
 }
 
+/// The command whose policy has all the rights that reading needs, for `thumb policy`.
+const COMMAND: &str = "plan";
+
 /// Reads what is there: at most three round trips one after the other.
 ///
 /// # Errors
-/// No credentials, the wrong account, a right that is missing, or no network.
+/// No credentials, the wrong account, rights that are missing (all of them at once), or no network.
 pub async fn observe(aws: &Reader, config: &Config) -> Result<Observed> {
+    let (observed, ()) = observe_beside(aws, config, async { Ok(()) }).await?;
+    Ok(observed)
+}
+
+/// Reads what is there, and what instances can be launched with.
+///
+/// # Errors
+/// As [`observe`].
+pub async fn survey(aws: &Reader, config: &Config) -> Result<(Observed, Offers)> {
+    observe_beside(aws, config, read_offers(aws, config)).await
+}
+
+/// Reads what is there and something else, side by side and each to its end: what is missing of both is one failure.
+async fn observe_beside<T>(
+    aws: &Reader,
+    config: &Config,
+    beside: impl Future<Output = Result<T, Errors>>,
+) -> Result<(Observed, T)> {
     // The account is asked for side by side with the rest, but judged before it: with the wrong credentials every other
-    // call fails too, and less clearly. The buckets wait for it: their default names end with its number.
+    // call fails too, and less clearly. The buckets wait for it, unless thumb.toml declares it: they must be its own.
     let site = async {
+        if let Some(account) = &config.account {
+            return tokio::try_join!(read_site(aws, config), async { Ok(read_buckets(aws, config, account).await) });
+        }
         let site = read_site(aws, config).await?;
         let buckets = read_buckets(aws, config, &site.account).await;
         Ok((site, buckets))
     };
-    let others = security_group::other_stacks(aws, &config.name);
     // The rest's errors wait for it, and its own error waits for nothing.
-    let rest = async { Ok(tokio::join!(read_resources(aws, config), others)) };
-    let ((site, buckets), (resources, others)) = tokio::try_join!(site, rest)?;
-    let other_stacks = others.map_err(|error| error.failure("cannot read which stacks there are"))?;
-    let failure = |error: CallError| error.failure("cannot read what is in the account");
-    let (dlq, queue, role, profile, (vpc, security_group), fleet) = resources.map_err(failure)?;
-    let Buckets { thumbnails, code, binaries, former: former_buckets } = buckets.map_err(failure)?;
-    Ok(Observed {
+    let rest = async {
+        Ok(all!(
+            resources: read_resources(aws, config),
+            others: security_group::other_stacks(aws, &config.name),
+            beside: beside,
+        ))
+    };
+    let ((site, buckets), rest) = tokio::try_join!(site, rest)?;
+    let mut errors = Errors::default();
+    let (Some(buckets), Some((resources, other_stacks, beside))) = (errors.take(buckets), errors.take(rest)) else {
+        return Err(errors.failure("cannot read what is in the account", COMMAND));
+    };
+    let (dlq, queue, role, profile, (vpc, security_group), fleet) = resources;
+    let Buckets { thumbnails, code, binaries, former: former_buckets } = buckets;
+    let profile = instance_profile::beside_role(profile, &config.name, aws.region(), &config.profile.name, &role);
+    let observed = Observed {
         site,
         dlq,
         queue,
@@ -107,14 +144,15 @@ pub async fn observe(aws: &Reader, config: &Config) -> Result<Observed> {
         vpc,
         former_buckets,
         other_stacks,
-    })
+    };
+    Ok((observed, beside))
 }
 
 /// Reads what instances can be launched with: at most two round trips one after the other.
 ///
 /// # Errors
 /// As [`observe`].
-pub async fn read_offers(aws: &Reader, config: &Config) -> Result<Offers, CallError> {
+pub async fn read_offers(aws: &Reader, config: &Config) -> Result<Offers, Errors> {
     let declared = &config.instance;
     let image = async {
         let arch = instance::read_arch(aws, &declared.instance_type).await?;
@@ -122,7 +160,7 @@ pub async fn read_offers(aws: &Reader, config: &Config) -> Result<Offers, CallEr
             Ok(arch) => instance::read_ami(aws, &declared.image, *arch).await?,
             Err(reason) => Err(reason.clone()),
         };
-        Ok((arch, ami))
+        Ok::<_, Errors>((arch, ami))
     };
     let key_pair = async {
         match &declared.key_pair {
@@ -130,8 +168,16 @@ pub async fn read_offers(aws: &Reader, config: &Config) -> Result<Offers, CallEr
             None => Ok(Ok(())),
         }
     };
-    let ((arch, ami), key_pair) = tokio::try_join!(image, key_pair)?;
-    Ok(Offers { arch, ami, key_pair })
+    let address = instance::read_public_address(aws, declared.subnet.as_deref());
+    let sources = async {
+        match &config.buckets.sources {
+            Sources::Any => Ok::<_, Errors>(Vec::new()),
+            Sources::Buckets(sources) => Ok(source::read_notes(aws, sources).await),
+        }
+    };
+    let ((arch, ami), key_pair, public_address, source_notes) =
+        all!(image: image, key_pair: key_pair, address: address, sources: sources)?;
+    Ok(Offers { arch, ami, key_pair, public_address, source_notes })
 }
 
 /// The account and the partition the credentials are for.
@@ -148,23 +194,30 @@ struct Buckets {
     former: Vec<(Address, String)>,
 }
 
-async fn read_buckets(aws: &Reader, config: &Config, account: &str) -> Result<Buckets, CallError> {
+async fn read_buckets(aws: &Reader, config: &Config, account: &str) -> Result<Buckets, Errors> {
     let stack = config.name.as_str();
     let (thumbnails, code) = (config.thumbnails_bucket(account), config.code_bucket(account));
     // A bucket, and its former name if only that one is ours.
-    let read = async |name: &str, former: Option<String>| {
-        let found = bucket::read(aws, stack, name).await?;
+    let read = async |name: &str, former: Option<String>, look_inside: bool| {
+        let found = bucket::read(aws, stack, account, name, look_inside).await?;
         let former = match former.filter(|_| matches!(found, Found::Absent)) {
-            Some(former) => bucket::read(aws, stack, &former).await?.ours().map(|_| former),
+            Some(former) => bucket::read(aws, stack, account, &former, false).await?.ours().map(|_| former),
             None => None,
         };
-        Ok((found, former))
+        Ok::<_, Errors>((found, former))
     };
-    let ((thumbnails, former_thumbnails), (code, former_code), binaries) = tokio::try_join!(
-        read(&thumbnails, config.former_thumbnails_bucket()),
-        read(&code, config.former_code_bucket()),
-        binary::read(aws, &code),
+    // A policy that opens the bucket would open what somebody else has put there.
+    let look_inside = config.buckets.access == Access::Policy;
+    let ((thumbnails, former_thumbnails), (code, former_code), binaries) = all!(
+        thumbnails: read(&thumbnails, config.former_thumbnails_bucket(), look_inside),
+        code: read(&code, config.former_code_bucket(), false),
+        binaries: async { Ok::<_, Errors>(binary::read(aws, account, &code).await) },
     )?;
+    // What a bucket that is not ours answers to the list is no matter.
+    let binaries = match &code {
+        Found::Ours(_) | Found::Foreign(Foreign { adoptable: Some(_), .. }) => binaries?,
+        Found::Absent | Found::Foreign(_) => Vec::new(),
+    };
     let former_thumbnails = former_thumbnails.map(|name| (Address::ThumbnailsBucket, name));
     let former_code = former_code.map(|name| (Address::CodeBucket, name));
     Ok(Buckets { thumbnails, code, binaries, former: former_thumbnails.into_iter().chain(former_code).collect() })
@@ -179,21 +232,21 @@ type Resources = (
     instance::Fleet,
 );
 
-async fn read_resources(aws: &Reader, config: &Config) -> Result<Resources, CallError> {
+async fn read_resources(aws: &Reader, config: &Config) -> Result<Resources, Errors> {
     let stack = config.name.as_str();
     let group = async {
         // Which of several groups of that name is meant depends on the VPC.
         let vpc = instance::read_vpc(aws, config.instance.subnet.as_deref()).await?;
         let name = &config.security_group.name;
         let group = security_group::read(aws, stack, name, vpc.as_deref().ok()).await?;
-        Ok((vpc, group))
+        Ok::<_, Errors>((vpc, group))
     };
-    tokio::try_join!(
-        queue::read(aws, stack, &config.queue.dlq),
-        queue::read(aws, stack, &config.queue.name),
-        role::read(aws, stack, &config.profile.role),
-        instance_profile::read(aws, stack, &config.profile.name),
-        group,
-        instance::read(aws, stack, config.instance.count),
+    all!(
+        dlq: queue::read(aws, stack, &config.queue.dlq),
+        queue: queue::read(aws, stack, &config.queue.name),
+        role: role::read(aws, stack, &config.profile.role),
+        profile: instance_profile::read(aws, stack, &config.profile.name),
+        group: group,
+        instances: instance::read(aws, stack, config.instance.count),
     )
 }

@@ -14,6 +14,9 @@ use crate::resource::{
     Foreign, Found, STACK_TAG, binary, bucket, instance, instance_profile, queue, role, security_group,
 };
 
+mod instances;
+mod ownership;
+
 const BASE: &str = r#"
 name = "cats"
 [buckets]
@@ -60,7 +63,13 @@ fn offers() -> Offers {
         root_device: "/dev/sda1".into(),
         root_gib: 8,
     };
-    Offers { arch: Ok(Arch::X86_64), ami: Ok(ami), key_pair: Ok(()) }
+    Offers {
+        arch: Ok(Arch::X86_64),
+        ami: Ok(ami),
+        key_pair: Ok(()),
+        public_address: instance::PublicAddress::Yes,
+        source_notes: Vec::new(),
+    }
 }
 
 fn executable(sha256: &str) -> Result<binary::Binary, String> {
@@ -78,8 +87,21 @@ fn desired(config: &Config, observed: &Observed, sha256: &str) -> Desired {
 
 /// The account after an apply of `config`: what AWS answers for everything that was declared.
 fn built(config: &Config) -> Observed {
-    let Desired { stack, dlq, queue, thumbnails, code, binary, role, profile, security_group, count, launch } =
-        desired(config, &nothing(), "aa");
+    let Desired {
+        stack,
+        dlq,
+        queue,
+        thumbnails,
+        code,
+        binary,
+        role,
+        profile,
+        security_group,
+        count,
+        launch,
+        asked: _,
+        notes: _,
+    } = desired(config, &nothing(), "aa");
     let (binary, group, launch) = (binary.unwrap(), security_group.unwrap(), launch.unwrap());
     let queue_of = |queue: queue::Queue| {
         Found::Ours(queue::Observed {
@@ -100,6 +122,7 @@ fn built(config: &Config) -> Observed {
             ownership: serde_json::to_value(bucket.ownership).unwrap().as_str().map(str::to_owned),
             public_access_block: bucket.public_access_block,
             policy: bucket.policy,
+            holds_objects: false,
             tags: bucket.tags,
         })
     };
@@ -116,11 +139,13 @@ fn built(config: &Config) -> Observed {
             instance_type: launch.instance_type.clone(),
             key_pair: launch.key_pair.clone(),
             profile: Some(launch.profile.clone()),
+            profile_id: Some("AIPA1".into()),
             security_groups: vec![launch.security_group.clone()],
             subnet: Some("subnet-1".into()),
             vpc: Some(launch.vpc_id.clone()),
             tokens_required: true,
-            user_data: launch.user_data.clone(),
+            credits: launch.credits,
+            user_data: Some(launch.user_data.clone()),
             public_ip: Some("203.0.113.9".into()),
             tags,
         }
@@ -135,9 +160,14 @@ fn built(config: &Config) -> Observed {
             trust: role.trust,
             inline: role.inline,
             attached: role.attached,
+            boundary: role.boundary,
             tags: role.tags,
         }),
-        profile: Found::Ours(instance_profile::Observed { role: Some(profile.role), tags: profile.tags }),
+        profile: Found::Ours(instance_profile::Observed {
+            id: "AIPA1".into(),
+            role: Some(profile.role),
+            tags: profile.tags,
+        }),
         security_group: Found::Ours(security_group::Observed {
             id: "sg-1".into(),
             vpc_id: group.vpc_id,
@@ -241,12 +271,12 @@ fn what_differs_in_user_data_is_told_apart() {
     let by_another_version = {
         let mut observed = observed.clone();
         let user_data = &mut observed.fleet.alive[0].user_data;
-        *user_data = user_data.replace("RestartSec=5", "RestartSec=60");
+        *user_data = user_data.as_ref().map(|text| text.replace("RestartSec=5", "RestartSec=60"));
         text(&plan(BASE, &observed))
     };
-    let by_somebody_else = {
+    let by_a_version_with_other_parameters = {
         let mut observed = observed.clone();
-        observed.fleet.alive[0].user_data = "#!/bin/sh\necho hello\n".into();
+        observed.fleet.alive[0].user_data = Some("PARAMS = json.loads(r'{\"stack\": \"cats\"}')\n".into());
         text(&plan(BASE, &observed))
     };
     let with_an_endpoint = {
@@ -255,7 +285,9 @@ fn what_differs_in_user_data_is_told_apart() {
         let desired = Desired::new(&config, &observed, &offers(), executable("aa"), endpoint);
         text(&plan_apply(&config, &desired, &observed, &[]))
     };
-    insta::assert_snapshot!([by_another_version, by_somebody_else, with_an_endpoint].join("\n---\n\n"));
+    insta::assert_snapshot!(
+        [by_another_version, by_a_version_with_other_parameters, with_an_endpoint].join("\n---\n\n")
+    );
 }
 
 #[test]
@@ -296,9 +328,10 @@ fn a_replacement_that_was_cut_short_keeps_the_newer_instance() {
     newer.launched_s += 60;
     observed.fleet.alive.insert(0, newer);
     let plan = plan(BASE, &observed);
-    let deleted: Vec<_> = plan.changes.iter().filter(|change| change.action == Action::Delete).collect();
-    assert_eq!(deleted.len(), 1);
-    assert_eq!(deleted[0].attributes[0].before, "i-1");
+    assert_eq!((plan.summary.update, plan.summary.delete), (1, 0), "{}", text(&plan));
+    let change = plan.changes.last().unwrap();
+    assert_eq!(change.attributes[0].name, "leftovers");
+    assert_eq!((&change.attributes[0].before, &change.attributes[0].after), (&"i-1".into(), &serde_json::Value::Null));
 }
 
 #[test]
@@ -337,8 +370,8 @@ fn an_adoption_shows_what_it_changes() {
     let Found::Ours(queue) = &mut observed.queue else { panic!("it was built") };
     queue.redrive = None;
     queue.tags = BTreeMap::from([("made-by".to_owned(), "hand".to_owned())]);
-    observed.queue =
-        Found::Foreign(Foreign { reason: "it has no tag".into(), adoptable: observed.queue.ours().cloned() });
+    let adoptable = observed.queue.ours().cloned();
+    observed.queue = Found::Foreign(Foreign { reason: "it has no tag".into(), adoptable, elsewhere: None });
     assert_eq!(plan(BASE, &observed).summary.blocked, 1);
     observed.adopt(&[Address::Queue]).unwrap();
     insta::assert_snapshot!(text(&plan(BASE, &observed)));
@@ -407,7 +440,7 @@ fn destroy_takes_everything_and_counts_what_is_lost() {
     if let Found::Ours(queue) = &mut observed.queue {
         queue.messages = 12;
     }
-    let contents = Contents { thumbnails: Some((20_000, true)), code: Some((1, false)) };
+    let contents = Contents { thumbnails: Some((20_000, true)), code: Some((1, false)), reports: Vec::new() };
     let plan = plan_destroy(&config(BASE), &observed, contents, &[]);
     insta::assert_snapshot!(text(&plan));
 }

@@ -5,22 +5,27 @@ use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, ObjectIdentifier};
+use aws_sdk_s3::types::ChecksumAlgorithm;
 use sha2::{Digest, Sha256};
 
-use super::{Found, optional};
+use super::bucket::{Version, delete_objects, settle};
+use super::{Found, Scene, optional};
 use crate::aws::{CallError, Kind, Reader, Writer};
 use crate::plan::{Action, Address, Change};
 use crate::{elf, failure};
 
-/// What every key of ours in the code bucket begins with.
+/// What a binary's key begins with; its SHA-256 follows.
 pub const KEY_PREFIX: &str = "thumb-";
+/// What the key of a worker's report begins with; the instance's ID and `.json` follow.
+pub const REPORT_PREFIX: &str = "workers/";
 /// An executable larger than this is something else.
 const MAX_BYTES: u64 = 256 << 20;
 /// Twenty megabytes over a slow line.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(900);
-/// Old binaries removed by one apply.
-const MAX_STALE: i32 = 1_000;
+/// Objects one DeleteObjects call may name (API DeleteObjects).
+const DELETE_BATCH: usize = 1_000;
+/// Pages of a thousand keys that are looked through for binaries; a stranger's keys may begin as ours do.
+const MAX_PAGES: u32 = 20;
 
 /// The executable as declared: a file here.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +37,7 @@ pub struct Binary {
     pub executable: elf::Executable,
 }
 
-/// The keys in the code bucket that begin with [`KEY_PREFIX`], and their sizes in bytes.
+/// The keys in the code bucket that are binaries' ([`is_binary`]), and their sizes in bytes.
 pub type Observed = Vec<(String, u64)>;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -70,19 +75,34 @@ impl Binary {
     }
 }
 
+/// Whether a key is that of a binary: `thumb-` and a SHA-256. No other key is thumb's to remove.
+pub fn is_binary(key: &str) -> bool {
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    key.strip_prefix(KEY_PREFIX).is_some_and(|digest| digest.len() == 64 && digest.bytes().all(hex))
+}
+
+/// Whether a key is that of a worker's report: `workers/i-….json`.
+pub fn is_report(key: &str) -> bool {
+    let id = key.strip_prefix(REPORT_PREFIX).and_then(|rest| rest.strip_prefix("i-")?.strip_suffix(".json"));
+    id.is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 /// The binaries in the code bucket; whether the bucket is ours is the bucket's own question.
-pub async fn read(aws: &Reader, bucket: &str) -> Result<Observed, CallError> {
-    let result = aws.list_objects_v2().bucket(bucket).prefix(KEY_PREFIX).max_keys(MAX_STALE).send().await;
-    let listed = match optional(result.map_err(|e| CallError::new("s3:ListBucket", e))) {
-        // Somebody else's bucket: the bucket itself is reported.
-        Err(error) if error.kind == Kind::Denied || error.code.as_deref() == Some("PermanentRedirect") => None,
-        listed => listed?,
-    };
-    let objects = listed.and_then(|out| out.contents).unwrap_or_default();
-    Ok(objects
-        .into_iter()
-        .filter_map(|object| Some((object.key?, u64::try_from(object.size.unwrap_or(0)).unwrap_or(0))))
-        .collect())
+pub async fn read(aws: &Reader, account: &str, bucket: &str) -> Result<Observed, CallError> {
+    let (mut found, mut from) = (Vec::new(), None);
+    for _ in 0..MAX_PAGES {
+        let request = aws.list_objects_v2().bucket(bucket).expected_bucket_owner(account).prefix(KEY_PREFIX);
+        let answer = request.set_continuation_token(from).send().await;
+        let Some(page) = optional(answer.map_err(|e| CallError::new("s3:ListBucket", e)))? else { break };
+        let size = |object: &aws_sdk_s3::types::Object| u64::try_from(object.size.unwrap_or(0)).unwrap_or(0);
+        let objects = page.contents().iter().filter_map(|object| Some((object.key.clone()?, size(object))));
+        found.extend(objects.filter(|(key, _)| is_binary(key)));
+        from = page.next_continuation_token;
+        if from.is_none() {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// `bucket_name`: the code bucket's, which is there as `bucket`.
@@ -128,8 +148,10 @@ pub fn diff(desired: &Binary, bucket_name: &str, bucket: &Found<super::bucket::O
     }
 }
 
-pub fn delete(bucket: &str, found: &Observed) -> Option<Change> {
-    let keys: Vec<String> = found.iter().map(|(key, _)| key.clone()).collect();
+/// `reports`: keys of workers' reports that go too, because the bucket stays.
+pub fn delete(bucket: &str, found: &Observed, reports: &[String]) -> Option<Change> {
+    let binaries = found.iter().map(|(key, _)| key.clone());
+    let keys: Vec<String> = reports.iter().cloned().chain(binaries).collect();
     let name = keys.last()?.clone();
     let mut change = Change::new(Address::Binary, &name);
     change.lose("keys", &keys);
@@ -137,19 +159,31 @@ pub fn delete(bucket: &str, found: &Observed) -> Option<Change> {
     Some(change.action(Action::Delete))
 }
 
-pub async fn run(step: &Step, aws: &Writer) -> Result<(), CallError> {
+pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
     match step {
-        Step::Upload { bucket, path, sha256, bytes } => upload(bucket, path, sha256, *bytes, aws).await,
+        Step::Upload { bucket, path, sha256, bytes } => {
+            settle(scene, || upload(bucket, path, sha256, *bytes, aws, scene.account)).await
+        }
         Step::Remove { bucket, keys } => {
-            let objects = keys.iter().filter_map(|key| ObjectIdentifier::builder().key(key).build().ok()).collect();
-            super::gone_is_fine(super::bucket::delete_objects(bucket, objects, aws).await)
+            for keys in keys.chunks(DELETE_BATCH) {
+                let objects = keys.iter().map(|key| Version { key: key.clone(), id: None }).collect();
+                super::gone_is_fine(delete_objects(bucket, scene.account, objects, aws).await)?;
+            }
+            Ok(())
         }
     }
 }
 
 /// S3 checks what arrives against the digest the plan was made with: a file that changed since is refused. One of
 /// another length is refused here: a call that promises more bytes than come is never answered.
-async fn upload(bucket: &str, path: &Path, sha256: &str, bytes: u64, aws: &Writer) -> Result<(), CallError> {
+async fn upload(
+    bucket: &str,
+    path: &Path,
+    sha256: &str,
+    bytes: u64,
+    aws: &Writer,
+    account: &str,
+) -> Result<(), CallError> {
     const ACTION: &str = "s3:PutObject";
     let refused = |message: String| CallError::judged(ACTION, Kind::Refused, message);
     let shown = path.display();
@@ -161,6 +195,7 @@ async fn upload(bucket: &str, path: &Path, sha256: &str, bytes: u64, aws: &Write
     let body = body.map_err(|error| refused(format!("cannot read {shown}: {error}")))?;
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(UPLOAD_TIMEOUT).build();
     let request = aws.clients.s3.put_object().bucket(bucket).key(format!("{KEY_PREFIX}{sha256}"));
+    let request = request.expected_bucket_owner(account);
     let request =
         request.content_length(i64::try_from(bytes).unwrap_or(i64::MAX)).content_type("application/octet-stream");
     let request = request.checksum_algorithm(ChecksumAlgorithm::Sha256).checksum_sha256(base64(sha256)).body(body);
@@ -174,4 +209,24 @@ fn base64(hex: &str) -> String {
     let bytes: Vec<u8> =
         (0..hex.len() / 2).filter_map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).ok()).collect();
     aws_smithy_types::base64::encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_digest_makes_a_binarys_key() {
+        assert!(is_binary(&format!("thumb-{}", "0a".repeat(32))));
+        for key in ["thumb-", "thumb-nails/index.html", "thumb-drive-firmware.bin", "other"] {
+            assert!(!is_binary(key), "{key}");
+        }
+        for digest in ["0A".repeat(32), "0a".repeat(31), "0a".repeat(33), format!("{}/x", "0a".repeat(31))] {
+            assert!(!is_binary(&format!("thumb-{digest}")), "{digest}");
+        }
+        assert!(is_report("workers/i-0123456789abcdef0.json"));
+        for key in ["workers/readme.json", "workers/i-.json", "workers/i-0/x.json", "workers/i-0.txt", "i-0.json"] {
+            assert!(!is_report(key), "{key}");
+        }
+    }
 }

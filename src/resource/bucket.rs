@@ -1,25 +1,29 @@
-//! The two buckets (S3): who owns their objects, what Block Public Access allows, and how a bucket is emptied.
+//! The two buckets (S3): whose they are, who owns their objects, and what Block Public Access allows. Bucket names are
+//! shared by all accounts, so every call names the account that the bucket must belong to.
+
+mod contents;
+mod make;
+
+use std::future::Future;
 
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::head_bucket::HeadBucketError;
 use aws_sdk_s3::types::{
-    BucketLocationConstraint, CreateBucketConfiguration, Delete, ObjectIdentifier, ObjectOwnership, OwnershipControls,
-    OwnershipControlsRule, PublicAccessBlockConfiguration, Tag, Tagging,
+    ObjectOwnership, OwnershipControls, OwnershipControlsRule, PublicAccessBlockConfiguration, Tag,
 };
 use serde::Serialize;
 use serde_json::Value;
 
-use super::policy::canonical;
-use super::{Found, Pace, Scene, Tags, gone_is_fine, optional, own_tags};
-use crate::aws::{CallError, Kind, Reader, Writer};
-use crate::plan::{Action, Address, Change};
+pub use contents::{Counted, count_objects};
+pub(super) use contents::{Version, delete_objects};
+pub use make::PROBE_KEY;
 
-/// Objects one DeleteObjects call may name (API DeleteObjects).
-const DELETE_BATCH: i32 = 1_000;
-/// Pages of object versions counted before a destroy; more are "more than".
-const MAX_COUNT_PAGES: u32 = 20;
-/// Rounds of listing and deleting before a bucket's emptying gives up: a hundred million objects.
-const MAX_EMPTYING_ROUNDS: u32 = 100_000;
+use super::policy::canonical;
+use super::{
+    Found, Pace, RELEASED, Scene, Tags, gone_is_fine, is_adopted, kept_tags, optional, own_tags, read_part, wanted_tags,
+};
+use crate::aws::{CallError, Errors, Kind, Reader, Writer, all};
+use crate::plan::{Action, Address, Change};
 
 /// A bucket as declared.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +62,8 @@ pub struct Observed {
     pub ownership: Option<String>,
     pub public_access_block: PublicAccessBlock,
     pub policy: Option<Value>,
+    /// Whether anything is in it; looked at only where a plan depends on it, else `false`.
+    pub holds_objects: bool,
     pub tags: Tags,
 }
 
@@ -68,6 +74,7 @@ pub enum Step {
         region: String,
         tags: Tags,
     },
+    /// Sets these tags and no others, AWS's own aside.
     Tag {
         name: String,
         tags: Tags,
@@ -79,6 +86,11 @@ pub enum Step {
     SetPublicAccessBlock {
         name: String,
         block: PublicAccessBlock,
+    },
+    /// Puts an object that everyone may read and takes it away again: whether the account allows that is nowhere to be
+    /// read in S3's API.
+    TryPublicAcl {
+        name: String,
     },
     PutPolicy {
         name: String,
@@ -114,27 +126,53 @@ impl PublicAccessBlock {
     };
 }
 
-pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observed>, CallError> {
-    if let Err(error) = aws.head_bucket().bucket(name).send().await {
-        return unreachable_bucket(aws.region(), error);
+/// `look_inside`: whether it holds objects is to be known too.
+pub async fn read(
+    aws: &Reader,
+    stack: &str,
+    account: &str,
+    name: &str,
+    look_inside: bool,
+) -> Result<Found<Observed>, Errors> {
+    if let Err(error) = aws.head_bucket().bucket(name).expected_bucket_owner(account).send().await {
+        return Ok(unreachable_bucket(aws, account, name, error).await?);
     }
-    let tags = async {
-        let result = aws.get_bucket_tagging().bucket(name).send().await;
-        optional(result.map_err(|e| CallError::new("s3:GetBucketTagging", e)))
+    // It is there, so what says otherwise is a part of S3 that has not heard of it yet, or of which it is gone already.
+    let unknown = |error: &CallError| error.code.as_deref() == Some(NO_SUCH_BUCKET);
+    let tags = read_part(unknown, || async {
+        let result = aws.get_bucket_tagging().bucket(name).expected_bucket_owner(account).send().await;
+        setting(result.map_err(|e| CallError::new("s3:GetBucketTagging", e)))
+    });
+    let ownership = read_part(unknown, || async {
+        let result = aws.get_bucket_ownership_controls().bucket(name).expected_bucket_owner(account).send().await;
+        setting(result.map_err(|e| CallError::new("s3:GetBucketOwnershipControls", e)))
+    });
+    let block = read_part(unknown, || async {
+        let result = aws.get_public_access_block().bucket(name).expected_bucket_owner(account).send().await;
+        setting(result.map_err(|e| CallError::new("s3:GetBucketPublicAccessBlock", e)))
+    });
+    let policy = read_part(unknown, || async {
+        let result = aws.get_bucket_policy().bucket(name).expected_bucket_owner(account).send().await;
+        setting(result.map_err(|e| CallError::new("s3:GetBucketPolicy", e)))
+    });
+    let inside = async {
+        if !look_inside {
+            return Ok::<_, CallError>(false);
+        }
+        let request = aws.list_objects_v2().bucket(name).max_keys(1).expected_bucket_owner(account);
+        let result = request.send().await.map_err(|e| CallError::new("s3:ListBucket", e));
+        Ok(optional(result)?.is_some_and(|page| !page.contents().is_empty()))
     };
-    let ownership = async {
-        let result = aws.get_bucket_ownership_controls().bucket(name).send().await;
-        optional(result.map_err(|e| CallError::new("s3:GetBucketOwnershipControls", e)))
+    let parts = all!(tags: tags, ownership: ownership, block: block, policy: policy, inside: inside);
+    let (tags, ownership, block, policy, holds_objects) = match parts {
+        // Deleted between the calls.
+        Err(errors) if errors.any(unknown) => return Ok(Found::Absent),
+        // The policy is for the owner's account alone to read (API GetBucketPolicy), whatever else is let through.
+        Err(errors) if errors.any(|error| error.code.as_deref() == Some("MethodNotAllowed")) => {
+            return Ok(somebody_elses());
+        }
+        result => result?,
     };
-    let block = async {
-        let result = aws.get_public_access_block().bucket(name).send().await;
-        optional(result.map_err(|e| CallError::new("s3:GetBucketPublicAccessBlock", e)))
-    };
-    let policy = async {
-        let result = aws.get_bucket_policy().bucket(name).send().await;
-        optional(result.map_err(|e| CallError::new("s3:GetBucketPolicy", e)))
-    };
-    let (tags, ownership, block, policy) = tokio::try_join!(tags, ownership, block, policy)?;
     let tags = tags.map(|out| out.tag_set).unwrap_or_default();
     let tags: Tags = tags.into_iter().map(|tag| (tag.key, tag.value)).collect();
     let rules = ownership.and_then(|out| out.ownership_controls).map(|controls| controls.rules).unwrap_or_default();
@@ -150,44 +188,71 @@ pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observe
         policy: policy
             .and_then(|out| out.policy)
             .map(|text| serde_json::from_str(&text).unwrap_or(Value::String(text))),
+        holds_objects,
         tags: own_tags(&tags),
     };
     Ok(Found::by_tags(stack, &tags, &format!("the bucket {name}"), observed))
 }
 
-/// What a refused HeadBucket says. Bucket names are global: 403 is somebody else's (or a right that is missing), 301
-/// is another region's.
-fn unreachable_bucket(region: &str, error: SdkError<HeadBucketError>) -> Result<Found<Observed>, CallError> {
-    let response = error.raw_response();
+/// S3's code for a bucket that is not there, or not yet.
+const NO_SUCH_BUCKET: &str = "NoSuchBucket";
+
+/// `None` where a setting is not set; that the whole bucket is not there stays an error.
+fn setting<T>(result: Result<T, CallError>) -> Result<Option<T>, CallError> {
+    match result {
+        Err(error) if error.code.as_deref() == Some(NO_SUCH_BUCKET) => Err(error),
+        result => optional(result),
+    }
+}
+
+fn somebody_elses<T>() -> Found<T> {
+    Found::foreign(
+        "the name belongs to another account, or these credentials may not look at the bucket (s3:ListBucket); \
+         bucket names are shared by all of AWS: choose another in [buckets]",
+    )
+}
+
+/// What a refused HeadBucket says: 403 is another account's bucket (or a right that is missing), 301 and 400 with the
+/// region in a header are another region's.
+async fn unreachable_bucket(
+    aws: &Reader,
+    account: &str,
+    name: &str,
+    error: SdkError<HeadBucketError>,
+) -> Result<Found<Observed>, CallError> {
+    let (region, response) = (aws.region(), error.raw_response());
     let status = response.map_or(0, |response| response.status().as_u16());
     let home = response.and_then(|response| response.headers().get("x-amz-bucket-region")).map(str::to_owned);
+    let elsewhere = |home: &str| {
+        let reason = format!("a bucket of this name exists in the region {home}, and this stack is in {region}");
+        Ok(Found::elsewhere(reason, home))
+    };
     match (status, home) {
-        (301 | 307 | 400, Some(home)) if home != region => Ok(Found::foreign(format!(
-            "a bucket of this name exists in the region {home}, and this stack is in {region}"
-        ))),
-        (301, _) => Ok(Found::foreign(format!("a bucket of this name exists in another region than {region}"))),
-        (403, _) => Ok(Found::foreign(
-            "the name belongs to another account, or these credentials may not look at the bucket (s3:ListBucket); \
-             bucket names are shared by all of AWS: choose another in [buckets]",
+        (301 | 307 | 400, Some(home)) if home != region => elsewhere(&home),
+        (301, _) => Ok(Found::elsewhere(
+            format!("a bucket of this name exists in another region than {region}"),
+            "another region",
         )),
+        (403, _) => Ok(somebody_elses()),
+        // A HEAD answer has no body. The same question with one is answered with a code.
+        (400, _) => {
+            let result = aws.get_bucket_tagging().bucket(name).expected_bucket_owner(account).send().await;
+            match result.map_err(|e| CallError::new("s3:GetBucketTagging", e)) {
+                Err(error) if is_other_region(&error) => elsewhere("another region"),
+                Err(error) => Err(error),
+                Ok(_) => Err(CallError::new("s3:ListBucket", error)),
+            }
+        }
         _ => optional(Err(CallError::new("s3:ListBucket", error))).map(|found| found.unwrap_or(Found::Absent)),
     }
 }
 
-/// How many objects (versions and delete markers counted) a destroy would lose; the flag says "or more".
-pub async fn count_objects(aws: &Reader, name: &str) -> Result<(u64, bool), CallError> {
-    let (mut key, mut version, mut count) = (None, None, 0);
-    for _ in 0..MAX_COUNT_PAGES {
-        let request = aws.list_object_versions().bucket(name).set_key_marker(key).set_version_id_marker(version);
-        let page = request.send().await.map_err(|e| CallError::new("s3:ListBucketVersions", e));
-        let Some(page) = optional(page)? else { return Ok((0, false)) };
-        count += (page.versions().len() + page.delete_markers().len()) as u64;
-        if page.is_truncated != Some(true) {
-            return Ok((count, false));
-        }
-        (key, version) = (page.next_key_marker, page.next_version_id_marker);
-    }
-    Ok((count, true))
+/// Whether S3 says that the bucket is in another region (S3 guide, "Error responses").
+fn is_other_region(error: &CallError) -> bool {
+    matches!(
+        error.code.as_deref(),
+        Some("PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException")
+    )
 }
 
 pub fn diff(address: Address, desired: &Bucket, found: &Found<Observed>) -> Change {
@@ -204,6 +269,9 @@ pub fn diff(address: Address, desired: &Bucket, found: &Found<Observed>) -> Chan
             change.up(Step::Create { name: name.clone(), region: region.clone(), tags: tags.clone() });
             change.up(Step::SetOwnership { name: name.clone(), ownership: *ownership });
             change.up(Step::SetPublicAccessBlock { name: name.clone(), block: *public_access_block });
+            if !public_access_block.block_public_acls {
+                change.up(Step::TryPublicAcl { name: name.clone() });
+            }
             if let Some(policy) = policy {
                 change.up(Step::PutPolicy { name: name.clone(), policy: policy.clone() });
             }
@@ -212,16 +280,30 @@ pub fn diff(address: Address, desired: &Bucket, found: &Found<Observed>) -> Chan
         Found::Ours(observed) => observed,
     };
     let before = observed.policy.as_ref().map(canonical);
+    let opens = policy.as_ref().is_some_and(|policy| before != Some(canonical(policy)));
+    if opens && observed.holds_objects && is_adopted(&observed.tags) {
+        return Change::blocked(
+            address,
+            name,
+            "thumb did not make this bucket, and it is not empty: `access = \"policy\"` would let everyone read all that \
+             is in it; set `access` to public-read or private, or name another bucket",
+        );
+    }
     let retire = policy.is_none() && before.is_some() && before == retired_policy.as_ref().map(canonical);
     if retire {
         change.lose("policy", &before);
         change.up(Step::DeletePolicy { name: name.clone() });
     }
-    if change.compare("object_ownership", &observed.ownership, ownership) {
+    let owned = change.compare("object_ownership", &observed.ownership, ownership);
+    if owned {
         change.up(Step::SetOwnership { name: name.clone(), ownership: *ownership });
     }
-    if change.compare("block_public_access", &observed.public_access_block, public_access_block) {
+    let blocked = change.compare("block_public_access", &observed.public_access_block, public_access_block);
+    if blocked {
         change.up(Step::SetPublicAccessBlock { name: name.clone(), block: *public_access_block });
+    }
+    if (owned || blocked) && !public_access_block.block_public_acls {
+        change.up(Step::TryPublicAcl { name: name.clone() });
     }
     // Last, because Block Public Access must allow a public policy before it can be put.
     if let Some(policy) = policy
@@ -229,26 +311,38 @@ pub fn diff(address: Address, desired: &Bucket, found: &Found<Observed>) -> Chan
     {
         change.up(Step::PutPolicy { name: name.clone(), policy: policy.clone() });
     }
-    if change.compare("tags", &observed.tags, tags) {
-        change.up(Step::Tag { name: name.clone(), tags: tags.clone() });
+    let tags = wanted_tags(tags, &observed.tags);
+    if change.compare("tags", &observed.tags, &tags) {
+        change.up(Step::Tag { name: name.clone(), tags });
     }
     change.settle()
 }
 
+/// `objects`: how many in it nobody can make again, and whether there are more.
 pub fn delete(address: Address, name: &str, objects: Option<(u64, bool)>) -> Change {
     let mut change = Change::new(address, name);
-    if let Some((count, more)) = objects.filter(|(count, _)| *count > 0) {
+    if let Some((count, more)) = objects.filter(|(count, more)| *count > 0 || *more) {
         change.lose("objects", &format!("{}{count}", if more { "more than " } else { "" }));
     }
     change.down(Step::Delete { name: name.to_owned() });
     change.action(Action::Delete)
 }
 
+/// Gives back a bucket that was adopted.
+pub fn release(address: Address, name: &str, observed: &Observed, configured: &Tags) -> Change {
+    let mut change = Change::new(address, name);
+    change.reason = Some(format!("{RELEASED}, with all that is in it"));
+    let kept = kept_tags(&observed.tags, configured);
+    change.compare("tags", &observed.tags, &kept);
+    change.down(Step::Tag { name: name.to_owned(), tags: kept });
+    change.action(Action::Update)
+}
+
 pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
-    let s3 = &aws.clients.s3;
+    let (s3, account) = (&aws.clients.s3, scene.account);
     match step {
-        Step::Create { name, region, tags } => create(name, region, tags, aws, scene).await,
-        Step::Tag { name, tags } => put_tags(name, tags, aws).await,
+        Step::Create { name, region, tags } => make::create(name, region, tags, aws, scene).await,
+        Step::Tag { name, tags } => make::put_tags(name, tags, aws, scene).await,
         Step::SetOwnership { name, ownership } => {
             let ownership = match ownership {
                 Ownership::BucketOwnerEnforced => ObjectOwnership::BucketOwnerEnforced,
@@ -256,126 +350,70 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
             };
             let rule = OwnershipControlsRule::builder().object_ownership(ownership).build().expect("ownership is set");
             let controls = OwnershipControls::builder().rules(rule).build().expect("a rule is set");
-            let result = s3.put_bucket_ownership_controls().bucket(name).ownership_controls(controls).send().await;
-            result.map(drop).map_err(|e| CallError::new("s3:PutBucketOwnershipControls", e))
+            settle(scene, || async {
+                let request = s3.put_bucket_ownership_controls().bucket(name).expected_bucket_owner(account);
+                let result = request.ownership_controls(controls.clone()).send().await;
+                result.map(drop).map_err(|e| CallError::new("s3:PutBucketOwnershipControls", e))
+            })
+            .await
         }
-        Step::SetPublicAccessBlock { name, block } => {
-            let block = PublicAccessBlockConfiguration::builder()
-                .block_public_acls(block.block_public_acls)
-                .ignore_public_acls(block.ignore_public_acls)
-                .block_public_policy(block.block_public_policy)
-                .restrict_public_buckets(block.restrict_public_buckets)
-                .build();
-            let result =
-                s3.put_public_access_block().bucket(name).public_access_block_configuration(block).send().await;
-            result.map(drop).map_err(|e| CallError::new("s3:PutBucketPublicAccessBlock", e))
-        }
+        Step::SetPublicAccessBlock { name, block } => set_public_access_block(name, *block, aws, scene).await,
+        Step::TryPublicAcl { name } => make::try_public_acl(name, aws, scene).await,
         Step::PutPolicy { name, policy } => {
-            let result = s3.put_bucket_policy().bucket(name).policy(policy.to_string()).send().await;
-            result.map(drop).map_err(|e| CallError::new("s3:PutBucketPolicy", e))
+            // Block Public Access, lifted a moment ago, goes on refusing for a while.
+            let blocked = |error: &CallError| error.kind == Kind::Denied && error.message.contains("BlockPublicPolicy");
+            let why = "S3 still blocks public policies; waiting until the bucket's new settings count";
+            let put = || async {
+                let request = s3.put_bucket_policy().bucket(name).expected_bucket_owner(account);
+                let result = request.policy(policy.to_string()).send().await;
+                result.map(drop).map_err(|e| CallError::new("s3:PutBucketPolicy", e))
+            };
+            scene.retry(&Pace::PUBLIC_ACCESS, why, blocked, || settle(scene, put)).await
         }
         Step::DeletePolicy { name } => {
-            let result = s3.delete_bucket_policy().bucket(name).send().await;
-            gone_is_fine(result.map_err(|e| CallError::new("s3:DeleteBucketPolicy", e)))
+            settle(scene, || async {
+                let result = s3.delete_bucket_policy().bucket(name).expected_bucket_owner(account).send().await;
+                gone_is_fine(result.map_err(|e| CallError::new("s3:DeleteBucketPolicy", e)))
+            })
+            .await
         }
-        Step::Delete { name } => delete_bucket(name, aws, scene).await,
+        Step::Delete { name } => contents::delete_bucket(name, aws, scene).await,
     }
 }
 
-async fn create(name: &str, region: &str, tags: &Tags, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
-    // us-east-1 is named by leaving the constraint out (API CreateBucket).
-    let constraint = (region != "us-east-1").then(|| BucketLocationConstraint::from(region));
-    let configuration =
-        CreateBucketConfiguration::builder().set_location_constraint(constraint).set_tags(Some(s3_tags(tags))).build();
-    let aborted = |error: &CallError| error.kind == Kind::NotYet;
-    let why = "S3 has not let go of a deleted bucket's name yet; waiting until it is free";
-    let result = scene
-        .retry(&Pace::BUCKET_NAME, why, aborted, || async {
-            let request = aws.clients.s3.create_bucket().bucket(name);
-            let request = request.create_bucket_configuration(configuration.clone());
-            request.send().await.map(drop).map_err(|e| CallError::new("s3:CreateBucket", e))
-        })
-        .await;
-    match result {
-        // Made by an attempt whose answer was lost, or by another apply at the same time.
-        Err(error) if error.kind == Kind::AlreadyExists => {}
-        result => result?,
-    }
-    // S3-compatible services that do not know tags at creation yet leave them out in silence.
-    put_tags(name, tags, aws).await
+async fn set_public_access_block(
+    name: &str,
+    block: PublicAccessBlock,
+    aws: &Writer,
+    scene: &Scene<'_>,
+) -> Result<(), CallError> {
+    let block = PublicAccessBlockConfiguration::builder()
+        .block_public_acls(block.block_public_acls)
+        .ignore_public_acls(block.ignore_public_acls)
+        .block_public_policy(block.block_public_policy)
+        .restrict_public_buckets(block.restrict_public_buckets)
+        .build();
+    settle(scene, || async {
+        let request = aws.clients.s3.put_public_access_block().bucket(name).expected_bucket_owner(scene.account);
+        let result = request.public_access_block_configuration(block.clone()).send().await;
+        result.map(drop).map_err(|e| CallError::new("s3:PutBucketPublicAccessBlock", e))
+    })
+    .await
 }
 
-async fn put_tags(name: &str, tags: &Tags, aws: &Writer) -> Result<(), CallError> {
-    let tagging = Tagging::builder().set_tag_set(Some(s3_tags(tags))).build().expect("the tags are set");
-    let result = aws.clients.s3.put_bucket_tagging().bucket(name).tagging(tagging).send().await;
-    result.map(drop).map_err(|e| CallError::new("s3:PutBucketTagging", e))
+/// A call about a bucket that is there: again while S3 does not know the bucket everywhere, or is at work on it.
+pub(super) async fn settle<T, F: Future<Output = Result<T, CallError>>>(
+    scene: &Scene<'_>,
+    call: impl FnMut() -> F,
+) -> Result<T, CallError> {
+    let unsettled = |error: &CallError| error.kind == Kind::NotYet || error.code.as_deref() == Some(NO_SUCH_BUCKET);
+    scene
+        .retry(&Pace::BUCKET, "S3 is not ready for the bucket's settings everywhere; trying again", unsettled, call)
+        .await
 }
 
 fn s3_tags(tags: &Tags) -> Vec<Tag> {
     tags.iter()
         .map(|(key, value)| Tag::builder().key(key).value(value).build().expect("key and value are set"))
         .collect()
-}
-
-/// Deletes the bucket; while something is in it (also what a worker put there a moment ago), empties it first.
-async fn delete_bucket(name: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
-    let not_empty = |error: &CallError| error.kind == Kind::InUse || error.kind == Kind::NotYet;
-    let why = "something still puts objects into the bucket; emptying it again";
-    scene
-        .retry(&Pace::BUCKET_NAME, why, not_empty, || async {
-            gone_is_fine(empty(name, aws).await)?;
-            let result = aws.clients.s3.delete_bucket().bucket(name).send().await;
-            gone_is_fine(result.map_err(|e| CallError::new("s3:DeleteBucket", e)))
-        })
-        .await
-}
-
-async fn empty(name: &str, aws: &Writer) -> Result<(), CallError> {
-    let s3 = &aws.clients.s3;
-    // Each round lists from the start: what the last one listed is gone.
-    for _ in 0..MAX_EMPTYING_ROUNDS {
-        let page = s3.list_object_versions().bucket(name).max_keys(DELETE_BATCH).send().await;
-        let page = page.map_err(|e| CallError::new("s3:ListBucketVersions", e))?;
-        let versions = page.versions().iter().map(|version| (version.key.clone(), version.version_id.clone()));
-        let markers = page.delete_markers().iter().map(|marker| (marker.key.clone(), marker.version_id.clone()));
-        let objects: Vec<ObjectIdentifier> = versions
-            .chain(markers)
-            .filter_map(|(key, version)| ObjectIdentifier::builder().key(key?).set_version_id(version).build().ok())
-            .collect();
-        let uploads = s3.list_multipart_uploads().bucket(name).send().await;
-        let uploads = uploads.map_err(|e| CallError::new("s3:ListBucketMultipartUploads", e))?;
-        if objects.is_empty() && uploads.uploads().is_empty() {
-            return Ok(());
-        }
-        delete_objects(name, objects, aws).await?;
-        for upload in uploads.uploads() {
-            let request = s3.abort_multipart_upload().bucket(name).set_key(upload.key.clone());
-            let result = request.set_upload_id(upload.upload_id.clone()).send().await;
-            gone_is_fine(result.map_err(|e| CallError::new("s3:AbortMultipartUpload", e)))?;
-        }
-    }
-    Ok(())
-}
-
-/// At most [`DELETE_BATCH`] of them.
-pub(super) async fn delete_objects(
-    bucket: &str,
-    objects: Vec<ObjectIdentifier>,
-    aws: &Writer,
-) -> Result<(), CallError> {
-    if objects.is_empty() {
-        return Ok(());
-    }
-    let delete = Delete::builder().set_objects(Some(objects)).quiet(true).build().expect("the objects are set");
-    let result = aws.clients.s3.delete_objects().bucket(bucket).delete(delete).send().await;
-    let result = result.map_err(|e| CallError::new("s3:DeleteObject", e))?;
-    // The call succeeds as a whole and says which objects stayed.
-    result.errors().first().map_or(Ok(()), |error| {
-        Err(CallError {
-            action: "s3:DeleteObject",
-            kind: Kind::Refused,
-            code: error.code().map(str::to_owned),
-            message: format!("{} ({})", error.message().unwrap_or_default(), error.key().unwrap_or_default()),
-        })
-    })
 }

@@ -1,7 +1,10 @@
 //! The instance profile, through which EC2 hands the role to an instance (IAM).
 
-use super::role::{iam_tags, tags_of};
-use super::{Found, STACK_TAG, Tags, gone_is_fine, optional, own_tags, tag_changes};
+use super::role::{self, iam_tags, known, really_gone, same_stack, tags_of};
+use super::{
+    Found, Pace, REGION_TAG, RELEASED, Scene, Tags, gone_is_fine, is_adopted, kept_tags, optional, own_tags,
+    tag_changes, wanted_tags,
+};
 use crate::aws::{CallError, Kind, Reader, Writer};
 use crate::plan::{Action, Address, Change};
 
@@ -16,6 +19,8 @@ pub struct InstanceProfile {
 /// An instance profile as it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
+    /// What EC2 knows it by: another one made under its name has another ID.
+    pub id: String,
     pub role: Option<String>,
     pub tags: Tags,
 }
@@ -37,8 +42,28 @@ pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observe
     };
     let tags = tags_of(profile.tags());
     let role = profile.roles().first().map(|role| role.role_name.clone());
-    let observed = Observed { role, tags: own_tags(&tags) };
-    Ok(Found::by_tags(stack, &tags, &format!("the instance profile {name}"), observed))
+    let observed = Observed { id: profile.instance_profile_id.clone(), role, tags: own_tags(&tags) };
+    let what = format!("the instance profile {name}");
+    let found = Found::by_tags(stack, &tags, &what, observed);
+    Ok(found.in_region(stack, aws.region(), tags.get(REGION_TAG).map(String::as_str), &what))
+}
+
+/// A profile from before there was the tag for its region is where the role that it holds is.
+#[must_use]
+pub fn beside_role(
+    found: Found<Observed>,
+    stack: &str,
+    here: &str,
+    name: &str,
+    role: &Found<role::Observed>,
+) -> Found<Observed> {
+    let untagged = found.ours().is_some_and(|profile| !profile.tags.contains_key(REGION_TAG));
+    match role {
+        Found::Foreign(role) if untagged => {
+            found.in_region(stack, here, role.elsewhere.as_deref(), &format!("the instance profile {name}"))
+        }
+        _ => found,
+    }
 }
 
 pub fn diff(desired: &InstanceProfile, found: &Found<Observed>) -> Change {
@@ -55,14 +80,22 @@ pub fn diff(desired: &InstanceProfile, found: &Found<Observed>) -> Change {
         }
         Found::Ours(observed) => observed,
     };
+    if let Some(other) = observed.role.as_ref().filter(|held| *held != role && is_adopted(&observed.tags)) {
+        let why = format!(
+            "thumb did not make it, and it holds the role {other}, which would have to go: set `name` in [profile] to \
+             another name, or `role` to {other}"
+        );
+        return Change::blocked(Address::InstanceProfile, name, why);
+    }
     if change.compare("role", &observed.role, role) {
         if let Some(role) = &observed.role {
             change.up(Step::RemoveRole { name: name.clone(), role: role.clone() });
         }
         change.up(Step::AddRole { name: name.clone(), role: role.clone() });
     }
-    if change.compare("tags", &observed.tags, tags) {
-        let (set, remove) = tag_changes(&observed.tags, tags);
+    let tags = wanted_tags(tags, &observed.tags);
+    if change.compare("tags", &observed.tags, &tags) {
+        let (set, remove) = tag_changes(&observed.tags, &tags);
         change.up(Step::Tag { name: name.clone(), set, remove });
     }
     change.settle()
@@ -79,7 +112,22 @@ pub fn delete(name: &str, observed: &Observed) -> Change {
     change.action(Action::Delete)
 }
 
-pub async fn run(step: &Step, aws: &Writer) -> Result<(), CallError> {
+/// Gives back a profile that was adopted. `role`: the stack's role, where it is deleted: then it must leave the profile.
+pub fn release(name: &str, observed: &Observed, configured: &Tags, role: Option<&str>) -> Change {
+    let mut change = Change::new(Address::InstanceProfile, name);
+    change.reason = Some(RELEASED.into());
+    if let Some(role) = observed.role.as_deref().filter(|held| Some(*held) == role) {
+        change.lose("role", role);
+        change.down(Step::RemoveRole { name: name.to_owned(), role: role.to_owned() });
+    }
+    let kept = kept_tags(&observed.tags, configured);
+    change.compare("tags", &observed.tags, &kept);
+    let (set, remove) = tag_changes(&observed.tags, &kept);
+    change.down(Step::Tag { name: name.to_owned(), set, remove });
+    change.action(Action::Update)
+}
+
+pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
     let iam = &aws.clients.iam;
     match step {
         Step::Create { name, tags } => {
@@ -87,17 +135,22 @@ pub async fn run(step: &Step, aws: &Writer) -> Result<(), CallError> {
             match request.send().await.map_err(|e| CallError::new("iam:CreateInstanceProfile", e)) {
                 // Made by an attempt whose answer was lost, or by another apply at the same time: then it has our tags.
                 Err(error) if error.kind == Kind::AlreadyExists => {
-                    let profile = iam.get_instance_profile().instance_profile_name(name).send().await;
-                    let profile = profile.map_err(|e| CallError::new("iam:GetInstanceProfile", e))?.instance_profile;
-                    let found = profile.map(|profile| tags_of(profile.tags())).unwrap_or_default();
-                    if found.get(STACK_TAG) == tags.get(STACK_TAG) { Ok(()) } else { Err(error) }
+                    let profile = known(scene, || async {
+                        let result = iam.get_instance_profile().instance_profile_name(name).send().await;
+                        result.map_err(|e| CallError::new("iam:GetInstanceProfile", e))
+                    });
+                    let found = profile.await?.instance_profile.map(|profile| tags_of(profile.tags()));
+                    if same_stack(&found.unwrap_or_default(), tags) { Ok(()) } else { Err(error) }
                 }
                 result => result.map(drop),
             }
         }
         Step::AddRole { name, role } => {
-            let request = iam.add_role_to_instance_profile().instance_profile_name(name).role_name(role);
-            match request.send().await.map_err(|e| CallError::new("iam:AddRoleToInstanceProfile", e)) {
+            let add = known(scene, || async {
+                let request = iam.add_role_to_instance_profile().instance_profile_name(name).role_name(role);
+                request.send().await.map_err(|e| CallError::new("iam:AddRoleToInstanceProfile", e))
+            });
+            match add.await {
                 // "Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1" is IAM's answer when a role is in
                 // it. Ours, if an earlier attempt got through: the profile says.
                 Err(error) if error.code.as_deref() == Some("LimitExceeded") => {
@@ -111,9 +164,11 @@ pub async fn run(step: &Step, aws: &Writer) -> Result<(), CallError> {
             }
         }
         Step::RemoveRole { name, role } => {
-            let request = iam.remove_role_from_instance_profile().instance_profile_name(name).role_name(role);
-            let result = request.send().await.map_err(|e| CallError::new("iam:RemoveRoleFromInstanceProfile", e));
-            match gone_is_fine(result) {
+            let remove = really_gone(scene, || async {
+                let request = iam.remove_role_from_instance_profile().instance_profile_name(name).role_name(role);
+                request.send().await.map_err(|e| CallError::new("iam:RemoveRoleFromInstanceProfile", e))
+            });
+            match gone_is_fine(remove.await) {
                 // Taken out by an attempt whose answer was lost: the profile says.
                 Err(_) if !holds(name, role, aws).await? => Ok(()),
                 result => result,
@@ -121,19 +176,30 @@ pub async fn run(step: &Step, aws: &Writer) -> Result<(), CallError> {
         }
         Step::Tag { name, set, remove } => {
             if !set.is_empty() {
-                let request = iam.tag_instance_profile().instance_profile_name(name).set_tags(Some(iam_tags(set)));
-                request.send().await.map_err(|e| CallError::new("iam:TagInstanceProfile", e))?;
+                known(scene, || async {
+                    let request = iam.tag_instance_profile().instance_profile_name(name).set_tags(Some(iam_tags(set)));
+                    request.send().await.map(drop).map_err(|e| CallError::new("iam:TagInstanceProfile", e))
+                })
+                .await?;
             }
             if !remove.is_empty() {
-                let request = iam.untag_instance_profile().instance_profile_name(name);
-                let result = request.set_tag_keys(Some(remove.clone())).send().await;
-                result.map_err(|e| CallError::new("iam:UntagInstanceProfile", e))?;
+                known(scene, || async {
+                    let request = iam.untag_instance_profile().instance_profile_name(name);
+                    let result = request.set_tag_keys(Some(remove.clone())).send().await;
+                    result.map(drop).map_err(|e| CallError::new("iam:UntagInstanceProfile", e))
+                })
+                .await?;
             }
             Ok(())
         }
         Step::Delete { name } => {
-            let result = iam.delete_instance_profile().instance_profile_name(name).send().await;
-            gone_is_fine(result.map_err(|e| CallError::new("iam:DeleteInstanceProfile", e)))
+            let in_use = |error: &CallError| error.kind == Kind::InUse;
+            let why = "IAM still finds the role in the instance profile; waiting until it does not";
+            let delete = || async {
+                let result = iam.delete_instance_profile().instance_profile_name(name).send().await;
+                result.map(drop).map_err(|e| CallError::new("iam:DeleteInstanceProfile", e))
+            };
+            gone_is_fine(scene.retry(&Pace::PROPAGATION, why, in_use, || really_gone(scene, delete)).await)
         }
     }
 }

@@ -1,11 +1,14 @@
 //! The policy documents that thumb writes, and when two documents are the same.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
+use super::binary::{KEY_PREFIX, REPORT_PREFIX};
 use crate::config::{Access, Config, Sources};
 
 /// IAM's and S3's policy language.
-const VERSION: &str = "2012-10-17";
+pub const VERSION: &str = "2012-10-17";
 
 /// Where the documents' ARNs point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +25,13 @@ impl Site {
         format!("arn:{partition}:sqs:{region}:{account}:{name}")
     }
 
-    fn bucket_arn(&self, name: &str) -> String {
+    /// S3 as KMS knows it, in each key's own region ("kms:ViaService"): "s3.us-east-1.amazonaws.com".
+    fn s3_in_regions_of(&self, keys: &[String]) -> BTreeSet<String> {
+        let domain = if self.partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
+        keys.iter().filter_map(|key| key.split(':').nth(3)).map(|region| format!("s3.{region}.{domain}")).collect()
+    }
+
+    pub fn bucket_arn(&self, name: &str) -> String {
         format!("arn:{}:s3:::{name}", self.partition)
     }
 
@@ -36,32 +45,94 @@ impl Site {
     }
 }
 
+/// EC2 as a principal.
+pub fn ec2_service(site: &Site) -> &'static str {
+    if site.partition == "aws-cn" { "ec2.amazonaws.com.cn" } else { "ec2.amazonaws.com" }
+}
+
+/// The Sid of the only right that an instance needs before it works.
+pub const FETCH_BINARY: &str = "FetchBinary";
+
 /// Who may take on the worker's role: EC2, for its instances.
 pub fn trust(site: &Site) -> Value {
-    let service = if site.partition == "aws-cn" { "ec2.amazonaws.com.cn" } else { "ec2.amazonaws.com" };
     json!({
         "Version": VERSION,
-        "Statement": [{ "Effect": "Allow", "Principal": { "Service": service }, "Action": "sts:AssumeRole" }],
+        "Statement": [{
+            "Effect": "Allow", "Principal": { "Service": ec2_service(site) }, "Action": "sts:AssumeRole",
+        }],
     })
 }
 
-/// What the worker needs, and nothing else: read the sources and its binary, write thumbnails, consume the queue,
-/// send to the dead-letter queue.
+/// The `Sid` of the statement that thumb adds to the trust policy of a role that it did not make.
+const TRUST_SID: &str = "ThumbInstances";
+
+/// The trust policy of a role that was adopted: as it is, with what `ours` says besides.
+pub fn with_trust(observed: &Value, ours: &Value) -> Value {
+    let bare = |statement: &Value| {
+        let mut statement = statement.clone();
+        statement.as_object_mut().map(|fields| fields.remove("Sid"));
+        canonical(&statement)
+    };
+    let mut all = statements(observed);
+    for statement in statements(ours) {
+        if !all.iter().any(|there| bare(there) == bare(&statement)) {
+            let mut added = statement;
+            added["Sid"] = TRUST_SID.into();
+            all.push(added);
+        }
+    }
+    with_statements(observed, all)
+}
+
+/// A trust policy without what [`with_trust`] added; none where it added nothing, or where nothing else would be left.
+pub fn without_trust(observed: &Value) -> Option<Value> {
+    let all = statements(observed);
+    let left: Vec<Value> = all.iter().filter(|statement| statement["Sid"] != TRUST_SID).cloned().collect();
+    (left.len() < all.len() && !left.is_empty()).then(|| with_statements(observed, left))
+}
+
+/// A document's statements: a list, or a single one.
+fn statements(document: &Value) -> Vec<Value> {
+    match &document["Statement"] {
+        Value::Array(statements) => statements.clone(),
+        Value::Null => Vec::new(),
+        statement => vec![statement.clone()],
+    }
+}
+
+fn with_statements(document: &Value, statements: Vec<Value>) -> Value {
+    let mut fields = document.as_object().cloned().unwrap_or_default();
+    fields.entry("Version").or_insert_with(|| VERSION.into());
+    fields.insert("Statement".into(), statements.into());
+    Value::Object(fields)
+}
+
+/// The region of the first queue that a policy names.
+pub fn queue_region(document: &Value) -> Option<String> {
+    statements(document).iter().find_map(|statement| {
+        let fields: Vec<&str> = statement["Resource"].as_str()?.split(':').collect();
+        match fields[..] {
+            ["arn", _, "sqs", region, ..] => Some(region.to_owned()),
+            _ => None,
+        }
+    })
+}
+
+/// What the worker needs, and nothing else: read the sources and its binary, write thumbnails and its report, consume
+/// the queue, send to the dead-letter queue. The two buckets must be the account's own: their names are shared by all of
+/// AWS, and a name that is free is anybody's.
 pub fn worker(config: &Config, site: &Site) -> Value {
     let sources: Vec<String> = match &config.buckets.sources {
         Sources::Any => vec![site.bucket_arn("*")],
         Sources::Buckets(buckets) => buckets.iter().map(|bucket| site.bucket_arn(bucket)).collect(),
     };
     let objects: Vec<String> = sources.iter().map(|bucket| format!("{bucket}/*")).collect();
-    let mut write = vec!["s3:PutObject"];
-    if config.buckets.access == Access::PublicRead {
-        write.push("s3:PutObjectAcl");
-    }
-    if config.worker.skip_existing {
-        // HeadObject: is the thumbnail there already?
-        write.push("s3:GetObject");
-    }
-    let thumbnails = site.bucket_arn(&config.thumbnails_bucket(&site.account));
+    // HeadObject: is the thumbnail there already?
+    let write =
+        if config.worker.skip_existing { json!(["s3:GetObject", "s3:PutObject"]) } else { json!("s3:PutObject") };
+    let thumbnails = format!("{}/*", site.bucket_arn(&config.thumbnails_bucket(&site.account)));
+    let code = site.bucket_arn(&config.code_bucket(&site.account));
+    let own = json!({ "StringEquals": { "s3:ResourceAccount": site.account } });
     let mut statements = vec![
         json!({
             "Sid": "Consume",
@@ -79,21 +150,49 @@ pub fn worker(config: &Config, site: &Site) -> Value {
             "Resource": site.queue_arn(&config.queue.dlq),
         }),
         json!({
-            "Sid": "FetchBinary",
+            "Sid": FETCH_BINARY,
             "Effect": "Allow",
             "Action": "s3:GetObject",
-            "Resource": format!("{}/thumb-*", site.bucket_arn(&config.code_bucket(&site.account))),
+            "Resource": format!("{code}/{KEY_PREFIX}*"),
+            "Condition": own,
         }),
-        json!({ "Sid": "Write", "Effect": "Allow", "Action": write, "Resource": format!("{thumbnails}/*") }),
-        // HeadBucket at start, so that a worker without its bucket says so at once.
-        json!({ "Sid": "FindBucket", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": thumbnails }),
+        json!({
+            "Sid": "Report",
+            "Effect": "Allow",
+            "Action": "s3:PutObject",
+            "Resource": format!("{code}/{REPORT_PREFIX}*"),
+            "Condition": own,
+        }),
+        json!({ "Sid": "Write", "Effect": "Allow", "Action": write, "Resource": thumbnails, "Condition": own }),
     ];
+    if config.buckets.access == Access::PublicRead {
+        // This ACL and no other: with s3:PutObjectAcl alone an object could be given away.
+        let public = json!({ "StringEquals": { "s3:ResourceAccount": site.account, "s3:x-amz-acl": "public-read" } });
+        statements.push(json!({
+            "Sid": "Publish",
+            "Effect": "Allow",
+            "Action": "s3:PutObjectAcl",
+            "Resource": thumbnails,
+            "Condition": public,
+        }));
+    }
     if !sources.is_empty() {
         statements
             .push(json!({ "Sid": "ReadSources", "Effect": "Allow", "Action": "s3:GetObject", "Resource": objects }));
         // Without the right to list, S3 answers 403 for a key that does not exist (API GetObject).
         statements
             .push(json!({ "Sid": "ListSources", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": sources }));
+    }
+    let keys = &config.buckets.kms_keys;
+    if !keys.is_empty() {
+        statements.push(json!({
+            "Sid": "UseKeys",
+            "Effect": "Allow",
+            // To read encrypted photographs, and to write into a thumbnails bucket that encrypts.
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+            "Resource": keys,
+            "Condition": { "StringEquals": { "kms:ViaService": site.s3_in_regions_of(keys) } },
+        }));
     }
     json!({ "Version": VERSION, "Statement": statements })
 }
@@ -153,15 +252,53 @@ mod tests {
         assert_ne!(canonical(&ours), canonical(&wider));
     }
 
+    fn site() -> Site {
+        Site { partition: "aws".into(), account: "123456789012".into(), region: "us-east-1".into() }
+    }
+
     #[test]
     fn the_worker_may_do_what_it_needs_and_nothing_else() {
         let config = Config::parse(
             "name = \"cats\"\n[buckets]\nsources = [\"cmsc389l-public\", \"holiday\"]\n\
+             kms_keys = [\"arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab\"]\n\
              [thumbnail]\nkey = \"{bucket}/{name}-{width}x{height}.jpg\"",
             "thumb.toml",
         )
         .unwrap();
-        let site = Site { partition: "aws".into(), account: "123456789012".into(), region: "us-east-1".into() };
-        insta::assert_snapshot!(serde_json::to_string_pretty(&worker(&config, &site)).unwrap());
+        insta::assert_snapshot!(serde_json::to_string_pretty(&worker(&config, &site())).unwrap());
+    }
+
+    #[test]
+    fn as_many_sources_as_thumb_toml_takes_fit_into_the_policy() {
+        let sources: Vec<String> = (10..60).map(|n| format!("\"{}{n}\"", "b".repeat(61))).collect();
+        let text = format!(
+            "name = \"cats\"\n[buckets]\nsources = [{}]\n[thumbnail]\nkey = \"{{bucket}}/{{name}}-{{width}}x{{height}}.jpg\"",
+            sources.join(", ")
+        );
+        let document = worker(&Config::parse(&text, "thumb.toml").unwrap(), &site()).to_string();
+        assert!(document.len() <= 10_240, "{}", document.len());
+    }
+
+    #[test]
+    fn an_adopted_roles_trust_gains_a_statement_and_gets_it_back_off() {
+        let theirs = json!({ "Version": VERSION, "Statement":
+            { "Effect": "Allow", "Principal": { "Service": "lambda.amazonaws.com" }, "Action": "sts:AssumeRole" } });
+        let ours = trust(&site());
+        let both = with_trust(&theirs, &ours);
+        assert_eq!(statements(&both).len(), 2);
+        assert_eq!(statements(&both)[0], theirs["Statement"]);
+        assert_eq!(statements(&both)[1]["Principal"], json!({ "Service": "ec2.amazonaws.com" }));
+        assert_eq!(with_trust(&both, &ours), both, "once is enough");
+        assert_eq!(statements(&without_trust(&both).unwrap()), statements(&theirs));
+        assert_eq!(without_trust(&ours), None, "what trusted EC2 before goes on doing so");
+        assert_eq!(with_trust(&ours, &ours), ours);
+    }
+
+    #[test]
+    fn a_policy_says_in_which_region_its_queue_is() {
+        let config = Config::parse("name = \"cats\"", "thumb.toml").unwrap();
+        let there = Site { region: "eu-west-1".into(), ..site() };
+        assert_eq!(queue_region(&worker(&config, &there)).as_deref(), Some("eu-west-1"));
+        assert_eq!(queue_region(&json!({ "Statement": [{ "Resource": "*" }] })), None);
     }
 }

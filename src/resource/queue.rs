@@ -1,13 +1,28 @@
 //! The queue and its dead-letter queue (SQS).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName as Name;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use super::{Found, Pace, Scene, Tags, gone_is_fine, optional, own_tags, tag_changes};
-use crate::aws::{CallError, Kind, Reader, Writer};
+use super::{
+    Found, Pace, RELEASED, Scene, Tags, gone_is_fine, kept_tags, optional, own_tags, tag_changes, wanted_tags,
+};
+use crate::aws::{CallError, Errors, Kind, Reader, Writer, all};
 use crate::plan::{Action, Address, Change};
+
+/// How often in a row SQS must say that a deleted queue is not there before it is believed: each of its servers answers
+/// for itself.
+const GONE_ANSWERS: u32 = 5;
+/// The same once SQS has contradicted itself (Terraform asks as often).
+const GONE_ANSWERS_AFTER_DOUBT: u32 = 15;
+/// Between two such answers, and between two that the queue is still there.
+const GONE_AGAIN: Duration = Duration::from_millis(200);
+const STILL_THERE_AGAIN: Duration = Duration::from_secs(1);
+/// SQS: the deletion takes up to 60 seconds (API DeleteQueue); as long again for the answers in a row.
+const GONE_BUDGET: Duration = Duration::from_secs(120);
 
 /// A queue as declared.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,7 +82,7 @@ impl Redrive {
     }
 }
 
-pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observed>, CallError> {
+pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observed>, Errors> {
     let url = aws.get_queue_url().queue_name(name).send().await;
     let Some(url) = optional(url.map_err(|e| CallError::new("sqs:GetQueueUrl", e)))?.and_then(|out| out.queue_url)
     else {
@@ -81,7 +96,7 @@ pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observe
         let result = aws.list_queue_tags().queue_url(&url).send().await;
         optional(result.map_err(|e| CallError::new("sqs:ListQueueTags", e)))
     };
-    let (Some(attributes), Some(tags)) = tokio::try_join!(attributes, tags)? else {
+    let (Some(attributes), Some(tags)) = all!(attributes: attributes, tags: tags)? else {
         // Deleted between the calls.
         return Ok(Found::Absent);
     };
@@ -143,8 +158,9 @@ pub fn diff(address: Address, desired: &Queue, found: &Found<Observed>) -> Chang
     if !attributes.is_empty() {
         change.up(Step::SetAttributes { url: observed.url.clone(), attributes });
     }
-    if change.compare("tags", &observed.tags, tags) {
-        let (set, remove) = tag_changes(&observed.tags, tags);
+    let tags = wanted_tags(tags, &observed.tags);
+    if change.compare("tags", &observed.tags, &tags) {
+        let (set, remove) = tag_changes(&observed.tags, &tags);
         change.up(Step::Tag { url: observed.url.clone(), set, remove });
     }
     change.settle()
@@ -160,25 +176,40 @@ pub fn delete(address: Address, name: &str, observed: &Observed) -> Change {
     change.action(Action::Delete)
 }
 
+/// Gives back a queue that was adopted. `dlq`: the stack's dead-letter queue, where that one is deleted: then the queue
+/// must not name it any more.
+pub fn release(address: Address, name: &str, observed: &Observed, configured: &Tags, dlq: Option<&str>) -> Change {
+    let mut change = Change::new(address, name);
+    change.reason = Some(RELEASED.into());
+    let redrive = observed.redrive.as_deref().map(redrive_json).unwrap_or_default();
+    let target = redrive["deadLetterTargetArn"].as_str().and_then(|arn| arn.rsplit(':').next());
+    if target.is_some() && target == dlq {
+        change.lose("redrive_policy", &redrive);
+        let attributes = BTreeMap::from([(Name::RedrivePolicy.to_string(), String::new())]);
+        change.down(Step::SetAttributes { url: observed.url.clone(), attributes });
+    }
+    let kept = kept_tags(&observed.tags, configured);
+    change.compare("tags", &observed.tags, &kept);
+    let (set, remove) = tag_changes(&observed.tags, &kept);
+    change.down(Step::Tag { url: observed.url.clone(), set, remove });
+    change.action(Action::Update)
+}
+
 pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
     let sqs = &aws.clients.sqs;
     match step {
         Step::Create(queue) => {
-            let why = "AWS refuses a deleted queue's name for 60 seconds; waiting until it is free";
-            let recently = |error: &CallError| error.kind == Kind::QueueDeletedRecently;
-            let create = || async {
-                let attributes = queue.attributes().into_iter().map(|(name, value)| (Name::from(name.as_str()), value));
-                let request = sqs.create_queue().queue_name(&queue.name);
-                let request = request.set_attributes(Some(attributes.collect()));
-                let result = request.set_tags(Some(queue.tags.clone().into_iter().collect())).send().await;
-                result.map_err(|e| CallError::new("sqs:CreateQueue", e))
-            };
-            scene.retry(&Pace::QUEUE_NAME, why, recently, create).await.map(drop)
+            let url = create(queue, aws, scene).await?;
+            scene.learned.facts().queue_urls.insert(scene.address, url);
+            Ok(())
         }
         Step::SetAttributes { url, attributes } => {
-            let attributes = attributes.iter().map(|(name, value)| (Name::from(name.as_str()), value.clone()));
-            let request = sqs.set_queue_attributes().queue_url(url).set_attributes(Some(attributes.collect()));
-            request.send().await.map(drop).map_err(|e| CallError::new("sqs:SetQueueAttributes", e))
+            with_dlq(scene, || async {
+                let attributes = attributes.iter().map(|(name, value)| (Name::from(name.as_str()), value.clone()));
+                let request = sqs.set_queue_attributes().queue_url(url).set_attributes(Some(attributes.collect()));
+                request.send().await.map(drop).map_err(|e| CallError::new("sqs:SetQueueAttributes", e))
+            })
+            .await
         }
         Step::Tag { url, set, remove } => {
             if !set.is_empty() {
@@ -191,9 +222,66 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
             }
             Ok(())
         }
-        Step::Delete { url } => gone_is_fine(
-            sqs.delete_queue().queue_url(url).send().await.map_err(|e| CallError::new("sqs:DeleteQueue", e)),
-        ),
+        Step::Delete { url } => {
+            let result = sqs.delete_queue().queue_url(url).send().await;
+            gone_is_fine(result.map_err(|e| CallError::new("sqs:DeleteQueue", e)))?;
+            wait_until_gone(url, aws, scene).await
+        }
+    }
+}
+
+/// Answers the new queue's URL.
+async fn create(queue: &Queue, aws: &Writer, scene: &Scene<'_>) -> Result<String, CallError> {
+    let why = "AWS refuses a deleted queue's name for 60 seconds; waiting until it is free";
+    let recently = |error: &CallError| error.kind == Kind::QueueDeletedRecently;
+    let create = || async {
+        let attributes = queue.attributes().into_iter().map(|(name, value)| (Name::from(name.as_str()), value));
+        let request = aws.clients.sqs.create_queue().queue_name(&queue.name);
+        let request = request.set_attributes(Some(attributes.collect()));
+        let result = request.set_tags(Some(queue.tags.clone().into_iter().collect())).send().await;
+        result.map(|out| out.queue_url.unwrap_or_default()).map_err(|e| CallError::new("sqs:CreateQueue", e))
+    };
+    scene.retry(&Pace::QUEUE_NAME, why, recently, || with_dlq(scene, create)).await
+}
+
+/// Repeats a call that names the dead-letter queue until SQS knows it.
+async fn with_dlq<T, F: Future<Output = Result<T, CallError>>>(
+    scene: &Scene<'_>,
+    call: impl FnMut() -> F,
+) -> Result<T, CallError> {
+    let why = "SQS does not know the new dead-letter queue everywhere yet; trying again until it does";
+    scene.retry(&Pace::NEW_QUEUE, why, |error| error.kind == Kind::NotYet, call).await
+}
+
+/// Until SQS knows a deleted queue no more. While it does, a plan takes the queue for one that stays.
+async fn wait_until_gone(url: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+    const ACTION: &str = "sqs:GetQueueUrl";
+    let name = url.rsplit('/').next().unwrap_or(url);
+    let deadline = Instant::now() + GONE_BUDGET;
+    let (mut in_a_row, mut wanted) = (0, GONE_ANSWERS);
+    loop {
+        let result = aws.clients.sqs.get_queue_url().queue_name(name).send().await;
+        match optional(result.map_err(|e| CallError::new(ACTION, e)))? {
+            None => in_a_row += 1,
+            Some(_) => {
+                if wanted == GONE_ANSWERS {
+                    let why =
+                        "SQS takes up to a minute to delete a queue; waiting until none of its answers has it any more";
+                    (scene.waiting)(scene.address, why);
+                    wanted = GONE_ANSWERS_AFTER_DOUBT;
+                }
+                in_a_row = 0;
+            }
+        }
+        if in_a_row >= wanted {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            let seconds = GONE_BUDGET.as_secs();
+            let message = format!("SQS still answers for the queue {name}, {seconds} seconds after it was deleted");
+            return Err(CallError::judged(ACTION, Kind::NotYet, message));
+        }
+        scene.pause(if in_a_row > 0 { GONE_AGAIN } else { STILL_THERE_AGAIN }, ACTION).await?;
     }
 }
 
@@ -219,5 +307,103 @@ fn seconds(text: &str) -> Value {
             .find(|(unit, _)| seconds % unit == 0)
             .map_or_else(|| format!("{seconds}s"), |(unit, letter)| format!("{}{letter}", seconds / unit))
             .into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::aws::fake::{Fake, sqs_error};
+    use crate::resource::tests::{Stage, silent};
+
+    const URL: &str = "http://localhost/123456789012/cats";
+
+    fn queue() -> Queue {
+        Queue {
+            name: "cats".into(),
+            visibility_timeout_s: 60,
+            retention_s: 600,
+            redrive: Some(Redrive { dlq_arn: "arn:aws:sqs:us-east-1:123456789012:cats-dlq".into(), max_receives: 10 }),
+            tags: Tags::new(),
+        }
+    }
+
+    fn there() -> Option<(u16, String)> {
+        Some((200, format!(r#"{{"QueueUrl":"{URL}"}}"#)))
+    }
+
+    fn gone() -> Option<(u16, String)> {
+        sqs_error("QueueDoesNotExist", "The specified queue does not exist.")
+    }
+
+    /// Deletes a queue that the `n`-th read still has when `has(n)` says so; answers how many reads there were, how long
+    /// it took, and what was said.
+    async fn delete(
+        has: impl Fn(usize) -> bool + Send + 'static,
+    ) -> (Result<(), CallError>, usize, Duration, Vec<String>) {
+        let mut reads = 0;
+        let fake = Fake::new(move |asked| match asked.operation.as_str() {
+            "DeleteQueue" => Some((200, "{}".into())),
+            "GetQueueUrl" => {
+                reads += 1;
+                if has(reads - 1) { there() } else { gone() }
+            }
+            other => panic!("{other}"),
+        });
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let stage = Stage::new();
+        let tell = |_: Address, why: &str| said.lock().unwrap().push(why.to_owned());
+        let aws = fake.writer().await;
+        let began = Instant::now();
+        let result = run(&Step::Delete { url: URL.into() }, &aws, &stage.scene(Address::Queue, &tell)).await;
+        (result, fake.calls().len() - 1, began.elapsed(), said.lock().unwrap().clone())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deleted_queue_is_gone_when_sqs_has_said_so_five_times_in_a_row() {
+        let (result, reads, took, said) = delete(|_| false).await;
+        assert!(result.is_ok());
+        assert_eq!((reads, said.len()), (5, 0));
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_that_dies_slowly_is_waited_for_and_that_is_said() {
+        // For forty reads every other answer still has it.
+        let (result, reads, took, said) = delete(|read| read < 40 && read % 2 == 0).await;
+        assert!(result.is_ok());
+        assert_eq!(reads, 39 + 15);
+        assert!(took < GONE_BUDGET, "{took:?}");
+        assert!(said.len() == 1 && said[0].contains("up to a minute"), "{said:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_that_does_not_die_ends_the_wait() {
+        let (result, _, took, _) = delete(|_| true).await;
+        let error = result.unwrap_err();
+        assert!(error.message.contains("still answers for the queue cats, 120 seconds after"), "{error}");
+        assert!((120..123).contains(&took.as_secs()), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_whose_dead_letter_queue_is_too_new_is_made_a_moment_later() {
+        let mut refusals = 4;
+        let fake = Fake::new(move |asked| {
+            assert_eq!(asked.operation, "CreateQueue");
+            refusals -= 1;
+            let why = "Value {} for parameter RedrivePolicy is invalid. Reason: Dead letter target does not exist.";
+            if refusals > 0 { sqs_error("InvalidParameterValueException", why) } else { there() }
+        });
+        let stage = Stage::new();
+        let aws = fake.writer().await;
+        run(&Step::Create(queue()), &aws, &stage.scene(Address::Queue, &silent)).await.unwrap();
+        assert_eq!(fake.calls().len(), 4);
+        assert_eq!(
+            stage.learned.into_facts().queue_urls[&Address::Queue],
+            URL,
+            "what was made is known without a read"
+        );
     }
 }

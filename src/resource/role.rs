@@ -1,19 +1,25 @@
 //! The role that instances take on (IAM): its trust policy, and what it may do.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 
 use aws_sdk_iam::types::Tag;
 use serde_json::Value;
 
-use super::policy::canonical;
-use super::{Found, STACK_TAG, Tags, gone_is_fine, optional, own_tags, tag_changes};
-use crate::aws::{CallError, Kind, Reader, Writer};
+use super::policy::{self, canonical};
+use super::{
+    Found, Pace, REGION_TAG, RELEASED, STACK_TAG, Scene, Tags, gone_is_fine, is_adopted, kept_tags, optional, own_tags,
+    read_part, tag_changes, wanted_tags,
+};
+use crate::aws::{CallError, Errors, Kind, Reader, Writer, all};
 use crate::plan::{Action, Address, Change};
 
 /// The name of the inline policy that thumb writes.
 pub const INLINE_POLICY: &str = "thumb-worker";
+/// Characters, white space aside, that a role's inline policies may have together (IAM quotas).
+const MAX_INLINE_CHARS: usize = 10_240;
 
-/// A role as declared: it has exactly these policies.
+/// A role as declared: it has exactly these policies. One that was adopted has them besides its own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Role {
     pub name: String,
@@ -22,6 +28,8 @@ pub struct Role {
     pub inline: BTreeMap<String, Value>,
     /// ARNs of managed policies, sorted.
     pub attached: Vec<String>,
+    /// The ARN of the managed policy beyond which no right goes; none: whatever boundary there is stays.
+    pub boundary: Option<String>,
     pub tags: Tags,
 }
 
@@ -31,12 +39,14 @@ pub struct Observed {
     pub trust: Value,
     pub inline: BTreeMap<String, Value>,
     pub attached: Vec<String>,
+    pub boundary: Option<String>,
     pub tags: Tags,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    Create { name: String, trust: Value, tags: Tags },
+    Create { name: String, trust: Value, boundary: Option<String>, tags: Tags },
+    SetBoundary { name: String, arn: String },
     SetTrust { name: String, trust: Value },
     PutInline { name: String, policy: String, document: Value },
     DeleteInline { name: String, policy: String },
@@ -46,41 +56,71 @@ pub enum Step {
     Delete { name: String },
 }
 
-pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observed>, CallError> {
-    let role = async {
-        let result = aws.get_role().role_name(name).send().await;
-        optional(result.map_err(|e| CallError::new("iam:GetRole", e)))
-    };
-    let inline = async {
+pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observed>, Errors> {
+    let result = aws.get_role().role_name(name).send().await;
+    let role = optional(result.map_err(|e| CallError::new("iam:GetRole", e)));
+    let inline = read_part(is_unknown, || async {
         let result = aws.list_role_policies().role_name(name).send().await;
-        optional(result.map_err(|e| CallError::new("iam:ListRolePolicies", e)))
-    };
-    let attached = async {
-        let result = aws.list_attached_role_policies().role_name(name).send().await;
-        optional(result.map_err(|e| CallError::new("iam:ListAttachedRolePolicies", e)))
-    };
-    let (Some(role), Some(inline), Some(attached)) = tokio::try_join!(role, inline, attached)? else {
-        return Ok(Found::Absent);
-    };
-    let Some(role) = role.role else { return Ok(Found::Absent) };
-    let documents = inline.policy_names.into_iter().map(|policy| async move {
-        let result = aws.get_role_policy().role_name(name).policy_name(&policy).send().await;
-        let out = optional(result.map_err(|e| CallError::new("iam:GetRolePolicy", e)))?;
-        Ok::<_, CallError>((policy, document(&out.map(|out| out.policy_document).unwrap_or_default())))
+        result.map_err(|e| CallError::new("iam:ListRolePolicies", e))
     });
-    let inline = futures_util::future::try_join_all(documents).await?.into_iter().collect();
+    let attached = read_part(is_unknown, || async {
+        let result = aws.list_attached_role_policies().role_name(name).send().await;
+        result.map_err(|e| CallError::new("iam:ListAttachedRolePolicies", e))
+    });
+    let role = match role {
+        Ok(role) => role.and_then(|out| out.role),
+        // Whether the rest may be read is to be known at once.
+        Err(error) if error.kind == Kind::Denied => {
+            return Err(Errors::from(error).and(all!(inline: inline, attached: attached)));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let Some(role) = role else { return Ok(Found::Absent) };
+    let (inline, attached) = match all!(inline: inline, attached: attached) {
+        // Deleted between the calls.
+        Err(errors) if errors.any(is_unknown) => return Ok(Found::Absent),
+        result => result?,
+    };
+    let documents = inline.policy_names.iter().map(|policy| async move {
+        let out = read_part(is_unknown, || async {
+            let result = aws.get_role_policy().role_name(name).policy_name(policy).send().await;
+            result.map_err(|e| CallError::new("iam:GetRolePolicy", e))
+        });
+        let out = optional(out.await)?;
+        Ok::<_, CallError>((policy.clone(), document(&out.map(|out| out.policy_document).unwrap_or_default())))
+    });
+    let inline: BTreeMap<String, Value> = futures_util::future::try_join_all(documents).await?.into_iter().collect();
     let mut attached: Vec<String> =
         attached.attached_policies.unwrap_or_default().into_iter().filter_map(|policy| policy.policy_arn).collect();
     attached.sort();
     let tags = tags_of(role.tags());
     let trust = document(role.assume_role_policy_document().unwrap_or_default());
-    let observed = Observed { trust, inline, attached, tags: own_tags(&tags) };
-    Ok(Found::by_tags(stack, &tags, &format!("the role {name}"), observed))
+    let boundary = role.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn);
+    let region = region_of(&tags, &inline);
+    let observed = Observed { trust, inline, attached, boundary, tags: own_tags(&tags) };
+    let what = format!("the role {name}");
+    let found = Found::by_tags(stack, &tags, &what, observed);
+    Ok(found.in_region(stack, aws.region(), region.as_deref(), &what))
+}
+
+/// The region of the stack that a role is for: its tag says so or, on a role from before there was that tag, the queue
+/// that its inline policy names.
+fn region_of(tags: &Tags, inline: &BTreeMap<String, Value>) -> Option<String> {
+    tags.get(REGION_TAG).cloned().or_else(|| policy::queue_region(inline.get(INLINE_POLICY)?))
 }
 
 pub fn diff(desired: &Role, found: &Found<Observed>) -> Change {
-    let Role { name, trust, inline, attached, tags } = desired;
+    let Role { name, trust, inline, attached, boundary, tags } = desired;
     let mut change = Change::new(Address::Role, name);
+    let chars = inline.values().map(|document| document.to_string().chars().filter(|c| !c.is_whitespace()).count());
+    let chars: usize = chars.sum();
+    if chars > MAX_INLINE_CHARS && !matches!(found, Found::Foreign(_)) {
+        let why = format!(
+            "its policy would have {chars} characters, and IAM takes {MAX_INLINE_CHARS}: name fewer buckets in `sources`, \
+             or fewer `kms_keys`"
+        );
+        return Change::blocked(Address::Role, name, why);
+    }
     let observed = match found {
         Found::Foreign(foreign) => return Change::blocked(Address::Role, name, &foreign.reason),
         Found::Absent => {
@@ -91,8 +131,10 @@ pub fn diff(desired: &Role, found: &Found<Observed>) -> Change {
             if !attached.is_empty() {
                 change.set("managed_policies", attached);
             }
+            change.set("permissions_boundary", boundary);
             change.set("tags", tags);
-            change.up(Step::Create { name: name.clone(), trust: trust.clone(), tags: tags.clone() });
+            let (trust, boundary, tags) = (trust.clone(), boundary.clone(), tags.clone());
+            change.up(Step::Create { name: name.clone(), trust, boundary, tags });
             for (policy, document) in inline {
                 let (policy, document) = (policy.clone(), document.clone());
                 change.up(Step::PutInline { name: name.clone(), policy, document });
@@ -104,8 +146,10 @@ pub fn diff(desired: &Role, found: &Found<Observed>) -> Change {
         }
         Found::Ours(observed) => observed,
     };
-    if change.compare("trust_policy", &canonical(&observed.trust), &canonical(trust)) {
-        change.up(Step::SetTrust { name: name.clone(), trust: trust.clone() });
+    let adopted = is_adopted(&observed.tags);
+    let trust = if adopted { policy::with_trust(&observed.trust, trust) } else { trust.clone() };
+    if change.compare("trust_policy", &canonical(&observed.trust), &canonical(&trust)) {
+        change.up(Step::SetTrust { name: name.clone(), trust });
     }
     for (policy, document) in inline {
         let before = observed.inline.get(policy).map(canonical);
@@ -114,11 +158,20 @@ pub fn diff(desired: &Role, found: &Found<Observed>) -> Change {
             change.up(Step::PutInline { name: name.clone(), policy, document });
         }
     }
-    for (policy, document) in observed.inline.iter().filter(|(policy, _)| !inline.contains_key(*policy)) {
+    // What was adopted gains rights and loses none, but for those that thumb gave it.
+    let ours = |policy: &str| !adopted || policy == INLINE_POLICY;
+    for (policy, document) in observed.inline.iter().filter(|(policy, _)| !inline.contains_key(*policy) && ours(policy))
+    {
         change.lose(&format!("inline_policy.{policy}"), document);
         change.up(Step::DeleteInline { name: name.clone(), policy: policy.clone() });
     }
-    if change.compare("managed_policies", &observed.attached, attached) {
+    let mut attached = attached.clone();
+    if adopted {
+        attached.extend(observed.attached.clone());
+        attached.sort();
+        attached.dedup();
+    }
+    if change.compare("managed_policies", &observed.attached, &attached) {
         for arn in attached.iter().filter(|arn| !observed.attached.contains(arn)) {
             change.up(Step::Attach { name: name.clone(), arn: arn.clone() });
         }
@@ -126,8 +179,14 @@ pub fn diff(desired: &Role, found: &Found<Observed>) -> Change {
             change.up(Step::Detach { name: name.clone(), arn: arn.clone() });
         }
     }
-    if change.compare("tags", &observed.tags, tags) {
-        let (set, remove) = tag_changes(&observed.tags, tags);
+    if let Some(arn) = boundary.as_ref().filter(|_| !adopted)
+        && change.compare("permissions_boundary", &observed.boundary, arn)
+    {
+        change.up(Step::SetBoundary { name: name.clone(), arn: arn.clone() });
+    }
+    let tags = wanted_tags(tags, &observed.tags);
+    if change.compare("tags", &observed.tags, &tags) {
+        let (set, remove) = tag_changes(&observed.tags, &tags);
         change.up(Step::Tag { name: name.clone(), set, remove });
     }
     change.settle()
@@ -148,59 +207,149 @@ pub fn delete(name: &str, observed: &Observed) -> Change {
     change.action(Action::Delete)
 }
 
-pub async fn run(step: &Step, aws: &Writer) -> Result<(), CallError> {
+/// Gives back a role that was adopted: what thumb gave it goes, the tags last, so that a release that was cut short goes
+/// on. Managed policies stay: which of them it had before nobody knows.
+pub fn release(name: &str, observed: &Observed, configured: &Tags) -> Change {
+    let mut change = Change::new(Address::Role, name);
+    change.reason = Some(RELEASED.into());
+    if let Some(document) = observed.inline.get(INLINE_POLICY) {
+        change.lose(&format!("inline_policy.{INLINE_POLICY}"), document);
+        change.down(Step::DeleteInline { name: name.to_owned(), policy: INLINE_POLICY.into() });
+    }
+    if let Some(trust) = policy::without_trust(&observed.trust) {
+        change.compare("trust_policy", &canonical(&observed.trust), &canonical(&trust));
+        change.down(Step::SetTrust { name: name.to_owned(), trust });
+    }
+    let kept = kept_tags(&observed.tags, configured);
+    change.compare("tags", &observed.tags, &kept);
+    let (set, remove) = tag_changes(&observed.tags, &kept);
+    change.down(Step::Tag { name: name.to_owned(), set, remove });
+    change.action(Action::Update)
+}
+
+pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
     let iam = &aws.clients.iam;
     match step {
-        Step::Create { name, trust, tags } => {
+        Step::Create { name, trust, boundary, tags } => {
             let request = iam.create_role().role_name(name).assume_role_policy_document(trust.to_string());
+            let request = request.set_permissions_boundary(boundary.clone());
             let request = request.description("Lets thumb's instances make thumbnails").set_tags(Some(iam_tags(tags)));
             match request.send().await.map_err(|e| CallError::new("iam:CreateRole", e)) {
                 // Made by an attempt whose answer was lost, or by another apply at the same time: then it has our tags.
                 Err(error) if error.kind == Kind::AlreadyExists => {
-                    let role = iam.get_role().role_name(name).send().await;
-                    let role = role.map_err(|e| CallError::new("iam:GetRole", e))?.role;
-                    let found = role.map(|role| tags_of(role.tags())).unwrap_or_default();
-                    if found.get(STACK_TAG) == tags.get(STACK_TAG) { Ok(()) } else { Err(error) }
+                    let role = known(scene, || async {
+                        let result = iam.get_role().role_name(name).send().await;
+                        result.map_err(|e| CallError::new("iam:GetRole", e))
+                    });
+                    let found = role.await?.role.map(|role| tags_of(role.tags())).unwrap_or_default();
+                    if same_stack(&found, tags) { Ok(()) } else { Err(error) }
                 }
                 result => result.map(drop),
             }
         }
+        Step::SetBoundary { name, arn } => {
+            known(scene, || async {
+                let result = iam.put_role_permissions_boundary().role_name(name).permissions_boundary(arn).send().await;
+                result.map(drop).map_err(|e| CallError::new("iam:PutRolePermissionsBoundary", e))
+            })
+            .await
+        }
         Step::SetTrust { name, trust } => {
-            let request = iam.update_assume_role_policy().role_name(name).policy_document(trust.to_string());
-            request.send().await.map(drop).map_err(|e| CallError::new("iam:UpdateAssumeRolePolicy", e))
+            known(scene, || async {
+                let request = iam.update_assume_role_policy().role_name(name).policy_document(trust.to_string());
+                request.send().await.map(drop).map_err(|e| CallError::new("iam:UpdateAssumeRolePolicy", e))
+            })
+            .await
         }
         Step::PutInline { name, policy, document } => {
-            let request = iam.put_role_policy().role_name(name).policy_name(policy);
-            let result = request.policy_document(document.to_string()).send().await;
-            result.map(drop).map_err(|e| CallError::new("iam:PutRolePolicy", e))
+            known(scene, || async {
+                let request = iam.put_role_policy().role_name(name).policy_name(policy);
+                let result = request.policy_document(document.to_string()).send().await;
+                result.map(drop).map_err(|e| CallError::new("iam:PutRolePolicy", e))
+            })
+            .await
         }
         Step::DeleteInline { name, policy } => {
-            let result = iam.delete_role_policy().role_name(name).policy_name(policy).send().await;
-            gone_is_fine(result.map_err(|e| CallError::new("iam:DeleteRolePolicy", e)))
+            let delete = || async {
+                let result = iam.delete_role_policy().role_name(name).policy_name(policy).send().await;
+                result.map(drop).map_err(|e| CallError::new("iam:DeleteRolePolicy", e))
+            };
+            gone_is_fine(really_gone(scene, delete).await)
         }
         Step::Attach { name, arn } => {
-            let result = iam.attach_role_policy().role_name(name).policy_arn(arn).send().await;
-            result.map(drop).map_err(|e| CallError::new("iam:AttachRolePolicy", e))
+            known(scene, || async {
+                let result = iam.attach_role_policy().role_name(name).policy_arn(arn).send().await;
+                result.map(drop).map_err(|e| CallError::new("iam:AttachRolePolicy", e))
+            })
+            .await
         }
         Step::Detach { name, arn } => {
-            let result = iam.detach_role_policy().role_name(name).policy_arn(arn).send().await;
-            gone_is_fine(result.map_err(|e| CallError::new("iam:DetachRolePolicy", e)))
+            let detach = || async {
+                let result = iam.detach_role_policy().role_name(name).policy_arn(arn).send().await;
+                result.map(drop).map_err(|e| CallError::new("iam:DetachRolePolicy", e))
+            };
+            gone_is_fine(really_gone(scene, detach).await)
         }
         Step::Tag { name, set, remove } => {
             if !set.is_empty() {
-                let request = iam.tag_role().role_name(name).set_tags(Some(iam_tags(set)));
-                request.send().await.map_err(|e| CallError::new("iam:TagRole", e))?;
+                known(scene, || async {
+                    let request = iam.tag_role().role_name(name).set_tags(Some(iam_tags(set)));
+                    request.send().await.map(drop).map_err(|e| CallError::new("iam:TagRole", e))
+                })
+                .await?;
             }
             if !remove.is_empty() {
-                let request = iam.untag_role().role_name(name).set_tag_keys(Some(remove.clone()));
-                request.send().await.map_err(|e| CallError::new("iam:UntagRole", e))?;
+                known(scene, || async {
+                    let request = iam.untag_role().role_name(name).set_tag_keys(Some(remove.clone()));
+                    request.send().await.map(drop).map_err(|e| CallError::new("iam:UntagRole", e))
+                })
+                .await?;
             }
             Ok(())
         }
-        Step::Delete { name } => gone_is_fine(
-            iam.delete_role().role_name(name).send().await.map_err(|e| CallError::new("iam:DeleteRole", e)),
-        ),
+        Step::Delete { name } => {
+            // For a while after its last policy went IAM says that there is one (hashicorp/terraform-provider-aws,
+            // aws_iam_role, waits for minutes).
+            let in_use = |error: &CallError| error.kind == Kind::InUse;
+            let why = "IAM has not let go of the role's policies everywhere yet; waiting until it has";
+            let delete = || async {
+                let result = iam.delete_role().role_name(name).send().await;
+                result.map(drop).map_err(|e| CallError::new("iam:DeleteRole", e))
+            };
+            gone_is_fine(scene.retry(&Pace::PROPAGATION, why, in_use, || really_gone(scene, delete)).await)
+        }
     }
+}
+
+/// Whether the tags found are those of the stack, and of the region, that these tags name.
+pub(super) fn same_stack(found: &Tags, tags: &Tags) -> bool {
+    [STACK_TAG, REGION_TAG].iter().all(|key| found.get(*key) == tags.get(*key))
+}
+
+/// IAM does not know a role or an instance profile that was made a moment ago, or is at work on it. Anything else that
+/// it does not know, such as a managed policy, is not there.
+pub(super) fn is_unknown(error: &CallError) -> bool {
+    let known_as = ["The role with name", "Instance Profile"];
+    error.kind == Kind::NotFound && known_as.iter().any(|text| error.message.contains(text))
+}
+
+/// A call about a role or an instance profile that is there: again while IAM does not know it everywhere.
+pub(super) async fn known<T, F: Future<Output = Result<T, CallError>>>(
+    scene: &Scene<'_>,
+    call: impl FnMut() -> F,
+) -> Result<T, CallError> {
+    let again = |error: &CallError| is_unknown(error) || error.kind == Kind::NotYet;
+    scene.retry(&Pace::PROPAGATION, "IAM does not know it everywhere yet; trying again", again, call).await
+}
+
+/// A call that takes something away: again for a few seconds while IAM says that it is not there, which soon after its
+/// making need not be so.
+pub(super) async fn really_gone<T, F: Future<Output = Result<T, CallError>>>(
+    scene: &Scene<'_>,
+    call: impl FnMut() -> F,
+) -> Result<T, CallError> {
+    let again = |error: &CallError| is_unknown(error) || error.kind == Kind::NotYet;
+    scene.retry(&Pace::IAM_GONE, "IAM does not know it; making sure that it is gone", again, call).await
 }
 
 pub(super) fn iam_tags(tags: &Tags) -> Vec<Tag> {

@@ -1,4 +1,5 @@
-//! The security group: who may reach the instances (EC2). Nobody, unless SSH is opened.
+//! The security group: who may reach the instances (EC2). Nobody, unless SSH is opened. Outbound rules are neither set
+//! nor compared: a new group has EC2's own, which lets everything out.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,7 +9,9 @@ use aws_sdk_ec2::types::{
 };
 use serde::Serialize;
 
-use super::{Found, Pace, STACK_TAG, Scene, Tags, gone_is_fine, own_tags, tag_changes};
+use super::{
+    Found, Pace, RELEASED, STACK_TAG, Scene, Tags, gone_is_fine, kept_tags, own_tags, tag_changes, wanted_tags,
+};
 use crate::aws::{CallError, Kind, Reader, Writer};
 use crate::plan::{Action, Address, Change};
 
@@ -38,7 +41,7 @@ pub struct Observed {
 pub struct Rule {
     /// "tcp", "udp", "icmp", a number, or "-1" for all.
     pub protocol: String,
-    /// First and last port; none for all.
+    /// First and last port, or ICMP's type and code, where -1 is any; none for all.
     pub ports: Option<(i32, i32)>,
     pub source: Source,
 }
@@ -84,7 +87,10 @@ impl Rule {
 
     fn from_permission(permission: &IpPermission) -> Vec<Self> {
         let protocol = permission.ip_protocol().unwrap_or("-1").to_owned();
-        let ports = permission.from_port().zip(permission.to_port()).filter(|ports| *ports != (-1, -1));
+        // "All" has no ports; ICMP always has two numbers, and EC2 revokes a rule only by all that it has (API
+        // RevokeSecurityGroupIngress).
+        let ports = permission.from_port().zip(permission.to_port());
+        let ports = ports.filter(|ports| is_icmp(&protocol) || *ports != (-1, -1));
         let v4 = permission.ip_ranges().iter().filter_map(|range| range.cidr_ip.clone()).map(Source::V4);
         let v6 = permission.ipv6_ranges().iter().filter_map(|range| range.cidr_ipv6.clone()).map(Source::V6);
         let lists = permission.prefix_list_ids().iter().filter_map(|list| list.prefix_list_id.clone());
@@ -97,12 +103,20 @@ impl Rule {
     }
 }
 
+/// By EC2's name or the protocol's number.
+fn is_icmp(protocol: &str) -> bool {
+    matches!(protocol, "icmp" | "icmpv6" | "1" | "58")
+}
+
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let protocol = if self.protocol == "-1" { "all" } else { &self.protocol };
         let (Source::V4(source) | Source::V6(source) | Source::PrefixList(source) | Source::Group(source)) =
             &self.source;
         match self.ports {
+            Some((-1, _)) if is_icmp(protocol) => write!(f, "{protocol} from {source}"),
+            Some((kind, -1)) if is_icmp(protocol) => write!(f, "{protocol} type {kind} from {source}"),
+            Some((kind, code)) if is_icmp(protocol) => write!(f, "{protocol} type {kind} code {code} from {source}"),
             Some((from, to)) if from == to => write!(f, "{protocol} {from} from {source}"),
             Some((from, to)) => write!(f, "{protocol} {from}-{to} from {source}"),
             None => write!(f, "{protocol} from {source}"),
@@ -194,8 +208,9 @@ pub fn diff(desired: &SecurityGroup, found: &Found<Observed>) -> Change {
             change.up(Step::Revoke { id: id.clone(), rules: extra });
         }
     }
-    if change.compare("tags", &observed.tags, tags) {
-        let (set, remove) = tag_changes(&observed.tags, tags);
+    let tags = wanted_tags(tags, &observed.tags);
+    if change.compare("tags", &observed.tags, &tags) {
+        let (set, remove) = tag_changes(&observed.tags, &tags);
         change.up(Step::Tag { id: id.clone(), set, remove });
     }
     change.settle()
@@ -206,6 +221,17 @@ pub fn delete(name: &str, observed: &Observed) -> Change {
     change.lose("id", &observed.id);
     change.down(Step::Delete { id: observed.id.clone() });
     change.action(Action::Delete)
+}
+
+/// Gives back a security group that was adopted, with the rules that it has.
+pub fn release(name: &str, observed: &Observed, configured: &Tags) -> Change {
+    let mut change = Change::new(Address::SecurityGroup, name);
+    change.reason = Some(RELEASED.into());
+    let kept = kept_tags(&observed.tags, configured);
+    change.compare("tags", &observed.tags, &kept);
+    let (set, remove) = tag_changes(&observed.tags, &kept);
+    change.down(Step::Tag { id: observed.id.clone(), set, remove });
+    change.action(Action::Update)
 }
 
 pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
@@ -220,8 +246,8 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
         }
         Step::Tag { id, set, remove } => tag(id, set, remove, aws).await,
         Step::Delete { id } => {
-            // "In use" lasts until the last instance is really terminated, minutes at times (aws.md's source:
-            // EC2 user guide, "Delete a security group").
+            // "In use" lasts until the last instance is really terminated, minutes at times (EC2 user guide, "Delete a
+            // security group").
             let in_use = |error: &CallError| error.kind == Kind::InUse;
             let why = "its instances are not quite gone yet; waiting until EC2 lets go of the group";
             let delete = || async {
@@ -298,4 +324,30 @@ fn ec2_tags(tags: &Tags) -> Vec<Tag> {
 
 pub(super) fn tags_of(tags: &[Tag]) -> Tags {
     tags.iter().filter_map(|tag| Some((tag.key.clone()?, tag.value.clone().unwrap_or_default()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_about_icmp_keeps_its_numbers_so_that_it_can_be_revoked() {
+        let permission = |protocol: &str, from: i32, to: i32| {
+            let range = IpRange::builder().cidr_ip("0.0.0.0/0").build();
+            IpPermission::builder().ip_protocol(protocol).from_port(from).to_port(to).ip_ranges(range).build()
+        };
+        for (protocol, from, to, shown) in [
+            ("icmp", -1, -1, "icmp from 0.0.0.0/0"),
+            ("icmp", 8, -1, "icmp type 8 from 0.0.0.0/0"),
+            ("icmp", 3, 4, "icmp type 3 code 4 from 0.0.0.0/0"),
+            ("tcp", 22, 22, "tcp 22 from 0.0.0.0/0"),
+        ] {
+            let given = permission(protocol, from, to);
+            let [rule] = Rule::from_permission(&given).try_into().unwrap();
+            assert_eq!(rule.to_permission(), given);
+            assert_eq!(rule.to_string(), shown);
+        }
+        let all = Rule::from_permission(&permission("-1", -1, -1)).remove(0);
+        assert_eq!((all.ports, all.to_string()), (None, "all from 0.0.0.0/0".to_owned()));
+    }
 }

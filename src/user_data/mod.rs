@@ -78,6 +78,14 @@ pub fn parse(user_data: &str) -> Option<Params> {
     serde_json::from_str(line.strip_suffix(PARAMS_AFTER)?).ok()
 }
 
+/// The stack that a user data makes a worker of; `None` where thumb did not write it. Any version of thumb's will do:
+/// nothing but the stack's name is looked at.
+pub fn stack(user_data: &str) -> Option<String> {
+    let line = user_data.lines().find_map(|line| line.strip_prefix(PARAMS_BEFORE))?;
+    let params: serde_json::Value = serde_json::from_str(line.strip_suffix(PARAMS_AFTER)?).ok()?;
+    params.get("stack")?.as_str().map(str::to_owned)
+}
+
 /// The script around the parameters, and without what they make of the unit: the same for all parameters, and another
 /// for another version of the script or the unit.
 pub fn without_params(user_data: &str, params: &Params) -> String {

@@ -95,10 +95,22 @@ impl Trouble {
             Kind::Denied => Self::s3(format!(
                 "this worker may not read it ({error}); `[buckets] sources` in thumb.toml names the buckets it may"
             )),
-            Kind::Refused | Kind::NotOurs | Kind::AlreadyExists | Kind::InUse => Self::lasting(error.to_string()),
-            Kind::Throttled | Kind::Unavailable | Kind::Credentials | Kind::NotYet | Kind::QueueDeletedRecently => {
-                Self::s3(error.to_string())
+            Kind::Archived => Self::lasting(format!(
+                "it is archived in Glacier; restore it (aws s3api restore-object), then send the request again ({error})"
+            )),
+            Kind::ClockSkew => {
+                Self::s3(format!("this machine's clock is wrong, and S3 refuses what it signs ({error})"))
             }
+            Kind::Refused | Kind::NotOurs | Kind::AlreadyExists | Kind::InUse | Kind::RegionNotEnabled => {
+                Self::lasting(error.to_string())
+            }
+            Kind::Throttled
+            | Kind::Unavailable
+            | Kind::Credentials
+            | Kind::NotYet
+            | Kind::TokenSpent
+            | Kind::Interrupted
+            | Kind::QueueDeletedRecently => Self::s3(error.to_string()),
         }
     }
 
@@ -234,7 +246,8 @@ mod tests {
             (Kind::Throttled, "SlowDown", Some(Cause::S3)),
             (Kind::Unavailable, "InternalError", Some(Cause::S3)),
             (Kind::Credentials, "ExpiredToken", Some(Cause::S3)),
-            (Kind::Refused, "InvalidObjectState", None),
+            (Kind::Archived, "InvalidObjectState", None),
+            (Kind::ClockSkew, "RequestTimeTooSkewed", Some(Cause::S3)),
         ] {
             let trouble = Trouble::fetching(&error(kind, code));
             assert_eq!(trouble.passing.then_some(trouble.cause), passing, "{code}");

@@ -25,10 +25,6 @@ const BODIES_BYTES: u64 = 4 * MAX_BODIES_BYTES as u64;
 /// What a message in work needs beside its photograph: the HTTP client reads up to 400 KiB ahead of whoever waits for
 /// room.
 const SLOT_BYTES: u64 = 512 << 10;
-/// What the engine needs at least for a pixel of a photograph in colour, however small its thumbnails: the picture, and
-/// its coefficients or its planes (4:2:0). Others need up to twice that
-/// (`thumbnail::working_memory`).
-const LEAST_BYTES_PER_PIXEL: u64 = 6;
 /// Photographs from the web have at most one part in so many of the photographs' pool: their servers are anybody's, and
 /// may send as slowly as they like, beside which those of S3 must go on.
 const URL_SHARE: u64 = 2;
@@ -111,14 +107,11 @@ impl Room {
         self.fixed_bytes + self.photos.bytes() + self.pixels.bytes()
     }
 
-    /// The limits that fit into the pools: beyond them a photograph is rejected, with these numbers as the reason. Of
-    /// those below them, what needs more after all is refused by [`Self::engine`].
+    /// The limits that fit into the pools. How many pixels do depends on the kind of photograph and on its thumbnails, and
+    /// is for [`Self::engine`] to say.
     pub fn limits(&self, configured: Limits) -> Limits {
         let photo = usize::try_from(self.photos.bytes()).unwrap_or(usize::MAX);
-        Limits {
-            max_source_bytes: configured.max_source_bytes.min(photo),
-            max_source_pixels: configured.max_source_pixels.min(self.pixels.bytes() / LEAST_BYTES_PER_PIXEL),
-        }
+        Limits { max_source_bytes: configured.max_source_bytes.min(photo), ..configured }
     }
 
     /// The most bytes that a photograph of this origin may have, of those that the limits allow.
@@ -263,6 +256,7 @@ mod tests {
 
     use super::*;
     use crate::config::MAX_CONCURRENCY;
+    use crate::thumbnail::{Fit, Size, Spec, working_memory};
 
     #[test]
     fn the_machines_memory_is_read() {
@@ -292,18 +286,31 @@ mod tests {
             [0, 256 << 20, 1 << 30, 64 << 30, u64::MAX].into_iter().zip([1, MAX_CONCURRENCY, 16, 64, 64])
         {
             let room = Room::new(ceiling, concurrency as usize);
-            let limits = room.limits(Limits { max_source_bytes: usize::MAX, max_source_pixels: u64::MAX });
+            let limits = room.limits(Limits { max_source_bytes: usize::MAX, ..Limits::default() });
             assert!(room.ceiling_bytes() <= ceiling.clamp(MIN_MEMORY_BYTES, MAX_MEMORY_BYTES));
             assert!(limits.max_source_bytes as u64 <= room.photos.bytes());
-            assert!(limits.max_source_pixels * LEAST_BYTES_PER_PIXEL <= room.pixels.bytes());
-            assert!(limits.max_source_pixels > 2_000_000, "the least memory and the most messages leave some");
         }
     }
 
-    #[test]
-    fn the_least_memory_is_enough_for_a_photograph_of_a_telephone() {
-        let limits = Room::new(MIN_MEMORY_BYTES, 64).limits(Limits::default());
-        assert!(limits.max_source_pixels >= 4_032 * 3_024, "{limits:?}");
+    /// A photograph of a telephone, 12 Mpx progressive, to 400 x 400, however little memory and however many messages.
+    #[tokio::test]
+    async fn the_least_memory_is_enough_for_a_photograph_of_a_telephone() {
+        let mut jpeg = Vec::new();
+        let mut encoder = jpeg_encoder::Encoder::new(&mut jpeg, 90);
+        encoder.set_progressive(true);
+        encoder.encode(&[128; 16 * 16 * 3], 16, 16, jpeg_encoder::ColorType::Rgb).unwrap();
+        let frame = jpeg.windows(2).position(|marker| marker == [0xff, 0xc2]).expect("a progressive frame header");
+        jpeg[frame + 5..frame + 7].copy_from_slice(&3_024_u16.to_be_bytes());
+        jpeg[frame + 7..frame + 9].copy_from_slice(&4_032_u16.to_be_bytes());
+        // As long as such a picture must be.
+        jpeg.resize(8 << 20, 0);
+        let info = crate::thumbnail::probe(&jpeg, &Limits::default()).unwrap();
+        let spec = Spec { size: Size { width: 400, height: 400 }, fit: Fit::Cover, quality: 80 };
+        let needs = working_memory(&info, &[spec]);
+        assert!(needs > 12_000_000, "{needs}");
+        let room = Room::new(MIN_MEMORY_BYTES, MAX_CONCURRENCY as usize);
+        assert!(room.photo(jpeg.len() as u64, Origin::S3, None).await.is_ok());
+        assert!(room.engine(needs, None).await.is_ok(), "{needs}");
     }
 
     const SECOND: Duration = Duration::from_secs(1);

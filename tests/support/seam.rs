@@ -1,13 +1,18 @@
 //! The SDK's HTTP client with a seam in it: every call is named and counted, some are answered here with AWS's own
 //! errors, and at a chosen call the caller can be cut off for good, as SIGKILL does.
 //!
-//! It also plays two things that AWS does and moto does not: tags given to CreateBucket are set, and RunInstances
-//! with a client token that was used before answers what it answered then.
+//! It also plays what AWS does and moto does not: RunInstances with a client token that was used before answers what it
+//! answered then, or refuses it once the instance is terminated; tags given to CreateBucket are set; a bucket has a region (301 from any other) and an owner (403 where
+//! another one is expected); keys come URL-encoded where that was asked for, and DeleteObjects takes none that XML cannot
+//! write.
 
 #![allow(dead_code, reason = "a test uses what it needs of it")]
 
+#[path = "seam_s3.rs"]
+mod s3;
+
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,6 +34,13 @@ use tokio::sync::Notify;
 pub struct Script {
     /// Every call's operation, "CreateQueue", in the order in which they were made.
     pub calls: Vec<String>,
+    /// Every call's operation with what it is about, "queue/cats", "bucket/cats-code/thumb-1", "role/cats-worker"; empty
+    /// for EC2 and STS.
+    pub subjects: Vec<(String, String)>,
+    /// Operations on a bucket, or in one, that did not say whose they expect it to be.
+    pub unowned: Vec<String>,
+    /// Every call's operation and its body.
+    bodies: Vec<(String, String)>,
     answers: Vec<Answer>,
     /// Mutating calls until the caller is cut off: the last of them still reaches AWS, its answer is lost.
     cut_after: Option<usize>,
@@ -41,6 +53,8 @@ struct Answer {
     times: usize,
     status: u16,
     body: String,
+    /// How long it takes.
+    after: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +67,11 @@ pub struct Seam {
     underway: Arc<AtomicUsize>,
     /// What RunInstances answered, by client token.
     launches: Arc<tokio::sync::Mutex<HashMap<String, Vec<u8>>>>,
+    /// Whether EC2 has forgotten the instances that are terminated, as it does after an hour.
+    forgotten: Arc<AtomicBool>,
+    /// Where each bucket is that was made through the seam.
+    homes: s3::Homes,
+    region: String,
 }
 
 impl Seam {
@@ -65,6 +84,9 @@ impl Seam {
             cut: Arc::default(),
             underway: Arc::default(),
             launches: Arc::default(),
+            forgotten: Arc::default(),
+            homes: Arc::default(),
+            region: "us-east-1".into(),
         }
     }
 
@@ -73,11 +95,27 @@ impl Seam {
         Self { script: Arc::default(), cut: Arc::default(), ..self.clone() }
     }
 
+    /// From here on terminated instances are listed no more, for all callers of this world.
+    pub fn forget_terminated(&self) {
+        self.forgotten.store(true, Ordering::SeqCst);
+    }
+
+    /// The same caller in another region.
+    pub fn in_region(self, region: &str) -> Self {
+        Self { region: region.to_owned(), ..self }
+    }
+
+    /// The bucket, which lets everyone do everything, turns out to be another account's.
+    pub fn give_away(&self, bucket: &str) {
+        let home = s3::Home { account: "999999999999".into(), region: self.region.clone() };
+        self.homes.lock().unwrap().insert(bucket.to_owned(), home);
+    }
+
     /// The configuration of clients that go through the seam to an endpoint.
     pub async fn sdk(&self, endpoint: &str) -> SdkConfig {
         aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(SharedHttpClient::new(self.clone()))
-            .region(Region::new("us-east-1"))
+            .region(Region::new(self.region.clone()))
             .endpoint_url(endpoint)
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))
             .load()
@@ -86,7 +124,19 @@ impl Seam {
 
     /// The next `times` calls of an operation are answered so, and do not reach AWS.
     pub fn answer(&self, operation: &'static str, times: usize, status: u16, body: impl Into<String>) {
-        self.script.lock().unwrap().answers.push(Answer { operation, times, status, body: body.into() });
+        self.answer_after(Duration::ZERO, operation, times, status, body);
+    }
+
+    /// As [`Seam::answer`], and each answer takes so long.
+    pub fn answer_after(
+        &self,
+        after: Duration,
+        operation: &'static str,
+        times: usize,
+        status: u16,
+        body: impl Into<String>,
+    ) {
+        self.script.lock().unwrap().answers.push(Answer { operation, times, status, body: body.into(), after });
     }
 
     /// EC2's form of an error.
@@ -117,6 +167,20 @@ impl Seam {
         self.script.lock().unwrap().calls.clone()
     }
 
+    pub fn subjects(&self) -> Vec<(String, String)> {
+        self.script.lock().unwrap().subjects.clone()
+    }
+
+    pub fn unowned(&self) -> Vec<String> {
+        self.script.lock().unwrap().unowned.clone()
+    }
+
+    /// What an operation was sent, each time.
+    pub fn bodies(&self, operation: &str) -> Vec<String> {
+        let script = self.script.lock().unwrap();
+        script.bodies.iter().filter(|(made, _)| made == operation).map(|(_, body)| body.clone()).collect()
+    }
+
     pub fn mutating_calls(&self) -> Vec<String> {
         self.calls().into_iter().filter(|operation| is_mutating(operation)).collect()
     }
@@ -142,7 +206,7 @@ struct Connector {
 /// What the script says about one call.
 enum Verdict {
     Pass,
-    Answer(u16, String),
+    Answer(u16, String, Duration),
     /// It reaches AWS; nobody hears the answer.
     PassAndCut,
     /// The caller is dead.
@@ -152,12 +216,20 @@ enum Verdict {
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let operation = operation(&request);
-        let verdict = self.verdict(&operation);
+        let subject = subject(&request);
+        let mut subjects = vec![(operation.clone(), subject.clone())];
+        // An ACL that comes with an object is a right of its own.
+        subjects.extend(request.headers().get("x-amz-acl").map(|_| (format!("{operation}Acl"), subject)));
+        self.seam.script.lock().unwrap().subjects.extend(subjects);
+        let verdict = self.verdict(&operation, &request);
         let (inner, seam) = (self.inner.clone(), self.seam.clone());
         HttpConnectorFuture::new(async move {
             match verdict {
                 Verdict::Pass => send(inner, seam, operation, request).await,
-                Verdict::Answer(status, body) => Ok(HttpResponse::new(code(status), SdkBody::from(body))),
+                Verdict::Answer(status, body, after) => {
+                    tokio::time::sleep(after).await;
+                    Ok(HttpResponse::new(code(status), SdkBody::from(body)))
+                }
                 Verdict::PassAndCut => {
                     let _ = send(inner, seam.clone(), operation, request).await;
                     while seam.underway.load(Ordering::SeqCst) > 0 {
@@ -173,15 +245,20 @@ impl HttpConnector for Connector {
 }
 
 impl Connector {
-    fn verdict(&self, operation: &str) -> Verdict {
+    fn verdict(&self, operation: &str, request: &HttpRequest) -> Verdict {
         let mut script = self.seam.script.lock().unwrap();
         if script.cut {
             return Verdict::Never;
         }
         script.calls.push(operation.to_owned());
+        let body = request.body().bytes().unwrap_or_default();
+        script.bodies.push((operation.to_owned(), String::from_utf8_lossy(body).into_owned()));
+        if s3::bucket(request).is_some() && request.headers().get(s3::EXPECTED_OWNER).is_none() {
+            script.unowned.push(operation.to_owned());
+        }
         if let Some(answer) = script.answers.iter_mut().find(|a| a.operation == operation && a.times > 0) {
             answer.times -= 1;
-            return Verdict::Answer(answer.status, answer.body.clone());
+            return Verdict::Answer(answer.status, answer.body.clone(), answer.after);
         }
         let made = script.calls.iter().filter(|operation| is_mutating(operation)).count();
         if script.cut_after == Some(made) && is_mutating(operation) {
@@ -218,33 +295,27 @@ async fn pass(
     operation: &str,
     request: HttpRequest,
 ) -> Result<HttpResponse, ConnectorError> {
+    if let Some(refused) = s3::refusal(&seam.homes, &seam.region, operation, &request) {
+        return Ok(refused);
+    }
     match operation {
-        "CreateBucket" => create_bucket(inner, request).await,
+        "CreateBucket" => s3::create_bucket(inner, &seam.homes, &seam.region, request).await,
+        "DeleteBucket" => s3::delete_bucket(inner, &seam.homes, request).await,
+        "ListObjectVersions" => s3::list_object_versions(inner, request).await,
+        "DeleteObjects" => s3::delete_objects(inner, request).await,
         "RunInstances" => run_instances(inner, seam, request).await,
+        "DescribeInstances" if seam.forgotten.load(Ordering::SeqCst) => describe_alive(inner, request).await,
         _ => inner.call(request).await,
     }
 }
 
-/// AWS sets the tags that come with CreateBucket in the same call; moto leaves them out.
-async fn create_bucket(inner: &SharedHttpConnector, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
-    let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
-    let tags =
-        body.split_once("<Tags>").and_then(|(_, rest)| rest.rsplit_once("</Tags>")).map(|(tags, _)| tags.to_owned());
-    let mut tagging = request.try_clone().expect("a body in memory");
-    let response = inner.call(request).await?;
-    if let (true, Some(tags)) = (response.status().is_success(), tags) {
-        let uri = format!("{}?tagging", tagging.uri().trim_end_matches('/'));
-        tagging.set_uri(uri).expect("a URI");
-        let body = format!("<Tagging><TagSet>{tags}</TagSet></Tagging>");
-        tagging.headers_mut().insert("content-length", body.len().to_string());
-        *tagging.body_mut() = SdkBody::from(body);
-        let answer = inner.call(tagging).await?;
-        assert!(answer.status().is_success(), "moto took the tags");
-    }
-    Ok(response)
+async fn read_body(response: HttpResponse) -> Result<Vec<u8>, ConnectorError> {
+    let body = aws_smithy_types::byte_stream::ByteStream::new(response.into_body()).collect().await;
+    Ok(body.map_err(|error| ConnectorError::io(error.into()))?.to_vec())
 }
 
-/// AWS launches once for a client token; moto launches each time.
+/// AWS launches once for a client token, and refuses it for a day once what was launched is terminated (EC2 error codes,
+/// IdempotentInstanceTerminated); moto launches each time.
 async fn run_instances(
     inner: &SharedHttpConnector,
     seam: &Seam,
@@ -255,16 +326,68 @@ async fn run_instances(
     // Held across the call: a second caller with the same token waits for the first one's answer.
     let mut launches = seam.launches.lock().await;
     if let Some(answer) = launches.get(&token) {
+        let text = String::from_utf8_lossy(answer).into_owned();
+        let id = text.split_once("<instanceId>").and_then(|(_, rest)| rest.split_once('<')).expect("an instance").0;
+        let form = format!("Action=DescribeInstances&Version=2016-11-15&InstanceId.1={id}");
+        let state = read_body(inner.call(with_form(&request, form)).await?).await?;
+        if String::from_utf8_lossy(&state).contains("<name>terminated</name>") {
+            let message = "The client token you have provided is associated with a terminated instance. Please use a \
+                           different client token.";
+            let error = Seam::ec2_error("IdempotentInstanceTerminated", message);
+            return Ok(HttpResponse::new(code(400), SdkBody::from(error)));
+        }
         return Ok(HttpResponse::new(code(200), SdkBody::from(answer.clone())));
     }
     let response = inner.call(request).await?;
     let status = response.status();
-    let body = aws_smithy_types::byte_stream::ByteStream::new(response.into_body()).collect().await;
-    let body = body.map_err(|error| ConnectorError::io(error.into()))?.to_vec();
+    let body = read_body(response).await?;
     if status.is_success() {
         launches.insert(token, body.clone());
     }
     Ok(HttpResponse::new(status, SdkBody::from(body)))
+}
+
+/// What a request is about, by its kind and name.
+fn subject(request: &HttpRequest) -> String {
+    let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
+    if request.headers().get("x-amz-target").is_some() {
+        let body: serde_json::Value = serde_json::from_str(&body).expect("SQS speaks JSON");
+        let name = body["QueueName"].as_str().or(body["QueueUrl"].as_str()).expect("every call of ours names a queue");
+        return format!("queue/{}", name.rsplit('/').next().unwrap_or_default());
+    }
+    if body.contains("Action=") {
+        let field = |name: &str| body.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        let profile = field("InstanceProfileName").map(|name| format!("instance-profile/{name}"));
+        return profile.or(field("RoleName").map(|name| format!("role/{name}"))).unwrap_or_default();
+    }
+    let path = request.uri().split('?').next().unwrap_or_default();
+    let path = path.splitn(4, '/').nth(3).unwrap_or_default().trim_end_matches('/');
+    // DeleteObjects names its keys in the body.
+    let key = body
+        .split_once("<Key>")
+        .filter(|_| body.contains("<Delete"))
+        .and_then(|(_, rest)| rest.split_once("</Key>"))
+        .map(|(key, _)| format!("/{key}"));
+    format!("bucket/{path}{}", key.unwrap_or_default())
+}
+
+/// A request with another form for a body.
+fn with_form(request: &HttpRequest, form: String) -> HttpRequest {
+    let mut request = request.try_clone().expect("a body in memory");
+    request.headers_mut().insert("content-length", form.len().to_string());
+    *request.body_mut() = SdkBody::from(form);
+    request
+}
+
+/// DescribeInstances as it is an hour later.
+async fn describe_alive(inner: &SharedHttpConnector, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
+    let filters = body.matches(".Name=").count();
+    let mut form = format!("{body}&Filter.{}.Name=instance-state-name", filters + 1);
+    for (index, state) in ["pending", "running", "shutting-down", "stopping", "stopped"].iter().enumerate() {
+        form.push_str(&format!("&Filter.{}.Value.{}={state}", filters + 1, index + 1));
+    }
+    inner.call(with_form(&request, form)).await
 }
 
 /// The operation of a request, as its service names it.
@@ -307,6 +430,7 @@ fn operation(request: &HttpRequest) -> String {
         ("Get", _, false) if has("uploads") => "ListMultipartUploads".into(),
         ("Get", _, false) => "ListObjectsV2".into(),
         (verb, _, false) => format!("{verb}Bucket"),
+        ("Delete", _, true) if has("uploadId") => "AbortMultipartUpload".into(),
         (verb, _, true) => format!("{verb}Object"),
     }
 }

@@ -54,7 +54,7 @@ use pixels::colour::{self, Conversion};
 
 /// Which thumbnails the engine makes: another number, another result for some source and [`Spec`]. Programs keep it beside a
 /// thumbnail to know whether it would be the same today. tests/golden.rs fails when the result changes and the number does not.
-pub const OUTPUT_VERSION: u32 = 3;
+pub const OUTPUT_VERSION: u32 = 4;
 
 /// A finished thumbnail.
 #[derive(Clone, Debug, PartialEq, Eq)]

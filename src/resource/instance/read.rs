@@ -1,15 +1,17 @@
 //! What EC2 says: the stack's instances, and what the account and region offer to launch them with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_ec2::types::{Filter, Image as Ec2Image, Instance, InstanceAttributeName, InstanceStateName, InstanceType};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{Fleet, INDEX_TAG, Observed, name};
-use crate::ami::{Arch, Image};
-use crate::aws::{CallError, Kind, Reader};
+use super::{Fleet, INDEX_TAG, Observed, PublicAddress, name};
+use crate::ami::{Arch, Image, partition};
+use crate::aws::{CallError, Errors, Kind, Reader, all};
+use crate::config::{Credits, is_burstable};
 use crate::resource::security_group::tags_of;
-use crate::resource::{STACK_TAG, Tags, own_tags};
+use crate::resource::{STACK_TAG, Tags, optional, own_tags};
+use crate::user_data;
 
 /// DescribeInstanceAttribute calls side by side.
 const MAX_SIDE_BY_SIDE: usize = 10;
@@ -31,29 +33,53 @@ pub struct Ami {
 }
 
 /// The stack's instances, terminated ones too, and strangers with one of the names of the first `count`.
-pub async fn read(aws: &Reader, stack: &str, count: u32) -> Result<Fleet, CallError> {
+pub async fn read(aws: &Reader, stack: &str, count: u32) -> Result<Fleet, Errors> {
     let by_stack = Filter::builder().name(format!("tag:{STACK_TAG}")).values(stack).build();
     let names: Vec<String> = (1..=count).map(|index| name(stack, index)).collect();
     let by_name = Filter::builder().name("tag:Name").set_values(Some(names)).build();
     let strangers = async { if count == 0 { Ok(Vec::new()) } else { describe(aws, vec![by_name, alive()]).await } };
-    let (ours, named) = tokio::try_join!(describe(aws, vec![by_stack]), strangers)?;
+    let (ours, named) = all!(ours: describe(aws, vec![by_stack]), named: strangers)?;
     let mut fleet = Fleet::default();
     let mut running = Vec::new();
     for instance in ours {
         let tags = tags_of(instance.tags());
-        let index = tags.get(INDEX_TAG).and_then(|index| index.parse().ok()).unwrap_or(u32::MAX);
+        let index = tags.get(INDEX_TAG).and_then(|index| index.parse().ok()).filter(|&index| index > 0);
         let id = instance.instance_id.clone().unwrap_or_default();
-        match instance.state().and_then(|state| state.name()) {
-            Some(InstanceStateName::Terminated | InstanceStateName::ShuttingDown) => fleet.dead.push((index, id)),
-            _ => running.push((index, instance, tags)),
+        match (index, instance.state().and_then(|state| state.name())) {
+            (index, Some(InstanceStateName::Terminated | InstanceStateName::ShuttingDown)) => {
+                fleet.dead.extend(index.map(|index| (index, id)));
+            }
+            (Some(index), _) => running.push((index, instance, tags)),
+            (None, _) => fleet.strangers.push(format!(
+                "The instance {id} has the tag {STACK_TAG} = {stack} without a number in {INDEX_TAG}: thumb did not launch \
+                 it (tags are copied with \"Launch more like this\", for example), and leaves it alone."
+            )),
         }
     }
-    let observed = running.into_iter().map(|(index, instance, tags)| async move {
+    let credits = credits(aws, running.iter().map(|(_, instance, _)| instance));
+    let user_data = stream::iter(&running)
+        .map(|(_, instance, _)| user_data_of(aws, instance.instance_id().unwrap_or_default()))
+        .buffered(MAX_SIDE_BY_SIDE)
+        .try_collect::<Vec<Option<String>>>();
+    let (user_data, credits) = all!(user_data: user_data, credits: credits)?;
+    for ((index, instance, tags), user_data) in running.into_iter().zip(user_data) {
         let id = instance.instance_id().unwrap_or_default();
-        let user_data = user_data(aws, id).await?;
-        Ok::<_, CallError>(observed(index, &instance, tags, user_data))
-    });
-    fleet.alive = stream::iter(observed).buffered(MAX_SIDE_BY_SIDE).try_collect().await?;
+        // Tags are copied with an instance; what it runs says whose it is.
+        match user_data.as_ref().map(|text| user_data::stack(text)) {
+            Some(owner) if owner.as_deref() != Some(stack) => {
+                let what = owner.map_or_else(|| "not thumb's".to_owned(), |owner| format!("the stack {owner:?}'s"));
+                let reason = format!(
+                    "the instance {id} has this stack's tags, but its user data is {what}, so it is left alone: take its \
+                     tag {STACK_TAG} off, or terminate it"
+                );
+                fleet.foreign.insert(index, reason);
+            }
+            _ => {
+                let credits = credits.get(id).copied();
+                fleet.alive.push(observed(index, &instance, tags, user_data, credits));
+            }
+        }
+    }
     let by_label: BTreeMap<String, u32> = (1..=count).map(|index| (name(stack, index), index)).collect();
     for instance in named {
         let tags = tags_of(instance.tags());
@@ -66,6 +92,25 @@ pub async fn read(aws: &Reader, stack: &str, count: u32) -> Result<Fleet, CallEr
         }
     }
     Ok(fleet)
+}
+
+/// How those of the instances that have CPU credits spend them, by ID. Others must not be asked about: the whole call
+/// would fail (API DescribeInstanceCreditSpecifications).
+async fn credits(
+    aws: &Reader,
+    instances: impl Iterator<Item = &Instance>,
+) -> Result<HashMap<String, Credits>, CallError> {
+    let has = |instance: &&Instance| instance.instance_type().is_some_and(|kind| is_burstable(kind.as_str()));
+    let ids: Vec<String> = instances.filter(has).filter_map(|instance| instance.instance_id.clone()).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let result = aws.describe_instance_credit_specifications().set_instance_ids(Some(ids)).send().await;
+    // One of them has just gone, or is not known everywhere yet.
+    let out = optional(result.map_err(|e| CallError::new("ec2:DescribeInstanceCreditSpecifications", e)))?;
+    let found = out.and_then(|out| out.instance_credit_specifications).unwrap_or_default();
+    let known = found.into_iter().filter_map(|one| Some((one.instance_id?, one.cpu_credits?.parse().ok()?)));
+    Ok(known.collect())
 }
 
 async fn describe(aws: &Reader, filters: Vec<Filter>) -> Result<Vec<Instance>, CallError> {
@@ -90,19 +135,27 @@ fn alive() -> Filter {
     Filter::builder().name("instance-state-name").set_values(Some(states)).build()
 }
 
-/// An instance's user data as text; empty when it has none, or when it has just gone.
-async fn user_data(aws: &Reader, id: &str) -> Result<String, CallError> {
+/// An instance's user data as text, empty when it has none. `None`: EC2 does not know the instance, which it listed a
+/// moment ago: it is too new, or has just gone.
+async fn user_data_of(aws: &Reader, id: &str) -> Result<Option<String>, CallError> {
     let request = aws.describe_instance_attribute().instance_id(id).attribute(InstanceAttributeName::UserData);
     let result = request.send().await.map_err(|e| CallError::new("ec2:DescribeInstanceAttribute", e));
-    let out = super::super::optional(result)?;
-    let base64 = out.and_then(|out| out.user_data).and_then(|data| data.value).unwrap_or_default();
+    let Some(out) = optional(result)? else { return Ok(None) };
+    let base64 = out.user_data.and_then(|data| data.value).unwrap_or_default();
     let bytes = aws_smithy_types::base64::decode(base64).unwrap_or_default();
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-fn observed(index: u32, instance: &Instance, tags: Tags, user_data: String) -> Observed {
+fn observed(
+    index: u32,
+    instance: &Instance,
+    tags: Tags,
+    user_data: Option<String>,
+    credits: Option<Credits>,
+) -> Observed {
     let state = instance.state().and_then(|state| state.name()).map_or("unknown", |name| name.as_str());
-    let profile = instance.iam_instance_profile().and_then(|profile| profile.arn());
+    let profile = instance.iam_instance_profile();
+    let profile_name = profile.and_then(|profile| profile.arn()).and_then(|arn| arn.rsplit('/').next());
     let groups = instance.security_groups().iter().filter_map(|group| group.group_name.clone());
     let tokens = instance.metadata_options().and_then(|options| options.http_tokens());
     Observed {
@@ -112,11 +165,14 @@ fn observed(index: u32, instance: &Instance, tags: Tags, user_data: String) -> O
         launched_s: instance.launch_time().map_or(0, |time| time.secs()),
         instance_type: instance.instance_type().map_or("", |kind| kind.as_str()).to_owned(),
         key_pair: instance.key_name.clone(),
-        profile: profile.and_then(|arn| arn.rsplit('/').next()).map(str::to_owned),
+        profile: profile_name.map(str::to_owned),
+        // Some emulators show the association's ID instead, which says nothing.
+        profile_id: profile.and_then(|profile| profile.id()).filter(|id| !id.starts_with("iip-")).map(str::to_owned),
         security_groups: groups.collect(),
         subnet: instance.subnet_id.clone(),
         vpc: instance.vpc_id.clone(),
         tokens_required: tokens.is_some_and(|tokens| tokens.as_str() == "required"),
+        credits,
         user_data,
         public_ip: instance.public_ip_address.clone().filter(|ip| !ip.is_empty()),
         tags: own_tags(&tags),
@@ -143,14 +199,21 @@ pub async fn read_arch(aws: &Reader, instance_type: &str) -> Result<Result<Arch,
 /// The newest image of that name, or the one with that ID. The inner `Err`: why there is none, as a sentence.
 pub async fn read_ami(aws: &Reader, image: &Image, arch: Arch) -> Result<Result<Ami, String>, CallError> {
     let filter = |name: &str, value: &str| Filter::builder().name(name).values(value).build();
-    let request = match (image.query(arch), image) {
-        (Some((owner, pattern)), _) => aws
+    let region = aws.region();
+    let request = match (image, image.query(arch, partition(region))) {
+        (Image::Ami(id), _) => aws.describe_images().image_ids(id),
+        (_, Some((owner, pattern))) => aws
             .describe_images()
             .owners(owner)
             .filters(filter("name", &pattern))
             .filters(filter("architecture", arch.as_str()))
             .filters(filter("state", "available")),
-        (None, image) => aws.describe_images().image_ids(image.to_string()),
+        (_, None) => {
+            return Ok(Err(format!(
+                "thumb does not know who publishes {image} in the region {region}: name the image by its ID, \
+                 `image = \"ami-…\"` in [instance]"
+            )));
+        }
     };
     let images = match request.send().await.map_err(|e| CallError::new("ec2:DescribeImages", e)) {
         Ok(out) => out.images.unwrap_or_default(),
@@ -160,7 +223,7 @@ pub async fn read_ami(aws: &Reader, image: &Image, arch: Arch) -> Result<Result<
     };
     // Dates are ISO 8601 in UTC: they sort as text.
     let Some(newest) = images.into_iter().max_by(|a, b| a.creation_date.cmp(&b.creation_date)) else {
-        return Ok(Err(format!("the region {} has no image {image} for {arch}", aws.region())));
+        return Ok(Err(format!("the region {region} has no image {image} for {arch}")));
     };
     if let Some(built_for) = newest.architecture().filter(|built_for| built_for.as_str() != arch.as_str()) {
         return Ok(Err(format!("the image {image} is for {}, and the instance type is {arch}", built_for.as_str())));
@@ -216,4 +279,24 @@ pub async fn read_vpc(aws: &Reader, subnet: Option<&str>) -> Result<Result<Strin
              `subnet` in [instance]"
         )
     }))
+}
+
+/// Whether an instance gets a public IPv4 address in the declared subnet, or in the default VPC's.
+pub async fn read_public_address(aws: &Reader, subnet: Option<&str>) -> Result<PublicAddress, CallError> {
+    let request = match subnet {
+        Some(subnet) => aws.describe_subnets().subnet_ids(subnet),
+        None => aws.describe_subnets().filters(Filter::builder().name("default-for-az").values("true").build()),
+    };
+    // A subnet that is not there is the security group's to complain of.
+    let found = optional(request.send().await.map_err(|e| CallError::new("ec2:DescribeSubnets", e)))?;
+    let subnets = found.and_then(|out| out.subnets).unwrap_or_default();
+    let gives = |subnet: &aws_sdk_ec2::types::Subnet| subnet.map_public_ip_on_launch == Some(true);
+    Ok(match (subnets.iter().all(gives), subnets.iter().any(gives)) {
+        (true, _) => PublicAddress::Yes,
+        (false, true) => PublicAddress::Perhaps,
+        (false, false) => {
+            let place = subnet.map_or_else(|| "the default VPC".to_owned(), |subnet| format!("the subnet {subnet}"));
+            PublicAddress::No(place)
+        }
+    })
 }

@@ -1,24 +1,28 @@
 //! The calls that launch, alter and terminate instances.
 
 use aws_sdk_ec2::types::{
-    BlockDeviceMapping, EbsBlockDevice, Filter, HttpTokensState, IamInstanceProfileSpecification, Instance,
-    InstanceMetadataEndpointState, InstanceMetadataOptionsRequest, InstanceStateName, InstanceType, ResourceType,
-    VolumeType,
+    BlockDeviceMapping, CreditSpecificationRequest, EbsBlockDevice, Filter, HttpTokensState,
+    IamInstanceProfileSpecification, Instance, InstanceCreditSpecificationRequest, InstanceMetadataEndpointState,
+    InstanceMetadataOptionsRequest, InstanceStateName, InstanceType, ResourceType, VolumeType,
 };
 use sha2::{Digest, Sha256};
 
-use super::{Launch, Step};
+use super::{Launch, ProfileId, PublicAddress, Step, worker};
 use crate::aws::{CallError, Kind, Writer};
+use crate::config::Credits;
+use crate::plan::Address;
 use crate::resource::security_group::{specification, tag};
-use crate::resource::{Pace, Scene, gone_is_fine};
+use crate::resource::{Pace, Running, Scene, gone_is_fine};
 
-/// Launches that a client token may have been spent on before, each found terminated.
-const MAX_SPENT_TOKENS: usize = 5;
+/// Client tokens in a row that are found spent on a terminated instance. A token stays bound for at least a day after that
+/// (EC2 user guide, "Ensuring idempotency"): as many launches of the same number with the same parameters in one day.
+const MAX_SPENT_TOKENS: usize = 50;
 
 pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
     let ec2 = &aws.clients.ec2;
     match step {
         Step::Launch { index, launch, known } => run_launch(*index, launch, known, aws, scene).await,
+        Step::AwaitReport { id, bucket } => worker::await_report(id.as_deref(), bucket, aws, scene).await,
         Step::Start { id } => {
             // An instance on its way to "stopped" cannot be started yet.
             let stopping = |error: &CallError| matches!(error.code.as_deref(), Some("IncorrectInstanceState"));
@@ -32,15 +36,21 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
         Step::SetProfile { id, profile } => set_profile(id, profile, aws, scene).await,
         Step::SetSecurityGroup { id, security_group_id } => {
             let group = security_group_id.clone().or_else(|| scene.learned.security_group());
-            let result =
-                ec2.modify_instance_attribute().instance_id(id).set_groups(group.map(|id| vec![id])).send().await;
-            result.map(drop).map_err(|e| CallError::new("ec2:ModifyInstanceAttribute", e))
+            let why = "EC2 does not know the new security group everywhere yet; trying again until it does";
+            scene
+                .retry(&Pace::PROPAGATION, why, group_not_known_yet, || async {
+                    let request = ec2.modify_instance_attribute().instance_id(id);
+                    let result = request.set_groups(group.clone().map(|id| vec![id])).send().await;
+                    result.map(drop).map_err(|e| CallError::new("ec2:ModifyInstanceAttribute", e))
+                })
+                .await
         }
         Step::RequireTokens { id } => {
             let request = ec2.modify_instance_metadata_options().instance_id(id);
             let result = request.http_tokens(HttpTokensState::Required).http_put_response_hop_limit(1).send().await;
             result.map(drop).map_err(|e| CallError::new("ec2:ModifyInstanceMetadataOptions", e))
         }
+        Step::SetCredits { id, credits } => set_credits(id, *credits, aws).await,
         Step::Tag { id, set, remove } => tag(id, set, remove, aws).await,
         Step::Terminate { ids } => terminate(ids, aws, scene).await,
     }
@@ -54,23 +64,33 @@ async fn run_launch(
     scene: &Scene<'_>,
 ) -> Result<(), CallError> {
     let mut known = known.to_vec();
-    for _ in 0..MAX_SPENT_TOKENS {
-        let instance = run_instances(index, launch, &known, aws, scene).await?;
-        let id = instance.instance_id().unwrap_or_default().to_owned();
-        // A token that was used before answers with that instance, even when it is long gone: it counts as known
-        // from now on, which makes the next token a new one.
-        if is_going(&instance) {
-            known.push(id);
-            known.sort();
-            continue;
+    for round in 1..=MAX_SPENT_TOKENS {
+        match run_instances(index, launch, &known, aws, scene).await {
+            Ok(instance) if !is_going(&instance) => {
+                return wait_running(instance.instance_id().unwrap_or_default(), aws, scene).await;
+            }
+            // The token is spent on an instance that has gone. EC2 refuses it; while the instance is going, it may answer
+            // with it instead. What comes next must not depend on which: then two applies at once agree on the next token,
+            // and launch one instance.
+            Ok(_) => {}
+            Err(error) if error.kind == Kind::TokenSpent => {}
+            Err(error) => return Err(error),
         }
-        return wait_running(&id, aws, scene).await;
+        known.push(format!("spent {round}"));
     }
     Err(CallError::judged(
         "ec2:RunInstances",
         Kind::Refused,
-        format!("the last {MAX_SPENT_TOKENS} instances with these parameters were terminated; try again in an hour"),
+        format!(
+            "{MAX_SPENT_TOKENS} instances with these parameters were launched and terminated within a day; change something \
+             in [instance] or [tags], or try again tomorrow"
+        ),
     ))
+}
+
+/// A security group that was made a moment ago.
+fn group_not_known_yet(error: &CallError) -> bool {
+    error.code.as_deref() == Some("InvalidGroup.NotFound")
 }
 
 async fn run_instances(
@@ -86,11 +106,15 @@ async fn run_instances(
         instance_type,
         key_pair,
         profile,
+        profile_id: _,
         security_group: _,
         security_group_id,
         vpc_id: _,
         subnet,
+        public_address: _,
+        credits,
         user_data,
+        code_bucket: _,
         tags: _,
     } = launch;
     let tags = launch.tags_of(scene.stack, index);
@@ -109,6 +133,7 @@ async fn run_instances(
         .http_put_response_hop_limit(1)
         .build();
     let profile = IamInstanceProfileSpecification::builder().name(profile).build();
+    let credits = credits.map(|credits| CreditSpecificationRequest::builder().cpu_credits(credits.to_string()).build());
     let request = || {
         aws.clients
             .ec2
@@ -122,6 +147,7 @@ async fn run_instances(
             .iam_instance_profile(profile.clone())
             .set_security_group_ids(group.clone().map(|id| vec![id]))
             .set_subnet_id(subnet.clone())
+            .set_credit_specification(credits.clone())
             .user_data(aws_smithy_types::base64::encode(user_data))
             .metadata_options(metadata.clone())
             .block_device_mappings(root.clone())
@@ -129,8 +155,9 @@ async fn run_instances(
             .tag_specifications(specification(ResourceType::Volume, &tags))
     };
     // The same token on every attempt: an attempt whose answer was lost must not have launched a second instance.
-    let not_yet = |error: &CallError| error.kind == Kind::NotYet || error.kind == Kind::NotFound;
-    let why = "EC2 does not know the new instance profile yet; trying again until it does";
+    // An image, a key pair or a subnet that is not there will not come.
+    let not_yet = |error: &CallError| error.kind == Kind::NotYet || group_not_known_yet(error);
+    let why = "EC2 does not know the new instance profile (or security group) yet; trying again until it does";
     let out = scene
         .retry(&Pace::PROPAGATION, why, not_yet, || async {
             request().send().await.map_err(|e| CallError::new("ec2:RunInstances", e))
@@ -145,13 +172,18 @@ async fn run_instances(
 
 /// The same for the same instance to be, whoever asks for it: 64 hexadecimal digits, as long as EC2 allows.
 fn client_token(index: u32, launch: &Launch, group: Option<&str>, known: &[String]) -> String {
-    // Not the declared group's ID: of two applies at once only one may have found it, both have it in `group`.
-    let anyone = Launch { security_group_id: None, ..launch.clone() };
+    // Without what only one of two applies at once may have found. Of the security group both have the ID in `group`.
+    let anyone = Launch {
+        security_group_id: None,
+        profile_id: ProfileId::Unknown,
+        public_address: PublicAddress::Perhaps,
+        ..launch.clone()
+    };
     let what = format!("{index} {anyone:?} {group:?} {known:?}");
     Sha256::digest(what).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn state(instance: &Instance) -> Option<&InstanceStateName> {
+pub(super) fn state(instance: &Instance) -> Option<&InstanceStateName> {
     instance.state().and_then(|state| state.name())
 }
 
@@ -159,7 +191,7 @@ fn is_going(instance: &Instance) -> bool {
     matches!(state(instance), Some(InstanceStateName::ShuttingDown | InstanceStateName::Terminated))
 }
 
-async fn describe(ids: &[String], aws: &Writer) -> Result<Vec<Instance>, CallError> {
+pub(super) async fn describe(ids: &[String], aws: &Writer) -> Result<Vec<Instance>, CallError> {
     // By filter, not by ID: an ID that EC2 does not know (yet, or any more) makes the whole call fail.
     let by_id = Filter::builder().name("instance-id").set_values(Some(ids.to_vec())).build();
     let result = aws.clients.ec2.describe_instances().filters(by_id).send().await;
@@ -172,13 +204,13 @@ async fn describe(ids: &[String], aws: &Writer) -> Result<Vec<Instance>, CallErr
 async fn wait_running(id: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
     let still = |message: &str| CallError::judged("ec2:DescribeInstances", Kind::NotYet, message);
     let pending = |error: &CallError| error.kind == Kind::NotYet;
-    scene
+    let public_ip = scene
         .retry(&Pace::INSTANCE, &format!("{id} is starting"), pending, || async {
             let instances = describe(&[id.to_owned()], aws).await?;
             // Not listed is no answer either, so soon after the launch.
             let Some(instance) = instances.first() else { return Err(still("EC2 does not list the instance yet")) };
             match state(instance) {
-                Some(InstanceStateName::Running) => Ok(()),
+                Some(InstanceStateName::Running) => Ok(instance.public_ip_address.clone().filter(|ip| !ip.is_empty())),
                 Some(InstanceStateName::Pending) | None => Err(still("the instance is still pending")),
                 Some(other) => Err(CallError::judged(
                     "ec2:RunInstances",
@@ -191,7 +223,11 @@ async fn wait_running(id: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), C
                 )),
             }
         })
-        .await
+        .await?;
+    if let Address::Instance(index) = scene.address {
+        scene.learned.facts().running.insert(index, Running { id: id.to_owned(), public_ip, reported: false });
+    }
+    Ok(())
 }
 
 /// Until EC2 says "terminated", or lists them no more.
@@ -205,6 +241,7 @@ async fn terminate(ids: &[String], aws: &Writer, scene: &Scene<'_>) -> Result<()
             let instances = describe(ids, aws).await?;
             let gone = instances.iter().all(|instance| state(instance) == Some(&InstanceStateName::Terminated));
             if gone {
+                scene.learned.facts().terminated.extend(ids.iter().cloned());
                 return Ok(());
             }
             Err(CallError::judged(
@@ -214,6 +251,19 @@ async fn terminate(ids: &[String], aws: &Writer, scene: &Scene<'_>) -> Result<()
             ))
         })
         .await
+}
+
+async fn set_credits(id: &str, credits: Credits, aws: &Writer) -> Result<(), CallError> {
+    const ACTION: &str = "ec2:ModifyInstanceCreditSpecification";
+    let request =
+        InstanceCreditSpecificationRequest::builder().instance_id(id).cpu_credits(credits.to_string()).build();
+    let result = aws.clients.ec2.modify_instance_credit_specification().instance_credit_specifications(request).send();
+    let out = result.await.map_err(|e| CallError::new(ACTION, e))?;
+    // It answers 200 with a list of what failed.
+    match out.unsuccessful_instance_credit_specifications().first().and_then(|failed| failed.error()) {
+        Some(error) => Err(CallError::judged(ACTION, Kind::Refused, error.message().unwrap_or("EC2 says not why"))),
+        None => Ok(()),
+    }
 }
 
 async fn set_profile(id: &str, profile: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
@@ -242,3 +292,6 @@ async fn set_profile(id: &str, profile: &str, aws: &Writer, scene: &Scene<'_>) -
         })
         .await
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -146,22 +146,15 @@ impl Objects {
     }
 }
 
-/// What a failed read of a photograph means where S3 has words of its own for it.
+/// What a failed read of a photograph means.
 fn unread(error: &CallError) -> Trouble {
-    match error.code.as_deref() {
-        // It comes as 403, as what one may not read does.
-        Some("InvalidObjectState") => Trouble::lasting(
-            "it is archived in Glacier; restore it (aws s3api restore-object), and send the request again",
-        ),
-        Some("RequestTimeTooSkewed") => {
-            Trouble::s3(format!("this machine's clock is wrong, and S3 refuses what it signs ({error})"))
-        }
-        _ if error.kind == Kind::Denied && error.message.contains("kms:") => Trouble::passing(format!(
-            "it is encrypted with a KMS key that this worker may not use ({error}); `kms_keys` in [buckets] of thumb.toml \
-             names the keys it may, then `thumb apply`"
-        )),
-        _ => Trouble::fetching(error),
+    if error.kind == Kind::Denied && error.message.contains("kms:") {
+        return Trouble::passing(format!(
+            "it is encrypted with a KMS key that this worker may not use; `kms_keys` in [buckets] of thumb.toml names the \
+             keys it may, then `thumb apply` ({error})"
+        ));
     }
+    Trouble::fetching(error)
 }
 
 /// An ETag as it is compared, without its quotation marks.

@@ -24,6 +24,8 @@ pub(crate) mod marker {
     pub const APP2: u8 = 0xe2;
     pub const APP14: u8 = 0xee;
     pub const TEM: u8 = 0x01;
+    /// From behind TEM to here markers have no meaning.
+    pub const LAST_RESERVED: u8 = 0xbf;
 }
 
 /// Most bytes of an embedded ICC profile that are kept; a larger one is ignored. Printers' profiles reach 3 MiB.
@@ -121,14 +123,16 @@ pub(crate) fn next_segment(source: &[u8], mut at: usize) -> Result<Segment<'_>, 
 }
 
 /// Reads the head of `source`, up to and including the first scan's header.
-pub(crate) fn read(source: &[u8]) -> Result<(Header, Frame), Error> {
+///
+/// The last of the answer is the payload of the first scan's header.
+pub(crate) fn read(source: &[u8]) -> Result<(Header, Frame, &[u8]), Error> {
     let mut frame = None;
     let mut orientation = None;
     let mut jfif = false;
     let mut adobe = None;
     let mut icc = IccChunks::default();
     let mut at = 2;
-    loop {
+    let first_scan = loop {
         let segment = next_segment(source, at)?;
         at = segment.end;
         match segment.marker {
@@ -143,16 +147,16 @@ pub(crate) fn read(source: &[u8]) -> Result<(Header, Frame), Error> {
                 }
                 frame = Some(read_frame(segment.marker, segment.payload)?);
             }
-            marker::SOS => break,
+            marker::SOS => break segment.payload,
             marker::EOI => return Err(Error::Corrupt("it ends before its first scan".into())),
             _ => {}
         }
-    }
+    };
     let frame = frame.ok_or_else(|| Error::Corrupt("a scan comes before the frame header".into()))?;
     let colour = colour(&frame, jfif, adobe)?;
     let (width, height) = (frame.width, frame.height);
     let orientation = orientation.unwrap_or_default();
-    Ok((Header { width, height, colour, orientation, icc: icc.join() }, frame))
+    Ok((Header { width, height, colour, orientation, icc: icc.join() }, frame, first_scan))
 }
 
 fn read_frame(code: u8, payload: &[u8]) -> Result<Frame, Error> {

@@ -1,9 +1,9 @@
-//! JPEG (ITU-T T.81), read and written. `header` and `huffman` and `dct` are what reading and writing have in common.
+//! JPEG (ITU-T T.81), read and written. What stands here and not in `decode` or `encode` both have in common.
 
+mod annex_k;
 mod dct;
 pub(crate) mod decode;
 pub(crate) mod encode;
-pub(crate) mod fallback;
 pub(crate) mod header;
 mod huffman;
 
@@ -25,17 +25,19 @@ pub(crate) struct Jpeg<'a> {
     source: &'a [u8],
     header: Header,
     frame: Frame,
+    in_one_scan: bool,
 }
 
 impl<'a> Jpeg<'a> {
     pub fn open(source: &'a [u8], limits: &Limits) -> Result<Self, Error> {
-        let (header, frame) = header::read(source)?;
+        let (header, frame, first_scan) = header::read(source)?;
         limits.check_pixels(header.width, header.height)?;
         // Every block takes a bit at the least, by whatever process: nobody decodes megapixels for a few bytes.
         if frame.blocks() > 8 * source.len() {
             return Err(Error::Truncated);
         }
-        Ok(Self { source, header, frame })
+        let in_one_scan = decode::is_in_one_scan(&frame, first_scan);
+        Ok(Self { source, header, frame, in_one_scan })
     }
 
     pub fn process(&self) -> Process {
@@ -52,6 +54,7 @@ impl<'a> Jpeg<'a> {
         kept[..components.len()].copy_from_slice(components);
         Facts {
             source_bytes: self.source.len(),
+            in_one_scan: self.in_one_scan,
             process,
             precision_bits,
             width,
@@ -67,18 +70,11 @@ impl Picture for Jpeg<'_> {
         &self.header
     }
 
-    /// With our own decoder if it can, else, or when it finds the file damaged, with the general one.
     fn decode(&self, requests: &[Vec<PlaneRequest>], truncated: Truncated) -> Result<Decoded, Error> {
-        if decode::takes(&self.frame) {
-            match decode::decode(self.source, &self.frame, requests, truncated) {
-                Err(Error::Truncated) if truncated == Truncated::Strict => return Err(Error::Truncated),
-                Err(error @ (Error::OutOfMemory | Error::TooManyScans { .. })) => return Err(error),
-                Err(_) => {}
-                Ok(planes) => return Ok(Decoded { planes, resampler: Resampler::Simd }),
-            }
-        }
-        let planes = fallback::decode(self.source, &self.frame, truncated)?;
-        Ok(Decoded { planes, resampler: Resampler::Plain })
+        let planes = decode::decode(self.source, &self.frame, requests, truncated)?;
+        // Ink, which is not much of what is made, is for the crate `resize`.
+        let resampler = if planes.len() == MAX_COMPONENTS { Resampler::Plain } else { Resampler::Simd };
+        Ok(Decoded { planes, resampler })
     }
 }
 
@@ -86,6 +82,7 @@ impl Picture for Jpeg<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     source_bytes: usize,
+    in_one_scan: bool,
     process: Process,
     precision_bits: u8,
     width: usize,
@@ -99,12 +96,6 @@ impl Facts {
         let Self { process, precision_bits, width, height, .. } = *self;
         let frame =
             Frame { process, precision_bits, width, height, components: self.components[..self.count].to_vec() };
-        let fallback = fallback::memory(&frame);
-        if !decode::takes(&frame) {
-            return fallback;
-        }
-        // Our own decoder, which copies the scan's data; what it finds damaged goes to the other.
-        let own = decode::memory(&frame, self.source_bytes, requests);
-        DecodeMemory { peak: own.peak.max(fallback.peak), planes: own.planes.max(fallback.planes) }
+        decode::memory(&frame, self.source_bytes, self.in_one_scan, requests)
     }
 }

@@ -11,6 +11,8 @@ use crate::pixels::plane::Plane;
 
 mod bad_files;
 mod equality;
+mod reference;
+mod scans;
 
 /// A smooth picture of which every place is known: red grows to the right, green downwards, blue falls to the right.
 fn scene(x: f64, y: f64) -> [f64; 3] {
@@ -209,7 +211,7 @@ fn colour_is_halved_up_to_quality_90() {
     let source = photo(400, 300);
     let sampling = |quality| {
         let spec = Spec { quality, ..spec(200, 150, Fit::Cover) };
-        let (_, frame) = header::read(&one(&source, spec).jpeg).unwrap();
+        let (_, frame, _) = header::read(&one(&source, spec).jpeg).unwrap();
         (frame.components[0].h, frame.components[0].v)
     };
     assert_eq!((sampling(90), sampling(91)), ((2, 2), (1, 1)));

@@ -5,7 +5,6 @@
 //! is the picture (S. T. Klein and Y. Wiseman, "Parallel Huffman decoding with applications to JPEG files"). The drawing is in the
 //! documentation of [`decode`](super).
 
-use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::bit_reader::ScanData;
@@ -16,10 +15,8 @@ use super::mcu::{ComponentGeometry, McuGeometry};
 use super::scan_header::{ScanComponent, ScanHeader};
 use super::tables::TableState;
 use crate::error::Error;
+use crate::jpeg::MAX_COMPONENTS;
 use crate::pixels::plane::Plane;
-
-/// Most components of a scan here.
-const MAX_COMPONENTS: usize = 3;
 
 /// Most coefficients that one reader keeps before they are transformed, unless an MCU has more: all readers' stay in a
 /// processor's own cache.
@@ -51,13 +48,14 @@ struct McuBlock {
 
 /// Decodes the wanted MCUs of `data` to `planes`, which are those of `geometry`.
 ///
-/// `whole`: read to the last MCU, wanted or not, to see whether all are there.
+/// `whole`: read to the last MCU, wanted or not, to see whether all are there. `strict`: damage is an error; else what is damaged
+/// stays grey up to the next restart interval.
 pub(super) fn decode(
     data: &ScanData,
     scan: &ScanHeader,
     tables: &TableState,
     geometry: &McuGeometry,
-    whole: bool,
+    (whole, strict): (bool, bool),
     planes: &mut [Plane],
 ) -> Result<(), Error> {
     let mut huffman: Vec<(DcTable, AcTable)> = Vec::with_capacity(MAX_COMPONENTS);
@@ -98,7 +96,7 @@ pub(super) fn decode(
     let (kinds, dc_only) = (kinds(None), kinds(Some(0)));
     let kept = interleaved::kept_of_mcu(&kinds);
     let run_mcus = (RUN_COEFFICIENTS / kept).max(1);
-    let scan = Scan { data, geometry, decoders: &decoders, blocks: &blocks, kinds, dc_only, kept, run_mcus };
+    let scan = Scan { data, geometry, decoders: &decoders, blocks: &blocks, kinds, dc_only, kept, run_mcus, strict };
     scan.decode(tables.restart_interval, whole, planes)
 }
 
@@ -124,6 +122,15 @@ struct Scan<'a> {
     kept: usize,
     /// Most MCUs of a run.
     run_mcus: usize,
+    strict: bool,
+}
+
+/// A restart interval that is decoded.
+struct Interval {
+    /// Which of the data's.
+    in_data: usize,
+    /// Its MCUs, but those behind the last row that is wanted.
+    mcus: Range<usize>,
 }
 
 /// How far a restart interval is decoded.
@@ -134,32 +141,37 @@ struct Cursor {
     predictions: [i16; MAX_COMPONENTS],
 }
 
+impl Cursor {
+    /// At the start of `interval`, whose data begins at bit `position`.
+    fn new(interval: &Interval, position: usize) -> Self {
+        Self { mcu: interval.mcus.start, position, predictions: [0; MAX_COMPONENTS] }
+    }
+}
+
 impl Scan<'_> {
     fn decode(&self, restart_interval: usize, whole: bool, planes: &mut [Plane]) -> Result<(), Error> {
         let McuGeometry { mcus_x, mcus_y, .. } = *self.geometry;
         let interval = if restart_interval == 0 { mcus_x * mcus_y } else { restart_interval };
-        match self.data.intervals().cmp(&(mcus_x * mcus_y).div_ceil(interval)) {
-            Ordering::Less => return Err(Error::Truncated),
-            Ordering::Equal => {}
-            Ordering::Greater => return Err(Error::Corrupt("there are too many restart markers".into())),
-        }
+        let numbered = self.data.numbered((mcus_x * mcus_y).div_ceil(interval), self.strict)?;
         let rows = if whole { mcus_y } else { self.geometry.wanted_y.end };
         let mcus = |index: usize| index * interval..((index + 1) * interval).min(mcus_x * rows);
-        let wanted: Vec<usize> = (0..self.data.intervals())
-            .filter(|&index| !mcus(index).is_empty() && (whole || self.wants(&mcus(index))))
-            .collect();
+        let wanted = numbered
+            .map(|(in_data, index)| Interval { in_data, mcus: mcus(index) })
+            .filter(|interval| !interval.mcus.is_empty() && (whole || self.wants(&interval.mcus)));
         let mut runs = Vec::with_capacity(LANES);
         for _ in 0..LANES {
             runs.push(Run::new(&self.kinds, self.run_mcus.min(mcus_x * rows))?);
         }
         let mut runs: [Run; LANES] = runs.try_into().map_err(|_| Error::OutOfMemory)?;
         if interval <= self.run_mcus {
-            for indices in wanted.chunks(LANES) {
-                self.intervals(indices, &mcus, &mut runs, planes)?;
+            let mut wanted = wanted.peekable();
+            while wanted.peek().is_some() {
+                let intervals: Vec<Interval> = wanted.by_ref().take(LANES).collect();
+                self.intervals(&intervals, &mut runs, planes)?;
             }
         } else {
-            for index in wanted {
-                self.interval(index, mcus(index), &mut runs, planes)?;
+            for interval in wanted {
+                self.interval(&interval, &mut runs, planes)?;
             }
         }
         Ok(())
@@ -176,43 +188,30 @@ impl Scan<'_> {
     }
 
     /// Decodes up to [`LANES`] restart intervals at once, none longer than a run.
-    fn intervals(
-        &self,
-        indices: &[usize],
-        mcus: &impl Fn(usize) -> Range<usize>,
-        runs: &mut [Run; LANES],
-        planes: &mut [Plane],
-    ) -> Result<(), Error> {
-        let starts = std::array::from_fn(|lane| self.data.interval(indices[lane.min(indices.len() - 1)]).start);
-        let most = indices.iter().map(|&index| mcus(index).len()).max().unwrap_or(0);
-        interleaved::read(self.data.bytes(), &self.kinds, starts, runs, most, |_| false);
-        for (&index, run) in indices.iter().zip(runs) {
-            let mcus = mcus(index);
-            let mut cursor = Cursor { mcu: mcus.start, position: run.positions[0], predictions: [0; MAX_COMPONENTS] };
-            self.take(run, 0..mcus.len(), &mut cursor, planes)?;
-            self.check_end(index, &cursor)?;
+    fn intervals(&self, intervals: &[Interval], runs: &mut [Run; LANES], planes: &mut [Plane]) -> Result<(), Error> {
+        let start = |lane: usize| self.data.interval(intervals[lane.min(intervals.len() - 1)].in_data).start;
+        let most = intervals.iter().map(|interval| interval.mcus.len()).max().unwrap_or(0);
+        interleaved::read(self.data.bytes(), &self.kinds, std::array::from_fn(start), runs, most, |_| false);
+        for (interval, run) in intervals.iter().zip(runs) {
+            let mut cursor = Cursor::new(interval, run.positions[0]);
+            self.take(run, 0..interval.mcus.len(), interval, &mut cursor, planes)?;
         }
         Ok(())
     }
 
     /// Decodes one long restart interval.
-    fn interval(
-        &self,
-        index: usize,
-        mcus: Range<usize>,
-        runs: &mut [Run; LANES],
-        planes: &mut [Plane],
-    ) -> Result<(), Error> {
-        let bits = self.data.interval(index);
+    fn interval(&self, interval: &Interval, runs: &mut [Run; LANES], planes: &mut [Plane]) -> Result<(), Error> {
+        let mcus = &interval.mcus;
+        let bits = self.data.interval(interval.in_data);
         // What a run holds on average of a picture like this, and some for where it is plain.
         let whole_interval =
             if self.data.intervals() == 1 { self.geometry.mcus_x * self.geometry.mcus_y } else { mcus.len() };
         let piece = bits.len() / whole_interval * self.run_mcus / 2;
-        let mut cursor = Cursor { mcu: mcus.start, position: bits.start, predictions: [0; MAX_COMPONENTS] };
+        let mut cursor = Cursor::new(interval, bits.start);
         // Whether the last speculation succeeded. Where all components share their tables, a reader that takes one's blocks for
         // another's never synchronises.
         let mut in_step = true;
-        while cursor.mcu < mcus.end && cursor.position <= bits.end {
+        while cursor.mcu < mcus.end {
             let from = cursor.mcu;
             let (left, left_bits) = (mcus.end - from, bits.end.saturating_sub(cursor.position));
             let piece = piece.min(left_bits / LANES) / 8 * 8;
@@ -224,7 +223,9 @@ impl Scan<'_> {
                 interleaved::read(self.data.bytes(), kinds, [cursor.position], std::array::from_mut(run), most, |_| {
                     false
                 });
-                self.take(run, 0..most, &mut cursor, planes)?;
+                if !self.take(run, 0..most, interval, &mut cursor, planes)? {
+                    return Ok(());
+                }
             } else {
                 let first = cursor.position;
                 // The first begins in the middle of a byte.
@@ -237,7 +238,9 @@ impl Scan<'_> {
                 for (lane, run) in runs.iter_mut().enumerate() {
                     let sync_point = sync_points.points.get(lane);
                     let end = sync_point.map_or(run.mcus(), |&(end, _)| end).min(start + mcus.end - cursor.mcu);
-                    self.take(run, start..end, &mut cursor, planes)?;
+                    if !self.take(run, start..end, interval, &mut cursor, planes)? {
+                        return Ok(());
+                    }
                     match sync_point {
                         Some(&(_, next)) if cursor.mcu < mcus.end => start = next,
                         _ => break,
@@ -246,24 +249,38 @@ impl Scan<'_> {
             }
             debug_assert!(cursor.mcu > from);
         }
-        self.check_end(index, &cursor)
+        Ok(())
     }
 
-    fn check_end(&self, index: usize, cursor: &Cursor) -> Result<(), Error> {
-        if cursor.position <= self.data.interval(index).end {
-            Ok(())
-        } else if index + 1 == self.data.intervals() {
-            Err(Error::Truncated)
+    /// Why an interval's data is not what its MCUs need.
+    fn damage(&self, interval: &Interval, overrun: bool) -> Error {
+        if overrun && interval.in_data + 1 == self.data.intervals() {
+            Error::Truncated
+        } else if overrun {
+            Error::Corrupt("a restart interval is too short".into())
         } else {
-            Err(Error::Corrupt("a restart interval is too short".into()))
+            Error::Corrupt("its data has codes that its tables do not".into())
         }
     }
 
-    /// Transforms the MCUs `of` a run, the next of the picture.
-    fn take(&self, run: &mut Run, of: Range<usize>, cursor: &mut Cursor, planes: &mut [Plane]) -> Result<(), Error> {
-        if run.bad.iter().any(|mcu| of.contains(mcu)) {
-            return Err(Error::Corrupt("its data has codes that its tables do not".into()));
+    /// Transforms the MCUs `of` a run, the next of the picture, up to the first that is damaged. Whether none was.
+    fn take(
+        &self,
+        run: &mut Run,
+        of: Range<usize>,
+        interval: &Interval,
+        cursor: &mut Cursor,
+        planes: &mut [Plane],
+    ) -> Result<bool, Error> {
+        let end = self.data.interval(interval.in_data).end;
+        let within = of.start + run.positions[of.start + 1..=of.end].partition_point(|&position| position <= end);
+        let bad = run.bad.iter().copied().find(|mcu| of.contains(mcu)).unwrap_or(of.end);
+        let sound = within.min(bad);
+        if sound < of.end && self.strict {
+            return Err(self.damage(interval, within <= bad));
         }
+        let whole = sound == of.end;
+        let of = of.start..sound;
         let (kept, blocks) = (self.kept, self.blocks.len());
         let coefficients = &mut run.coefficients[of.start * kept..of.end * kept];
         self.integrate(coefficients, &mut cursor.predictions);
@@ -288,7 +305,7 @@ impl Scan<'_> {
         }
         cursor.mcu += of.len();
         cursor.position = run.positions[of.end];
-        Ok(())
+        Ok(whole)
     }
 
     /// Makes DC of the differences.

@@ -7,6 +7,8 @@ use memchr::memchr;
 use crate::error::Error;
 use crate::jpeg::header::marker;
 
+const TOO_MANY_MARKERS: &str = "there are too many restart markers";
+
 /// Zero bytes behind the data, so that a refill near the end still finds eight.
 const PADDING_BYTES: usize = 8;
 
@@ -14,18 +16,28 @@ const PADDING_BYTES: usize = 8;
 pub(super) struct ScanData {
     bytes: Vec<u8>,
     /// Where in `bytes` each restart interval ends; the last is the data's end.
-    ends: Vec<usize>,
+    ends: Vec<u32>,
+    /// The numbers of the restart markers, 0 to 7, as many as there are.
+    numbers: Vec<u8>,
+    /// What is wrong between the codes.
+    damage: Option<&'static str>,
     /// Where in the file the marker that ends the scan stands; `None` if the file ends first.
     pub end: Option<usize>,
 }
 
 impl ScanData {
-    /// Takes the data of the scan whose header ends at `from` out of `source`. `bytes` is a used buffer to be used again.
-    pub fn read(source: &[u8], from: usize, mut bytes: Vec<u8>) -> Result<Self, Error> {
+    /// Takes the data of the scan whose header ends at `from` out of `source`; of at most `most` restart intervals. `bytes` is a used
+    /// buffer to be used again.
+    pub fn read(source: &[u8], from: usize, most: usize, mut bytes: Vec<u8>) -> Result<Self, Error> {
         let data = source.get(from..).unwrap_or_default();
         bytes.clear();
         bytes.try_reserve(data.len() + PADDING_BYTES).map_err(|_| Error::OutOfMemory)?;
-        let mut ends = Vec::new();
+        let (mut ends, mut numbers, mut damage) = (Vec::new(), Vec::new(), None);
+        // Each marker takes two bytes.
+        let most = most.min(data.len() / 2 + 1);
+        ends.try_reserve_exact(most).map_err(|_| Error::OutOfMemory)?;
+        numbers.try_reserve_exact(most).map_err(|_| Error::OutOfMemory)?;
+        let end_of = |bytes: &Vec<u8>| u32::try_from(bytes.len()).map_err(|_| Error::OutOfMemory);
         let mut at = 0;
         let mut end = None;
         while let Some(found) = memchr(0xff, &data[at..]) {
@@ -35,10 +47,22 @@ impl ScanData {
                     bytes.extend_from_slice(&data[at..=ff]);
                     at = ff + 2;
                 }
-                Some(marker::RST0..=marker::RST7) => {
+                Some(&number @ marker::RST0..=marker::RST7) => {
                     bytes.extend_from_slice(&data[at..ff]);
-                    ends.push(bytes.len());
+                    if ends.len() + 1 >= most {
+                        damage = Some(TOO_MANY_MARKERS);
+                        end = Some(from + ff);
+                        break;
+                    }
+                    ends.push(end_of(&bytes)?);
+                    numbers.push(number - marker::RST0);
                     at = ff + 2;
+                }
+                // Reserved (T.81, table B.1), so that it is damage: what follows is lost up to the next restart marker.
+                Some(marker::TEM..=marker::LAST_RESERVED) if most > 1 => {
+                    bytes.extend_from_slice(&data[at..ff]);
+                    damage = Some("a marker stands in the data that has no meaning");
+                    at = next_marker(data, ff + 2);
                 }
                 // A fill byte: the next FF decides.
                 Some(0xff) => {
@@ -59,14 +83,48 @@ impl ScanData {
         if end.is_none() {
             bytes.extend_from_slice(&data[at..]);
         }
-        ends.push(bytes.len());
+        ends.push(end_of(&bytes)?);
         bytes.resize(bytes.len() + PADDING_BYTES, 0);
-        Ok(Self { bytes, ends, end })
+        Ok(Self { bytes, ends, numbers, damage, end })
+    }
+
+    /// The most bytes that [`Self::read`] allocates, of a source of `source_bytes` and a scan of at most `most` restart intervals.
+    pub fn memory(source_bytes: usize, most: usize) -> u64 {
+        (source_bytes + PADDING_BYTES) as u64 + 5 * most.min(source_bytes / 2 + 1) as u64
     }
 
     /// How many restart intervals there are, at least 1.
     pub fn intervals(&self) -> usize {
         self.ends.len()
+    }
+
+    /// Which restart intervals of the picture, which has `count` of them, the intervals of the data are: for each its number in the
+    /// data and its number in the picture.
+    ///
+    /// `strict`: all must be there. Otherwise markers that are missing or too many are told by their numbers, which go round from
+    /// 0 to 7 (T.81, E.1.4): a marker one or two ahead of what is due means that intervals are lost, one or two behind that it
+    /// was met already (libjpeg's jpeg_resync_to_restart judges the same way).
+    pub fn numbered(&self, count: usize, strict: bool) -> Result<impl Iterator<Item = (usize, usize)>, Error> {
+        if strict && self.intervals() < count {
+            return Err(Error::Truncated);
+        }
+        let damage = self.damage.or((self.intervals() > count).then_some(TOO_MANY_MARKERS));
+        if let Some(damage) = damage.filter(|_| strict) {
+            return Err(Error::Corrupt(damage.into()));
+        }
+        let mut next = 0;
+        Ok((0..self.intervals()).filter_map(move |in_data| {
+            if in_data > 0 && !strict {
+                let ahead = (usize::from(self.numbers[in_data - 1]) + 8 - (next + 7) % 8) % 8;
+                match ahead {
+                    6 | 7 => return None,
+                    1 | 2 => next += ahead,
+                    _ => {}
+                }
+            }
+            next += 1;
+            (next <= count).then_some((in_data, next - 1))
+        }))
     }
 
     /// A reader at the start of restart interval `index`.
@@ -76,8 +134,8 @@ impl ScanData {
 
     /// Where restart interval `index` lies, in bits.
     pub fn interval(&self, index: usize) -> Range<usize> {
-        let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        8 * start..8 * self.ends[index]
+        let end = |index: usize| 8 * self.ends[index] as usize;
+        if index == 0 { 0..end(0) } else { end(index - 1)..end(index) }
     }
 
     /// The data, and a few zeros behind it.
@@ -94,6 +152,18 @@ impl ScanData {
     pub fn into_buffer(self) -> Vec<u8> {
         self.bytes
     }
+}
+
+/// Where the next marker stands from `at` on that is none of the reserved ones; the data's end if there is none.
+fn next_marker(data: &[u8], mut at: usize) -> usize {
+    while let Some(found) = memchr(0xff, &data[at.min(data.len())..]) {
+        at += found;
+        if data.get(at + 1).is_some_and(|&marker| (marker::LAST_RESERVED + 1..0xff).contains(&marker)) {
+            return at;
+        }
+        at += 1;
+    }
+    data.len()
 }
 
 /// Reads bits, first the highest of each byte. Past the end of the data it reads zeros, and [`ScanData::overrun`] tells.
@@ -167,7 +237,7 @@ mod tests {
     use super::*;
 
     fn scan(data: &[u8]) -> ScanData {
-        ScanData::read(data, 0, Vec::new()).unwrap()
+        ScanData::read(data, 0, 100, Vec::new()).unwrap()
     }
 
     #[test]
@@ -176,6 +246,22 @@ mod tests {
         assert_eq!(&data.bytes[..5], b"\x12\xff\x34\x56\x78");
         assert_eq!(data.ends, [3, 4, 5]);
         assert_eq!(data.end, Some(11));
+    }
+
+    #[test]
+    fn a_lost_or_repeated_restart_marker_is_told_by_its_number() {
+        let numbered = |numbers: &[u8], count| {
+            let bytes: Vec<u8> = numbers.iter().flat_map(|number| [0x55, 0xff, 0xd0 + number]).chain([0x55]).collect();
+            scan(&bytes).numbered(count, false).unwrap().collect::<Vec<_>>()
+        };
+        assert_eq!(numbered(&[0, 1, 2], 4), [(0, 0), (1, 1), (2, 2), (3, 3)]);
+        assert_eq!(numbered(&[0, 2], 4), [(0, 0), (1, 1), (2, 3)], "1 is lost");
+        assert_eq!(numbered(&[0, 0, 1], 4), [(0, 0), (1, 1), (3, 2)], "0 comes twice");
+        assert_eq!(numbered(&[0, 1, 2, 3], 3), [(0, 0), (1, 1), (2, 2)], "more than the picture has");
+        assert_eq!(numbered(&[0, 5, 2], 4), [(0, 0), (1, 1), (2, 2), (3, 3)], "a number that is nonsense");
+        assert_eq!(scan(b"\x55\xff\xd0\x55").numbered(3, true).err(), Some(Error::Truncated));
+        let two = ScanData::read(b"\x55\xff\xd0\x55\xff\xd1\x55", 0, 2, Vec::new()).unwrap();
+        assert!(two.intervals() == 2 && matches!(two.numbered(2, true).err(), Some(Error::Corrupt(_))));
     }
 
     #[test]

@@ -111,6 +111,12 @@ impl McuGeometry {
         Self { components, mcus_x, mcus_y, wanted_x, wanted_y }
     }
 
+    /// Most restart intervals of a scan: one for each of its MCUs.
+    pub fn most_intervals(&self) -> usize {
+        let blocks = self.components.iter().map(|component| component.blocks_x * component.blocks_y).max();
+        blocks.unwrap_or(0).max(self.mcus_x * self.mcus_y)
+    }
+
     /// A plane for the wanted blocks of each component, all grey.
     pub fn planes(&self) -> Result<Vec<Plane>, Error> {
         let plane = |component: &ComponentGeometry| {

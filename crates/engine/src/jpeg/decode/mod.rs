@@ -7,7 +7,7 @@
 //! ```text
 //! file -> bit_reader: a scan's bytes without stuffing, restart intervals
 //!           |-- baseline: one sequential scan     interleaved + decode_table -> coefficients of a few thousand blocks
-//!           `-- progressive: several scans        progressive_table          -> coefficients of the whole crop
+//!           `-- multi_scan: progressive, or several   progressive_table          -> coefficients of the whole crop
 //!                                                                 idct -> planes
 //! ```
 //!
@@ -93,12 +93,13 @@ mod decode_table;
 mod idct;
 mod interleaved;
 mod mcu;
-mod progressive;
+mod multi_scan;
+
 mod progressive_table;
 mod scan_header;
 mod tables;
 
-use super::header::{Frame, FrameComponent, Process, marker, next_segment};
+use super::header::{Frame, Process, marker, next_segment};
 use crate::error::Error;
 use crate::limits::Truncated;
 use crate::picture::{DecodeMemory, PlaneRequest};
@@ -108,60 +109,86 @@ use mcu::McuGeometry;
 use scan_header::ScanHeader;
 use tables::TableState;
 
-/// Whether the frame is of the kind decoded here.
-pub(crate) fn takes(frame: &Frame) -> bool {
-    let sampling = |component: &FrameComponent| component.h <= 2 && component.v <= 2;
-    let lone = frame.components.len() == 1;
-    frame.precision_bits == 8
-        && matches!(frame.process, Process::Sequential | Process::Progressive)
-        && (lone || frame.components.len() == 3 && frame.components.iter().all(sampling))
+/// Whether a frame is decoded from its first scan alone: a sequential one whose first scan has all components.
+pub(super) fn is_in_one_scan(frame: &Frame, first_scan: &[u8]) -> bool {
+    frame.process == Process::Sequential
+        && ScanHeader::read(first_scan, frame).is_ok_and(|scan| scan.is_whole(frame.components.len()))
 }
 
 /// What decoding takes; `source_bytes` of them for a copy of a scan's data.
-pub(crate) fn memory(frame: &Frame, source_bytes: usize, requests: &[Vec<PlaneRequest>]) -> DecodeMemory {
+pub(super) fn memory(
+    frame: &Frame,
+    source_bytes: usize,
+    in_one_scan: bool,
+    requests: &[Vec<PlaneRequest>],
+) -> DecodeMemory {
     let geometry = McuGeometry::new(frame, requests);
-    let working = match frame.process {
-        Process::Progressive => progressive::memory(&geometry),
-        _ => baseline::memory(&geometry),
-    };
+    let working = if in_one_scan { baseline::memory(&geometry) } else { multi_scan::memory(&geometry) };
     let planes = geometry.planes_bytes();
-    DecodeMemory { peak: planes + working + source_bytes as u64, planes }
+    DecodeMemory { peak: planes + working + ScanData::memory(source_bytes, geometry.most_intervals()), planes }
 }
 
-/// Decodes what the thumbnails need: `requests[i]` of component `i`.
+/// What this decoder does not know.
+fn reject_unsupported_frame(frame: &Frame) -> Result<(), Error> {
+    if let Process::Other(code) = frame.process {
+        let kind = match code {
+            0xc3 => "lossless coding",
+            0xc5..=0xc7 => "hierarchical coding",
+            _ => "arithmetic coding",
+        };
+        return Err(Error::Unsupported(format!("{kind} (marker FF{code:02X})")));
+    }
+    if frame.precision_bits != 8 {
+        return Err(Error::Unsupported(format!("{} bits a sample; 8 are", frame.precision_bits)));
+    }
+    Ok(())
+}
+
+/// Decodes what the thumbnails request: `requests[i]` of component `i`.
 ///
 /// # Errors
-/// [`Error::Truncated`] when data is missing. Any other but [`Error::OutOfMemory`] may be only this decoder's opinion.
+/// [`Error::Truncated`] when data is missing, unless the caller asked for what there is.
 pub(crate) fn decode(
     source: &[u8],
     frame: &Frame,
     requests: &[Vec<PlaneRequest>],
     truncated: Truncated,
 ) -> Result<Vec<PlacedPlane>, Error> {
+    reject_unsupported_frame(frame)?;
+    let strict = truncated == Truncated::Strict;
     let geometry = McuGeometry::new(frame, requests);
     let mut planes = geometry.planes()?;
-    if frame.process == Process::Progressive {
-        progressive::decode(source, frame, &geometry, &mut planes)?;
-        return Ok(geometry.placed(planes));
+    match only_scan(source, frame)? {
+        Some((scan, tables, from)) => {
+            let data = ScanData::read(source, from, tables.most_intervals(&geometry), Vec::new())?;
+            let ended = data.end.is_some_and(|end| source.get(end + 1) == Some(&marker::EOI));
+            let decoded = baseline::decode(&data, &scan, &tables, &geometry, (!ended && strict, strict), &mut planes);
+            // Codes that make no sense at the end of a file that has no end are what it was cut in.
+            decoded.map_err(|error| match error {
+                Error::Corrupt(_) if data.end.is_none() => Error::Truncated,
+                error => error,
+            })?;
+        }
+        None => multi_scan::decode(source, frame, &geometry, strict, &mut planes)?,
+    }
+    Ok(geometry.placed(planes))
+}
+
+/// The first scan of a sequential picture if it has all components, with the tables as they stand there and where its data
+/// begins. Whatever follows it is not looked at, as other decoders do not.
+fn only_scan(source: &[u8], frame: &Frame) -> Result<Option<(ScanHeader, TableState, usize)>, Error> {
+    if frame.process != Process::Sequential {
+        return Ok(None);
     }
     let mut tables = TableState::default();
     let mut at = 2;
-    let scan = loop {
+    loop {
         let segment = next_segment(source, at)?;
         at = segment.end;
         if segment.marker == marker::SOS {
-            break ScanHeader::read(segment.payload, frame)?;
+            let scan = ScanHeader::read(segment.payload, frame)?;
+            return Ok(scan.is_whole(frame.components.len()).then_some((scan, tables, at)));
         }
         tables.apply(&segment)?;
-    };
-    if scan.components.len() != frame.components.len() {
-        return Err(Error::Unsupported("a sequential picture in several scans".into()));
     }
-    let data = ScanData::read(source, at, Vec::new())?;
-    let ended = data.end.is_some_and(|end| source.get(end + 1) == Some(&marker::EOI));
-    if data.end.is_some() && !ended {
-        return Err(Error::Unsupported("something follows the only scan".into()));
-    }
-    baseline::decode(&data, &scan, &tables, &geometry, !ended && truncated == Truncated::Strict, &mut planes)?;
-    Ok(geometry.placed(planes))
 }

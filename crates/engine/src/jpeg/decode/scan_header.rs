@@ -1,7 +1,7 @@
 //! A scan's header (T.81, B.2.3).
 
 use crate::error::Error;
-use crate::jpeg::header::Frame;
+use crate::jpeg::header::{Frame, Process};
 
 /// One component of a scan: which of the frame's, and its Huffman tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,18 +24,19 @@ pub(super) struct ScanHeader {
 }
 
 impl ScanHeader {
-    /// Reads the payload of an SOS segment; the components are in the frame's order and not named twice.
+    /// Reads the payload of an SOS segment. Components may stand in any order. Where several of the frame have the same identifier,
+    /// which they must not, each naming means the next of them, as in libjpeg.
     pub fn read(payload: &[u8], frame: &Frame) -> Result<Self, Error> {
         let corrupt = || Error::Corrupt("a scan header is wrong".into());
         let (&count, rest) = payload.split_first().ok_or_else(corrupt)?;
         let (entries, rest) = rest.split_at_checked(2 * usize::from(count)).ok_or_else(corrupt)?;
         let &[first, last, approximation] = rest.first_chunk().ok_or_else(corrupt)?;
-        let mut components: Vec<ScanComponent> = Vec::with_capacity(usize::from(count));
+        let mut components: Vec<ScanComponent> = Vec::with_capacity(frame.components.len());
         for entry in entries.chunks_exact(2) {
-            let index = frame.components.iter().position(|component| component.id == entry[0]).ok_or_else(corrupt)?;
-            if components.last().is_some_and(|before| before.index >= index) {
-                return Err(corrupt());
-            }
+            let named = |index: usize| components.iter().any(|component| component.index == index);
+            let index = (0..frame.components.len())
+                .find(|&index| frame.components[index].id == entry[0] && !named(index))
+                .ok_or_else(corrupt)?;
             let component =
                 ScanComponent { index, dc_table: usize::from(entry[1] >> 4), ac_table: usize::from(entry[1] & 15) };
             components.push(component);
@@ -43,8 +44,23 @@ impl ScanHeader {
         if components.is_empty() {
             return Err(corrupt());
         }
-        let (high, low) = (u32::from(approximation >> 4), u32::from(approximation & 15));
-        Ok(Self { components, first: first.into(), last: last.into(), high, low })
+        let header = match frame.process {
+            // These mean nothing in a sequential scan, and other decoders do not look at them.
+            Process::Sequential => Self { components, first: 0, last: 63, high: 0, low: 0 },
+            _ => {
+                let (high, low) = (u32::from(approximation >> 4), u32::from(approximation & 15));
+                Self { components, first: first.into(), last: last.into(), high, low }
+            }
+        };
+        if frame.process == Process::Progressive {
+            header.check_progressive()?;
+        }
+        Ok(header)
+    }
+
+    /// Whether the scan has all of `count` components, in the frame's order.
+    pub fn is_whole(&self, count: usize) -> bool {
+        self.components.iter().map(|component| component.index).eq(0..count)
     }
 
     /// Whether the scan has component `index` of the frame.
@@ -58,7 +74,7 @@ impl ScanHeader {
     }
 
     /// Whether these parameters may stand in a progressive picture (T.81, G.1.1.1.1).
-    pub fn check_progressive(&self) -> Result<(), Error> {
+    fn check_progressive(&self) -> Result<(), Error> {
         let Self { first, last, high, low, .. } = *self;
         let band = if first == 0 { last == 0 } else { first <= last && last <= 63 && self.components.len() == 1 };
         // 13 bits is the most that a coefficient of 8-bit samples can be short of.

@@ -1,6 +1,8 @@
 //! The tables that a file sets up before its scans: quantisation, Huffman, restart interval (T.81, B.2.4).
 
+use super::mcu::McuGeometry;
 use crate::error::Error;
+use crate::jpeg::annex_k;
 use crate::jpeg::dct::BLOCK;
 use crate::jpeg::header::{Segment, marker};
 use crate::jpeg::huffman::HuffmanSpec;
@@ -9,7 +11,7 @@ use crate::jpeg::huffman::HuffmanSpec;
 const DESTINATIONS: usize = 4;
 
 /// The state of the tables at a place in the file: later segments replace what earlier ones set.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct TableState {
     /// Quantisation steps in zigzag order.
     quantisation: [Option<[u16; BLOCK]>; DESTINATIONS],
@@ -17,6 +19,20 @@ pub(super) struct TableState {
     ac: [Option<HuffmanSpec>; DESTINATIONS],
     /// MCUs between restart markers; 0: none.
     pub restart_interval: usize,
+}
+
+impl Default for TableState {
+    /// As a file begins: without quantisation, and with the Huffman tables of annex K in the places that luma and colour have by
+    /// custom, since the frames of motion JPEG bring none.
+    fn default() -> Self {
+        let customary = |table: fn(bool) -> HuffmanSpec| [Some(table(true)), Some(table(false)), None, None];
+        Self {
+            quantisation: [None; DESTINATIONS],
+            dc: customary(annex_k::dc),
+            ac: customary(annex_k::ac),
+            restart_interval: 0,
+        }
+    }
 }
 
 impl TableState {
@@ -63,6 +79,11 @@ impl TableState {
             payload = rest;
         }
         Ok(())
+    }
+
+    /// Most restart intervals of a scan with these tables; without any, one.
+    pub fn most_intervals(&self, geometry: &McuGeometry) -> usize {
+        if self.restart_interval == 0 { 1 } else { geometry.most_intervals().div_ceil(self.restart_interval) }
     }
 
     pub fn quantisation(&self, index: usize) -> Result<&[u16; BLOCK], Error> {

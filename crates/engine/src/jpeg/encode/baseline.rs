@@ -3,8 +3,8 @@
 
 use wide::i16x8;
 
-use super::annex_k;
 use super::fdct::Fdct;
+use crate::jpeg::annex_k;
 use crate::jpeg::dct::{BLOCK, NATURAL};
 use crate::jpeg::header::marker;
 use crate::jpeg::huffman::{Code, CodeBook, HuffmanSpec};

@@ -1,6 +1,5 @@
 //! From planes to a JPEG file. Luma and colour differences go in as they are: nothing here passes through RGB.
 
-mod annex_k;
 mod baseline;
 mod fdct;
 

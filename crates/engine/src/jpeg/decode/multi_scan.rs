@@ -1,24 +1,26 @@
-//! Progressive pictures (T.81, annex G): many scans, each bringing a few bits of a few coefficients of every block.
+//! Pictures in several scans: progressive ones (T.81, annex G), of whose scans each brings a few bits of a few coefficients of every
+//! block, and sequential ones that have their components one after the other.
 //!
-//! IdctSize between the scans are the coefficients of the wanted blocks that the reduced transform takes, and for every block
-//! one bit a coefficient: whether it is no longer 0, on which the length of what a refinement says about it depends. Scans
-//! that bring nothing of the first and nothing that a later one needs of the second are not read at all.
+//! Kept between the scans are the coefficients of the wanted blocks that the reduced transform takes, and for every block one bit a
+//! coefficient: whether it is no longer 0, on which the length of what a refinement says about it depends. Scans that bring nothing
+//! of the first and nothing that a later one needs of the second are not read at all.
 
 use super::bit_reader::{BitReader, ScanData};
 use super::idct::{Idct, IdctSize};
 use super::mcu::{ComponentGeometry, McuGeometry};
 use super::progressive_table::{CodeClass, ProgressiveTable};
-use super::scan_header::ScanHeader;
+use super::scan_header::{ScanComponent, ScanHeader};
 use super::tables::TableState;
 use crate::error::Error;
+use crate::jpeg::MAX_COMPONENTS;
 use crate::jpeg::dct::BLOCK;
-use crate::jpeg::header::{Frame, MAX_SCANS, marker, next_segment};
+use crate::jpeg::header::{Frame, MAX_SCANS, Process, marker, next_segment};
 use crate::pixels::plane::{Plane, zeros};
 
 /// Where a coefficient is kept that is not.
 const NOT_KEPT: u8 = 255;
 
-/// Places of the zigzag as a set.
+/// Positions of the zigzag as a set.
 type Places = u64;
 
 /// A scan, as the file's markers show it.
@@ -30,25 +32,52 @@ struct ScanEntry {
     tables: TableState,
 }
 
-/// Decodes the wanted MCUs of `geometry` from the file whose first scan's header ends at `first`, to `planes`.
-pub(super) fn decode(source: &[u8], frame: &Frame, geometry: &McuGeometry, planes: &mut [Plane]) -> Result<(), Error> {
-    let scans = list(source, frame)?;
+/// Decodes the wanted MCUs of `geometry` from all scans of the file, to `planes`.
+///
+/// `strict`: damage is an error, and so is a file that ends before its last scan does. Else of a damaged scan counts what can be
+/// read, and nothing that refines what is damaged.
+pub(super) fn decode(
+    source: &[u8],
+    frame: &Frame,
+    geometry: &McuGeometry,
+    strict: bool,
+    planes: &mut [Plane],
+) -> Result<(), Error> {
+    let Scans { scans, ended } = list(source, frame, strict)?;
     // The tables of the last scan: no earlier one needs the quantisation.
     let tables = &scans.last().ok_or_else(|| Error::Corrupt("it has no scan".into()))?.tables;
+    // Without an end all must be there to the last bit, or there may have been more.
+    let check_all = strict && !ended;
+    if check_all && !is_complete(&scans, frame) {
+        return Err(Error::Truncated);
+    }
     let mut buffers = Vec::new();
     for component in &geometry.components {
         let idct = Idct::new(component.n, tables.quantisation(component.quantisation)?);
         buffers.push(CoefficientBuffer::new(component, geometry, idct)?);
     }
-    let needed = needed(&scans, &buffers);
+    let needed = needed(&scans, &buffers, check_all);
     let mut buffer = Vec::new();
     for scan in scans.iter().zip(&needed).filter(|(_, needed)| **needed).map(|(scan, _)| scan) {
-        let data = ScanData::read(source, scan.data, buffer)?;
-        read_scan(scan, &data, geometry, &mut buffers)?;
+        let places = scan.header.places();
+        let broken = |component: &ScanComponent| buffers[component.index].damaged & places != 0;
+        if scan.header.high > 0 && scan.header.components.iter().any(broken) {
+            continue;
+        }
+        let data = ScanData::read(source, scan.data, scan.tables.most_intervals(geometry), buffer)?;
+        match read_scan(scan, &data, geometry, &mut buffers, strict, check_all) {
+            Ok(()) => {}
+            Err(Error::OutOfMemory) => return Err(Error::OutOfMemory),
+            Err(_) if strict && data.end.is_none() => return Err(Error::Truncated),
+            Err(error) if strict => return Err(error),
+            Err(_) => {
+                scan.header.components.iter().for_each(|component| buffers[component.index].damaged |= places);
+            }
+        }
         buffer = data.into_buffer();
     }
     for ((component, buffer), plane) in geometry.components.iter().zip(&buffers).zip(planes) {
-        if !scans.iter().any(|scan| scan.header.first == 0 && scan.header.includes(buffer.index)) {
+        if strict && !scans.iter().any(|scan| scan.header.first == 0 && scan.header.includes(buffer.index)) {
             return Err(Error::Corrupt("a component has no scan".into()));
         }
         buffer.transform(component.n, plane);
@@ -56,40 +85,68 @@ pub(super) fn decode(source: &[u8], frame: &Frame, geometry: &McuGeometry, plane
     Ok(())
 }
 
+/// Whether nothing of any coefficient is missing.
+fn is_complete(scans: &[ScanEntry], frame: &Frame) -> bool {
+    let last_bits = |component: usize| {
+        let scans = scans.iter().filter(|scan| scan.header.low == 0 && scan.header.includes(component));
+        scans.fold(0, |places, scan| places | scan.header.places())
+    };
+    (0..frame.components.len()).all(|component| last_bits(component) == Places::MAX)
+}
+
 /// The most bytes that [`decode`] allocates, beside the planes and a scan's data: coefficients and their histories.
 pub(super) fn memory(geometry: &McuGeometry) -> u64 {
     let of_component = |component: &ComponentGeometry| {
         let wanted = geometry.wanted_x.len() * component.h * geometry.wanted_y.len() * component.v;
-        let known = component.blocks_x * component.blocks_y.min(geometry.wanted_y.end * component.v);
+        let known = component.blocks_x * component.blocks_y;
         (2 * wanted * IdctSize::by(component.n).count() + size_of::<Places>() * known) as u64
     };
     geometry.components.iter().map(of_component).sum()
 }
 
-/// All scans of the file, checked one by one.
-fn list(source: &[u8], frame: &Frame) -> Result<Vec<ScanEntry>, Error> {
-    let mut scans = Vec::new();
+/// All scans of a file.
+struct Scans {
+    scans: Vec<ScanEntry>,
+    /// Whether the file has an end marker.
+    ended: bool,
+}
+
+/// Lists the scans of the file, each checked. Unless `strict`, what is wrong between them is left out.
+fn list(source: &[u8], frame: &Frame, strict: bool) -> Result<Scans, Error> {
+    let mut scans: Vec<ScanEntry> = Vec::new();
     let mut tables = TableState::default();
     let mut at = 2;
     loop {
-        let segment = next_segment(source, at)?;
+        let segment = match next_segment(source, at) {
+            Ok(segment) => segment,
+            Err(error) if scans.is_empty() || strict && error != Error::Truncated => return Err(error),
+            Err(_) => return Ok(Scans { scans, ended: false }),
+        };
         at = segment.end;
-        match segment.marker {
-            marker::EOI => return Ok(scans),
+        let taken = match segment.marker {
+            marker::EOI => return Ok(Scans { scans, ended: true }),
             marker::SOS if scans.len() == MAX_SCANS => return Err(Error::TooManyScans { max: MAX_SCANS }),
-            marker::SOS => {
-                let header = ScanHeader::read(segment.payload, frame)?;
-                header.check_progressive()?;
+            marker::SOS => ScanHeader::read(segment.payload, frame).and_then(|header| {
+                let seen = |component: &ScanComponent| scans.iter().any(|scan| scan.header.includes(component.index));
+                if frame.process == Process::Sequential && header.components.iter().any(seen) {
+                    return Err(Error::Corrupt("a component is in two scans".into()));
+                }
                 scans.push(ScanEntry { header, data: at, tables: tables.clone() });
-            }
-            _ => tables.apply(&segment)?,
+                Ok(())
+            }),
+            _ => tables.apply(&segment),
+        };
+        if let Err(error) = taken
+            && (strict || scans.is_empty())
+        {
+            return Err(error);
         }
     }
 }
 
 /// Which scans must be read. From the last to the first: one that brings what is kept, or the history of what a later scan
-/// that is read refines.
-fn needed(scans: &[ScanEntry], buffers: &[CoefficientBuffer]) -> Vec<bool> {
+/// that is read refines. `check_all`: all of them.
+fn needed(scans: &[ScanEntry], buffers: &[CoefficientBuffer], check_all: bool) -> Vec<bool> {
     let mut histories = vec![0 as Places; buffers.len()];
     let mut needed: Vec<bool> = scans
         .iter()
@@ -97,7 +154,7 @@ fn needed(scans: &[ScanEntry], buffers: &[CoefficientBuffer]) -> Vec<bool> {
         .map(|scan| {
             let places = scan.header.places();
             let brings = |index: usize| places & (buffers[index].kept | histories[index]) != 0;
-            let needed = scan.header.components.iter().any(|component| brings(component.index));
+            let needed = check_all || scan.header.components.iter().any(|component| brings(component.index));
             if needed && scan.header.high > 0 {
                 scan.header.components.iter().for_each(|component| histories[component.index] |= places);
             }
@@ -120,11 +177,14 @@ struct CoefficientBuffer {
     slots_count: usize,
     /// IdctSize coefficients of the wanted blocks, block by block.
     coefficients: Vec<i16>,
-    /// By block, wanted or not: the places that are not 0, those not kept too.
+    /// By block, wanted or not: the positions that are not 0, those not kept too.
     history: Vec<Places>,
-    /// Blocks across of the component's own grid, and down to the last wanted row.
+    /// Positions of which a scan is damaged.
+    damaged: Places,
+    /// Blocks across and down of the component's own grid; and down to the last wanted row.
     blocks_x: usize,
     blocks_y: usize,
+    wanted_blocks_y: usize,
     /// The first wanted block, and how many are wanted across and down.
     left: usize,
     top: usize,
@@ -144,7 +204,6 @@ impl CoefficientBuffer {
         }
         let slots_count = IdctSize::by(component.n).count();
         let (width, height) = (geometry.wanted_x.len() * component.h, geometry.wanted_y.len() * component.v);
-        let blocks_y = component.blocks_y.min(geometry.wanted_y.end * component.v);
         let coefficients = (width * height).checked_mul(slots_count).ok_or(Error::OutOfMemory)?;
         Ok(Self {
             index: component.index,
@@ -153,9 +212,11 @@ impl CoefficientBuffer {
             slots,
             slots_count,
             coefficients: zeros(coefficients)?,
-            history: zeros(component.blocks_x * blocks_y)?,
+            history: zeros(component.blocks_x * component.blocks_y)?,
+            damaged: 0,
             blocks_x: component.blocks_x,
-            blocks_y,
+            blocks_y: component.blocks_y,
+            wanted_blocks_y: component.blocks_y.min(geometry.wanted_y.end * component.v),
             left: geometry.wanted_x.start * component.h,
             top: geometry.wanted_y.start * component.v,
             width,
@@ -174,6 +235,36 @@ impl CoefficientBuffer {
         }
     }
 
+    /// Reads the AC coefficients of a block of a sequential scan (T.81, F.2.2.2). `None`: no such code.
+    #[inline(always)]
+    fn sequential(&mut self, reader: &mut BitReader<'_>, table: &ProgressiveTable, x: usize, y: usize) -> Option<()> {
+        let slots = self.slots;
+        let coefficients = self.block(x, y);
+        let mut history = 1;
+        let mut k = 1;
+        while k < BLOCK as u32 {
+            reader.refill();
+            let step = table.step(reader)?;
+            if ProgressiveTable::end_of_band(step).is_some() {
+                break;
+            }
+            k += step.run;
+            if k >= BLOCK as u32 {
+                return None;
+            }
+            history |= 1 << k;
+            if let Some(coefficient) = coefficients.get_mut(usize::from(slots[k as usize & 63])) {
+                *coefficient = step.value as i16;
+            }
+            k += 1;
+        }
+        // Blocks beyond the grid only fill up MCUs.
+        if x < self.blocks_x && y < self.blocks_y {
+            self.history[y * self.blocks_x + x] = history;
+        }
+        Some(())
+    }
+
     /// Transforms all wanted blocks.
     fn transform(&self, n: usize, plane: &mut Plane) {
         for (y, row) in self.coefficients.chunks_exact(self.slots_count * self.width).enumerate() {
@@ -189,80 +280,64 @@ impl CoefficientBuffer {
     }
 }
 
-/// Reads one scan into `buffers`.
+/// Reads one scan into `buffers`; `whole`: to its last MCU, wanted or not.
 fn read_scan(
     scan: &ScanEntry,
     data: &ScanData,
     geometry: &McuGeometry,
     buffers: &mut [CoefficientBuffer],
+    strict: bool,
+    whole: bool,
 ) -> Result<(), Error> {
     let header = &scan.header;
     if header.first > 0 {
         let component = header.components[0];
         let table = ProgressiveTable::new(scan.tables.ac(component.ac_table)?, CodeClass::Ac);
         let buffer = &mut buffers[component.index];
-        let total = buffer.blocks_x * geometry.components[component.index].blocks_y;
+        let total = buffer.blocks_x * buffer.blocks_y;
+        let wanted = if whole { total } else { buffer.blocks_x * buffer.wanted_blocks_y };
         let mut band = Band { buffer, table: &table, header, places: header.places(), end_of_band_run: 0 };
-        return intervals(
-            scan,
-            data,
-            total,
-            band.buffer.blocks_x * band.buffer.blocks_y,
-            |reader, from, to, overrun| {
-                band.end_of_band_run = 0;
-                band.read(reader, from, to, overrun)
-            },
-        );
-    }
-    let mut tables: Vec<Option<ProgressiveTable>> = Vec::new();
-    for component in &header.components {
-        let first = header.high == 0;
-        tables.push(if first {
-            Some(ProgressiveTable::new(scan.tables.dc(component.dc_table)?, CodeClass::Dc))
-        } else {
-            None
+        return intervals(scan, data, total, wanted, strict, |reader, from, to, overrun| {
+            band.end_of_band_run = 0;
+            band.read(reader, from, to, overrun)
         });
     }
-    // The blocks of one MCU, and how many MCUs there are across, altogether and down to the last wanted row.
-    let (blocks, across, total, wanted) = if let [only] = header.components[..] {
-        let component = &geometry.components[only.index];
-        let buffer = &buffers[only.index];
-        (
-            vec![(0, 0, 0)],
-            component.blocks_x,
-            component.blocks_x * component.blocks_y,
-            component.blocks_x * buffer.blocks_y,
-        )
-    } else {
-        let mut blocks = Vec::new();
-        for (i, component) in header.components.iter().enumerate() {
-            let ComponentGeometry { h, v, .. } = geometry.components[component.index];
-            blocks.extend((0..v).flat_map(|y| (0..h).map(move |x| (i, x, y))));
-        }
-        (blocks, geometry.mcus_x, geometry.mcus_x * geometry.mcus_y, geometry.mcus_x * geometry.wanted_y.end)
-    };
-    intervals(scan, data, total, wanted, |reader, from, to, overrun| {
-        let mut predictions = [0_i32; 4];
+    let mut components = Vec::new();
+    for component in &header.components {
+        // A refinement of DC is a bit without a code.
+        let dc = match header.high {
+            0 => Some(ProgressiveTable::new(scan.tables.dc(component.dc_table)?, CodeClass::Dc)),
+            _ => None,
+        };
+        let ac = match header.last {
+            0 => None,
+            _ => Some(ProgressiveTable::new(scan.tables.ac(component.ac_table)?, CodeClass::Ac)),
+        };
+        components.push((component.index, dc, ac));
+    }
+    let mcus = ScanMcus::new(header, geometry, buffers);
+    let wanted = if whole { mcus.total } else { mcus.wanted };
+    intervals(scan, data, mcus.total, wanted, strict, |reader, from, to, overrun| {
+        let mut predictions = [0_i32; MAX_COMPONENTS];
         for mcu in from..to {
-            let (column, row) = (mcu % across, mcu / across);
-            for &(i, x, y) in &blocks {
-                let index = header.components[i].index;
-                let (h, v) = if header.components.len() == 1 {
-                    (1, 1)
-                } else {
-                    (geometry.components[index].h, geometry.components[index].v)
-                };
+            let (column, row) = (mcu % mcus.across, mcu / mcus.across);
+            for &McuBlock { component, h, v, x, y } in &mcus.blocks {
+                let (index, dc, ac) = &components[component];
                 reader.refill();
-                let bits = match &tables[i] {
+                let bits = match dc {
                     Some(table) => {
-                        let prediction = &mut predictions[i & 3];
+                        let prediction = &mut predictions[component];
                         *prediction = prediction.wrapping_add(table.step(reader)?.value);
                         *prediction << header.low
                     }
                     None => (reader.number(1) as i32) << header.low,
                 };
-                if let Some(dc) = buffers[index].block(column * h + x, row * v + y).first_mut() {
+                let (x, y) = (column * h + x, row * v + y);
+                if let Some(dc) = buffers[*index].block(x, y).first_mut() {
                     *dc |= bits as i16;
+                }
+                if let Some(table) = ac {
+                    buffers[*index].sequential(reader, table, x, y)?;
                 }
             }
             if overrun(reader) {
@@ -273,33 +348,76 @@ fn read_scan(
     })
 }
 
+/// The MCUs of a scan that begins with DC.
+struct ScanMcus {
+    blocks: Vec<McuBlock>,
+    across: usize,
+    total: usize,
+    /// Down to the last wanted row.
+    wanted: usize,
+}
+
+/// A block of an MCU: which of the scan's components, how many blocks that has across and down, and which of them it is.
+struct McuBlock {
+    component: usize,
+    h: usize,
+    v: usize,
+    x: usize,
+    y: usize,
+}
+
+impl ScanMcus {
+    fn new(header: &ScanHeader, geometry: &McuGeometry, buffers: &[CoefficientBuffer]) -> Self {
+        if let [only] = header.components[..] {
+            // Not interleaved: an MCU is a block (T.81, A.2.2).
+            let CoefficientBuffer { blocks_x, blocks_y, wanted_blocks_y, .. } = buffers[only.index];
+            let blocks = vec![McuBlock { component: 0, h: 1, v: 1, x: 0, y: 0 }];
+            return Self { blocks, across: blocks_x, total: blocks_x * blocks_y, wanted: blocks_x * wanted_blocks_y };
+        }
+        let mut blocks = Vec::new();
+        for (component, from_scan) in header.components.iter().enumerate() {
+            let ComponentGeometry { h, v, .. } = geometry.components[from_scan.index];
+            blocks.extend((0..v).flat_map(|y| (0..h).map(move |x| McuBlock { component, h, v, x, y })));
+        }
+        let across = geometry.mcus_x;
+        Self { blocks, across, total: across * geometry.mcus_y, wanted: across * geometry.wanted_y.end }
+    }
+}
+
 /// Calls `read` for each restart interval with a reader at its start, its first MCU and the one behind its last, of those
-/// up to `wanted`; and with what tells whether too much was read.
+/// up to `wanted`; and with what tells whether too much was read. Unless `strict`, all intervals are read before the first error
+/// is told.
 fn intervals(
     scan: &ScanEntry,
     data: &ScanData,
     total: usize,
     wanted: usize,
+    strict: bool,
     mut read: impl FnMut(&mut BitReader<'_>, usize, usize, &dyn Fn(&BitReader<'_>) -> bool) -> Option<()>,
 ) -> Result<(), Error> {
     let interval = if scan.tables.restart_interval == 0 { total } else { scan.tables.restart_interval };
-    if total.div_ceil(interval) != data.intervals() {
-        return Err(Error::Corrupt("restart markers are missing or too many".into()));
-    }
-    for index in 0..data.intervals() {
+    let mut damage = None;
+    for (in_data, index) in data.numbered(total.div_ceil(interval), strict)? {
         let (from, to) = (index * interval, ((index + 1) * interval).min(wanted));
         if from >= to {
             break;
         }
-        let mut reader = data.reader(index);
-        let overrun = |reader: &BitReader<'_>| data.overrun(reader, index);
+        let mut reader = data.reader(in_data);
+        let overrun = |reader: &BitReader<'_>| data.overrun(reader, in_data);
         let done = read(&mut reader, from, to, &overrun);
-        if overrun(&reader) {
-            return Err(Error::Truncated);
+        let error = if overrun(&reader) {
+            Error::Truncated
+        } else if done.is_none() {
+            Error::Corrupt("its data has codes that its tables do not".into())
+        } else {
+            continue;
+        };
+        if strict {
+            return Err(error);
         }
-        done.ok_or_else(|| Error::Corrupt("its data has codes that its tables do not".into()))?;
+        damage = damage.or(Some(error));
     }
-    Ok(())
+    damage.map_or(Ok(()), Err)
 }
 
 /// A scan of AC coefficients: a band of the zigzag, of one component.

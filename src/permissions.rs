@@ -1,0 +1,438 @@
+//! What a command needs to be allowed: the IAM policy that `thumb policy` prints, to hand to whoever manages the account's
+//! rights. Pure. Actions are those of the calls that the command makes for this thumb.toml, and resources are as narrow as
+//! the "Service Authorization Reference" lets them be. tests/permissions.rs holds it against the calls that are made.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde_json::{Map, Value, json};
+
+use crate::config::{Access, Config, Sources};
+use crate::resource::policy::{self, Site};
+use crate::resource::{STACK_TAG, binary, bucket};
+
+/// A managed policy has at most this many characters, white space not counted (IAM quotas).
+pub const MAX_POLICY_CHARACTERS: usize = 6_144;
+
+/// A command that makes calls to AWS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// `plan --destroy` too.
+    Plan,
+    /// All of a stack's life but its end: also what a later change of thumb.toml takes away.
+    Apply,
+    Destroy,
+    Enqueue,
+    Work,
+}
+
+impl Command {
+    pub const ALL: [Command; 5] = [Self::Plan, Self::Apply, Self::Destroy, Self::Enqueue, Self::Work];
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plan => "plan",
+            Self::Apply => "apply",
+            Self::Destroy => "destroy",
+            Self::Enqueue => "enqueue",
+            Self::Work => "work",
+        })
+    }
+}
+
+impl FromStr for Command {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|command| command.to_string() == text).ok_or_else(|| {
+            let known: Vec<String> = Self::ALL.iter().map(Self::to_string).collect();
+            format!("{text:?} is not one of {}", known.join(", "))
+        })
+    }
+}
+
+/// The policy that allows these commands for the stack of `config`. Where `site` has `*` for the account or the region,
+/// so have the resources.
+///
+/// sts:GetCallerIdentity is not in it: AWS lets every caller make that call (API GetCallerIdentity).
+pub fn policy(commands: &[Command], config: &Config, site: &Site) -> Value {
+    let stack = Stack::new(config, site);
+    let asked = |any: &[Command]| commands.iter().any(|command| any.contains(command));
+    let mut statements = Vec::new();
+    if asked(&[Command::Plan, Command::Apply, Command::Destroy]) {
+        stack.read(&mut statements);
+    }
+    if asked(&[Command::Plan, Command::Apply]) {
+        stack.read_offers(&mut statements);
+    }
+    if asked(&[Command::Apply]) {
+        stack.make(&mut statements);
+    }
+    if asked(&[Command::Destroy]) {
+        stack.take_away(&mut statements);
+    }
+    if asked(&[Command::Enqueue]) {
+        stack.enqueue(&mut statements);
+    }
+    if asked(&[Command::Work]) {
+        stack.work(&mut statements);
+    }
+    json!({ "Version": policy::VERSION, "Statement": statements })
+}
+
+/// A stack's resources by their ARNs.
+struct Stack<'a> {
+    config: &'a Config,
+    site: &'a Site,
+    queues: Vec<String>,
+    buckets: Vec<String>,
+    role: String,
+    profile: String,
+}
+
+impl<'a> Stack<'a> {
+    fn new(config: &'a Config, site: &'a Site) -> Self {
+        let Site { partition, account, region: _ } = site;
+        let buckets = [config.thumbnails_bucket(account), config.code_bucket(account)];
+        Self {
+            config,
+            site,
+            queues: [&config.queue.name, &config.queue.dlq].map(|name| site.queue_arn(name)).to_vec(),
+            buckets: buckets.iter().map(|name| site.bucket_arn(name)).collect(),
+            role: format!("arn:{partition}:iam::{account}:role/{}", config.profile.role),
+            profile: format!("arn:{partition}:iam::{account}:instance-profile/{}", config.profile.name),
+        }
+    }
+
+    fn bucket_arns(&self, buckets: &[String]) -> Vec<String> {
+        buckets.iter().map(|bucket| self.site.bucket_arn(bucket)).collect()
+    }
+
+    fn ec2(&self, what: &str) -> String {
+        let Site { partition, account, region } = self.site;
+        format!("arn:{partition}:ec2:{region}:{account}:{what}")
+    }
+
+    /// What EC2 has tagged as the stack's.
+    fn ours(&self) -> Value {
+        json!({ "StringEquals": { format!("aws:ResourceTag/{STACK_TAG}"): self.config.name } })
+    }
+
+    /// What is read of the stack before anything else.
+    fn read(&self, statements: &mut Vec<Value>) {
+        let former = [self.config.former_thumbnails_bucket(), self.config.former_code_bucket()];
+        let former = former.iter().flatten().map(|name| self.site.bucket_arn(name));
+        let buckets: Vec<String> = self.buckets.iter().cloned().chain(former).collect();
+        let queues = ["sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ListQueueTags"];
+        statements.push(allow("ReadQueues", &queues, &self.queues));
+        let read = [
+            "s3:GetBucketOwnershipControls",
+            "s3:GetBucketPolicy",
+            "s3:GetBucketPublicAccessBlock",
+            "s3:GetBucketTagging",
+            "s3:ListBucket",
+            "s3:ListBucketVersions",
+        ];
+        statements.push(allow("ReadBuckets", &read, &buckets));
+        let read = ["iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"];
+        statements.push(allow("ReadRole", &read, &[&self.role]));
+        statements.push(allow("ReadProfile", &["iam:GetInstanceProfile"], &[&self.profile]));
+        let network = if self.config.instance.subnet.is_some() { "ec2:DescribeSubnets" } else { "ec2:DescribeVpcs" };
+        let describe = [
+            "ec2:DescribeInstanceAttribute",
+            // Of instances with CPU credits.
+            "ec2:DescribeInstanceCreditSpecifications",
+            "ec2:DescribeInstances",
+            "ec2:DescribeSecurityGroups",
+            network,
+        ];
+        statements.push(self.in_region(allow("ReadEc2", &describe, &["*"])));
+    }
+
+    /// What is read of that which instances can be launched with.
+    fn read_offers(&self, statements: &mut Vec<Value>) {
+        let mut describe = vec!["ec2:DescribeImages", "ec2:DescribeInstanceTypes", "ec2:DescribeSubnets"];
+        if self.config.instance.key_pair.is_some() {
+            describe.push("ec2:DescribeKeyPairs");
+        }
+        statements.push(self.in_region(allow("ReadOffers", &describe, &["*"])));
+        if let Sources::Buckets(buckets) = &self.config.buckets.sources
+            && !buckets.is_empty()
+        {
+            statements.push(allow("LookForSources", &["s3:ListBucket"], &self.bucket_arns(buckets)));
+        }
+    }
+
+    /// What `apply` makes and changes, beside what it reads.
+    fn make(&self, statements: &mut Vec<Value>) {
+        let Config { buckets, instance, profile, .. } = self.config;
+        let make = ["sqs:CreateQueue", "sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:UntagQueue"];
+        statements.push(allow("MakeQueues", &make, &self.queues));
+
+        let mut make = vec![
+            "s3:CreateBucket",
+            "s3:PutBucketOwnershipControls",
+            "s3:PutBucketPublicAccessBlock",
+            "s3:PutBucketTagging",
+            "s3:TagResource",
+        ];
+        make.push(if buckets.access == Access::Policy { "s3:PutBucketPolicy" } else { "s3:DeleteBucketPolicy" });
+        statements.push(allow("MakeBuckets", &make, &self.buckets));
+        if buckets.access == Access::PublicRead {
+            let probe = format!("{}/{}", self.buckets[0], bucket::PROBE_KEY);
+            let put = ["s3:DeleteObject", "s3:PutObject", "s3:PutObjectAcl"];
+            statements.push(allow("TryPublicAcl", &put, &[probe]));
+        }
+        let binaries = format!("{}/{}*", self.buckets[1], binary::KEY_PREFIX);
+        statements.push(allow("UploadBinary", &["s3:DeleteObject", "s3:PutObject"], &[binaries]));
+
+        let mut make = vec![
+            "iam:DeleteRolePolicy",
+            "iam:DetachRolePolicy",
+            "iam:TagRole",
+            "iam:UntagRole",
+            "iam:UpdateAssumeRolePolicy",
+        ];
+        if profile.policies.is_empty() {
+            make.push("iam:PutRolePolicy");
+        } else {
+            let arns: Vec<String> = profile.policies.iter().map(|policy| self.site.policy_arn(policy)).collect();
+            let attach = allow("AttachPolicies", &["iam:AttachRolePolicy"], &[&self.role]);
+            statements.push(when(attach, json!({ "ArnEquals": { "iam:PolicyARN": arns } })));
+        }
+        match &profile.permissions_boundary {
+            // No role without it, and no other one: it is what keeps the holder of these rights from giving more.
+            Some(boundary) => {
+                let create = ["iam:CreateRole", "iam:PutRolePermissionsBoundary"];
+                let create = allow("CreateRole", &create, &[&self.role]);
+                statements.push(when(create, json!({ "ArnEquals": { "iam:PermissionsBoundary": boundary } })));
+            }
+            None => make.push("iam:CreateRole"),
+        }
+        statements.push(allow("MakeRole", &make, &[&self.role]));
+        let make = [
+            "iam:AddRoleToInstanceProfile",
+            "iam:CreateInstanceProfile",
+            "iam:RemoveRoleFromInstanceProfile",
+            "iam:TagInstanceProfile",
+            "iam:UntagInstanceProfile",
+        ];
+        statements.push(allow("MakeProfile", &make, &[&self.profile]));
+        let pass = allow("PassRole", &["iam:PassRole"], &[&self.role]);
+        let service = policy::ec2_service(self.site);
+        statements.push(when(pass, json!({ "StringEqualsIfExists": { "iam:PassedToService": service } })));
+
+        let (instances, groups) = (self.ec2("instance/*"), self.ec2("security-group/*"));
+        let group = [groups.clone(), self.ec2("vpc/*")];
+        statements.push(allow("MakeGroup", &["ec2:CreateSecurityGroup"], &group));
+        let tag = allow("TagWhatIsNew", &["ec2:CreateTags"], &[&instances, &groups, &self.ec2("volume/*")]);
+        let creating = json!({ "StringEquals": { "ec2:CreateAction": ["CreateSecurityGroup", "RunInstances"] } });
+        statements.push(when(tag, creating));
+        let mut change = vec![
+            "ec2:AuthorizeSecurityGroupIngress",
+            "ec2:CreateTags",
+            "ec2:DeleteSecurityGroup",
+            "ec2:DeleteTags",
+            "ec2:RevokeSecurityGroupIngress",
+            // Also where `count` is 0 now: it may have been more.
+            "ec2:TerminateInstances",
+        ];
+        if instance.count > 0 {
+            change.extend([
+                "ec2:AssociateIamInstanceProfile",
+                "ec2:GetConsoleOutput",
+                "ec2:ModifyInstanceAttribute",
+                "ec2:ModifyInstanceCreditSpecification",
+                "ec2:ModifyInstanceMetadataOptions",
+                "ec2:ReplaceIamInstanceProfileAssociation",
+                "ec2:StartInstances",
+            ]);
+        }
+        statements.push(when(allow("ChangeWhatIsOurs", &change, &[&instances, &groups]), self.ours()));
+        if instance.count == 0 {
+            return;
+        }
+        let Site { partition, region, .. } = self.site;
+        let subnet = instance.subnet.as_deref().unwrap_or("*");
+        let mut launch = vec![
+            // Images of AWS, Canonical and Debian: of no account of ours.
+            format!("arn:{partition}:ec2:{region}::image/*"),
+            instances.clone(),
+            self.ec2("network-interface/*"),
+            groups.clone(),
+            self.ec2(&format!("subnet/{subnet}")),
+            self.ec2("volume/*"),
+        ];
+        launch.extend(instance.key_pair.iter().map(|name| self.ec2(&format!("key-pair/{name}"))));
+        statements.push(allow("Launch", &["ec2:RunInstances"], &launch));
+        let describe = ["ec2:DescribeIamInstanceProfileAssociations", "ec2:DescribeRouteTables"];
+        statements.push(self.in_region(allow("ReadBesideInstances", &describe, &["*"])));
+        let reports = format!("{}/{}*", self.buckets[1], binary::REPORT_PREFIX);
+        statements.push(allow("ReadReports", &["s3:GetObject"], &[reports]));
+    }
+
+    /// What `destroy` takes away, beside what it reads.
+    fn take_away(&self, statements: &mut Vec<Value>) {
+        statements.push(allow("DeleteQueues", &["sqs:DeleteQueue"], &self.queues));
+        let delete = ["s3:DeleteBucket", "s3:ListBucketMultipartUploads"];
+        statements.push(allow("DeleteBuckets", &delete, &self.buckets));
+        let objects: Vec<String> = self.buckets.iter().map(|bucket| format!("{bucket}/*")).collect();
+        let delete = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:DeleteObjectVersion"];
+        statements.push(allow("EmptyBuckets", &delete, &objects));
+        let delete = ["iam:DeleteRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy"];
+        statements.push(allow("DeleteRole", &delete, &[&self.role]));
+        let delete = ["iam:DeleteInstanceProfile", "iam:RemoveRoleFromInstanceProfile"];
+        statements.push(allow("DeleteProfile", &delete, &[&self.profile]));
+        // What was adopted stays, without what makes it the stack's.
+        statements.push(allow("ReleaseQueues", &["sqs:SetQueueAttributes", "sqs:UntagQueue"], &self.queues));
+        statements.push(allow("ReleaseBuckets", &["s3:PutBucketTagging"], &self.buckets));
+        let release = ["iam:UntagRole", "iam:UpdateAssumeRolePolicy"];
+        statements.push(allow("ReleaseRole", &release, &[&self.role]));
+        statements.push(allow("ReleaseProfile", &["iam:UntagInstanceProfile"], &[&self.profile]));
+        let release = ["ec2:DeleteSecurityGroup", "ec2:DeleteTags"];
+        let delete = allow("DeleteOrReleaseGroup", &release, &[self.ec2("security-group/*")]);
+        statements.push(when(delete, self.ours()));
+        let delete = allow("DeleteInstances", &["ec2:TerminateInstances"], &[self.ec2("instance/*")]);
+        statements.push(when(delete, self.ours()));
+    }
+
+    fn enqueue(&self, statements: &mut Vec<Value>) {
+        statements.push(allow("Enqueue", &["sqs:GetQueueUrl", "sqs:SendMessage"], &self.queues[..1]));
+        let sources: Vec<String> = match &self.config.buckets.sources {
+            Sources::Any => vec![self.site.bucket_arn("*")],
+            Sources::Buckets(buckets) => self.bucket_arns(buckets),
+        };
+        if !sources.is_empty() {
+            statements.push(allow("FindPhotographs", &["s3:ListBucket"], &sources));
+        }
+    }
+
+    /// As the role of the instances, which fetch the binary before they work.
+    fn work(&self, statements: &mut Vec<Value>) {
+        let worker = policy::worker(self.config, self.site);
+        let all = worker["Statement"].as_array().into_iter().flatten();
+        statements.extend(all.filter(|statement| statement["Sid"] != policy::FETCH_BINARY).cloned());
+    }
+
+    /// EC2's Describe calls know no resources; that they are about this region can be said.
+    fn in_region(&self, statement: Value) -> Value {
+        match self.site.region.as_str() {
+            "*" => statement,
+            region => when(statement, json!({ "StringEquals": { "aws:RequestedRegion": region } })),
+        }
+    }
+}
+
+fn allow(sid: &str, actions: &[&str], resources: &[impl AsRef<str>]) -> Value {
+    let mut actions = actions.to_vec();
+    actions.sort_unstable();
+    let resources: Vec<&str> = resources.iter().map(AsRef::as_ref).collect();
+    json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources })
+}
+
+fn when(statement: Value, condition: Value) -> Value {
+    let mut fields = match statement {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    fields.insert("Condition".into(), condition);
+    Value::Object(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site() -> Site {
+        Site { partition: "aws".into(), account: "123456789012".into(), region: "eu-west-1".into() }
+    }
+
+    fn config(text: &str) -> Config {
+        Config::parse(&format!("name = \"cats\"\n{text}"), "").unwrap()
+    }
+
+    fn lines(policy: &Value) -> String {
+        let words = |value: &Value| match value {
+            Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n    "),
+            other => other.as_str().unwrap_or_default().to_owned(),
+        };
+        let line = |statement: &Value| {
+            let condition =
+                statement.get("Condition").map(|condition| format!("\n  if {condition}")).unwrap_or_default();
+            format!(
+                "{}\n    {}\n  on\n    {}{condition}",
+                words(&statement["Sid"]),
+                words(&statement["Action"]),
+                words(&statement["Resource"])
+            )
+        };
+        policy["Statement"].as_array().unwrap().iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn every_command_has_its_rights_on_the_stacks_own_resources() {
+        let config = config("[buckets]\nsources = [\"photos\"]\n[instance]\nkey_pair = \"me\"");
+        for command in Command::ALL {
+            insta::assert_snapshot!(format!("policy_{command}"), lines(&policy(&[command], &config, &site())));
+        }
+    }
+
+    #[test]
+    fn no_statement_is_there_twice() {
+        let policy = policy(&Command::ALL, &config("[buckets]\nsources = [\"photos\"]"), &site());
+        let sids: Vec<&str> = policy["Statement"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|statement| statement["Sid"].as_str().unwrap())
+            .collect();
+        let once: std::collections::BTreeSet<&str> = sids.iter().copied().collect();
+        assert_eq!(once.len(), sids.len(), "{sids:?}");
+    }
+
+    #[test]
+    fn what_thumb_toml_does_not_ask_for_is_not_allowed() {
+        let allowed = |text: &str, action: &str| {
+            let policy = policy(&[Command::Apply], &config(text), &site());
+            lines(&policy).lines().any(|line| line.trim() == action)
+        };
+        for (text, action) in [
+            ("[instance]\nkey_pair = \"me\"", "ec2:DescribeKeyPairs"),
+            ("[profile]\npolicies = [\"AmazonS3FullAccess\"]", "iam:AttachRolePolicy"),
+            ("[buckets]\naccess = \"policy\"", "s3:PutBucketPolicy"),
+        ] {
+            assert!(allowed(text, action) && !allowed("", action), "{action}");
+        }
+        for (text, action) in [
+            ("[instance]\ncount = 0", "ec2:RunInstances"),
+            ("[profile]\npolicies = [\"AmazonS3FullAccess\"]", "iam:PutRolePolicy"),
+            ("[instance]\nsubnet = \"subnet-0123456789abcdef0\"", "ec2:DescribeVpcs"),
+        ] {
+            assert!(!allowed(text, action) && allowed("", action), "{action}");
+        }
+    }
+
+    #[test]
+    fn an_account_that_is_not_known_is_a_star_in_every_name() {
+        let site = Site { account: "*".into(), region: "*".into(), ..site() };
+        let text = lines(&policy(&Command::ALL, &config(""), &site));
+        assert!(
+            text.contains("arn:aws:s3:::cats-thumbnails-*\n") && text.contains("arn:aws:sqs:*:*:cats-dlq"),
+            "{text}"
+        );
+        assert!(!text.contains("aws:RequestedRegion"), "{text}");
+    }
+
+    #[test]
+    fn each_command_alone_fits_into_a_managed_policy() {
+        // Names as long as they may be; a worker's own grow with `sources`, and stand in an inline policy.
+        let name = "c".repeat(39);
+        let config = Config::parse(&format!("name = \"{name}\""), "").unwrap();
+        for command in [Command::Plan, Command::Apply, Command::Destroy, Command::Enqueue] {
+            let text = policy(&[command], &config, &site()).to_string();
+            assert!(text.len() <= MAX_POLICY_CHARACTERS, "{command}: {}", text.len());
+        }
+    }
+}

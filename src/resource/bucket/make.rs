@@ -1,0 +1,133 @@
+//! Making a bucket: not over somebody's, with its tags, and open where it is to be open.
+
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, ObjectCannedAcl, Tagging};
+
+use super::{PublicAccessBlock, Tags, read, s3_tags, set_public_access_block, setting, settle};
+use crate::aws::{CallError, Kind, Reader, Writer};
+use crate::resource::{Found, Pace, STACK_TAG, Scene, gone_is_fine};
+
+/// The key of the object that is put, and taken away at once, to see whether public ACLs are taken.
+pub const PROBE_KEY: &str = ".thumb-public-acl-probe";
+
+/// Its owner is looked at first: for a bucket that the account has already, CreateBucket is a success in us-east-1 (API
+/// CreateBucket), and its tags would then be ours to overwrite.
+pub async fn create(name: &str, region: &str, tags: &Tags, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+    let refused = |why: String| Err(CallError::judged("s3:CreateBucket", Kind::NotOurs, why));
+    match read(&Reader::new(&aws.clients), scene.stack, scene.account, name, false).await? {
+        // Made by an attempt whose answer was lost, or by another apply at the same time.
+        Found::Ours(_) => return Ok(()),
+        Found::Foreign(foreign) => return refused(format!("it was made after the plan: {}", foreign.reason)),
+        Found::Absent => {}
+    }
+    match send_create(name, region, Some(tags), aws, scene).await {
+        // Partitions that do not know tags at creation (hashicorp/terraform-provider-aws #45784); they are set below.
+        Err(error) if error.code.as_deref() == Some("UnsupportedArgument") => {
+            send_create(name, region, None, aws, scene).await?;
+        }
+        result => result?,
+    }
+    let found = current_tags(name, aws, scene).await?;
+    match found.get(STACK_TAG) {
+        Some(owner) if owner == scene.stack => Ok(()),
+        // Nobody else has tagged it, so it is the one just made, by a service that leaves tags out in silence.
+        None if found.is_empty() => put_tags(name, tags, aws, scene).await,
+        owner => refused(match owner {
+            Some(owner) => format!("the stack {owner:?} made it at the same time"),
+            None => "somebody made it at the same time".to_owned(),
+        }),
+    }
+}
+
+async fn send_create(
+    name: &str,
+    region: &str,
+    tags: Option<&Tags>,
+    aws: &Writer,
+    scene: &Scene<'_>,
+) -> Result<(), CallError> {
+    // us-east-1 is named by leaving the constraint out (API CreateBucket).
+    let constraint = (region != "us-east-1").then(|| BucketLocationConstraint::from(region));
+    let configuration = (constraint.is_some() || tags.is_some()).then(|| {
+        CreateBucketConfiguration::builder().set_location_constraint(constraint).set_tags(tags.map(s3_tags)).build()
+    });
+    let aborted = |error: &CallError| error.kind == Kind::NotYet;
+    let why = "S3 has not let go of a deleted bucket's name yet; waiting until it is free";
+    let result = scene
+        .retry(&Pace::BUCKET_NAME, why, aborted, || async {
+            let request = aws.clients.s3.create_bucket().bucket(name);
+            let request = request.set_create_bucket_configuration(configuration.clone());
+            request.send().await.map(drop).map_err(|e| CallError::new("s3:CreateBucket", e))
+        })
+        .await;
+    match result {
+        // By an attempt whose answer was lost, or by another apply at the same time: its tags say whose it is.
+        Err(error) if error.kind == Kind::AlreadyExists => Ok(()),
+        result => result,
+    }
+}
+
+async fn current_tags(name: &str, aws: &Writer, scene: &Scene<'_>) -> Result<Tags, CallError> {
+    let out = settle(scene, || async {
+        let request = aws.clients.s3.get_bucket_tagging().bucket(name).expected_bucket_owner(scene.account);
+        setting(request.send().await.map_err(|e| CallError::new("s3:GetBucketTagging", e)))
+    })
+    .await?;
+    Ok(out.map(|out| out.tag_set).unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect())
+}
+
+/// PutBucketTagging replaces the whole set, and refuses one without those of AWS's own that there are ("System Tags
+/// cannot be removed by requester").
+pub async fn put_tags(name: &str, tags: &Tags, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+    let mut all = current_tags(name, aws, scene).await?;
+    all.retain(|key, _| key.starts_with("aws:"));
+    all.extend(tags.clone());
+    let s3 = &aws.clients.s3;
+    if all.is_empty() {
+        return settle(scene, || async {
+            let result = s3.delete_bucket_tagging().bucket(name).expected_bucket_owner(scene.account).send().await;
+            gone_is_fine(result.map_err(|e| CallError::new("s3:PutBucketTagging", e)))
+        })
+        .await;
+    }
+    let tagging = Tagging::builder().set_tag_set(Some(s3_tags(&all))).build().expect("the tags are set");
+    settle(scene, || async {
+        let request = s3.put_bucket_tagging().bucket(name).expected_bucket_owner(scene.account);
+        let result = request.tagging(tagging.clone()).send().await;
+        result.map(drop).map_err(|e| CallError::new("s3:PutBucketTagging", e))
+    })
+    .await
+}
+
+/// Block Public Access of the account or of its organization stands above the bucket's, and S3's API does not show it.
+/// Where it refuses the ACL the bucket is closed again, so that the next plan has this to do once more.
+pub async fn try_public_acl(name: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+    let (s3, account) = (&aws.clients.s3, scene.account);
+    let blocked = |error: &CallError| error.kind == Kind::Denied && error.message.contains("BlockPublicAcls");
+    // Both settings, made a moment ago, count a little later.
+    let not_yet = |error: &CallError| blocked(error) || error.code.as_deref() == Some("AccessControlListNotSupported");
+    let why = "S3 still refuses public ACLs; waiting until the bucket's new settings count";
+    let put = || async {
+        let request = s3.put_object().bucket(name).key(PROBE_KEY).expected_bucket_owner(account);
+        let result = request.acl(ObjectCannedAcl::PublicRead).send().await;
+        result.map(drop).map_err(|e| CallError::new("s3:PutObjectAcl", e))
+    };
+    match scene.retry(&Pace::PUBLIC_ACCESS, why, not_yet, || settle(scene, put)).await {
+        Ok(()) => {
+            let result = s3.delete_object().bucket(name).key(PROBE_KEY).expected_bucket_owner(account).send().await;
+            gone_is_fine(result.map_err(|e| CallError::new("s3:DeleteObject", e)))
+        }
+        Err(error) if blocked(&error) => {
+            set_public_access_block(name, PublicAccessBlock::ALL, aws, scene).await?;
+            Err(error)
+        }
+        // The worker's right is the role's; that these credentials lack it proves nothing.
+        Err(error) if error.kind == Kind::Denied => {
+            (scene.waiting)(
+                scene.address,
+                "these credentials may not put a public object, so whether S3 takes one is not known",
+            );
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,226 @@
+//! Whether the worker of an instance works. "running" says that a machine was switched on; that its worker has found its
+//! queue, the report says that it puts into the code bucket ([`WorkerReport`]). Where none comes, the instance's console
+//! or its network may say why.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_sdk_ec2::types::{Filter, Instance, InstanceStateName, RouteState};
+use tokio::time::Instant;
+
+use super::run::{describe, state};
+use crate::aws::{CallError, Kind, Writer, all};
+use crate::plan::Address;
+use crate::resource::{Scene, optional};
+use crate::worker::report::{self, State, WorkerReport};
+
+/// How long a worker may take to its first report. It boots in a minute or two; what it waits for then (its rights, S3)
+/// it gives up after some eight minutes (user_data/boot.py, `ATTEMPTS` and `S3_ATTEMPT_S`).
+pub const FIRST_REPORT: Duration = Duration::from_secs(600);
+/// Between two looks for it.
+const LOOK_AGAIN: Duration = Duration::from_secs(3);
+/// Between two looks at the instance itself and its console.
+const EXAMINE_EVERY: Duration = Duration::from_secs(30);
+/// What is left for a report once the console says that the boot failed: the service goes on trying.
+const AFTER_FAILED: Duration = Duration::from_secs(60);
+/// A report of an instance that has run for a while counts for so long: an idle worker reports every five minutes.
+const FRESH: Duration = Duration::from_secs(900);
+/// What the boot script writes to the console at its end, when it failed.
+const FAILED: &str = "thumb: FAILED";
+/// Of a console's line, in characters.
+const MAX_LINE: usize = 500;
+/// What is being done, in errors.
+const ACTION: &str = "the worker's first report";
+
+/// Waits until the worker of an instance has reported: of the one with this ID, or of the one that this run has launched.
+///
+/// # Errors
+/// None came in [`FIRST_REPORT`], with the reason if one can be found; the instance has gone; the user interrupted.
+pub async fn await_report(id: Option<&str>, bucket: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+    let launched = match scene.address {
+        Address::Instance(index) => scene.learned.facts().running.get(&index).map(|running| running.id.clone()),
+        _ => None,
+    };
+    let fresh = launched.is_none() || id.is_some_and(|id| launched.as_deref() != Some(id));
+    let Some(id) = id.map(str::to_owned).or(launched) else {
+        return Err(CallError::judged(ACTION, Kind::Refused, "no instance was launched that could report"));
+    };
+    let began = Instant::now();
+    let mut deadline = began + FIRST_REPORT;
+    let mut examined = began;
+    let mut reason = None;
+    let mut told = false;
+    loop {
+        let seen = read(&id, bucket, aws, scene).await?;
+        if seen.as_ref().is_some_and(|report| works(report, fresh)) {
+            if let Address::Instance(index) = scene.address
+                && let Some(running) = scene.learned.facts().running.get_mut(&index)
+            {
+                running.reported = true;
+            }
+            return Ok(());
+        }
+        if !told {
+            let minutes = FIRST_REPORT.as_secs() / 60;
+            let why = format!(
+                "waiting until the worker on {id} reports that it takes messages (up to {minutes} minutes): \
+                 s3://{bucket}/{}",
+                report::key(&id)
+            );
+            (scene.waiting)(scene.address, &why);
+            told = true;
+        }
+        let now = Instant::now();
+        if now - examined >= EXAMINE_EVERY || now >= deadline {
+            examined = now;
+            match examine(&id, aws).await {
+                Finding::Gone(why) => return Err(CallError::judged(ACTION, Kind::Refused, why)),
+                Finding::Failed(line) if reason.is_none() => {
+                    deadline = deadline.min(now + AFTER_FAILED);
+                    reason = Some(line);
+                }
+                Finding::Failed(_) | Finding::Nothing => {}
+            }
+        }
+        if now >= deadline {
+            let reason = match (reason, seen) {
+                (Some(line), _) => line,
+                (None, Some(report)) => last_word(&report),
+                (None, None) => network(&id, aws).await,
+            };
+            let waited = began.elapsed().as_secs();
+            let message = format!(
+                "none from {id} in {}m{:02}s: {reason}. Whatever it was to replace stays; its console: `aws ec2 \
+                 get-console-output --latest --output text --instance-id {id}`",
+                waited / 60,
+                waited % 60
+            );
+            return Err(CallError::judged(ACTION, Kind::NotYet, message));
+        }
+        scene.pause(LOOK_AGAIN, ACTION).await?;
+    }
+}
+
+/// The report of an instance's worker; none as long as there is none, or as AWS is not to be had.
+async fn read(id: &str, bucket: &str, aws: &Writer, scene: &Scene<'_>) -> Result<Option<WorkerReport>, CallError> {
+    const GET: &str = "s3:GetObject";
+    let request = aws.clients.s3.get_object().bucket(bucket).key(report::key(id)).expected_bucket_owner(scene.account);
+    let object = match optional(request.send().await.map_err(|e| CallError::new(GET, e))) {
+        Err(error) if matches!(error.kind, Kind::Throttled | Kind::Unavailable | Kind::NotYet) => return Ok(None),
+        result => result?,
+    };
+    let Some(object) = object else { return Ok(None) };
+    let bad = |why: String| CallError::judged(GET, Kind::Refused, format!("the report of {id} {why}"));
+    let length = object.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
+    if length > report::MAX_BYTES {
+        return Err(bad(format!("has more than {} bytes", report::MAX_BYTES)));
+    }
+    let Ok(bytes) = object.body.collect().await else { return Ok(None) };
+    WorkerReport::from_json(&bytes.into_bytes()).map(Some).map_err(|error| bad(error.to_string()))
+}
+
+/// Whether a report says that the worker takes messages. `fresh`: only if it was written not long ago.
+fn works(report: &WorkerReport, fresh: bool) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    matches!(report.state, State::Started | State::Working | State::Idle)
+        && (!fresh || report.last_seen_s.saturating_add(FRESH.as_secs()) >= now.as_secs())
+}
+
+fn last_word(report: &WorkerReport) -> String {
+    match report.state {
+        State::Stopping | State::Stopped => "its last report says that the worker was stopped".to_owned(),
+        State::Started | State::Working | State::Idle => {
+            format!("its last report is older than {} minutes", FRESH.as_secs() / 60)
+        }
+    }
+}
+
+/// What an instance shows from outside.
+enum Finding {
+    Nothing,
+    /// It will not report any more: why.
+    Gone(String),
+    /// Its boot failed: the console's line.
+    Failed(String),
+}
+
+/// Looks at the state and the console of an instance. What cannot be read says nothing.
+async fn examine(id: &str, aws: &Writer) -> Finding {
+    let ids = [id.to_owned()];
+    let (instances, console) = tokio::join!(describe(&ids, aws), console_line(id, aws));
+    let instance = instances.ok().and_then(|instances| instances.into_iter().next());
+    if let Some(instance) = &instance
+        && let Some(other) = state(instance)
+        && !matches!(other, InstanceStateName::Pending | InstanceStateName::Running)
+    {
+        let why = instance.state_reason().and_then(|reason| reason.message()).unwrap_or("EC2 says not why");
+        return Finding::Gone(format!("{id} is {} ({why}); whatever it was to replace stays", other.as_str()));
+    }
+    console.map_or(Finding::Nothing, Finding::Failed)
+}
+
+/// The boot script's last line about a failure, as the console has it.
+async fn console_line(id: &str, aws: &Writer) -> Option<String> {
+    let ask = |latest: bool| aws.clients.ec2.get_console_output().instance_id(id).set_latest(latest.then_some(true));
+    // Only Nitro instances show what is on the console now; others what was there some minutes ago (API GetConsoleOutput).
+    let out = match ask(true).send().await {
+        Ok(out) => out,
+        Err(_) => ask(false).send().await.ok()?,
+    };
+    let bytes = aws_smithy_types::base64::decode(out.output?).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let line = text.lines().rev().find_map(|line| line.find(FAILED).map(|at| &line[at..]))?;
+    let line: String = line.trim().chars().filter(|c| !c.is_control()).take(MAX_LINE).collect();
+    Some(format!("its console says \"{}\"", line.trim_end_matches('.')))
+}
+
+/// What keeps an instance from reaching S3 and SQS, as far as its address and its routes tell.
+async fn network(id: &str, aws: &Writer) -> String {
+    const UNKNOWN: &str = "no reason is to be seen";
+    let instances = describe(&[id.to_owned()], aws).await.unwrap_or_default();
+    let Some(instance) = instances.first() else { return UNKNOWN.into() };
+    let public = instance.public_ip_address().is_some_and(|ip| !ip.is_empty());
+    let subnet = instance.subnet_id().unwrap_or("its subnet");
+    match default_route(instance, aws).await {
+        Some(Route::None) => {
+            format!("{subnet} has no route to the Internet: without VPC endpoints it reaches neither S3 nor SQS")
+        }
+        Some(Route::Blackhole) => format!("the default route of {subnet} leads to something that is no more"),
+        Some(Route::InternetGateway) if !public => format!(
+            "it has no public address, and the default route of {subnet} is an Internet gateway, which serves none other: \
+             it reaches neither S3 nor SQS"
+        ),
+        _ => UNKNOWN.into(),
+    }
+}
+
+enum Route {
+    None,
+    Blackhole,
+    InternetGateway,
+    Other,
+}
+
+/// Where the instance's subnet sends what is for everywhere; `None` where that cannot be read.
+async fn default_route(instance: &Instance, aws: &Writer) -> Option<Route> {
+    const ACTION: &str = "ec2:DescribeRouteTables";
+    let tables = |filters: Vec<Filter>| async {
+        let result = aws.clients.ec2.describe_route_tables().set_filters(Some(filters)).send().await;
+        result.map(|out| out.route_tables.unwrap_or_default()).map_err(|e| CallError::new(ACTION, e))
+    };
+    let filter = |name: &str, value: &str| Filter::builder().name(name).values(value).build();
+    let own = tables(vec![filter("association.subnet-id", instance.subnet_id()?)]);
+    // A subnet without a table of its own has the VPC's main one (VPC user guide, "Route table concepts").
+    let main = tables(vec![filter("association.main", "true"), filter("vpc-id", instance.vpc_id()?)]);
+    let (own, main) = all!(own: own, main: main).ok()?;
+    let table = own.into_iter().chain(main).next()?;
+    let routes = table.routes();
+    Some(match routes.iter().find(|route| route.destination_cidr_block() == Some("0.0.0.0/0")) {
+        None => Route::None,
+        Some(route) if route.state() == Some(&RouteState::Blackhole) => Route::Blackhole,
+        Some(route) if route.gateway_id().is_some_and(|id| id.starts_with("igw-")) => Route::InternetGateway,
+        Some(_) => Route::Other,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+//! The buckets that photographs come from. They are not the stack's: a plan only looks whether they are there.
+
+use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::operation::head_bucket::HeadBucketError;
+use futures_util::stream::{StreamExt, iter};
+
+use crate::aws::{CallError, Reader, first_call};
+
+/// Buckets looked at side by side.
+const SIDE_BY_SIDE: usize = 10;
+
+/// Of each bucket that cannot be read, as far as these credentials can tell, a sentence that says so. In another region
+/// it can be.
+pub async fn read_notes(aws: &Reader, buckets: &[String]) -> Vec<String> {
+    let heads = buckets.iter().map(|bucket| async move {
+        let retries = aws_sdk_s3::config::Builder::new().retry_config(first_call());
+        let answer = aws.head_bucket().bucket(bucket).customize().config_override(retries).send().await;
+        note(bucket, answer.err()?)
+    });
+    iter(heads).buffered(SIDE_BY_SIDE).filter_map(std::future::ready).collect().await
+}
+
+fn note(bucket: &str, error: SdkError<HeadBucketError>) -> Option<String> {
+    let response = error.raw_response();
+    let elsewhere = response.is_some_and(|response| response.headers().get("x-amz-bucket-region").is_some());
+    match response.map_or(0, |response| response.status().as_u16()) {
+        301 | 307 => None,
+        400 if elsewhere => None,
+        404 => Some(format!(
+            "The bucket {bucket} in `sources` does not exist: every request for a photograph in it will be rejected."
+        )),
+        403 => Some(format!(
+            "The bucket {bucket} in `sources` does not let these credentials look at it. The worker can read it only if \
+             its own account's policies allow that too."
+        )),
+        _ => {
+            let error = CallError::new("s3:ListBucket", error);
+            Some(format!("The bucket {bucket} in `sources` could not be looked at ({error})."))
+        }
+    }
+}

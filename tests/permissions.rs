@@ -1,0 +1,316 @@
+//! `thumb policy` against the calls that are made: each of them is allowed, and nothing is allowed that is never done.
+
+#[path = "support/least_elf.rs"]
+mod least_elf;
+#[path = "support/moto.rs"]
+mod moto;
+#[path = "support/seam.rs"]
+mod seam;
+
+use std::collections::BTreeSet;
+
+use aws_sdk_s3::primitives::ByteStream;
+use moto::{ACCOUNT, Moto};
+use seam::Seam;
+use serde_json::Value;
+use thumb::aws::{Clients, Reader, Writer};
+use thumb::config::Config;
+use thumb::enqueue::{Progress, Sources, Wanted, enqueue};
+use thumb::permissions::{Command, policy};
+use thumb::plan::Plan;
+use thumb::reconcile::{Contents, Desired, execute, observe, plan_apply, plan_destroy, read_offers};
+use thumb::resource::Interrupt;
+use thumb::resource::binary::Binary;
+use thumb::resource::bucket::count_objects;
+use thumb::resource::policy::Site;
+use thumb::worker::{Work, queue_url, work};
+
+/// What a call needs, by the "Service Authorization Reference": the actions of the call itself, and those that it needs
+/// beside them for its tags and for the role that it passes on.
+fn actions(operation: &str) -> Vec<String> {
+    const NAMED_OTHERWISE: [(&str, &[&str]); 23] = [
+        // Allowed to everybody, whatever the policies say.
+        ("GetCallerIdentity", &[]),
+        ("HeadBucket", &["s3:ListBucket"]),
+        ("ListObjectsV2", &["s3:ListBucket"]),
+        ("ListObjectVersions", &["s3:ListBucketVersions"]),
+        ("ListMultipartUploads", &["s3:ListBucketMultipartUploads"]),
+        ("GetPublicAccessBlock", &["s3:GetBucketPublicAccessBlock"]),
+        ("PutPublicAccessBlock", &["s3:PutBucketPublicAccessBlock"]),
+        ("DeleteObjects", &["s3:DeleteObject", "s3:DeleteObjectVersion"]),
+        ("HeadObject", &["s3:GetObject"]),
+        ("CreateBucket", &["s3:CreateBucket", "s3:TagResource"]),
+        ("SendMessage", &["sqs:SendMessage"]),
+        ("SendMessageBatch", &["sqs:SendMessage"]),
+        ("ReceiveMessage", &["sqs:ReceiveMessage"]),
+        ("DeleteMessage", &["sqs:DeleteMessage"]),
+        ("DeleteMessageBatch", &["sqs:DeleteMessage"]),
+        ("ChangeMessageVisibility", &["sqs:ChangeMessageVisibility"]),
+        ("ChangeMessageVisibilityBatch", &["sqs:ChangeMessageVisibility"]),
+        ("CreateQueue", &["sqs:CreateQueue", "sqs:TagQueue"]),
+        ("CreateRole", &["iam:CreateRole", "iam:TagRole"]),
+        ("CreateInstanceProfile", &["iam:CreateInstanceProfile", "iam:TagInstanceProfile"]),
+        ("AddRoleToInstanceProfile", &["iam:AddRoleToInstanceProfile", "iam:PassRole"]),
+        ("CreateSecurityGroup", &["ec2:CreateSecurityGroup", "ec2:CreateTags"]),
+        ("RunInstances", &["ec2:RunInstances", "ec2:CreateTags", "iam:PassRole"]),
+    ];
+    if let Some((_, actions)) = NAMED_OTHERWISE.iter().find(|(name, _)| *name == operation) {
+        return actions.iter().map(ToString::to_string).collect();
+    }
+    let has = |parts: &[&str]| parts.iter().any(|part| operation.contains(part));
+    let service = match operation {
+        "DescribeIamInstanceProfileAssociations" => "ec2",
+        _ if has(&["Queue"]) => "sqs",
+        _ if has(&["Bucket", "Object", "MultipartUpload"]) => "s3",
+        _ if has(&["Role", "InstanceProfile"]) => "iam",
+        _ => "ec2",
+    };
+    vec![format!("{service}:{operation}")]
+}
+
+/// The ARN of a subject, where an action is about it.
+fn arn(subject: &str, action: &str) -> String {
+    let (kind, name) = subject.split_once('/').unwrap_or_default();
+    match (kind, action) {
+        // The role that is passed on is not the call's own subject.
+        (_, "iam:PassRole") => format!("arn:aws:iam::{ACCOUNT}:role/cats-worker"),
+        ("queue", _) => format!("arn:aws:sqs:us-east-1:{ACCOUNT}:{name}"),
+        ("bucket", _) => format!("arn:aws:s3:::{name}"),
+        ("role" | "instance-profile", _) => format!("arn:aws:iam::{ACCOUNT}:{subject}"),
+        _ => String::new(),
+    }
+}
+
+/// Whether a policy allows an action on a resource; conditions count as met. An empty resource is EC2's: any will do.
+fn allows(policy: &Value, action: &str, resource: &str) -> bool {
+    let texts = |value: &Value| -> Vec<String> {
+        let one = value.as_str().map(str::to_owned);
+        one.into_iter()
+            .chain(value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned))
+            .collect()
+    };
+    policy["Statement"].as_array().unwrap().iter().any(|statement| {
+        texts(&statement["Action"]).iter().any(|allowed| allowed == action)
+            && texts(&statement["Resource"]).iter().any(|pattern| {
+                let prefix = pattern.strip_suffix('*');
+                resource.is_empty() || prefix.map_or(pattern == resource, |prefix| resource.starts_with(prefix))
+            })
+    })
+}
+
+fn all_actions(policy: &Value) -> BTreeSet<String> {
+    let statements = policy["Statement"].as_array().unwrap().iter();
+    let actions = statements.flat_map(|statement| match &statement["Action"] {
+        Value::Array(actions) => actions.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        one => vec![one.as_str().unwrap().to_owned()],
+    });
+    actions.collect()
+}
+
+struct Caller {
+    config: Config,
+    clients: Clients,
+    seam: Seam,
+}
+
+impl Caller {
+    async fn new(moto: &Moto, text: &str, world: &Seam) -> Self {
+        let seam = world.again();
+        let config = Config::parse(text, "thumb.toml").unwrap();
+        let clients = Clients::from_sdk(seam.sdk(&moto.endpoint()).await).unwrap();
+        Self { config, clients, seam }
+    }
+
+    async fn plan(&self) -> Plan {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), least_elf::least_elf()).unwrap();
+        let (_, path) = file.keep().unwrap();
+        let reader = Reader::new(&self.clients);
+        let (observed, offers) = tokio::join!(observe(&reader, &self.config), read_offers(&reader, &self.config));
+        let (observed, offers) = (observed.unwrap(), offers.unwrap());
+        let binary = Binary::load(&path).map_err(|failure| failure.to_string());
+        let desired = Desired::new(&self.config, &observed, &offers, binary, None);
+        plan_apply(&self.config, &desired, &observed, &[])
+    }
+
+    async fn plan_destroy(&self) -> Plan {
+        let reader = Reader::new(&self.clients);
+        let observed = observe(&reader, &self.config).await.unwrap();
+        for bucket in [self.config.thumbnails_bucket(ACCOUNT), self.config.code_bucket(ACCOUNT)] {
+            count_objects(&reader, ACCOUNT, &bucket, |_| false).await.unwrap();
+        }
+        plan_destroy(&self.config, &observed, Contents::default(), &[])
+    }
+
+    async fn run(&self, plan: &Plan) {
+        let writer = Writer { clients: self.clients.clone() };
+        let report = execute(plan, &writer, &|_| {}, &Interrupt::new()).await;
+        assert!(report.failures.is_empty(), "{:#?}", report.failures);
+    }
+
+    fn policy(&self, command: Command) -> Value {
+        let site = Site { partition: "aws".into(), account: ACCOUNT.into(), region: "us-east-1".into() };
+        policy(&[command], &self.config, &site)
+    }
+
+    /// Every call so far is allowed; what actions they need.
+    fn check(&self, command: Command) -> BTreeSet<String> {
+        let policy = self.policy(command);
+        let mut used = BTreeSet::new();
+        for (operation, subject) in self.seam.subjects() {
+            // A worker that may not look at its bucket goes on: it needs to write to it only.
+            if command == Command::Work && operation == "HeadBucket" {
+                continue;
+            }
+            for action in actions(&operation) {
+                let resource = arn(&subject, &action);
+                assert!(allows(&policy, &action, &resource), "{command}: {operation} needs {action} on {resource:?}");
+                used.insert(action);
+            }
+        }
+        used
+    }
+}
+
+#[track_caller]
+fn assert_all_used(command: Command, policy: &Value, used: &BTreeSet<String>, never: &[(&str, &str)]) {
+    let unused: Vec<String> = all_actions(policy).difference(used).cloned().collect();
+    let explained: Vec<&str> = never.iter().map(|(action, _)| *action).collect();
+    assert_eq!(unused, explained, "{command}: allowed and never used, against those with a reason");
+}
+
+const STACK: &str =
+    "name = \"cats\"\n[buckets]\nsources = [\"photos\"]\n[security_group]\nssh_from = [\"203.0.113.0/24\"]\n";
+
+const RELEASE: &str = "where something was adopted";
+
+/// Allowed for what a lifecycle without accidents does not do.
+const MENDS: [(&str, &str); 12] = [
+    ("ec2:AssociateIamInstanceProfile", "an instance that somebody took the profile from"),
+    ("ec2:DeleteSecurityGroup", "a security group in another VPC, which a new one takes the place of"),
+    ("ec2:DescribeIamInstanceProfileAssociations", "before it"),
+    ("ec2:DescribeRouteTables", "a worker that does not report"),
+    ("ec2:GetConsoleOutput", "a worker that does not report"),
+    ("ec2:ModifyInstanceAttribute", "an instance that somebody put into another group"),
+    ("ec2:ModifyInstanceCreditSpecification", "an instance whose credits somebody set otherwise"),
+    ("ec2:ModifyInstanceMetadataOptions", "an instance that somebody let do without IMDSv2's tokens"),
+    ("ec2:ReplaceIamInstanceProfileAssociation", "an instance that somebody gave another profile"),
+    ("iam:RemoveRoleFromInstanceProfile", "a profile to which somebody gave another role"),
+    ("iam:UpdateAssumeRolePolicy", "a role whose trust somebody changed"),
+    ("s3:GetObject", "a worker's report, where it is waited for"),
+];
+
+#[tokio::test]
+async fn what_the_lifecycle_does_is_allowed_and_nothing_else_is() {
+    let moto = Moto::start();
+    let world = Seam::new();
+    let whole = format!(
+        "{STACK}[instance]\nkey_pair = \"me\"\nsubnet = \"SUBNET\"\n[tags]\na = \"b\"\n[profile]\npolicies = [\"AmazonS3FullAccess\"]"
+    );
+    let setup = Caller::new(&moto, STACK, &world).await;
+    setup.clients.ec2.create_key_pair().key_name("me").send().await.unwrap();
+    let subnets = setup.clients.ec2.describe_subnets().send().await.unwrap();
+    let whole = whole.replace("SUBNET", subnets.subnets()[0].subnet_id().unwrap());
+
+    // Two stacks that differ in all that has an action of its own, one after the other and back.
+    let caller = async |text: &str| Caller::new(&moto, text, &world).await;
+    let (mut planned, mut applied, mut destroyed) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let public =
+        STACK.replace("[buckets]", "[queue]\nmax_receives = 5\n[buckets]\naccess = \"policy\"").replace("203", "204");
+    for text in [STACK, &whole, &public, STACK] {
+        let plan = caller(text).await;
+        plan.plan().await;
+        planned.extend(plan.check(Command::Plan));
+        let apply = caller(text).await;
+        apply.run(&apply.plan().await).await;
+        applied.extend(apply.check(Command::Apply));
+    }
+    let looking = caller(STACK).await;
+    let instance = observe(&Reader::new(&looking.clients), &looking.config).await.unwrap().fleet.alive[0].id.clone();
+    looking.clients.ec2.stop_instances().instance_ids(instance).send().await.unwrap();
+    let start = caller(STACK).await;
+    start.run(&start.plan().await).await;
+    applied.extend(start.check(Command::Apply));
+
+    let s3 = &looking.clients.s3;
+    let thumbnails = looking.config.thumbnails_bucket(ACCOUNT);
+    s3.put_object().bucket(&thumbnails).key("owl-1x1.jpg").body(ByteStream::from_static(b"owl")).send().await.unwrap();
+    s3.create_multipart_upload().bucket(&thumbnails).key("half").send().await.unwrap();
+    let destroy = caller(STACK).await;
+    let plan = destroy.plan_destroy().await;
+    planned.extend(destroy.check(Command::Plan));
+    destroy.run(&plan).await;
+    destroyed.extend(destroy.check(Command::Destroy));
+
+    // The union of what the three stacks are allowed, and what was done for all of them.
+    let union = |command| {
+        let statements: Vec<Value> = [STACK, &whole, &public]
+            .iter()
+            .map(|text| Config::parse(text, "").unwrap())
+            .flat_map(|config| {
+                let site = Site { partition: "aws".into(), account: ACCOUNT.into(), region: "us-east-1".into() };
+                policy(&[command], &config, &site)["Statement"].as_array().unwrap().clone()
+            })
+            .collect();
+        serde_json::json!({ "Statement": statements })
+    };
+    assert_all_used(Command::Plan, &union(Command::Plan), &planned, &[]);
+    let apply_only = [("s3:ListBucketVersions", "`plan --destroy`, which apply's rights cover as plan's do")];
+    let mut reasons = [&MENDS[..], &apply_only].concat();
+    reasons.sort_unstable();
+    assert_all_used(Command::Apply, &union(Command::Apply), &applied, &reasons);
+    let reasons = [
+        ("ec2:DeleteTags", RELEASE),
+        ("ec2:DescribeSubnets", "with a subnet"),
+        ("iam:DetachRolePolicy", "with `policies`"),
+        ("iam:UntagInstanceProfile", RELEASE),
+        ("iam:UntagRole", RELEASE),
+        ("iam:UpdateAssumeRolePolicy", RELEASE),
+        ("s3:PutBucketTagging", RELEASE),
+        ("sqs:SetQueueAttributes", RELEASE),
+        ("sqs:UntagQueue", RELEASE),
+    ];
+    assert_all_used(Command::Destroy, &union(Command::Destroy), &destroyed, &reasons);
+}
+
+#[derive(Default)]
+struct Silent;
+
+impl Progress for Silent {
+    fn queued(&mut self, _: usize) {}
+    fn not_queued(&mut self, name: &str, why: &str) {
+        panic!("{name}: {why}");
+    }
+}
+
+#[tokio::test]
+async fn what_enqueue_and_work_do_is_allowed_and_nothing_else_is() {
+    let moto = Moto::start();
+    let world = Seam::new();
+    let text =
+        "name = \"cats\"\n[buckets]\nsources = [\"photos\"]\n[instance]\ncount = 0\n[worker]\nskip_existing = true";
+    let setup = Caller::new(&moto, text, &world).await;
+    setup.run(&setup.plan().await).await;
+    let s3 = &setup.clients.s3;
+    s3.create_bucket().bucket("photos").send().await.unwrap();
+    let life = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/photos/life.jpg")).unwrap();
+    for (key, bytes) in [("good.jpg", life), ("bad.jpg", b"no picture".to_vec())] {
+        s3.put_object().bucket("photos").key(key).body(ByteStream::from(bytes)).send().await.unwrap();
+    }
+
+    let caller = Caller::new(&moto, text, &world).await;
+    let sources = Sources { bucket: "photos".into(), prefix: Some(String::new()), ..Sources::default() };
+    let wanted = Wanted { sizes: vec!["4x3".parse().unwrap()], fit: None, quality: None };
+    let url = queue_url(&caller.clients, "cats").await.unwrap();
+    enqueue(&caller.clients, &url, &wanted, sources, &mut Silent).await.unwrap();
+    let used = caller.check(Command::Enqueue);
+    assert_all_used(Command::Enqueue, &caller.policy(Command::Enqueue), &used, &[]);
+
+    let caller = Caller::new(&moto, text, &world).await;
+    work(&caller.config, &caller.clients, Work { drain: true, ..Work::default() }).await.unwrap();
+    let mut used = caller.check(Command::Work);
+    // Not for a call: without it S3 answers 403, and not 404, for a key that does not exist (API GetObject).
+    used.insert("s3:ListBucket".into());
+    let never = [("sqs:ChangeMessageVisibility", "messages that take longer, or are tried again")];
+    assert_all_used(Command::Work, &caller.policy(Command::Work), &used, &never);
+}
