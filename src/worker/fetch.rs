@@ -100,7 +100,12 @@ pub async fn fetch<W: World>(
                 return Ok(Some(Photo { bytes, etag: opened.etag, ours: opened.ours, permit }));
             }
             Err(Ended::Trouble(trouble)) => return Err(trouble),
-            Err(Ended::BrokeOff(why)) if attempt == BODY_ATTEMPTS => return Err(Trouble::passing(why)),
+            Err(Ended::BrokeOff(why)) if attempt == BODY_ATTEMPTS => {
+                return Err(match source {
+                    Source::Object { .. } => Trouble::s3(why),
+                    Source::Url(_) => Trouble::passing(why),
+                });
+            }
             Err(Ended::BrokeOff(_)) => {
                 permit.shrink_to(needs);
                 place = Some(permit);

@@ -8,29 +8,60 @@ use sha2::{Digest, Sha256};
 
 use super::report;
 
-/// How long the metadata service is given to say which instance this is. On an instance it takes milliseconds; elsewhere
-/// there may be silence at its address.
-const PROBE: Duration = Duration::from_secs(2);
+/// How long the metadata service is given to say which instance this is: on an instance as long as it takes on a bad day
+/// (`apply` waits for a report under the instance's ID); elsewhere there may be silence at its address.
+const ON_EC2: Patience = Patience { attempts: 4, attempt: Duration::from_secs(5), all: Duration::from_secs(30) };
+const ELSEWHERE: Patience = Patience { attempts: 1, attempt: Duration::from_secs(1), all: Duration::from_secs(2) };
+const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
+/// What says that a machine is an instance (EC2 user guide, "Detect whether a host is an EC2 instance"), with how its
+/// content begins: of Nitro, then of Xen.
+const SIGNS: [(&str, &str); 2] = [("/sys/class/dmi/id/sys_vendor", "Amazon EC2"), ("/sys/hypervisor/uuid", "ec2")];
 /// The running executable, also when its file has been replaced since (`man 5 proc_pid_exe`).
 const EXECUTABLE: &str = "/proc/self/exe";
 const CHUNK_BYTES: usize = 1 << 20;
+
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    attempts: u32,
+    /// To connect, and to read an answer.
+    attempt: Duration,
+    all: Duration,
+}
+
+impl Patience {
+    fn client(self) -> imds::client::Builder {
+        // Its own attempts are not for a service that is silent.
+        imds::Client::builder().max_attempts(1).connect_timeout(self.attempt).read_timeout(self.attempt)
+    }
+}
 
 /// What names this worker's report: the instance's ID, else the host's name.
 pub async fn worker_id() -> String {
     // As every SDK of AWS understands it: there is no metadata service.
     let disabled = std::env::var("AWS_EC2_METADATA_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true"));
+    let is_sign = |(file, begin): (&str, &str)| std::fs::read_to_string(file).is_ok_and(|text| text.starts_with(begin));
+    let patience = if SIGNS.into_iter().any(is_sign) { ON_EC2 } else { ELSEWHERE };
     let instance = match disabled {
         true => None,
-        false => instance_id(&imds::Client::builder().max_attempts(1).build()).await,
+        false => instance_id(patience.client(), patience).await,
     };
     let host = || host().and_then(|host| report::worker_id(&host));
     instance.or_else(host).unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// None where this is no instance.
-async fn instance_id(metadata: &imds::Client) -> Option<String> {
-    let id = metadata.get("/latest/meta-data/instance-id");
-    let id = tokio::time::timeout(PROBE, id).await.ok()?.ok()?;
+async fn instance_id(metadata: imds::client::Builder, patience: Patience) -> Option<String> {
+    let metadata = metadata.build();
+    let ask = async {
+        for _ in 1..patience.attempts {
+            if let Ok(id) = metadata.get("/latest/meta-data/instance-id").await {
+                return Ok(id);
+            }
+            tokio::time::sleep(BETWEEN_ATTEMPTS).await;
+        }
+        metadata.get("/latest/meta-data/instance-id").await
+    };
+    let id = tokio::time::timeout(patience.all, ask).await.ok()?.ok()?;
     let is_id = |id: &str| id.strip_prefix("i-").is_some_and(|rest| rest.chars().all(|c| c.is_ascii_alphanumeric()));
     let id: &str = id.as_ref();
     is_id(id).then(|| report::worker_id(id)).flatten()
@@ -61,26 +92,39 @@ fn sha256(mut file: impl Read) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::Ordering::Relaxed;
+
     use aws_config::provider_config::ProviderConfig;
     use aws_smithy_runtime_api::client::http::{
         HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
     };
     use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+    use aws_smithy_runtime_api::client::result::ConnectorError;
     use aws_smithy_runtime_api::http::StatusCode;
     use aws_smithy_types::body::SdkBody;
 
     use super::*;
 
-    /// A metadata service that says this; or takes connections and never answers, as some networks have at its address.
+    /// A metadata service that is silent at first, as some networks are for ever at its address, and then says this.
     #[derive(Clone, Debug)]
-    struct Metadata(Option<&'static str>);
+    struct Metadata {
+        silent: Arc<AtomicU32>,
+        id: &'static str,
+    }
 
     impl HttpConnector for Metadata {
         fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-            let Some(id) = self.0 else { return HttpConnectorFuture::new(std::future::pending()) };
+            if self.silent.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
+                return HttpConnectorFuture::new(async {
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                    Err(ConnectorError::timeout("no answer".into()))
+                });
+            }
             let (status, body) = match request.uri().trim_start_matches("http://169.254.169.254") {
                 "/latest/api/token" => (200, "a-token"),
-                "/latest/meta-data/instance-id" => (200, id),
+                "/latest/meta-data/instance-id" => (200, self.id),
                 _ => (404, ""),
             };
             let mut response = HttpResponse::new(StatusCode::try_from(status).expect("a status"), SdkBody::from(body));
@@ -89,20 +133,25 @@ mod tests {
         }
     }
 
-    async fn id(says: Option<&'static str>) -> Option<String> {
-        let connector = SharedHttpConnector::new(Metadata(says));
+    async fn id(silent: u32, id: &'static str, patience: Patience) -> Option<String> {
+        let metadata = Metadata { silent: Arc::new(AtomicU32::new(silent)), id };
+        let connector = SharedHttpConnector::new(metadata);
         let config = ProviderConfig::without_region().with_http_client(http_client_fn(move |_, _| connector.clone()));
-        instance_id(&imds::Client::builder().configure(&config).max_attempts(1).build()).await
+        let began = tokio::time::Instant::now();
+        let found = instance_id(patience.client().configure(&config), patience).await;
+        assert!(began.elapsed() <= patience.all, "{:?}", began.elapsed());
+        found
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_instance_has_its_id_and_anything_else_has_none_after_a_moment() {
-        assert_eq!(id(Some("i-0123456789abcdef0")).await.as_deref(), Some("i-0123456789abcdef0"));
-        assert_eq!(id(Some("../../thumb-0123")).await, None, "it would be a key");
-        assert_eq!(id(Some("<html>i-")).await, None);
-        let began = tokio::time::Instant::now();
-        assert_eq!(id(None).await, None);
-        assert!(began.elapsed() <= PROBE, "{:?}", began.elapsed());
+        const ID: &str = "i-0123456789abcdef0";
+        assert_eq!(id(0, ID, ELSEWHERE).await.as_deref(), Some(ID));
+        assert_eq!(id(0, "../../thumb-0123", ON_EC2).await, None, "it would be a key");
+        assert_eq!(id(0, "<html>i-", ON_EC2).await, None);
+        assert_eq!(id(u32::MAX, ID, ELSEWHERE).await, None);
+        assert_eq!(id(u32::MAX, ID, ON_EC2).await, None);
+        assert_eq!(id(2, ID, ON_EC2).await.as_deref(), Some(ID), "it is late on a bad day");
     }
 
     #[test]

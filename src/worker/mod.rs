@@ -77,9 +77,6 @@ struct Found {
     account: String,
     queue_url: String,
     dlq_url: String,
-    /// This worker's, as reports name it.
-    id: String,
-    binary: Option<String>,
 }
 
 /// Works until it is told to stop, or until the queue is empty.
@@ -100,7 +97,7 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         }
         found = find(config, clients) => found?,
     };
-    let Found { account, queue_url, dlq_url, id, binary } = found;
+    let Found { account, queue_url, dlq_url } = found;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let concurrency = match config.worker.concurrency {
         Some(concurrency) => concurrency as usize,
@@ -137,7 +134,11 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         max_source_pixels: limits.max_source_pixels,
     };
     output.report(&started).map_err(|error| Failure::stdout(&error))?;
-    let identity = Identity { id, binary, config: work.config_digest, started_s, ceiling_bytes: room.ceiling_bytes() };
+    let ceiling_bytes = room.ceiling_bytes();
+    let identity = async move {
+        let (id, binary) = tokio::join!(identity::worker_id(), identity::binary());
+        Identity { id, binary, config: work.config_digest, started_s, ceiling_bytes }
+    };
     let shop = Workshop {
         world: Arc::new(Aws::new(clients, Web::new(config.worker.url_sources)?, places)),
         room,
@@ -169,18 +170,13 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
     }
 }
 
-/// Finds the queues and the bucket, and who this worker is.
+/// Finds the queues and the bucket.
 async fn find(config: &Config, clients: &Clients) -> Result<Found> {
-    let places = async {
-        let account = account_number(config.account.as_deref(), clients).await?;
-        let queue_url = queue_url(clients, &config.queue.name).await?;
-        let dlq_url = self::queue_url(clients, &config.queue.dlq).await?;
-        check_bucket(clients, &config.thumbnails_bucket(&account), &account).await?;
-        Ok::<_, Failure>((account, queue_url, dlq_url))
-    };
-    let (places, id, binary) = tokio::join!(places, identity::worker_id(), identity::binary());
-    let (account, queue_url, dlq_url) = places?;
-    Ok(Found { account, queue_url, dlq_url, id, binary })
+    let account = account_number(config.account.as_deref(), clients).await?;
+    let queue_url = queue_url(clients, &config.queue.name).await?;
+    let dlq_url = self::queue_url(clients, &config.queue.dlq).await?;
+    check_bucket(clients, &config.thumbnails_bucket(&account), &account).await?;
+    Ok(Found { account, queue_url, dlq_url })
 }
 
 /// A queue's URL, by its name.

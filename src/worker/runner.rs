@@ -86,6 +86,7 @@ pub enum Broken {
 
 enum Input {
     Stop(Option<Stop>),
+    Identity(Box<Identity>),
     Job(Result<(tokio::task::Id, (Id, Finished)), JoinError>),
     Call(Answered),
     /// Something is due.
@@ -122,6 +123,8 @@ pub struct Runner<W: World> {
     /// Whether the reader of events is.
     behind: bool,
     pub(super) reports: Reports,
+    /// Who this is, until it is known.
+    identity: Option<Pin<Box<dyn Future<Output = Identity> + Send>>>,
     pub(super) drain: Option<Drain>,
     pub(super) deletes: Outbox,
     pub(super) burials: Outbox,
@@ -152,6 +155,7 @@ impl<W: World> Runner<W> {
             breaker: Breaker::default(),
             behind: false,
             reports: Reports::new(None, now),
+            identity: None,
             notifier: Notifier::default(),
             drain: settings.drain.then(Drain::default),
             deletes: Outbox::default(),
@@ -170,10 +174,10 @@ impl<W: World> Runner<W> {
         }
     }
 
-    /// It puts reports of itself into the code bucket.
+    /// It puts reports of itself into the code bucket, from when it knows who it is.
     #[must_use]
-    pub fn reporting(mut self, identity: Identity) -> Self {
-        self.reports = Reports::new(Some(identity), Instant::now());
+    pub fn reporting(mut self, identity: impl Future<Output = Identity> + Send + 'static) -> Self {
+        self.identity = Some(Box::pin(identity));
         self
     }
 
@@ -213,6 +217,9 @@ impl<W: World> Runner<W> {
             biased;
             stop = self.stops.recv(), if !self.stops.is_closed() => Input::Stop(stop),
             Some(answered) = self.calls.next() => Input::Call(answered),
+            identity = async { self.identity.as_mut().expect("it is awaited").await }, if self.identity.is_some() => {
+                Input::Identity(Box::new(identity))
+            }
             Some(job) = self.jobs.join_next_with_id() => Input::Job(job),
             () = alarm => Input::Time,
         }
@@ -370,6 +377,10 @@ impl<W: World> Runner<W> {
         let now = Instant::now();
         match input {
             Input::Time => {}
+            Input::Identity(identity) => {
+                self.identity = None;
+                self.reports = Reports::new(Some(*identity), now);
+            }
             Input::Stop(stop) => self.stop(&stop.unwrap_or_else(|| "nobody is left to stop it".into()), now),
             Input::Job(ended) => self.job_ended(ended, now),
             Input::Call(answered) => self.call_answered(answered, now),

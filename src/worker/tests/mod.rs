@@ -144,7 +144,7 @@ impl Setup {
         let report = Box::new(Reader { seen, began, behind: Arc::clone(&self.behind) });
         let mut runner = Runner::new(Arc::new(shop), self.settings.clone(), report, self.metrics.clone(), receiver);
         if let Some(identity) = &self.identity {
-            runner = runner.reporting(identity.clone());
+            runner = runner.reporting(std::future::ready(identity.clone()));
         }
         if let Some(notifier) = self.notifier.take() {
             runner = runner.notifying(notifier);

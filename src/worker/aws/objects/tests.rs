@@ -2,6 +2,7 @@ use aws_sdk_s3::primitives::ByteStreamError;
 
 use super::*;
 use crate::aws::strict_s3::{ACCOUNT, Elsewhere, HOME, StrictS3};
+use crate::worker::report;
 
 const THUMBNAILS: &str = "cats-thumbnails";
 
@@ -125,4 +126,31 @@ fn a_thumbnail_for_other_readers_is_not_the_same() {
     assert_eq!(without_access(&stored, Access::PublicRead), None);
     // As versions before wrote it.
     assert_eq!(without_access("400x300 cover q80 e2", Access::Private), None);
+}
+
+#[tokio::test]
+async fn a_report_takes_the_place_of_the_last_one_and_goes_to_no_stranger() {
+    let strict = strict();
+    strict.bucket("cats-code", HOME);
+    let objects = objects(&strict, true).await;
+    let mut report = WorkerReport {
+        version: report::VERSION,
+        id: "i-0123".into(),
+        thumb: "0.1.0".into(),
+        binary: None,
+        config: "c".into(),
+        state: report::State::Started,
+        started_s: 1,
+        last_seen_s: 2,
+        counts: report::Counts::default(),
+        memory: report::Memory::default(),
+    };
+    objects.put_report("cats-code", &report).await.unwrap();
+    report.state = report::State::Stopped;
+    objects.put_report("cats-code", &report).await.unwrap();
+    let object = strict.get("cats-code", "workers/i-0123.json").unwrap();
+    assert_eq!(WorkerReport::from_json(&object.bytes).unwrap(), report);
+
+    strict.give_away("cats-code");
+    assert_eq!(objects.put_report("cats-code", &report).await.unwrap_err().kind, Kind::Denied);
 }
