@@ -417,3 +417,26 @@ fn wrong_usage_is_exit_code_2_and_help_is_0() {
         assert_eq!(desk.run(alone(), &[command, "--help"]).code, Some(0));
     }
 }
+
+#[test]
+fn a_plan_says_where_the_region_is_set() {
+    let moto = Moto::start();
+    let desk = Desk::new("name = \"cats\"\n");
+    let profiles = desk.path().join("aws");
+    std::fs::write(&profiles, "[default]\nregion = us-east-1\n[profile work]\nregion = us-east-1\n").unwrap();
+    let first_line = |region: &[(&str, &str)]| {
+        let mut command = moto.command(THUMB);
+        command.env_remove("AWS_REGION").env("AWS_CONFIG_FILE", &profiles).envs(region.iter().copied());
+        let plan = desk.run(command, &["plan", "--target", "queue"]);
+        assert_eq!(plan.code, Some(0), "{plan:?}");
+        plan.out.lines().next().unwrap_or_default().to_owned()
+    };
+    let line = |from: &str| format!("Stack cats in account {}, region us-east-1 ({from})", moto::ACCOUNT);
+    assert_eq!(first_line(&[]), line("profile default"));
+    assert_eq!(first_line(&[("AWS_PROFILE", "work")]), line("profile work"));
+    assert_eq!(first_line(&[("AWS_PROFILE", "work"), ("AWS_REGION", "us-east-1")]), line("AWS_REGION"));
+    std::fs::write(desk.path().join("thumb.toml"), "name = \"cats\"\nregion = \"us-east-1\"\n").unwrap();
+    assert_eq!(first_line(&[("AWS_REGION", "eu-west-1")]), line("thumb.toml"));
+    let json = desk.run(moto.command(THUMB), &["plan", "--json"]);
+    assert!(json.out.contains(r#""region":"us-east-1","region_from":"thumb.toml","#), "{json:?}");
+}

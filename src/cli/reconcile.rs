@@ -269,7 +269,7 @@ fn event_text(event: &Event<'_>) -> String {
     match event {
         Event::Started { change, doing } => {
             let (_, creating, _) = doing.words();
-            format!("{} {creating} {}", head(change.address), printable(&what(change, *doing)))
+            format!("{} {creating} {}", head(change.address), printable(what(change, *doing)))
         }
         Event::Waiting { address, why } => format!("{} {}", head(*address), printable(why)),
         Event::Still { change, doing, elapsed } => {
