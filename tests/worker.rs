@@ -16,6 +16,7 @@ use aws_sdk_s3::types::{ObjectCannedAcl, Permission};
 use refusal::Refusal;
 use stack::{Said, Stack, moto, photo};
 use thumb::thumbnail::{self, Limits};
+use thumb::worker::report::{self, WorkerReport};
 
 #[tokio::test]
 async fn the_codelabs_requests_become_public_thumbnails() {
@@ -237,6 +238,51 @@ async fn sigterm_ends_an_idle_worker_well() {
     let said = Said::new(child.wait_with_output().unwrap()).ok();
     assert_eq!(said.stderr, "");
     assert!(told.elapsed() < Duration::from_secs(20), "an idle worker does not wait for its long poll");
+}
+
+/// Whoever asks is connected, and waits: as with a network that swallows everything.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_signal_during_the_start_ends_it() {
+    let stack = Stack::nothing("starting", "").await;
+    let silence = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silence.local_addr().unwrap());
+    for signal in ["-INT", "-TERM"] {
+        let mut command = stack.command(&["work"]);
+        let child = command.env("AWS_ENDPOINT_URL", &endpoint).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = child.spawn().unwrap();
+        let asked = silence.accept().unwrap();
+        let told = Instant::now();
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        let said = Said::new(child.wait_with_output().unwrap()).ok();
+        assert_eq!(said.stderr, format!("stopped before it had begun (SIG{})\n", &signal[1..]));
+        assert!(told.elapsed() < Duration::from_secs(10), "{:?}", told.elapsed());
+        drop(asked);
+    }
+}
+
+/// What `apply` waits for.
+#[tokio::test]
+async fn a_worker_puts_its_report_into_the_code_bucket() {
+    let stack = Stack::new("reports", "buckets.code = \"reports-code\"").await;
+    stack.clients.s3.create_bucket().bucket("reports-code").send().await.unwrap();
+    stack.put("life.jpg", photo("life.jpg")).await;
+    stack.send(r#"{"bucket":"reports-photos","key":"life.jpg","width":40,"height":30}"#).await;
+    stack.send("not JSON").await;
+    let said = stack.thumb(&["work", "--drain"]).ok();
+    assert!(!said.stderr.contains("report"), "{said:?}");
+
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let key = report::key(&report::worker_id(&host).unwrap());
+    let object = stack.clients.s3.get_object().bucket("reports-code").key(&key).send().await.unwrap();
+    assert_eq!(object.content_type(), Some("application/json"));
+    let report = WorkerReport::from_json(&object.body.collect().await.unwrap().into_bytes()).unwrap();
+    assert_eq!((report.state, report.counts.done, report.counts.rejected), (report::State::Stopped, 1, 1));
+    assert!(report.started_s <= report.last_seen_s);
+    let digits = report.binary.as_deref().and_then(|binary| binary.strip_prefix("thumb-"));
+    assert_eq!(digits.map(str::len), Some(64), "{report:?}");
+    let toml = std::fs::read_to_string(stack.toml()).unwrap();
+    assert_eq!(report.config, report::config_digest(&toml));
 }
 
 fn names(dir: &Path) -> Vec<String> {

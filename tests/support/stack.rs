@@ -68,6 +68,11 @@ impl Stack {
         Self { name: name.to_owned(), clients, dir }
     }
 
+    /// Where its thumb.toml is.
+    pub fn toml(&self) -> std::path::PathBuf {
+        self.dir.path().join("thumb.toml")
+    }
+
     pub fn photos(&self) -> String {
         format!("{}-photos", self.name)
     }
