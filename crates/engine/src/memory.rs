@@ -53,14 +53,17 @@ pub fn working_memory(info: &Info, specs: &[Spec]) -> u64 {
 /// The peak while thumbnails are made, one after the other, of decoded planes of so many bytes.
 fn rendering(info: &Info, specs: &[Spec], placements: &[Placement], planes: u64, converted: bool) -> u64 {
     let (stored_w, stored_h) = (info.stored.0 as u64, info.stored.1 as u64);
+    // The crate `resize`, which resamples ink, goes along the rows first, in floating point.
+    let first_pass_bytes = if info.colour.components() == 4 { 4 } else { 1 };
     let (mut peak, mut finished) = (0, 0);
     for (spec, placement) in specs.iter().zip(placements) {
         let (width, height) = (placement.width as u64, placement.height as u64);
         let (pixels, count) = (width * height, info.colour.components() as u64);
         let halved = encode::subsampled(spec.quality);
         let chroma = if halved { width.div_ceil(2) * height.div_ceil(2) } else { pixels };
-        // The first pass of the filter leaves a picture as wide as the thumbnail and as high as the window.
-        let filter = width * stored_h + WEIGHTS_BYTES * (stored_w + stored_h + width + height);
+        // The first pass of the filter leaves a picture that has the thumbnail's size one way and the window's the other.
+        let filter = (first_pass_bytes * width * stored_h).max((stored_w + 64) * height)
+            + WEIGHTS_BYTES * (stored_w + stored_h + width + height);
         // A plane is copied to turn it, and where a window reaches over its edge.
         let copies = pixels + if halved { planes / 2 } else { 0 };
         // What is coded; what it takes to make that; and what of it is still there while it is coded.

@@ -126,7 +126,10 @@ fn check(picture: Picture, source: &[u8], specs: &[Spec]) {
         near || pixels < LARGE_PIXELS || !small_thumbnails,
         "{picture:?}, {specs:?}: takes {measured}, reckoned {estimate}"
     );
-    // Damaged ones stay below it too.
+    // Damaged ones stay below it too; they are slow to make.
+    if specs.len() == 1 {
+        return;
+    }
     let mut damaged = source.to_vec();
     for place in [source.len() / 2, source.len() * 2 / 3] {
         damaged[place..place + 40].fill(0xa5);
@@ -156,15 +159,23 @@ fn a_run_takes_no_more_than_is_reckoned() {
     ];
     let one = [spec(400, 400, Fit::Cover, 80)];
     let several = [spec(400, 400, Fit::Cover, 80), spec(1000, 400, Fit::Contain, 95), spec(150, 101, Fit::Fill, 60)];
+    let broad = [spec(223, 225, Fit::Fill, 36)];
     let enlarged = [spec(3000, 1999, Fit::Cover, 100), spec(2000, 30, Fit::Fill, 1)];
     for (colour, sampling) in kinds {
         for progressive in [false, true] {
-            for (size, noise) in [((1600, 1201), false), ((1300, 903), true), ((203, 97), true), ((9001, 40), false)] {
+            for (size, noise) in [
+                ((1600, 1201), false),
+                ((1300, 903), true),
+                ((203, 97), true),
+                ((9001, 40), false),
+                ((40, 9001), false),
+            ] {
                 let profile = (colour == ColorType::Ycbcr || colour == ColorType::Cmyk) && size.0 == 1300;
                 let picture = Picture { colour, sampling, progressive, size, noise, profile };
                 let source = picture.jpeg();
                 check(picture, &source, &one);
                 check(picture, &source, &several);
+                check(picture, &source, &broad);
                 if size.0 < 1000 {
                     check(picture, &source, &enlarged);
                 }

@@ -290,7 +290,7 @@ mod tests {
             (table.step(bits).value(), table.step(bits).bits(), table.step(bits).advance()),
             (-2, 7, 7 << 9 | 2)
         );
-        assert_eq!(table.skip(bits), Skip(11 << 9 | 2 + 257));
+        assert_eq!(table.skip(bits), Skip((11 << 9) | (2 + 257)));
     }
 
     /// SymbolLookup of every length, for symbols of every kind: an end of block, sixteen zeros, sizes that do not exist.
