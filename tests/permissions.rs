@@ -16,13 +16,13 @@ use serde_json::Value;
 use thumb::aws::{Clients, Reader, Writer};
 use thumb::config::Config;
 use thumb::enqueue::{Progress, Sources, Wanted, enqueue};
-use thumb::permissions::{Command, policy};
-use thumb::plan::Plan;
-use thumb::reconcile::{Contents, Desired, execute, observe, plan_apply, plan_destroy, read_offers};
-use thumb::resource::Interrupt;
-use thumb::resource::binary::Binary;
-use thumb::resource::bucket::count_objects;
-use thumb::resource::policy::Site;
+use thumb::stack::Plan;
+use thumb::stack::permissions::{Command, policy};
+use thumb::stack::resources::Interrupt;
+use thumb::stack::resources::binary::Binary;
+use thumb::stack::resources::bucket::count_objects;
+use thumb::stack::resources::policy::Site;
+use thumb::stack::{Contents, Desired, execute, observe, plan_apply, plan_destroy, read_offers};
 use thumb::worker::{Work, queue_url, work};
 
 /// What a call needs, by the "Service Authorization Reference": the actions of the call itself, and those that it needs

@@ -24,13 +24,15 @@ use moto::Moto;
 use seam::Seam;
 use thumb::aws::{Clients, Reader, Writer};
 use thumb::config::Config;
-use thumb::plan::{Action, Address, Plan};
-use thumb::reconcile::{
+use thumb::stack::Plan;
+use thumb::stack::address::Address;
+use thumb::stack::change::Action;
+use thumb::stack::resources::binary::Binary;
+use thumb::stack::resources::{Found, Interrupt};
+use thumb::stack::{
     Contents, Desired, Event, Observed, Outcome, Report, Target, execute, observe, plan_apply, plan_destroy,
     read_offers, survey,
 };
-use thumb::resource::binary::Binary;
-use thumb::resource::{Found, Interrupt};
 
 /// A caller: a stack's configuration and clients that go through a seam.
 struct Caller {

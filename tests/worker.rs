@@ -16,7 +16,7 @@ use aws_sdk_s3::types::{ObjectCannedAcl, Permission};
 use refusal::Refusal;
 use stack::{Said, Stack, moto, photo};
 use thumb::thumbnail::{self, Limits};
-use thumb::worker::report::{self, WorkerReport};
+use thumb::worker_report::{self, WorkerReport};
 
 #[tokio::test]
 async fn the_codelabs_requests_become_public_thumbnails() {

@@ -21,7 +21,7 @@ use std::time::Instant;
 use contact_sheet::Thumbnail;
 use moto::Moto;
 use photos::Photo;
-use thumb::ami::{Arch, Image};
+use thumb::config::image::{Arch, Image};
 
 /// The codelab's five test requests, width x height.
 const SIZES: [(u32, u32); 5] = [(400, 400), (300, 600), (150, 100), (1000, 400), (51, 49)];
@@ -241,7 +241,7 @@ fn download(emulator: &Moto, made: Vec<serde_json::Value>, folder: &Path) -> Res
 fn configuration() -> Result<String> {
     let this = std::env::current_exe().and_then(fs::read);
     let this = this.map_err(|error| format!("cannot read the running executable: {error}"))?;
-    let instance = match thumb::elf::inspect(&this) {
+    let instance = match thumb::stack::resources::binary::elf::inspect(&this) {
         Err(_) => "count = 0".to_owned(),
         Ok(executable) => {
             let kind = match executable.arch {
@@ -249,7 +249,9 @@ fn configuration() -> Result<String> {
                 Arch::Arm64 => "t4g.micro",
             };
             let newest_first = [Image::Ubuntu2404, Image::Debian12, Image::Ubuntu2204, Image::AmazonLinux2023];
-            let fits = |image: &Image| thumb::elf::check(&executable, executable.arch, image).is_ok();
+            let fits = |image: &Image| {
+                thumb::stack::resources::binary::elf::check(&executable, executable.arch, image).is_ok()
+            };
             match newest_first.into_iter().find(fits) {
                 Some(image) => format!("type = \"{kind}\"\nimage = \"{image}\""),
                 None => "count = 0".to_owned(),

@@ -1,7 +1,7 @@
 //! Whose credentials these are (STS, API GetCallerIdentity): the account that everything of a stack is in.
 
 use super::{CallError, Clients, Reader, first_call};
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 
 /// The caller, as STS sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]

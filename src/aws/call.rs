@@ -9,7 +9,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::denial::{Denial, readable};
-use crate::failure::Failure;
+use crate::error::Failure;
 use crate::text::printable;
 
 /// What a failed call means for whoever made it.

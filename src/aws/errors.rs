@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::denial::Because;
 use super::{CallError, Kind};
-use crate::failure::Failure;
+use crate::error::Failure;
 
 /// What failed of calls that ran side by side: at least one.
 #[derive(Debug, Default)]

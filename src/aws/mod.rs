@@ -30,7 +30,7 @@ pub use errors::Errors;
 pub(crate) use errors::all;
 pub use reader::Reader;
 
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 use crate::text::without_secrets;
 
 /// Attempts at one call, the first included. Throttles and resets are retried by the SDK with exponential back-off

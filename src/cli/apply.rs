@@ -7,10 +7,10 @@ use super::reconcile::{
     Planned, Session, address, ask, conclude, instance, print_plan, refuse_blocked, run as run_plan,
 };
 use super::{Global, print};
-use crate::failure::{Failure, Result};
-use crate::plan::Address;
-use crate::reconcile::Target;
-use crate::resource::instance::{Asked, Wait};
+use crate::error::{Failure, Result};
+use crate::stack::Target;
+use crate::stack::address::Address;
+use crate::stack::resources::instance::{Asked, Wait};
 use crate::text::printable_json;
 
 /// Create and change what thumb.toml declares, after showing the plan and asking.

@@ -4,8 +4,8 @@ use argh::FromArgs;
 
 use super::reconcile::{Session, ask, conclude, print_plan, run as run_plan};
 use super::{Global, print};
-use crate::failure::Result;
-use crate::reconcile::Target;
+use crate::error::Result;
+use crate::stack::Target;
 
 /// Delete everything that apply made, after counting what will be lost and asking.
 #[derive(FromArgs)]

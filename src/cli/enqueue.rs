@@ -11,7 +11,7 @@ use super::{Global, print};
 use crate::aws::Clients;
 use crate::config::{self, Config, MAX_SIZES, UrlSources};
 use crate::enqueue::{self, Progress, Sources, Summary, Wanted};
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 use crate::request;
 use crate::text::printable;
 use crate::thumbnail::{Fit, MAX_SIDE_PX, Size};

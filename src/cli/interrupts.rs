@@ -4,9 +4,10 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::plan::{Address, Purpose};
-use crate::reconcile::{Doing, Event};
-use crate::resource::Interrupt;
+use crate::stack::address::Address;
+use crate::stack::change::Purpose;
+use crate::stack::resources::Interrupt;
+use crate::stack::{Doing, Event};
 
 /// As a shell reports a process that SIGINT ended.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -66,7 +67,7 @@ impl Running {
     fn note(&mut self, event: &Event<'_>) {
         match event {
             Event::Started { change, doing } => {
-                self.steps.push((change.address, *doing, super::reconcile::what(change, *doing).to_owned()));
+                self.steps.push((change.address, *doing, doing.name_of(change).to_owned()));
             }
             Event::Done { change, doing, .. }
             | Event::Failed { change, doing, .. }
@@ -110,7 +111,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::plan::{Action, Change};
+    use crate::stack::Change;
+    use crate::stack::change::Action;
 
     #[test]
     fn what_is_in_flight_is_named_and_what_has_ended_is_not() {

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 use crate::config::Config;
-use crate::failure::{Exit, Failure, Result};
+use crate::error::{Exit, Failure, Result};
 use crate::text::printable_lines;
 
 /// What applies to every command.

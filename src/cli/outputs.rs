@@ -4,9 +4,9 @@
 use serde_json::json;
 
 use crate::config::Config;
-use crate::plan::Address;
-use crate::reconcile::{Observed, Outcome, Report};
-use crate::worker::report;
+use crate::stack::address::Address;
+use crate::stack::{Observed, Outcome, Report};
+use crate::worker_report;
 
 /// What there is of the stack.
 #[derive(Debug, PartialEq)]
@@ -118,7 +118,7 @@ impl Outputs {
              aws s3 cp s3://{code}/{} -\n\
              `thumb apply --wait` waits for it. If none comes, the console says why:\n  \
              aws ec2 get-console-output --latest --output text --instance-id {}\n",
-            report::key(&first.id),
+            worker_report::key(&first.id),
             first.id
         ))
     }

@@ -6,10 +6,10 @@ use argh::FromArgs;
 
 use super::Global;
 use super::reconcile::{Planned, Session, address, instance, print_plan, refuse_blocked};
-use crate::failure::{Failure, Result};
-use crate::plan::Address;
-use crate::reconcile::Target;
-use crate::resource::instance::{Asked, Wait};
+use crate::error::{Failure, Result};
+use crate::stack::Target;
+use crate::stack::address::Address;
+use crate::stack::resources::instance::{Asked, Wait};
 
 /// Show what apply would change. Makes read calls only.
 #[derive(FromArgs)]

@@ -5,9 +5,9 @@ use argh::FromArgs;
 use super::{Global, print};
 use crate::aws::{Clients, Identity, Reader, account};
 use crate::config::Config;
-use crate::failure::{Failure, Result};
-use crate::permissions::{self, Command, MAX_POLICY_CHARACTERS};
-use crate::resource::policy::Site;
+use crate::error::{Failure, Result};
+use crate::stack::permissions::{self, Command, MAX_POLICY_CHARACTERS};
+use crate::stack::resources::policy::Site;
 
 /// Print the IAM policy that a command needs, to hand to whoever manages the account's rights.
 #[derive(FromArgs)]

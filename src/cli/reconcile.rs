@@ -12,17 +12,19 @@ use super::interrupts::Interrupts;
 use super::{Global, print};
 use crate::aws::{Clients, Reader, Writer};
 use crate::config::Config;
-use crate::failure::{Failure, Result};
-use crate::plan::text::{DEFAULT_WIDTH, render};
-use crate::plan::{Action, Address, Change, Plan, Purpose};
-use crate::reconcile::{
-    Contents, Desired, Doing, Event, Observed, Outcome, Report, Target, execute, misplaced_bucket, observe, plan_apply,
+use crate::error::{Failure, Result};
+use crate::stack::address::Address;
+use crate::stack::change::{Action, Purpose};
+use crate::stack::render::{DEFAULT_WIDTH, render};
+use crate::stack::resources::binary::{self, Binary};
+use crate::stack::resources::bucket::{self, Counted, count_objects};
+use crate::stack::resources::instance::Asked;
+use crate::stack::resources::{Found, is_adopted};
+use crate::stack::Plan;
+use crate::stack::{
+    Contents, Desired, Event, Observed, Outcome, Report, Target, execute, misplaced_bucket, observe, plan_apply,
     plan_destroy, survey,
 };
-use crate::resource::binary::{self, Binary};
-use crate::resource::bucket::{self, Counted, count_objects};
-use crate::resource::instance::Asked;
-use crate::resource::{Found, is_adopted};
 use crate::text::{printable, printable_json};
 
 /// A configuration and the account it is about.
@@ -257,19 +259,13 @@ pub async fn run(plan: &Plan, writer: &Writer, json: bool) -> Report {
     report
 }
 
-/// What a change's name is while this is done to it: what goes because something new has taken its place does not have the
-/// new one's.
-pub fn what(change: &Change, doing: Doing) -> &str {
-    if doing == Doing::Deleting && change.action != Action::Delete { "what it replaces" } else { &change.name }
-}
-
 fn event_text(event: &Event<'_>) -> String {
     let bold = anstyle::Style::new().bold();
     let head = |address: Address| format!("{bold}{address}:{bold:#}");
     match event {
         Event::Started { change, doing } => {
             let (_, creating, _) = doing.words();
-            format!("{} {creating} {}", head(change.address), printable(what(change, *doing)))
+            format!("{} {creating} {}", head(change.address), printable(doing.name_of(change)))
         }
         Event::Waiting { address, why } => format!("{} {}", head(*address), printable(why)),
         Event::Still { change, doing, elapsed } => {

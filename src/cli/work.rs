@@ -7,8 +7,9 @@ use argh::FromArgs;
 use super::Global;
 use crate::aws::Clients;
 use crate::config::{GRACE_S, MAX_CONCURRENCY, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES};
-use crate::failure::{Failure, Result};
-use crate::worker::{self, Work, report};
+use crate::error::{Failure, Result};
+use crate::worker::Work;
+use crate::{worker, worker_report};
 
 /// Take thumbnail requests off the queue: photographs from S3, thumbnails to S3.
 #[derive(FromArgs)]
@@ -43,7 +44,7 @@ pub struct Args {
 pub async fn run(args: Args, global: &Global) -> Result<()> {
     let Args { drain, concurrency, max_memory, grace, metrics, json } = args;
     let mut config = global.load_config()?;
-    let config_digest = report::config_digest(&std::fs::read_to_string(&global.config).unwrap_or_default());
+    let config_digest = worker_report::config_digest(&std::fs::read_to_string(&global.config).unwrap_or_default());
     if let Some(concurrency) = concurrency {
         if !(1..=MAX_CONCURRENCY).contains(&concurrency) {
             return Err(Failure::usage(format!("--concurrency must be between 1 and {MAX_CONCURRENCY}")));

@@ -3,7 +3,7 @@
 
 use super::reader::Mistakes;
 use super::{Sources, UrlSources};
-use crate::key::KeyTemplate;
+use crate::config::key_template::KeyTemplate;
 
 /// Notes a template that does not tell the places apart. `given`: where `key` stands, if it does; `otherwise`: where
 /// what makes them several stands.

@@ -1,5 +1,5 @@
 //! The operating systems an instance can run: which Amazon Machine Images they are, what C library they have, and
-//! whom one logs in as. Pure data; looking an image up in an account is [`crate::resource::instance`]'s job.
+//! whom one logs in as. Pure data; looking an image up in an account is [`crate::stack::resources::instance`]'s job.
 
 use std::fmt;
 use std::str::FromStr;

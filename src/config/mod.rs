@@ -4,6 +4,8 @@
 mod bucket_names;
 mod collisions;
 mod credits;
+pub mod image;
+pub mod key_template;
 mod names;
 mod reader;
 mod worker;
@@ -18,9 +20,9 @@ use ipnet::IpNet;
 use serde::Serialize;
 use toml::de::DeTable;
 
-use crate::ami::Image;
-use crate::failure::{Failure, Result};
-use crate::key::KeyTemplate;
+use crate::config::image::Image;
+use crate::config::key_template::KeyTemplate;
+use crate::error::{Failure, Result};
 use crate::thumbnail::{DEFAULT_QUALITY, Fit, Limits, MAX_SIDE_PX, Size};
 pub use credits::{Credits, is_burstable};
 use reader::{Given, Mistakes, Section};

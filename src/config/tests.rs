@@ -116,7 +116,7 @@ fn a_network_loses_its_host_bits_as_on_ec2() {
 #[test]
 fn a_file_that_is_not_there_says_what_to_do() {
     let failure = Config::load(Path::new("/nowhere/thumb.toml")).unwrap_err();
-    assert_eq!(failure.exit(), crate::failure::Exit::Usage);
+    assert_eq!(failure.exit(), crate::error::Exit::Usage);
     assert!(failure.to_string().contains("hint: name the file with `thumb --config FILE"), "{failure}");
 }
 

@@ -116,8 +116,8 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Buckets;
     use super::*;
+    use crate::config::Buckets;
 
     const ACCOUNT: &str = "123456789012";
 

@@ -13,7 +13,7 @@ use serde::Serialize;
 use aws_config::retry::RetryConfig;
 
 use crate::aws::{Answer, BATCH, CallError, Clients, MAX_BATCH_BYTES, answers};
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 use crate::request::Request;
 use crate::thumbnail::{Fit, Size};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;

@@ -6,8 +6,8 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::sync::mpsc;
 
 use crate::aws::{CallError, Clients, Kind, RegionalS3, s3_config};
-use crate::failure::{Failure, Result};
-use crate::key::MAX_KEY_BYTES;
+use crate::config::key_template::MAX_KEY_BYTES;
+use crate::error::{Failure, Result};
 use crate::request::{self, Source};
 use crate::text::without_secrets;
 

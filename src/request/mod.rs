@@ -13,8 +13,8 @@ use std::fmt;
 use serde_json::{Map, Value, json};
 use url::Url;
 
+use crate::config::key_template::{self, MAX_KEY_BYTES, Origin};
 use crate::config::{self, MAX_SIZES};
-use crate::key::{self, MAX_KEY_BYTES, Origin};
 use crate::text::without_secrets;
 use crate::thumbnail::{Fit, MAX_SIDE_PX, Size, Spec};
 pub use event::Created;
@@ -157,7 +157,7 @@ impl Request {
             .iter()
             .map(|&size| {
                 let key = settings.key.render(&origin, size);
-                key::check(&key).map_err(|why| BadRequest(format!("the thumbnail's key {why}")))?;
+                key_template::check(&key).map_err(|why| BadRequest(format!("the thumbnail's key {why}")))?;
                 if !keys.insert(key.clone()) {
                     return Err(BadRequest(format!("`sizes`: two thumbnails would have the same key, {key}")));
                 }

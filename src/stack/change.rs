@@ -1,109 +1,14 @@
-//! The plan: what would change in the account, as data. It is made by `diff`, printed by [`text`] or as JSON, and the
+//! The plan: what would change in the account, as data. It is made by `diff`, printed by `render` or as JSON, and the
 //! very same value is then applied. Nothing in here calls AWS.
-
-pub mod cost;
-pub mod text;
-
-use std::fmt;
-use std::str::FromStr;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::resource::Step;
+use super::address::Address;
+use super::cost;
 
 /// The version of the plan's JSON; raised when a field changes its meaning or goes.
 pub const JSON_VERSION: u32 = 1;
-
-/// A resource's place in the stack, the same in every plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Address {
-    Dlq,
-    Queue,
-    ThumbnailsBucket,
-    CodeBucket,
-    Binary,
-    Role,
-    InstanceProfile,
-    SecurityGroup,
-    /// Counted from 1.
-    Instance(u32),
-}
-
-impl Address {
-    /// Every address but the instances', in the order in which plans list them.
-    pub const SINGLE: [Address; 8] = [
-        Self::Dlq,
-        Self::Queue,
-        Self::ThumbnailsBucket,
-        Self::CodeBucket,
-        Self::Binary,
-        Self::Role,
-        Self::InstanceProfile,
-        Self::SecurityGroup,
-    ];
-
-    /// The resource in words, for sentences: "the dead-letter queue".
-    pub fn noun(self) -> &'static str {
-        match self {
-            Self::Dlq => "dead-letter queue",
-            Self::Queue => "queue",
-            Self::ThumbnailsBucket => "thumbnails bucket",
-            Self::CodeBucket => "code bucket",
-            Self::Binary => "binary",
-            Self::Role => "role",
-            Self::InstanceProfile => "instance profile",
-            Self::SecurityGroup => "security group",
-            Self::Instance(_) => "instance",
-        }
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dlq => f.write_str("dlq"),
-            Self::Queue => f.write_str("queue"),
-            Self::ThumbnailsBucket => f.write_str("bucket.thumbnails"),
-            Self::CodeBucket => f.write_str("bucket.code"),
-            Self::Binary => f.write_str("binary"),
-            Self::Role => f.write_str("role"),
-            Self::InstanceProfile => f.write_str("instance-profile"),
-            Self::SecurityGroup => f.write_str("security-group"),
-            Self::Instance(n) => write!(f, "instance.{n}"),
-        }
-    }
-}
-
-impl FromStr for Address {
-    type Err = String;
-
-    /// The error is the rest of a sentence that begins with the text.
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(address) = Self::SINGLE.into_iter().find(|address| address.to_string() == text) {
-            return Ok(address);
-        }
-        text.strip_prefix("instance.").and_then(|n| n.parse().ok()).filter(|&n| n > 0).map(Self::Instance).ok_or_else(
-            || {
-                let known: Vec<String> = Self::SINGLE.iter().map(Self::to_string).collect();
-                format!("is not an address; there are {}, instance.N", known.join(", "))
-            },
-        )
-    }
-}
-
-impl Serialize for Address {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-#[cfg(test)]
-impl<'de> serde::Deserialize<'de> for Address {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <String as serde::Deserialize>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[cfg_attr(test, derive(serde::Deserialize))]
@@ -155,7 +60,8 @@ pub struct Attribute {
 /// What happens to one resource.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(serde::Deserialize))]
-pub struct Change {
+#[serde(bound = "")]
+pub struct Change<S> {
     pub address: Address,
     /// The resource's name in AWS.
     pub name: String,
@@ -165,10 +71,10 @@ pub struct Change {
     pub attributes: Vec<Attribute>,
     /// The calls that make or alter it, in order.
     #[serde(skip)]
-    pub up: Vec<Step>,
+    pub up: Vec<S>,
     /// The calls that take it (or what it replaces) away; they wait for what depends on it.
     #[serde(skip)]
-    pub down: Vec<Step>,
+    pub down: Vec<S>,
 }
 
 /// How many changes of each kind; resources without a change are not counted.
@@ -186,7 +92,8 @@ pub struct Summary {
 /// can be applied.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(serde::Deserialize))]
-pub struct Plan {
+#[serde(bound = "")]
+pub struct Plan<S> {
     pub version: u32,
     pub purpose: Purpose,
     pub stack: String,
@@ -195,7 +102,7 @@ pub struct Plan {
     /// Where the region is set: "thumb.toml", "AWS_REGION", "profile work".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region_from: Option<String>,
-    pub changes: Vec<Change>,
+    pub changes: Vec<Change<S>>,
     pub summary: Summary,
     /// What is worth saying about the stack besides, each a sentence.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -205,9 +112,9 @@ pub struct Plan {
     pub estimate: Option<cost::Estimate>,
 }
 
-impl Plan {
+impl<S> Plan<S> {
     /// Without notes, an estimate and where the region is set.
-    pub fn new(purpose: Purpose, stack: &str, account: &str, region: &str, changes: Vec<Change>) -> Self {
+    pub fn new(purpose: Purpose, stack: &str, account: &str, region: &str, changes: Vec<Change<S>>) -> Self {
         let mut summary = Summary::default();
         for change in &changes {
             match change.action {
@@ -250,7 +157,14 @@ impl Plan {
     }
 }
 
-impl Change {
+impl<S> Change<S> {
+    /// The same change in terms of a larger set of steps: a resource's own become the plan's.
+    pub fn lift<T: From<S>>(self) -> Change<T> {
+        let Self { address, name, action, reason, attributes, up, down } = self;
+        let lift = |steps: Vec<S>| steps.into_iter().map(T::from).collect();
+        Change { address, name, action, reason, attributes, up: lift(up), down: lift(down) }
+    }
+
     /// A change that does nothing yet: attributes and steps are added to it, then [`Change::settle`] decides what it is.
     pub fn new(address: Address, name: &str) -> Self {
         Self {
@@ -302,11 +216,11 @@ impl Change {
         self.attributes.push(Attribute { name: name.to_owned(), before, after: Value::Null, after_unknown: false });
     }
 
-    pub fn up(&mut self, step: impl Into<Step>) {
+    pub fn up(&mut self, step: impl Into<S>) {
         self.up.push(step.into());
     }
 
-    pub fn down(&mut self, step: impl Into<Step>) {
+    pub fn down(&mut self, step: impl Into<S>) {
         self.down.push(step.into());
     }
 

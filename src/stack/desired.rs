@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::read::{Observed, Offers};
+use super::observe::{Observed, Offers};
 use crate::config::{Access, Config, is_burstable};
-use crate::elf;
-use crate::resource::binary::Binary;
-use crate::resource::bucket::{Bucket, Ownership, PublicAccessBlock};
-use crate::resource::instance::{Asked, Launch, ProfileId};
-use crate::resource::instance_profile::InstanceProfile;
-use crate::resource::queue::{Queue, Redrive};
-use crate::resource::role::{INLINE_POLICY, Role};
-use crate::resource::security_group::{Rule, SecurityGroup};
-use crate::resource::{Found, REGION_TAG, STACK_TAG, Tags, policy, security_group};
-use crate::user_data;
+use crate::stack::resources::binary::Binary;
+use crate::stack::resources::binary::elf;
+use crate::stack::resources::bucket::{Bucket, Ownership, PublicAccessBlock};
+use crate::stack::resources::instance::user_data;
+use crate::stack::resources::instance::{Asked, Launch, ProfileId};
+use crate::stack::resources::instance_profile::InstanceProfile;
+use crate::stack::resources::queue::{Queue, Redrive};
+use crate::stack::resources::role::{INLINE_POLICY, Role};
+use crate::stack::resources::security_group::{Rule, SecurityGroup};
+use crate::stack::resources::{Found, REGION_TAG, STACK_TAG, Tags, policy, security_group};
 
 /// The worker's share of an instance's memory, in percent: the rest is the system's.
 const WORKER_MEMORY_PERCENT: u8 = 80;

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use super::change;
 use super::desired::Desired;
-use super::read::Observed;
+use super::observe::Observed;
+use super::operation::{Change, Operation, Plan};
 use super::target::Target;
 use crate::config::{Access, Config, Sources};
-use crate::plan::cost::{Estimate, Rented};
-use crate::plan::{Action, Address, Attribute, Change, Plan, Purpose};
-use crate::resource::instance::{FIRST_REPORT, Fleet, Launch, PublicAddress, Wait};
-use crate::resource::{
+use crate::stack::address::Address;
+use crate::stack::change::{Action, Attribute, Purpose};
+use crate::stack::cost::{Estimate, Rented};
+use crate::stack::resources::instance::{FIRST_REPORT, Fleet, Launch, PublicAddress, Wait};
+use crate::stack::resources::{
     Found, STACK_TAG, binary, bucket, instance, instance_profile, is_adopted, queue, role, security_group,
 };
 
@@ -41,24 +44,25 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
         notes: about_declared,
     } = desired;
     let mut changes = vec![
-        queue::diff(Address::Dlq, dlq, &observed.dlq),
-        queue::diff(Address::Queue, queue, &observed.queue),
-        bucket::diff(Address::ThumbnailsBucket, thumbnails, &observed.thumbnails),
-        bucket::diff(Address::CodeBucket, code, &observed.code),
+        queue::diff(Address::Dlq, dlq, &observed.dlq).lift(),
+        queue::diff(Address::Queue, queue, &observed.queue).lift(),
+        bucket::diff(Address::ThumbnailsBucket, thumbnails, &observed.thumbnails).lift(),
+        bucket::diff(Address::CodeBucket, code, &observed.code).lift(),
         match binary {
-            Ok(binary) => binary::diff(binary, &code.name, &observed.code, &observed.binaries),
+            Ok(binary) => binary::diff(binary, &code.name, &observed.code, &observed.binaries).lift(),
             // Nobody runs it: a laptop that cannot make a binary for instances makes everything else.
             Err(_) if *count == 0 => Change::new(Address::Binary, "thumb"),
             Err(reason) => Change::blocked(Address::Binary, "thumb", reason),
         },
-        role::diff(role, &observed.role),
-        instance_profile::diff(profile, &observed.profile),
+        role::diff(role, &observed.role).lift(),
+        instance_profile::diff(profile, &observed.profile).lift(),
         match security_group {
-            Ok(group) => security_group::diff(group, &observed.security_group),
+            Ok(group) => security_group::diff(group, &observed.security_group).lift(),
             Err(reason) => Change::blocked(Address::SecurityGroup, &config.security_group.name, reason),
         },
     ];
-    changes.extend(instance::diff(stack, *count, launch.as_ref().map_err(String::as_str), &observed.fleet, asked));
+    let instances = instance::diff(stack, *count, launch.as_ref().map_err(String::as_str), &observed.fleet, asked);
+    changes.extend(instances.into_iter().map(change::Change::lift));
     for change in changes.iter_mut().filter(|change| is_adoption(change)) {
         change.reason = Some("adopted: it carried no stack's tag so far".into());
     }
@@ -108,7 +112,7 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
         }));
     }
     if observed.code.ours().is_some() {
-        changes.extend(binary::delete(&code, &observed.binaries, &reports));
+        changes.extend(binary::delete(&code, &observed.binaries, &reports).map(change::Change::lift));
     }
     let role = &config.profile.role;
     let role_goes = observed.role.ours().is_some_and(|role| !is_adopted(&role.tags));
@@ -130,7 +134,7 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
             false => security_group::delete(group, observed),
         }
     }));
-    changes.extend(instance::delete_all(&config.name, &observed.fleet.alive));
+    changes.extend(instance::delete_all(&config.name, &observed.fleet.alive).into_iter().map(change::Change::lift));
     let ours: BTreeSet<u32> = observed.fleet.alive.iter().map(|instance| instance.index).collect();
     for (index, reason) in observed.fleet.foreign.iter().filter(|(index, _)| !ours.contains(index)) {
         changes.push(Change::blocked(Address::Instance(*index), &instance::name(&config.name, *index), reason));
@@ -172,11 +176,19 @@ fn goes(changes: &[Change], address: Address) -> bool {
     changes.iter().any(|change| change.address == address && change.action == Action::Delete)
 }
 
-fn going<T>(address: Address, name: &str, found: &Found<T>, delete: impl FnOnce(&T) -> Change) -> Option<Change> {
+fn going<T, S>(
+    address: Address,
+    name: &str,
+    found: &Found<T>,
+    delete: impl FnOnce(&T) -> change::Change<S>,
+) -> Option<Change>
+where
+    Operation: From<S>,
+{
     match found {
         Found::Absent => None,
         Found::Foreign(foreign) => Some(Change::blocked(address, name, &foreign.reason)),
-        Found::Ours(observed) => Some(delete(observed)),
+        Found::Ours(observed) => Some(delete(observed).lift()),
     }
 }
 

@@ -8,11 +8,13 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
+use super::operation::{Change, Plan};
 use super::order::{needs, outlives};
 use crate::aws::{CallError, Kind, Writer};
-use crate::failure::Failure;
-use crate::plan::{Action, Address, Change, Plan, Purpose};
-use crate::resource::{Facts, Interrupt, Learned, Scene, instance};
+use crate::error::Failure;
+use crate::stack::address::Address;
+use crate::stack::change::{Action, Purpose};
+use crate::stack::resources::{Facts, Interrupt, Learned, Scene, instance};
 
 /// How often a change that is still running says so.
 const STILL_EVERY: Duration = Duration::from_secs(10);
@@ -70,6 +72,12 @@ pub enum Doing {
 }
 
 impl Doing {
+    /// A change's name while this is done to it: what is deleted because its replacement exists does not have the
+    /// replacement's name.
+    pub fn name_of(self, change: &Change) -> &str {
+        if self == Self::Deleting && change.action != Action::Delete { "what it replaces" } else { &change.name }
+    }
+
     /// "create", "creating", "created".
     pub fn words(self) -> (&'static str, &'static str, &'static str) {
         match self {

@@ -1,22 +1,30 @@
-//! The reconciler: thumb.toml in, a plan out, and the plan done.
+//! The infrastructure wing: thumb.toml in, a plan out, and the plan done.
 //!
 //! ```text
 //! thumb.toml -> config -> desired --.
-//!                                    +- diff (pure) -> Plan (data) -> text | JSON
-//! AWS -- read (concurrent) ---------'                    `-> execute (ordered, waits, retries) -> report
+//!                                    +- diff (pure) -> Plan (data) -> render -> text | JSON
+//! AWS -- observe (concurrent) ------'                    `-> execute (ordered, waits, retries) -> report
 //! ```
 
+pub mod address;
+pub mod change;
+pub mod cost;
 mod desired;
 mod diff;
 mod execute;
+mod observe;
+mod operation;
 mod order;
-mod read;
+pub mod permissions;
+pub mod render;
+pub mod resources;
 mod target;
 
 pub use desired::Desired;
 pub use diff::{Contents, misplaced_bucket, plan_apply, plan_destroy};
 pub use execute::{Doing, Event, Outcome, Report, execute};
-pub use read::{Observed, Offers, observe, read_offers, survey};
+pub use observe::{Observed, Offers, observe, read_offers, survey};
+pub use operation::{Change, Operation, Plan};
 pub use target::Target;
 
 #[cfg(test)]

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::ami::Arch;
 use crate::aws::{Errors, Reader, account, all};
+use crate::config::image::Arch;
 use crate::config::{Access, Config, Sources};
-use crate::failure::{Failure, Result};
-use crate::plan::Address;
-use crate::resource::policy::Site;
-use crate::resource::{
+use crate::error::{Failure, Result};
+use crate::stack::address::Address;
+use crate::stack::resources::policy::Site;
+use crate::stack::resources::{
     Foreign, Found, binary, bucket, instance, instance_profile, queue, role, security_group, source,
 };
 

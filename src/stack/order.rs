@@ -1,6 +1,6 @@
 //! Which resource needs which: the one place that says so. Making goes along these edges, taking away against them.
 
-use crate::plan::Address;
+use crate::stack::address::Address;
 
 /// Whether `address` needs `other` to be there, directly.
 pub fn needs(address: Address, other: Address) -> bool {

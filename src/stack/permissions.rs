@@ -8,8 +8,8 @@ use std::str::FromStr;
 use serde_json::{Map, Value, json};
 
 use crate::config::{Access, Config, Sources};
-use crate::resource::policy::{self, Site};
-use crate::resource::{STACK_TAG, binary, bucket};
+use crate::stack::resources::policy::{self, Site};
+use crate::stack::resources::{STACK_TAG, bucket, code_bucket};
 
 /// A managed policy has at most this many characters, white space not counted (IAM quotas).
 pub const MAX_POLICY_CHARACTERS: usize = 6_144;
@@ -185,7 +185,7 @@ impl<'a> Stack<'a> {
             let put = ["s3:DeleteObject", "s3:PutObject", "s3:PutObjectAcl"];
             statements.push(allow("TryPublicAcl", &put, &[probe]));
         }
-        let binaries = format!("{}/{}*", self.buckets[1], binary::KEY_PREFIX);
+        let binaries = format!("{}/{}*", self.buckets[1], code_bucket::BINARY_PREFIX);
         statements.push(allow("UploadBinary", &["s3:DeleteObject", "s3:PutObject"], &[binaries]));
 
         let mut make = vec![
@@ -269,7 +269,7 @@ impl<'a> Stack<'a> {
         statements.push(allow("Launch", &["ec2:RunInstances"], &launch));
         let describe = ["ec2:DescribeIamInstanceProfileAssociations", "ec2:DescribeRouteTables"];
         statements.push(self.in_region(allow("ReadBesideInstances", &describe, &["*"])));
-        let reports = format!("{}/{}*", self.buckets[1], binary::REPORT_PREFIX);
+        let reports = format!("{}/{}*", self.buckets[1], code_bucket::REPORT_PREFIX);
         statements.push(allow("ReadReports", &["s3:GetObject"], &[reports]));
     }
 

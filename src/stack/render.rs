@@ -8,7 +8,8 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 
-use super::{Action, Attribute, Change, Plan, Purpose};
+use super::change::{Action, Attribute, Purpose};
+use super::operation::{Change, Plan};
 use crate::text::{is_command, printable};
 
 /// Columns assumed where there is no terminal.
@@ -53,7 +54,7 @@ pub fn render(plan: &Plan, width: usize) -> String {
 
 /// The plan's last line.
 pub fn summary(plan: &Plan) -> String {
-    let super::Summary { create, update, replace, delete, blocked } = plan.summary;
+    let super::change::Summary { create, update, replace, delete, blocked } = plan.summary;
     if plan.is_empty() {
         return match plan.purpose {
             Purpose::Apply => "No changes. Your infrastructure matches the configuration.".into(),

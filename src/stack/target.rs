@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::order::needs;
-use crate::plan::Address;
+use crate::stack::address::Address;
 
 /// One step of the codelab (`setup.py --queue`, …).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

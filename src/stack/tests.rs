@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::*;
-use crate::ami::{Arch, Glibc};
 use crate::config::Config;
-use crate::elf::Executable;
-use crate::plan::text::render;
-use crate::plan::{Action, Address, Plan};
-use crate::resource::policy::Site;
-use crate::resource::{
+use crate::config::image::{Arch, Glibc};
+use crate::stack::Plan;
+use crate::stack::address::Address;
+use crate::stack::change::Action;
+use crate::stack::render::render;
+use crate::stack::resources::binary::elf::Executable;
+use crate::stack::resources::policy::Site;
+use crate::stack::resources::{
     Foreign, Found, STACK_TAG, binary, bucket, instance, instance_profile, queue, role, security_group,
 };
 
@@ -458,6 +460,6 @@ fn tags_of_aws_itself_are_no_difference() {
     let mut tags = BTreeMap::from([(STACK_TAG.to_owned(), "cats".to_owned())]);
     tags.insert("aws:cloudformation:stack-name".into(), "x".into());
     let (set, remove) =
-        crate::resource::tag_changes(&tags, &BTreeMap::from([(STACK_TAG.to_owned(), "cats".to_owned())]));
+        crate::stack::resources::tag_changes(&tags, &BTreeMap::from([(STACK_TAG.to_owned(), "cats".to_owned())]));
     assert!(set.is_empty() && remove.is_empty());
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::held::Id;
+use super::in_flight::Id;
 use crate::aws::BATCH;
 
 /// How long a message waits for company.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::held::Id;
+use super::in_flight::Id;
 
 /// Messages in a row that fail for S3's sake until the breaker opens. S3's client has tried each five times before.
 const FAILURES: u32 = 5;

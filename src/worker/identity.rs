@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_config::imds;
 use sha2::{Digest, Sha256};
 
-use super::report;
+use crate::worker_report;
 
 /// How long the metadata service is given to say which instance this is: on an instance as long as it takes on a bad day
 /// (`apply` waits for a report under the instance's ID); elsewhere there may be silence at its address.
@@ -45,7 +45,7 @@ pub async fn worker_id() -> String {
         true => None,
         false => instance_id(patience.client(), patience).await,
     };
-    let host = || host().and_then(|host| report::worker_id(&host));
+    let host = || host().and_then(|host| worker_report::worker_id(&host));
     instance.or_else(host).unwrap_or_else(|| "unknown".to_owned())
 }
 
@@ -64,7 +64,7 @@ async fn instance_id(metadata: imds::client::Builder, patience: Patience) -> Opt
     let id = tokio::time::timeout(patience.all, ask).await.ok()?.ok()?;
     let is_id = |id: &str| id.strip_prefix("i-").is_some_and(|rest| rest.chars().all(|c| c.is_ascii_alphanumeric()));
     let id: &str = id.as_ref();
-    is_id(id).then(|| report::worker_id(id)).flatten()
+    is_id(id).then(|| worker_report::worker_id(id)).flatten()
 }
 
 pub fn host() -> Option<String> {
@@ -87,7 +87,7 @@ fn sha256(mut file: impl Read) -> Option<String> {
         }
     }
     let digits: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Some(format!("{}{digits}", crate::resource::binary::KEY_PREFIX))
+    Some(format!("{}{digits}", crate::stack::resources::code_bucket::BINARY_PREFIX))
 }
 
 #[cfg(test)]

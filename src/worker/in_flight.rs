@@ -8,7 +8,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::attributes::Attribute;
-use super::world::Delivery;
+use super::backend::Delivery;
 use crate::aws::{BATCH, MAX_MESSAGE_BYTES};
 
 /// SQS: a message is invisible for at most 12 hours from its receipt, whatever extends it (API ChangeMessageVisibility).

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::held::MAX_BODIES_BYTES;
+use super::in_flight::MAX_BODIES_BYTES;
 use crate::config::{MAX_MEMORY_BYTES, MIN_MEMORY_BYTES};
 use crate::thumbnail::Limits;
 

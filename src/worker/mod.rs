@@ -7,32 +7,20 @@
 //! systemd.
 
 mod attributes;
-mod aws;
+mod backend;
+mod batcher;
 mod breaker;
-mod calls;
-mod ended;
-mod event;
-mod fetch;
-mod health;
-mod held;
 mod identity;
+mod in_flight;
 mod job;
-mod metrics;
-mod notify;
-mod numbers;
-mod outbox;
-mod outcome;
-mod output;
+mod memory;
 mod polling;
-pub mod report;
-mod reporting;
-mod room;
+mod report;
+mod retry;
 mod runner;
-mod stops;
+mod shutdown;
 #[cfg(test)]
 mod tests;
-mod web;
-mod world;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,18 +30,19 @@ use tokio::sync::Semaphore;
 
 use crate::aws::{CallError, Clients, Kind, account_number, first_call};
 use crate::config::{Config, Sources};
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 use crate::thumbnail::{self, Options};
-use aws::{Aws, Places};
-use event::Event;
+use backend::aws::{Aws, Places};
+use backend::web::Web;
 use job::Workshop;
-use metrics::Metrics;
-use notify::Notifier;
-use output::Output;
-use reporting::Identity;
-use room::Room;
-use runner::{Broken, Report, Runner, Settings};
-use web::Web;
+use memory::Room;
+use report::Report;
+use report::event::Event;
+use report::metrics::Metrics;
+use report::output::Output;
+use report::reporting::Identity;
+use report::systemd::Notifier;
+use runner::{Broken, Runner, Settings};
 
 /// Messages in work for each CPU, where no concurrency is given: the way to S3 and back takes several times as long as
 /// the thumbnail.
@@ -84,7 +73,7 @@ struct Found {
 /// # Errors
 /// The queue or the bucket is not there, or SQS refuses to give messages.
 pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> {
-    let mut stops = stops::listen().map_err(|error| Failure::new("cannot listen to signals").caused_by(&error))?;
+    let mut stops = shutdown::listen().map_err(|error| Failure::new("cannot listen to signals").caused_by(&error))?;
     let notifier = Notifier::from_environment()
         .map_err(|error| Failure::new("cannot notify systemd: NOTIFY_SOCKET is no use").caused_by(&error))?;
     let started_s = runner::epoch_s();
@@ -103,7 +92,7 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         Some(concurrency) => concurrency as usize,
         None => (cpus * MESSAGES_PER_CPU).min(MAX_DEFAULT_CONCURRENCY),
     };
-    let room = Room::new(config.worker.max_memory_bytes.unwrap_or_else(room::default_ceiling_bytes), concurrency);
+    let room = Room::new(config.worker.max_memory_bytes.unwrap_or_else(memory::default_ceiling_bytes), concurrency);
     let limits = room.limits(config.limits());
     let thumbnails_bucket = config.thumbnails_bucket(&account);
     let places = Places {
@@ -174,7 +163,7 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
 async fn find(config: &Config, clients: &Clients) -> Result<Found> {
     let account = account_number(config.account.as_deref(), clients).await?;
     let queue_url = queue_url(clients, &config.queue.name).await?;
-    let dlq_url = self::queue_url(clients, &config.queue.dlq).await?;
+    let dlq_url = super::worker::queue_url(clients, &config.queue.dlq).await?;
     check_bucket(clients, &config.thumbnails_bucket(&account), &account).await?;
     Ok(Found { account, queue_url, dlq_url })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::world::Depth;
+use super::backend::Depth;
 use crate::aws::{BATCH, CallError, Kind};
 
 /// SQS: the longest long poll (API ReceiveMessage).

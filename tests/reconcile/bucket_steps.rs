@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use thumb::plan::{Change, Purpose};
-use thumb::resource::bucket::{self, PublicAccessBlock};
-use thumb::resource::{Step, Tags};
+use thumb::stack::Change;
+use thumb::stack::change::Purpose;
+use thumb::stack::resources::bucket::{self, PublicAccessBlock};
+use thumb::stack::resources::{Step, Tags};
 
 use super::*;
 

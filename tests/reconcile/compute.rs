@@ -2,8 +2,8 @@
 
 use aws_sdk_ec2::types::{Filter, InstanceStateName};
 use aws_sdk_s3::primitives::ByteStream;
-use thumb::resource::instance::{Asked, Wait};
-use thumb::worker::report::{self, Counts, Memory, State, VERSION, WorkerReport};
+use thumb::stack::resources::instance::{Asked, Wait};
+use thumb::worker_report::{self, Counts, Memory, State, VERSION, WorkerReport};
 
 use super::*;
 

@@ -2,9 +2,9 @@
 
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
-use thumb::plan::Change;
-use thumb::reconcile::misplaced_bucket;
-use thumb::resource::Tags;
+use thumb::stack::Change;
+use thumb::stack::misplaced_bucket;
+use thumb::stack::resources::Tags;
 
 use super::*;
 

@@ -1,6 +1,6 @@
-use super::super::strict_s3::{Elsewhere, HOME, StrictS3};
 use super::*;
 use crate::aws::s3_config;
+use crate::aws::strict_s3::{Elsewhere, HOME, StrictS3};
 
 async fn regional(strict: &StrictS3) -> RegionalS3 {
     RegionalS3::new(s3_config(&strict.sdk().await))

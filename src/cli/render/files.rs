@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::failure::{Failure, Result};
+use crate::error::{Failure, Result};
 use crate::thumbnail::{self, Options, Spec, Thumbnail};
 
 /// A thumbnail that is on the disk now.

@@ -1,5 +1,7 @@
 //! `thumb render`: thumbnails of local files, to try sizes, and to measure.
 
+mod files;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +11,8 @@ use futures_util::{StreamExt, stream};
 
 use super::enqueue::{fit, size};
 use super::{Global, print};
-use crate::failure::{Failure, Result};
-use crate::render::{self, Job, Rendered};
+use files::{Job, Rendered};
+use crate::error::{Failure, Result};
 use crate::text::printable;
 use crate::thumbnail::{DEFAULT_QUALITY, Fit, Options, Size, Spec};
 
@@ -60,7 +62,7 @@ pub async fn run(args: Args, _global: &Global) -> Result<()> {
     }
     let specs: Vec<Spec> = sizes.iter().map(|&size| Spec { size, fit, quality }).collect();
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let plan = render::plan(&files, &specs, out.as_deref());
+    let plan = files::plan(&files, &specs, out.as_deref());
     let mut failed = 0;
     let mut ended =
         stream::iter(plan.into_iter().map(|job| one(job.map(Arc::new)))).buffered(jobs.unwrap_or(cpus).max(1));
@@ -82,7 +84,7 @@ pub async fn run(args: Args, _global: &Global) -> Result<()> {
 async fn one(job: Result<Arc<Job>>) -> Result<(Arc<Job>, Vec<Rendered>, Duration)> {
     let job = job?;
     let worked_on = Arc::clone(&job);
-    let run = tokio::task::spawn_blocking(move || render::render(&worked_on, &Options::default()));
+    let run = tokio::task::spawn_blocking(move || files::render(&worked_on, &Options::default()));
     let (rendered, took) = run
         .await
         .map_err(|error| Failure::new(format!("{} made thumb panic", job.source.display())).caused_by(&error))??;

@@ -6,7 +6,8 @@ use super::{
     tag_changes, wanted_tags,
 };
 use crate::aws::{CallError, Kind, Reader, Writer};
-use crate::plan::{Action, Address, Change};
+use crate::stack::address::Address;
+use crate::stack::change::{Action, Change};
 
 /// An instance profile as declared. It holds one role (IAM quotas).
 #[derive(Clone, Debug, PartialEq)]
@@ -66,7 +67,7 @@ pub fn beside_role(
     }
 }
 
-pub fn diff(desired: &InstanceProfile, found: &Found<Observed>) -> Change {
+pub fn diff(desired: &InstanceProfile, found: &Found<Observed>) -> Change<Step> {
     let InstanceProfile { name, role, tags } = desired;
     let mut change = Change::new(Address::InstanceProfile, name);
     let observed = match found {
@@ -102,7 +103,7 @@ pub fn diff(desired: &InstanceProfile, found: &Found<Observed>) -> Change {
 }
 
 /// IAM deletes a profile only when no role is in it (API DeleteInstanceProfile).
-pub fn delete(name: &str, observed: &Observed) -> Change {
+pub fn delete(name: &str, observed: &Observed) -> Change<Step> {
     let mut change = Change::new(Address::InstanceProfile, name);
     if let Some(role) = &observed.role {
         change.lose("role", role);
@@ -113,7 +114,7 @@ pub fn delete(name: &str, observed: &Observed) -> Change {
 }
 
 /// Gives back a profile that was adopted. `role`: the stack's role, where it is deleted: then it must leave the profile.
-pub fn release(name: &str, observed: &Observed, configured: &Tags, role: Option<&str>) -> Change {
+pub fn release(name: &str, observed: &Observed, configured: &Tags, role: Option<&str>) -> Change<Step> {
     let mut change = Change::new(Address::InstanceProfile, name);
     change.reason = Some(RELEASED.into());
     if let Some(role) = observed.role.as_deref().filter(|held| Some(*held) == role) {

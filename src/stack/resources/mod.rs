@@ -5,6 +5,7 @@
 
 pub mod binary;
 pub mod bucket;
+pub mod code_bucket;
 pub mod instance;
 pub mod instance_profile;
 mod interrupt;
@@ -21,8 +22,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::aws::{CallError, Kind, Writer};
-use crate::plan::Address;
+use crate::aws::{CallError, Kind};
+use crate::stack::address::Address;
 pub use interrupt::Interrupt;
 
 /// The tag whose value names the stack that a resource belongs to. It is set in the creating call itself; what lacks
@@ -119,45 +120,6 @@ impl<T> Found<T> {
         match self {
             Self::Ours(thing) => Some(thing),
             _ => None,
-        }
-    }
-}
-
-/// One call (or a few that belong together) that changes the account, with all it needs: the plan's unit of work.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    Queue(queue::Step),
-    Bucket(bucket::Step),
-    Binary(binary::Step),
-    Role(role::Step),
-    InstanceProfile(instance_profile::Step),
-    SecurityGroup(security_group::Step),
-    Instance(instance::Step),
-}
-
-macro_rules! step_from {
-    ($($variant:ident: $module:ident),* $(,)?) => {
-        $(impl From<$module::Step> for Step {
-            fn from(step: $module::Step) -> Self {
-                Self::$variant(step)
-            }
-        })*
-    };
-}
-step_from! { Queue: queue, Bucket: bucket, Binary: binary, Role: role, InstanceProfile: instance_profile,
-SecurityGroup: security_group, Instance: instance }
-
-impl Step {
-    /// Does it. Safe to do again: what is there already, or gone already, is not an error.
-    pub async fn run(&self, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
-        match self {
-            Self::Queue(step) => queue::run(step, aws, scene).await,
-            Self::Bucket(step) => bucket::run(step, aws, scene).await,
-            Self::Binary(step) => binary::run(step, aws, scene).await,
-            Self::Role(step) => role::run(step, aws, scene).await,
-            Self::InstanceProfile(step) => instance_profile::run(step, aws, scene).await,
-            Self::SecurityGroup(step) => security_group::run(step, aws, scene).await,
-            Self::Instance(step) => instance::run(step, aws, scene).await,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::binary::{KEY_PREFIX, REPORT_PREFIX};
+use super::code_bucket::{BINARY_PREFIX, REPORT_PREFIX};
 use crate::config::{Access, Config, Sources};
 
 /// IAM's and S3's policy language.
@@ -153,7 +153,7 @@ pub fn worker(config: &Config, site: &Site) -> Value {
             "Sid": FETCH_BINARY,
             "Effect": "Allow",
             "Action": "s3:GetObject",
-            "Resource": format!("{code}/{KEY_PREFIX}*"),
+            "Resource": format!("{code}/{BINARY_PREFIX}*"),
             "Condition": own,
         }),
         json!({

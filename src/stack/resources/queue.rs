@@ -11,7 +11,8 @@ use super::{
     Found, Pace, RELEASED, Scene, Tags, gone_is_fine, kept_tags, optional, own_tags, tag_changes, wanted_tags,
 };
 use crate::aws::{CallError, Errors, Kind, Reader, Writer, all};
-use crate::plan::{Action, Address, Change};
+use crate::stack::address::Address;
+use crate::stack::change::{Action, Change};
 
 /// How often in a row SQS must say that a deleted queue is not there before it is believed: each of its servers answers
 /// for itself.
@@ -117,7 +118,7 @@ pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observe
     Ok(Found::by_tags(stack, &tags, &format!("the queue {name}"), observed))
 }
 
-pub fn diff(address: Address, desired: &Queue, found: &Found<Observed>) -> Change {
+pub fn diff(address: Address, desired: &Queue, found: &Found<Observed>) -> Change<Step> {
     let Queue { name, visibility_timeout_s, retention_s, redrive, tags } = desired;
     let mut change = Change::new(address, name);
     let observed = match found {
@@ -166,7 +167,7 @@ pub fn diff(address: Address, desired: &Queue, found: &Found<Observed>) -> Chang
     change.settle()
 }
 
-pub fn delete(address: Address, name: &str, observed: &Observed) -> Change {
+pub fn delete(address: Address, name: &str, observed: &Observed) -> Change<Step> {
     let mut change = Change::new(address, name);
     change.lose("url", &observed.url);
     if observed.messages > 0 {
@@ -178,7 +179,13 @@ pub fn delete(address: Address, name: &str, observed: &Observed) -> Change {
 
 /// Gives back a queue that was adopted. `dlq`: the stack's dead-letter queue, where that one is deleted: then the queue
 /// must not name it any more.
-pub fn release(address: Address, name: &str, observed: &Observed, configured: &Tags, dlq: Option<&str>) -> Change {
+pub fn release(
+    address: Address,
+    name: &str,
+    observed: &Observed,
+    configured: &Tags,
+    dlq: Option<&str>,
+) -> Change<Step> {
     let mut change = Change::new(address, name);
     change.reason = Some(RELEASED.into());
     let redrive = observed.redrive.as_deref().map(redrive_json).unwrap_or_default();
@@ -316,7 +323,7 @@ mod tests {
 
     use super::*;
     use crate::aws::fake::{Fake, sqs_error};
-    use crate::resource::tests::{Stage, silent};
+    use crate::stack::resources::tests::{Stage, silent};
 
     const URL: &str = "http://localhost/123456789012/cats";
 

@@ -12,7 +12,8 @@ use super::{
     read_part, tag_changes, wanted_tags,
 };
 use crate::aws::{CallError, Errors, Kind, Reader, Writer, all};
-use crate::plan::{Action, Address, Change};
+use crate::stack::address::Address;
+use crate::stack::change::{Action, Change};
 
 /// The name of the inline policy that thumb writes.
 pub const INLINE_POLICY: &str = "thumb-worker";
@@ -109,7 +110,7 @@ fn region_of(tags: &Tags, inline: &BTreeMap<String, Value>) -> Option<String> {
     tags.get(REGION_TAG).cloned().or_else(|| policy::queue_region(inline.get(INLINE_POLICY)?))
 }
 
-pub fn diff(desired: &Role, found: &Found<Observed>) -> Change {
+pub fn diff(desired: &Role, found: &Found<Observed>) -> Change<Step> {
     let Role { name, trust, inline, attached, boundary, tags } = desired;
     let mut change = Change::new(Address::Role, name);
     let chars = inline.values().map(|document| document.to_string().chars().filter(|c| !c.is_whitespace()).count());
@@ -193,7 +194,7 @@ pub fn diff(desired: &Role, found: &Found<Observed>) -> Change {
 }
 
 /// IAM deletes a role only when no policy is left on it (API DeleteRole).
-pub fn delete(name: &str, observed: &Observed) -> Change {
+pub fn delete(name: &str, observed: &Observed) -> Change<Step> {
     let mut change = Change::new(Address::Role, name);
     for policy in observed.inline.keys() {
         change.lose("inline_policy", policy);
@@ -209,7 +210,7 @@ pub fn delete(name: &str, observed: &Observed) -> Change {
 
 /// Gives back a role that was adopted: what thumb gave it goes, the tags last, so that a release that was cut short goes
 /// on. Managed policies stay: which of them it had before nobody knows.
-pub fn release(name: &str, observed: &Observed, configured: &Tags) -> Change {
+pub fn release(name: &str, observed: &Observed, configured: &Tags) -> Change<Step> {
     let mut change = Change::new(Address::Role, name);
     change.reason = Some(RELEASED.into());
     if let Some(document) = observed.inline.get(INLINE_POLICY) {

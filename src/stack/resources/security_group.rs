@@ -13,7 +13,8 @@ use super::{
     Found, Pace, RELEASED, STACK_TAG, Scene, Tags, gone_is_fine, kept_tags, own_tags, tag_changes, wanted_tags,
 };
 use crate::aws::{CallError, Kind, Reader, Writer};
-use crate::plan::{Action, Address, Change};
+use crate::stack::address::Address;
+use crate::stack::change::{Action, Change};
 
 /// A group's description, which cannot be changed later.
 const DESCRIPTION: &str = "Instances that make thumbnails; made by thumb";
@@ -172,7 +173,7 @@ pub async fn other_stacks(aws: &Reader, stack: &str) -> Result<BTreeSet<String>,
     Ok(owners.filter(|owner| owner != stack).collect())
 }
 
-pub fn diff(desired: &SecurityGroup, found: &Found<Observed>) -> Change {
+pub fn diff(desired: &SecurityGroup, found: &Found<Observed>) -> Change<Step> {
     let SecurityGroup { name, vpc_id, ingress, tags } = desired;
     let mut change = Change::new(Address::SecurityGroup, name);
     let observed = match found {
@@ -216,7 +217,7 @@ pub fn diff(desired: &SecurityGroup, found: &Found<Observed>) -> Change {
     change.settle()
 }
 
-pub fn delete(name: &str, observed: &Observed) -> Change {
+pub fn delete(name: &str, observed: &Observed) -> Change<Step> {
     let mut change = Change::new(Address::SecurityGroup, name);
     change.lose("id", &observed.id);
     change.down(Step::Delete { id: observed.id.clone() });
@@ -224,7 +225,7 @@ pub fn delete(name: &str, observed: &Observed) -> Change {
 }
 
 /// Gives back a security group that was adopted, with the rules that it has.
-pub fn release(name: &str, observed: &Observed, configured: &Tags) -> Change {
+pub fn release(name: &str, observed: &Observed, configured: &Tags) -> Change<Step> {
     let mut change = Change::new(Address::SecurityGroup, name);
     change.reason = Some(RELEASED.into());
     let kept = kept_tags(&observed.tags, configured);

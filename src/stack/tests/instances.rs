@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::config::Credits;
-use crate::plan::Change;
-use crate::resource::Step;
-use crate::resource::instance::{Asked, PublicAddress, Step as InstanceStep, Wait};
+use crate::stack::Change;
+use crate::stack::resources::Step;
+use crate::stack::resources::instance::{Asked, PublicAddress, Step as InstanceStep, Wait};
 
 fn plan_asked(text: &str, observed: &Observed, asked: Asked) -> Plan {
     let config = config(text);

@@ -7,10 +7,11 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::aws::fake::{Fake, ec2_error, sqs_error};
-use crate::plan::{Change, Purpose};
-use crate::resource::Interrupt;
+use crate::stack::Change;
+use crate::stack::change::Purpose;
+use crate::stack::resources::Interrupt;
 
-fn deletion(address: Address, name: &str, step: impl Into<crate::resource::Step>) -> Change {
+fn deletion(address: Address, name: &str, step: impl Into<crate::stack::resources::Step>) -> Change {
     let mut change = Change::new(address, name).action(Action::Delete);
     change.down(step);
     change

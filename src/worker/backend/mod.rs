@@ -1,5 +1,8 @@
 //! The edge between the worker and the world: SQS, S3 and other people's web servers behind one trait, so that the
-//! loop is tested on paused time against a queue and a store of a hundred lines. [`super::aws`] is the real one.
+//! loop is tested on paused time against a queue and a store of a hundred lines. [`super::backend::aws`] is the real one.
+
+pub mod aws;
+pub mod web;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,10 +11,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::attributes::Attribute;
-use super::outcome::Trouble;
-use super::report::WorkerReport;
+use super::retry::Trouble;
 use crate::aws::{Answer, CallError};
 use crate::request::Source;
+use crate::worker_report::WorkerReport;
 
 /// A message as SQS hands it out.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,10 +14,11 @@ use reqwest::{Client, Response, StatusCode, header, redirect};
 use rustls_platform_verifier::BuilderVerifierExt;
 use url::{Host, Url};
 
-use super::outcome::Trouble;
-use super::world::{self, Found, Opened};
+use super::{Found, Opened};
 use crate::config::UrlSources;
-use crate::failure::{Failure, Result as CommandResult};
+use crate::error::{Failure, Result as CommandResult};
+use crate::worker::backend;
+use crate::worker::retry::Trouble;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Until an answer begins, redirects included, and then between two pieces of it: counted from when a piece is asked for.
@@ -109,7 +110,7 @@ impl Web {
 /// An answer's body.
 pub struct Body(Response);
 
-impl world::Body for Body {
+impl backend::Body for Body {
     async fn next(&mut self) -> Result<Option<Bytes>, String> {
         self.0.chunk().await.map_err(|error| format!("the photograph broke off: {}", innermost(error)))
     }

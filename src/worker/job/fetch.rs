@@ -7,12 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::job::Times;
-use super::outcome::Trouble;
-use super::room::{Origin, PhotoPermit, Room, Turn};
-use super::world::{Body, Found, World};
+use super::Times;
 use crate::request::Source;
 use crate::thumbnail;
+use crate::worker::backend::{Body, Found, World};
+use crate::worker::memory::{Origin, PhotoPermit, Room, Turn};
+use crate::worker::retry::Trouble;
 
 /// A photograph whose bytes take longer than this to arrive is read again from the start, and then again.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,6 +1,8 @@
 //! One message's way: understood, photograph fetched, thumbnails made, thumbnails stored, and the photograph looked at
 //! once more. It knows nothing of queues; the runner deletes, returns or rejects the message by the [`Outcome`].
 
+pub mod fetch;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,14 +11,14 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::fetch::{Photo, Wanted, fetch};
-use super::outcome::{Outcome, Stage, Trouble};
-use super::room::{Permit, Room, Turn};
-use super::world::{Stamp, World};
+use super::backend::{Stamp, World};
+use super::memory::{Permit, Room, Turn};
+use super::retry::{Outcome, Stage, Trouble};
 use crate::config::{self, Sources};
 use crate::request::{Created, Message, Request, Source, Target};
 use crate::text::printable;
 use crate::thumbnail::{self, OUTPUT_VERSION, Options, Spec, Thumbnail, working_memory};
+use fetch::{Photo, Wanted, fetch};
 
 /// Thumbnails of one photograph that are stored, or looked up, at once.
 const STORES_AT_ONCE: usize = 4;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::job::Made;
-use super::numbers::{Numbers, Percentiles};
-use super::outcome::Stage;
+use super::stats::{Numbers, Percentiles};
+use crate::worker::job::Made;
+use crate::worker::retry::Stage;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]

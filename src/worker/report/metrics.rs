@@ -17,11 +17,11 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::health::Health;
-use super::job::{Finished, Times};
-use super::numbers::resident_bytes;
-use super::outcome::Outcome;
-use crate::failure::{Failure, Result};
+use super::stats::resident_bytes;
+use crate::error::{Failure, Result};
 use crate::text::printable;
+use crate::worker::job::{Finished, Times};
+use crate::worker::retry::Outcome;
 
 /// Requests answered at once; further ones wait.
 const CONNECTIONS: usize = 8;
@@ -204,8 +204,8 @@ fn path(head: &[u8]) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::health::Doing;
     use super::*;
+    use crate::worker::report::health::Doing;
 
     async fn get(address: SocketAddr, request: &str) -> String {
         let mut connection = TcpStream::connect(address).await.unwrap();

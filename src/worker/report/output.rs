@@ -15,8 +15,8 @@ use std::time::{Duration, Instant, SystemTime};
 use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 
+use super::Report;
 use super::event::Event;
-use super::runner::Report;
 use crate::text::{printable, printable_json};
 
 /// Lines that wait, for each stream: some thousands of 300 bytes.

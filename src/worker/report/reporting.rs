@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::report::{Counts, Memory, State, VERSION, WorkerReport};
+use crate::worker_report::{Counts, Memory, State, VERSION, WorkerReport};
 
 /// While messages come.
 const BUSY_EVERY: Duration = Duration::from_secs(60);

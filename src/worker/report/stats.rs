@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::job::{Finished, Times};
-use super::outcome::Outcome;
-use super::report::Counts;
+use crate::worker::job::{Finished, Times};
+use crate::worker::retry::Outcome;
+use crate::worker_report::Counts;
 
 /// Bars of a histogram: 8 to each doubling from 1 µs on, so that a percentile is off by at most a sixteenth.
 const BARS: usize = 8 * 40;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
-use super::attributes;
-use super::breaker::Change;
-use super::event::Event;
-use super::held::{Id, Leave, State};
-use super::job::{self, Finished};
-use super::outcome::{Outcome, Stage, Trouble, attribute, backoff_s, stopped_on_last};
-use super::runner::Runner;
-use super::world::{Delivery, World};
+use super::Runner;
+use crate::worker::attributes;
+use crate::worker::backend::{Delivery, World};
+use crate::worker::breaker::Change;
+use crate::worker::in_flight::{Id, Leave, State};
+use crate::worker::job::{self, Finished};
+use crate::worker::report::event::Event;
+use crate::worker::retry::{Outcome, Stage, Trouble, attribute, backoff_s, stopped_on_last};
 
 impl<W: World> Runner<W> {
     pub(super) fn received(&mut self, deliveries: Vec<Delivery>, now: Instant) {

@@ -3,8 +3,12 @@
 //!
 //! A message is received, worked on by a job of its own (see [`super::job`]), and leaves by one of three ways:
 //! deleted, returned, or sent to the dead-letter queue and deleted. From its receipt until it has left, heartbeats keep
-//! it invisible to other workers. What its end does to the state is in [`super::ended`], what a call's answer does in
-//! [`super::calls`].
+//! it invisible to other workers. What its end does to the state is in [`super::runner::ended`], what a call's answer does in
+//! [`super::runner::call`].
+
+mod answers;
+mod call;
+mod ended;
 
 use std::collections::HashMap;
 use std::future::{Future, pending};
@@ -20,21 +24,22 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::attributes;
+use super::backend::World;
+use super::batcher::Outbox;
 use super::breaker::{Breaker, May};
-use super::calls::{Answered, Call};
-use super::event::Event;
-use super::health::{Doing, TICK};
-use super::held::{Id, MAX_BODIES_BYTES, Table};
+use super::in_flight::{Id, MAX_BODIES_BYTES, Table};
 use super::job::{Finished, Workshop};
-use super::metrics::Metrics;
-use super::notify::Notifier;
-use super::numbers::{Tally, resident_bytes};
-use super::outbox::Outbox;
 use super::polling::{Drain, Polling};
-use super::report;
-use super::reporting::{Identity, LAST_REPORT, Reports};
-use super::world::World;
+use super::report::Report;
+use super::report::event::Event;
+use super::report::health::{Doing, TICK};
+use super::report::metrics::Metrics;
+use super::report::reporting::{Identity, LAST_REPORT, Reports};
+use super::report::stats::{Tally, resident_bytes};
+use super::report::systemd::Notifier;
 use crate::aws::{BATCH, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES};
+use crate::worker_report;
+use call::{Answered, Call};
 
 /// Messages held at most besides those in work: ended, and waiting for SQS to let them go.
 const MAX_LEAVING: usize = 1_000;
@@ -61,19 +66,6 @@ pub struct Settings {
 
 /// What the loop is told to stop by: a signal's name, a Spot notice.
 pub type Stop = String;
-
-/// Where events go. An error ends the worker: nobody would know what it does. Neither call may wait for a reader.
-pub trait Report: Send {
-    /// # Errors
-    /// Nobody reads them any more.
-    fn report(&mut self, event: &Event) -> io::Result<()>;
-
-    /// Whether the reader needs all of the events and is so far behind that no new messages should be received.
-    ///
-    /// # Errors
-    /// As [`Report::report`].
-    fn is_behind(&mut self) -> io::Result<bool>;
-}
 
 /// Why a worker ended otherwise than by being told to.
 #[derive(Debug)]
@@ -346,18 +338,18 @@ impl<W: World> Runner<W> {
     }
 
     /// As a report says it.
-    fn state(&self) -> report::State {
+    fn state(&self) -> worker_report::State {
         match self.phase {
-            Phase::Stopping { .. } => report::State::Stopping,
-            Phase::Working if self.held.is_empty() => report::State::Idle,
-            Phase::Working => report::State::Working,
+            Phase::Stopping { .. } => worker_report::State::Stopping,
+            Phase::Working if self.held.is_empty() => worker_report::State::Idle,
+            Phase::Working => worker_report::State::Working,
         }
     }
 
     /// Whoever waits for the worker's end waits a moment more for it.
     async fn put_last_report(&mut self) {
         let counts = self.total.counts();
-        let report = self.reports.report(report::State::Stopped, counts, resident_bytes(), epoch_s());
+        let report = self.reports.report(worker_report::State::Stopped, counts, resident_bytes(), epoch_s());
         let Some(report) = report else { return };
         let put = tokio::time::timeout(LAST_REPORT, self.shop.world.put_report(&report)).await;
         let put =

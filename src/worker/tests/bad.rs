@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::super::event::Event;
-use super::super::held::MAX_BODIES_BYTES;
 use super::Setup;
 use crate::aws::{BATCH, MAX_MESSAGE_BYTES};
+use crate::worker::in_flight::MAX_BODIES_BYTES;
+use crate::worker::report::event::Event;
 
 /// Fifty messages, each wrong in its own way, with the stage that finds it out. `index` makes their keys differ.
 fn kinds(index: usize) -> Vec<(&'static str, String)> {

@@ -7,13 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::attributes::Attribute;
-use super::super::outcome::{Cause, Trouble};
-use super::super::report::WorkerReport;
-use super::super::world::{self, Delivery, Depth, Found, Letter, Opened, Stamp, World};
 use crate::aws::{Answer, CallError, Kind, MAX_BATCH_BYTES};
 use crate::request::Source;
 use crate::thumbnail::{self, Options, Spec, Thumbnail};
+use crate::worker::attributes::Attribute;
+use crate::worker::backend::{self, Delivery, Depth, Found, Letter, Opened, Stamp, World};
+use crate::worker::retry::{Cause, Trouble};
+use crate::worker_report::WorkerReport;
 
 pub const VISIBILITY: Duration = Duration::from_secs(60);
 /// What it takes to delete, or to send to the dead-letter queue.

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::super::event::Event;
 use super::{Setup, fake};
 use crate::thumbnail::{self, Options, Spec, Thumbnail};
+use crate::worker::report::event::Event;
 
 #[tokio::test(start_paused = true)]
 async fn thumbnails_that_need_more_than_there_is_are_rejected_with_the_numbers() {

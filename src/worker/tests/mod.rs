@@ -15,12 +15,12 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
-use super::event::Event;
 use super::job::{Engine, Workshop};
-use super::metrics::Metrics;
-use super::notify::Notifier;
-use super::reporting::Identity;
-use super::room::Room;
+use super::memory::Room;
+use super::report::event::Event;
+use super::report::metrics::Metrics;
+use super::report::reporting::Identity;
+use super::report::systemd::Notifier;
 use super::runner::{Broken, Report, Runner, Settings};
 use crate::config::{Config, MIN_MEMORY_BYTES};
 use crate::thumbnail::Options;
@@ -312,7 +312,7 @@ async fn an_idle_worker_stops_within_a_moment_and_loses_no_message() {
 #[tokio::test(start_paused = true)]
 async fn draining_waits_for_what_others_hold() {
     let setup = Setup::with_keys(["a"]);
-    use super::world::World;
+    use super::backend::World;
     // Somebody else takes it and never gives it back; a minute later it is visible again.
     assert_eq!(setup.fake.receive(1, Duration::ZERO).await.unwrap().len(), 1);
     let run = setup.run().await;

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::super::attributes::{Attribute, Value};
-use super::super::event::Event;
-use super::super::report::State;
-use super::super::reporting::Identity;
 use super::fake::Faults;
 use super::{Run, Setup};
 use crate::aws::MAX_MESSAGE_BYTES;
+use crate::worker::attributes::{Attribute, Value};
+use crate::worker::report::event::Event;
+use crate::worker::report::reporting::Identity;
+use crate::worker_report::State;
 
 /// Until S3 is up again, so many seconds from now.
 fn s3_is_down_for(setup: &Setup, seconds: u64) {
@@ -226,7 +226,7 @@ async fn health_follows_the_loop() {
 #[cfg(target_os = "linux")]
 #[tokio::test(start_paused = true)]
 async fn systemd_is_told_that_the_worker_is_ready_and_well_and_stops() {
-    use super::super::notify::Notifier;
+    use crate::worker::report::systemd::Notifier;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("notify");
     let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();

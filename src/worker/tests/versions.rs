@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::super::event::Event;
 use super::fake::Faults;
 use super::{Run, Setup};
+use crate::worker::report::event::Event;
 
 const UPLOAD: Duration = Duration::from_secs(5);
 

@@ -1,5 +1,7 @@
 //! The program's own executable in the code bucket, under a key that names its content: `thumb-<sha256>`.
 
+pub mod elf;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,15 +11,13 @@ use aws_sdk_s3::types::ChecksumAlgorithm;
 use sha2::{Digest, Sha256};
 
 use super::bucket::{Version, delete_objects, settle};
+use super::code_bucket::{BINARY_PREFIX, REPORT_PREFIX};
 use super::{Found, Scene, optional};
 use crate::aws::{CallError, Kind, Reader, Writer};
-use crate::plan::{Action, Address, Change};
-use crate::{elf, failure};
+use crate::error::Failure;
+use crate::stack::address::Address;
+use crate::stack::change::{Action, Change};
 
-/// What a binary's key begins with; its SHA-256 follows.
-pub const KEY_PREFIX: &str = "thumb-";
-/// What the key of a worker's report begins with; the instance's ID and `.json` follow.
-pub const REPORT_PREFIX: &str = "workers/";
 /// An executable larger than this is something else.
 const MAX_BYTES: u64 = 256 << 20;
 /// Twenty megabytes over a slow line.
@@ -51,34 +51,34 @@ impl Binary {
     ///
     /// # Errors
     /// It cannot be read, is too large, or is no Linux executable.
-    pub fn load(path: &Path) -> failure::Result<Self> {
+    pub fn load(path: &Path) -> crate::error::Result<Self> {
         let shown = path.display();
         let fail = |error: &(dyn std::error::Error + 'static)| {
-            failure::Failure::new(format!("cannot read the executable {shown}")).caused_by(error)
+            Failure::new(format!("cannot read the executable {shown}")).caused_by(error)
         };
         let size = std::fs::metadata(path).map_err(|error| fail(&error))?.len();
         if size > MAX_BYTES {
-            return Err(failure::Failure::new(format!(
+            return Err(Failure::new(format!(
                 "{shown} has {size} bytes; an executable of more than {MAX_BYTES} is not one of thumb's"
             )));
         }
         let content = std::fs::read(path).map_err(|error| fail(&error))?;
         let executable = elf::inspect(&content).map_err(|error| {
-            failure::Failure::new(format!("{shown} cannot run on an instance")).caused_by(&error).hint(error.hint())
+            Failure::new(format!("{shown} cannot run on an instance")).caused_by(&error).hint(error.hint())
         })?;
         let sha256 = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { path: path.to_owned(), sha256, bytes: content.len() as u64, executable })
     }
 
     pub fn key(&self) -> String {
-        format!("{KEY_PREFIX}{}", self.sha256)
+        format!("{BINARY_PREFIX}{}", self.sha256)
     }
 }
 
 /// Whether a key is that of a binary: `thumb-` and a SHA-256. No other key is thumb's to remove.
 pub fn is_binary(key: &str) -> bool {
     let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    key.strip_prefix(KEY_PREFIX).is_some_and(|digest| digest.len() == 64 && digest.bytes().all(hex))
+    key.strip_prefix(BINARY_PREFIX).is_some_and(|digest| digest.len() == 64 && digest.bytes().all(hex))
 }
 
 /// Whether a key is that of a worker's report: `workers/i-….json`.
@@ -91,7 +91,7 @@ pub fn is_report(key: &str) -> bool {
 pub async fn read(aws: &Reader, account: &str, bucket: &str) -> Result<Observed, CallError> {
     let (mut found, mut from) = (Vec::new(), None);
     for _ in 0..MAX_PAGES {
-        let request = aws.list_objects_v2().bucket(bucket).expected_bucket_owner(account).prefix(KEY_PREFIX);
+        let request = aws.list_objects_v2().bucket(bucket).expected_bucket_owner(account).prefix(BINARY_PREFIX);
         let answer = request.set_continuation_token(from).send().await;
         let Some(page) = optional(answer.map_err(|e| CallError::new("s3:ListBucket", e)))? else { break };
         let size = |object: &aws_sdk_s3::types::Object| u64::try_from(object.size.unwrap_or(0)).unwrap_or(0);
@@ -106,7 +106,12 @@ pub async fn read(aws: &Reader, account: &str, bucket: &str) -> Result<Observed,
 }
 
 /// `bucket_name`: the code bucket's, which is there as `bucket`.
-pub fn diff(desired: &Binary, bucket_name: &str, bucket: &Found<super::bucket::Observed>, found: &Observed) -> Change {
+pub fn diff(
+    desired: &Binary,
+    bucket_name: &str,
+    bucket: &Found<super::bucket::Observed>,
+    found: &Observed,
+) -> Change<Step> {
     let Binary { path, sha256, bytes, executable } = desired;
     let key = desired.key();
     let mut change = Change::new(Address::Binary, &key);
@@ -149,7 +154,7 @@ pub fn diff(desired: &Binary, bucket_name: &str, bucket: &Found<super::bucket::O
 }
 
 /// `reports`: keys of workers' reports that go too, because the bucket stays.
-pub fn delete(bucket: &str, found: &Observed, reports: &[String]) -> Option<Change> {
+pub fn delete(bucket: &str, found: &Observed, reports: &[String]) -> Option<Change<Step>> {
     let binaries = found.iter().map(|(key, _)| key.clone());
     let keys: Vec<String> = reports.iter().cloned().chain(binaries).collect();
     let name = keys.last()?.clone();
@@ -194,7 +199,7 @@ async fn upload(
     let body = ByteStream::from_path(path).await;
     let body = body.map_err(|error| refused(format!("cannot read {shown}: {error}")))?;
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(UPLOAD_TIMEOUT).build();
-    let request = aws.clients.s3.put_object().bucket(bucket).key(format!("{KEY_PREFIX}{sha256}"));
+    let request = aws.clients.s3.put_object().bucket(bucket).key(format!("{BINARY_PREFIX}{sha256}"));
     let request = request.expected_bucket_owner(account);
     let request =
         request.content_length(i64::try_from(bytes).unwrap_or(i64::MAX)).content_type("application/octet-stream");

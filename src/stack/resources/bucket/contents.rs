@@ -7,7 +7,7 @@ use aws_sdk_s3::types::{Delete, EncodingType, ObjectIdentifier};
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 
 use crate::aws::{CallError, Kind, Reader, Writer};
-use crate::resource::{Pace, Scene, gone_is_fine, optional};
+use crate::stack::resources::{Pace, Scene, gone_is_fine, optional};
 
 /// Objects one DeleteObjects call may name (API DeleteObjects), and one page of a listing.
 const PAGE: i32 = 1_000;

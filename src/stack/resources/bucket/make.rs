@@ -5,7 +5,7 @@ use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, Obj
 use super::read::{read, setting};
 use super::{PublicAccessBlock, Tags, s3_tags, set_public_access_block, settle};
 use crate::aws::{CallError, Kind, Reader, Writer};
-use crate::resource::{Found, Pace, STACK_TAG, Scene, gone_is_fine};
+use crate::stack::resources::{Found, Pace, STACK_TAG, Scene, gone_is_fine};
 
 /// The key of the object that is put, and taken away at once, to see whether public ACLs are taken.
 pub const PROBE_KEY: &str = ".thumb-public-acl-probe";

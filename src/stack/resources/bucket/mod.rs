@@ -21,7 +21,8 @@ pub use read::read;
 use super::policy::canonical;
 use super::{Found, Pace, RELEASED, Scene, Tags, gone_is_fine, is_adopted, kept_tags, wanted_tags};
 use crate::aws::{CallError, Kind, Writer};
-use crate::plan::{Action, Address, Change};
+use crate::stack::address::Address;
+use crate::stack::change::{Action, Change};
 
 /// S3's code for a bucket that is not there, or not yet.
 const NO_SUCH_BUCKET: &str = "NoSuchBucket";
@@ -127,7 +128,7 @@ impl PublicAccessBlock {
     };
 }
 
-pub fn diff(address: Address, desired: &Bucket, found: &Found<Observed>) -> Change {
+pub fn diff(address: Address, desired: &Bucket, found: &Found<Observed>) -> Change<Step> {
     let Bucket { name, region, ownership, public_access_block, policy, retired_policy, tags } = desired;
     let mut change = Change::new(address, name);
     let observed = match found {
@@ -191,7 +192,7 @@ pub fn diff(address: Address, desired: &Bucket, found: &Found<Observed>) -> Chan
 }
 
 /// `objects`: how many in it nobody can make again, and whether there are more.
-pub fn delete(address: Address, name: &str, objects: Option<(u64, bool)>) -> Change {
+pub fn delete(address: Address, name: &str, objects: Option<(u64, bool)>) -> Change<Step> {
     let mut change = Change::new(address, name);
     if let Some((count, more)) = objects.filter(|(count, more)| *count > 0 || *more) {
         change.lose("objects", &format!("{}{count}", if more { "more than " } else { "" }));
@@ -201,7 +202,7 @@ pub fn delete(address: Address, name: &str, objects: Option<(u64, bool)>) -> Cha
 }
 
 /// Gives back a bucket that was adopted.
-pub fn release(address: Address, name: &str, observed: &Observed, configured: &Tags) -> Change {
+pub fn release(address: Address, name: &str, observed: &Observed, configured: &Tags) -> Change<Step> {
     let mut change = Change::new(address, name);
     change.reason = Some(format!("{RELEASED}, with all that is in it"));
     let kept = kept_tags(&observed.tags, configured);

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{NO_SUCH_BUCKET, Observed, PublicAccessBlock};
 use crate::aws::{CallError, Errors, Kind, Reader, all};
-use crate::resource::{Found, Tags, optional, own_tags, read_part};
+use crate::stack::resources::{Found, Tags, optional, own_tags, read_part};
 
 /// `look_inside`: whether it holds objects is to be known too.
 pub async fn read(

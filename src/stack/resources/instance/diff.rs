@@ -6,12 +6,13 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Asked, Fleet, IMAGE_TAG, Launch, Observed, ProfileId, PublicAddress, Step, Wait, name};
-use crate::plan::{Action, Address, Change};
-use crate::resource::{Tags, own_tags, tag_changes};
-use crate::user_data::{self, Params};
+use crate::stack::address::Address;
+use crate::stack::change::{Action, Change};
+use crate::stack::resources::instance::user_data::{self, Params};
+use crate::stack::resources::{Tags, own_tags, tag_changes};
 
 /// The changes from what there is to `count` instances of `launch`: one for each number. `Err`: why none can be launched.
-pub fn diff(stack: &str, count: u32, launch: Result<&Launch, &str>, fleet: &Fleet, asked: &Asked) -> Vec<Change> {
+pub fn diff(stack: &str, count: u32, launch: Result<&Launch, &str>, fleet: &Fleet, asked: &Asked) -> Vec<Change<Step>> {
     let mut changes = Vec::new();
     for index in 1..=count {
         let address = Address::Instance(index);
@@ -54,7 +55,7 @@ pub fn diff(stack: &str, count: u32, launch: Result<&Launch, &str>, fleet: &Flee
 }
 
 /// Nothing that is shown: a change to note differences in.
-fn probe() -> Change {
+fn probe() -> Change<Step> {
     Change::new(Address::Instance(0), "")
 }
 
@@ -67,7 +68,7 @@ struct Next<'a> {
 }
 
 /// Adds what concerns other instances of the number: the new one of a replacement, and those that go.
-fn steps(mut change: Change, next: Next<'_>, launch: &Launch, wait: Wait) -> Change {
+fn steps(mut change: Change<Step>, next: Next<'_>, launch: &Launch, wait: Wait) -> Change<Step> {
     let Next { launch_step, kept, leftovers } = next;
     let replaced = change.action == Action::Replace;
     let bucket = launch.code_bucket.clone();
@@ -101,7 +102,7 @@ fn steps(mut change: Change, next: Next<'_>, launch: &Launch, wait: Wait) -> Cha
 }
 
 /// How many of the declared instances have a public IPv4 address once `changes` are made.
-pub fn public_addresses(count: u32, launch: &Launch, fleet: &Fleet, changes: &[Change]) -> u32 {
+pub fn public_addresses<S>(count: u32, launch: &Launch, fleet: &Fleet, changes: &[Change<S>]) -> u32 {
     let has = |index: u32| {
         let stays = changes.iter().any(|change| {
             change.address == Address::Instance(index) && matches!(change.action, Action::None | Action::Update)
@@ -117,7 +118,7 @@ pub fn public_addresses(count: u32, launch: &Launch, fleet: &Fleet, changes: &[C
     u32::try_from((1..=count).filter(|index| has(*index)).count()).unwrap_or(u32::MAX)
 }
 
-fn create(address: Address, label: &str, launch: &Launch, all_tags: &Tags, step: Step) -> Change {
+fn create(address: Address, label: &str, launch: &Launch, all_tags: &Tags, step: Step) -> Change<Step> {
     let Launch {
         image,
         ami,
@@ -155,7 +156,7 @@ fn create(address: Address, label: &str, launch: &Launch, all_tags: &Tags, step:
 }
 
 /// What happens to an instance that is there; the steps of a replacement are not in it yet.
-fn change(label: &str, launch: &Launch, stack: &str, observed: &Observed, asked: &Asked) -> Change {
+fn change(label: &str, launch: &Launch, stack: &str, observed: &Observed, asked: &Asked) -> Change<Step> {
     let mut change = Change::new(Address::Instance(observed.index), label);
     let groups = observed.security_groups.join(", ");
     let (before, after) = (own_tags(&observed.tags), launch.tags_of(stack, observed.index));
@@ -207,7 +208,7 @@ fn change(label: &str, launch: &Launch, stack: &str, observed: &Observed, asked:
 }
 
 /// Notes whether the instance has another profile than the declared one, or one of its name that is no more.
-fn profile_differs(change: &mut Change, launch: &Launch, observed: &Observed) -> bool {
+fn profile_differs(change: &mut Change<Step>, launch: &Launch, observed: &Observed) -> bool {
     if change.compare("instance_profile", &observed.profile, &launch.profile) {
         return true;
     }
@@ -222,7 +223,7 @@ fn profile_differs(change: &mut Change, launch: &Launch, observed: &Observed) ->
 }
 
 /// Notes the differences that only a new instance can mend; answers what they are, in words.
-fn replacing(change: &mut Change, launch: &Launch, observed: &Observed) -> Vec<&'static str> {
+fn replacing(change: &mut Change<Step>, launch: &Launch, observed: &Observed) -> Vec<&'static str> {
     let mut reasons = Vec::new();
     let mut note = |differs: bool, reason: &'static str| {
         if differs && !reasons.contains(&reason) {
@@ -289,7 +290,7 @@ fn digest(text: &str) -> String {
 }
 
 /// Takes instances away: one change for each number.
-pub fn delete_all<'a>(stack: &str, instances: impl IntoIterator<Item = &'a Observed>) -> Vec<Change> {
+pub fn delete_all<'a>(stack: &str, instances: impl IntoIterator<Item = &'a Observed>) -> Vec<Change<Step>> {
     let mut numbers: BTreeMap<u32, Vec<&Observed>> = BTreeMap::new();
     for instance in instances {
         numbers.entry(instance.index).or_default().push(instance);

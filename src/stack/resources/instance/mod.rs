@@ -1,16 +1,18 @@
 //! The instances that run the worker (EC2). Anything that can change in place does; the rest replaces the instance:
 //! a new one up, then the old one down. Nothing is lost in between, because the queue keeps what nobody works on.
 
+mod describe;
 mod diff;
 mod read;
 mod run;
+pub mod user_data;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Tags;
-use crate::ami::Image;
 use crate::config::Credits;
+use crate::config::image::Image;
 
 pub use diff::{delete_all, diff, public_addresses};
 pub use read::{Ami, read, read_ami, read_arch, read_key_pair, read_public_address, read_vpc};

@@ -6,12 +6,12 @@ use aws_sdk_ec2::types::{Filter, Image as Ec2Image, Instance, InstanceAttributeN
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{Fleet, INDEX_TAG, Observed, PublicAddress, name};
-use crate::ami::{Arch, Image, partition};
 use crate::aws::{CallError, Errors, Kind, Reader, all};
+use crate::config::image::{Arch, Image, partition};
 use crate::config::{Credits, is_burstable};
-use crate::resource::security_group::tags_of;
-use crate::resource::{STACK_TAG, Tags, optional, own_tags};
-use crate::user_data;
+use crate::stack::resources::instance::user_data;
+use crate::stack::resources::security_group::tags_of;
+use crate::stack::resources::{STACK_TAG, Tags, optional, own_tags};
 
 /// DescribeInstanceAttribute calls side by side.
 const MAX_SIDE_BY_SIDE: usize = 10;

@@ -7,12 +7,13 @@ use aws_sdk_ec2::types::{
 };
 use sha2::{Digest, Sha256};
 
+use super::describe::{describe, state};
 use super::{Launch, ProfileId, PublicAddress, Step, worker};
 use crate::aws::{CallError, Kind, Writer};
 use crate::config::Credits;
-use crate::plan::Address;
-use crate::resource::security_group::{specification, tag};
-use crate::resource::{Pace, Running, Scene, gone_is_fine};
+use crate::stack::address::Address;
+use crate::stack::resources::security_group::{specification, tag};
+use crate::stack::resources::{Pace, Running, Scene, gone_is_fine};
 
 /// Client tokens in a row that are found spent on a terminated instance. A token stays bound for at least a day after that
 /// (EC2 user guide, "Ensuring idempotency"): as many launches of the same number with the same parameters in one day.
@@ -183,21 +184,8 @@ fn client_token(index: u32, launch: &Launch, group: Option<&str>, known: &[Strin
     Sha256::digest(what).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub(super) fn state(instance: &Instance) -> Option<&InstanceStateName> {
-    instance.state().and_then(|state| state.name())
-}
-
 fn is_going(instance: &Instance) -> bool {
     matches!(state(instance), Some(InstanceStateName::ShuttingDown | InstanceStateName::Terminated))
-}
-
-pub(super) async fn describe(ids: &[String], aws: &Writer) -> Result<Vec<Instance>, CallError> {
-    // By filter, not by ID: an ID that EC2 does not know (yet, or any more) makes the whole call fail.
-    let by_id = Filter::builder().name("instance-id").set_values(Some(ids.to_vec())).build();
-    let result = aws.clients.ec2.describe_instances().filters(by_id).send().await;
-    let out = result.map_err(|e| CallError::new("ec2:DescribeInstances", e))?;
-    let reservations = out.reservations.unwrap_or_default();
-    Ok(reservations.into_iter().flat_map(|reservation| reservation.instances.unwrap_or_default()).collect())
 }
 
 /// Until EC2 says "running".

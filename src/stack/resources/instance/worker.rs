@@ -7,11 +7,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aws_sdk_ec2::types::{Filter, Instance, InstanceStateName, RouteState};
 use tokio::time::Instant;
 
-use super::run::{describe, state};
+use super::describe::{describe, state};
 use crate::aws::{CallError, Kind, Writer, all};
-use crate::plan::Address;
-use crate::resource::{Scene, optional};
-use crate::worker::report::{self, State, WorkerReport};
+use crate::stack::address::Address;
+use crate::stack::resources::{Scene, optional};
+use crate::worker_report::{self, State, WorkerReport};
 
 /// How long a worker may take to its first report. It boots in a minute or two; what it waits for then (its rights, S3)
 /// it gives up after some eight minutes (user_data/boot.py, `ATTEMPTS` and `S3_ATTEMPT_S`).
@@ -64,7 +64,7 @@ pub async fn await_report(id: Option<&str>, bucket: &str, aws: &Writer, scene: &
             let why = format!(
                 "waiting until the worker on {id} reports that it takes messages (up to {minutes} minutes): \
                  s3://{bucket}/{}",
-                report::key(&id)
+                worker_report::key(&id)
             );
             (scene.waiting)(scene.address, &why);
             told = true;
@@ -103,7 +103,7 @@ pub async fn await_report(id: Option<&str>, bucket: &str, aws: &Writer, scene: &
 /// The report of an instance's worker; none as long as there is none, or as AWS is not to be had.
 async fn read(id: &str, bucket: &str, aws: &Writer, scene: &Scene<'_>) -> Result<Option<WorkerReport>, CallError> {
     const GET: &str = "s3:GetObject";
-    let request = aws.clients.s3.get_object().bucket(bucket).key(report::key(id)).expected_bucket_owner(scene.account);
+    let request = aws.clients.s3.get_object().bucket(bucket).key(worker_report::key(id)).expected_bucket_owner(scene.account);
     let object = match optional(request.send().await.map_err(|e| CallError::new(GET, e))) {
         Err(error) if matches!(error.kind, Kind::Throttled | Kind::Unavailable | Kind::NotYet) => return Ok(None),
         result => result?,
@@ -111,8 +111,8 @@ async fn read(id: &str, bucket: &str, aws: &Writer, scene: &Scene<'_>) -> Result
     let Some(object) = object else { return Ok(None) };
     let bad = |why: String| CallError::judged(GET, Kind::Refused, format!("the report of {id} {why}"));
     let length = object.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
-    if length > report::MAX_BYTES {
-        return Err(bad(format!("has more than {} bytes", report::MAX_BYTES)));
+    if length > worker_report::MAX_BYTES {
+        return Err(bad(format!("has more than {} bytes", worker_report::MAX_BYTES)));
     }
     let Ok(bytes) = object.body.collect().await else { return Ok(None) };
     WorkerReport::from_json(&bytes.into_bytes()).map(Some).map_err(|error| bad(error.to_string()))

@@ -16,14 +16,14 @@ use aws_sdk_sqs::types::{
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::attributes::{self, Attribute};
-use super::outcome::Trouble;
-use super::report::WorkerReport;
 use super::web::{self, Web};
-use super::world::{Body, Delivery, Depth, Found, Letter, Opened, Stamp, World};
+use super::{Body, Delivery, Depth, Found, Letter, Opened, Stamp, World};
 use crate::aws::{Answer, CallError, Clients, Kind, answers};
 use crate::config::Access;
 use crate::request::Source;
+use crate::worker::attributes::{self, Attribute};
+use crate::worker::retry::Trouble;
+use crate::worker_report::WorkerReport;
 use objects::Objects;
 
 /// A receive may take this much longer than its wait before it is given up: at least the minimum, at most half of the

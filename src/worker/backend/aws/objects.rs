@@ -14,9 +14,9 @@ use tokio::time::timeout;
 use super::{Places, late, retries, timeouts};
 use crate::aws::{CallError, Kind, RegionalS3, s3_config};
 use crate::config::Access;
-use crate::worker::outcome::Trouble;
-use crate::worker::report::WorkerReport;
-use crate::worker::world::{Found, Opened, Stamp};
+use crate::worker::backend::{Found, Opened, Stamp};
+use crate::worker::retry::Trouble;
+use crate::worker_report::WorkerReport;
 
 /// Until the first byte of an answer, and until the last byte of a thumbnail's upload.
 pub const S3_ATTEMPT: Duration = Duration::from_secs(20);

@@ -16,9 +16,9 @@ use tokio::time::Instant;
 use super::objects::{S3_ATTEMPT, S3_TOTAL};
 use super::*;
 use crate::config::{MIN_MEMORY_BYTES, UrlSources};
-use crate::worker::fetch::{Wanted, fetch as fetch_from};
 use crate::worker::job::Times;
-use crate::worker::room::{Origin, Room};
+use crate::worker::job::fetch::{Wanted, fetch as fetch_from};
+use crate::worker::memory::{Origin, Room};
 
 /// What becomes of one request.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use elf::parse::ParseError;
 use elf::segment::ProgramHeader;
 use elf::string_table::StringTable;
 
-use crate::ami::{Arch, Glibc, Image};
+use crate::config::image::{Arch, Glibc, Image};
 
 /// The most program headers, and entries of the dynamic segment, that are looked at. Real binaries have about 12 and 30.
 const MAX_HEADERS: usize = 512;

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::ami::Image;
 use crate::aws::fake::{Fake, ec2_error};
-use crate::resource::Tags;
-use crate::resource::instance::Ami;
-use crate::resource::tests::{Stage, silent};
+use crate::config::image::Image;
+use crate::stack::resources::Tags;
+use crate::stack::resources::instance::Ami;
+use crate::stack::resources::tests::{Stage, silent};
 
-pub(in crate::resource::instance) fn launch() -> Launch {
+pub(in crate::stack::resources::instance) fn launch() -> Launch {
     Launch {
         image: Image::Ubuntu2404,
         ami: Ami { id: "ami-1".into(), name: "ubuntu".into(), root_device: "/dev/sda1".into(), root_gib: 8 },
@@ -37,7 +37,7 @@ fn instance(id: &str, state: &str) -> String {
     )
 }
 
-pub(in crate::resource::instance) fn described(id: &str, state: &str) -> Option<(u16, String)> {
+pub(in crate::stack::resources::instance) fn described(id: &str, state: &str) -> Option<(u16, String)> {
     let set = format!("<item><instancesSet>{}</instancesSet></item>", instance(id, state));
     Some((
         200,

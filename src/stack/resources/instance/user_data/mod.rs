@@ -138,7 +138,7 @@ fn unit(params: &Params) -> String {
     let mut environment = environment("AWS_REGION", &params.region);
     if let Some(endpoint) = &params.endpoint {
         environment.push('\n');
-        environment.push_str(&self::environment("AWS_ENDPOINT_URL", endpoint));
+        environment.push_str(&super::user_data::environment("AWS_ENDPOINT_URL", endpoint));
     }
     compact(UNIT)
         .replace("@STOP_S@", &params.grace_s.saturating_add(STOP_MARGIN_S).to_string())

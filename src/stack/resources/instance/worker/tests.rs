@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::aws::fake::{Fake, ec2_error};
-use crate::resource::Running;
-use crate::resource::instance::run::tests::described;
-use crate::resource::tests::{Stage, silent};
-use crate::worker::report::{Counts, Memory, VERSION};
+use crate::stack::resources::Running;
+use crate::stack::resources::instance::run::tests::described;
+use crate::stack::resources::tests::{Stage, silent};
+use crate::worker_report::{Counts, Memory, VERSION};
 
 const ID: &str = "i-0123456789abcdef0";
 

@@ -2,7 +2,7 @@ use aws_sdk_s3::primitives::ByteStreamError;
 
 use super::*;
 use crate::aws::strict_s3::{ACCOUNT, Elsewhere, HOME, StrictS3};
-use crate::worker::report;
+use crate::worker_report;
 
 const THUMBNAILS: &str = "cats-thumbnails";
 

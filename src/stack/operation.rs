@@ -1,0 +1,49 @@
+//! Every resource's steps as one type: what a plan is made of, and what `execute` runs.
+
+use super::change;
+use super::resources::{Scene, binary, bucket, instance, instance_profile, queue, role, security_group};
+use crate::aws::{CallError, Writer};
+
+/// One call (or a few that belong together) that changes the account, with all it needs: the plan's unit of work.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operation {
+    Queue(queue::Step),
+    Bucket(bucket::Step),
+    Binary(binary::Step),
+    Role(role::Step),
+    InstanceProfile(instance_profile::Step),
+    SecurityGroup(security_group::Step),
+    Instance(instance::Step),
+}
+
+/// A change of a plan.
+pub type Change = change::Change<Operation>;
+/// A plan that can be executed.
+pub type Plan = change::Plan<Operation>;
+
+macro_rules! from_step {
+    ($($variant:ident: $module:ident),* $(,)?) => {
+        $(impl From<$module::Step> for Operation {
+            fn from(step: $module::Step) -> Self {
+                Self::$variant(step)
+            }
+        })*
+    };
+}
+from_step! { Queue: queue, Bucket: bucket, Binary: binary, Role: role, InstanceProfile: instance_profile,
+SecurityGroup: security_group, Instance: instance }
+
+impl Operation {
+    /// Runs it. It may run again: what exists already, or is gone already, is not an error.
+    pub async fn run(&self, aws: &Writer, context: &Scene<'_>) -> Result<(), CallError> {
+        match self {
+            Self::Queue(step) => queue::run(step, aws, context).await,
+            Self::Bucket(step) => bucket::run(step, aws, context).await,
+            Self::Binary(step) => binary::run(step, aws, context).await,
+            Self::Role(step) => role::run(step, aws, context).await,
+            Self::InstanceProfile(step) => instance_profile::run(step, aws, context).await,
+            Self::SecurityGroup(step) => security_group::run(step, aws, context).await,
+            Self::Instance(step) => instance::run(step, aws, context).await,
+        }
+    }
+}
