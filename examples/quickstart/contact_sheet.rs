@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use thumb::{FOLDER, Result};
-use thumb::{photos::Photo, photos::encode};
+use crate::photos::{Photo, encode};
+use crate::{FOLDER, Result};
 
 /// The folders of the pictures, beside the page.
 pub const PHOTOS: &str = "photos";

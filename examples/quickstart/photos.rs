@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use thumb::Result;
+use crate::Result;
 
 /// A try-out, not a bulk run.
 const MAX_PHOTOS: usize = 200;

@@ -13,6 +13,7 @@ use super::{Global, print};
 use crate::aws::{Clients, Reader, Writer};
 use crate::config::Config;
 use crate::error::{Failure, Result};
+use crate::stack::Plan;
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Purpose};
 use crate::stack::render::{DEFAULT_WIDTH, render};
@@ -20,7 +21,6 @@ use crate::stack::resources::binary::{self, Binary};
 use crate::stack::resources::bucket::{self, Counted, count_objects};
 use crate::stack::resources::instance::Asked;
 use crate::stack::resources::{Found, is_adopted};
-use crate::stack::Plan;
 use crate::stack::{
     Contents, Desired, Event, Observed, Outcome, Report, Target, execute, misplaced_bucket, observe, plan_apply,
     plan_destroy, survey,

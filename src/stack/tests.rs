@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::config::Config;
 use crate::config::image::{Arch, Glibc};
+use crate::stack::Operation;
 use crate::stack::Plan;
 use crate::stack::address::Address;
 use crate::stack::change::Action;

@@ -11,10 +11,10 @@ use futures_util::{StreamExt, stream};
 
 use super::enqueue::{fit, size};
 use super::{Global, print};
-use files::{Job, Rendered};
 use crate::error::{Failure, Result};
 use crate::text::printable;
 use crate::thumbnail::{DEFAULT_QUALITY, Fit, Options, Size, Spec};
+use files::{Job, Rendered};
 
 /// Make thumbnails of local files with the worker's own engine; no AWS, no thumb.toml.
 #[derive(FromArgs)]

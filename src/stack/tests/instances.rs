@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::config::Credits;
 use crate::stack::Change;
-use crate::stack::resources::Step;
+
 use crate::stack::resources::instance::{Asked, PublicAddress, Step as InstanceStep, Wait};
 
 fn plan_asked(text: &str, observed: &Observed, asked: Asked) -> Plan {
@@ -27,14 +27,16 @@ fn instance_change(plan: &Plan, index: u32) -> &Change {
 
 /// "launch, await report | terminate i-1": what a change does, and what it does last.
 fn steps(change: &Change) -> String {
-    let words = |steps: &[Step]| {
-        let word = |step: &Step| match step {
-            Step::Instance(InstanceStep::Launch { .. }) => "launch".to_owned(),
-            Step::Instance(InstanceStep::AwaitReport { id: None, bucket }) => format!("await the new one in {bucket}"),
-            Step::Instance(InstanceStep::AwaitReport { id: Some(id), .. }) => format!("await {id}"),
-            Step::Instance(InstanceStep::SetProfile { id, .. }) => format!("set the profile of {id}"),
-            Step::Instance(InstanceStep::SetCredits { id, credits }) => format!("set {id} to {credits}"),
-            Step::Instance(InstanceStep::Terminate { ids }) => format!("terminate {}", ids.join(" and ")),
+    let words = |steps: &[Operation]| {
+        let word = |step: &Operation| match step {
+            Operation::Instance(InstanceStep::Launch { .. }) => "launch".to_owned(),
+            Operation::Instance(InstanceStep::AwaitReport { id: None, bucket }) => {
+                format!("await the new one in {bucket}")
+            }
+            Operation::Instance(InstanceStep::AwaitReport { id: Some(id), .. }) => format!("await {id}"),
+            Operation::Instance(InstanceStep::SetProfile { id, .. }) => format!("set the profile of {id}"),
+            Operation::Instance(InstanceStep::SetCredits { id, credits }) => format!("set {id} to {credits}"),
+            Operation::Instance(InstanceStep::Terminate { ids }) => format!("terminate {}", ids.join(" and ")),
             other => format!("{other:?}"),
         };
         steps.iter().map(word).collect::<Vec<_>>().join(", ")

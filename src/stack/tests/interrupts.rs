@@ -11,7 +11,7 @@ use crate::stack::Change;
 use crate::stack::change::Purpose;
 use crate::stack::resources::Interrupt;
 
-fn deletion(address: Address, name: &str, step: impl Into<crate::stack::resources::Step>) -> Change {
+fn deletion(address: Address, name: &str, step: impl Into<crate::stack::Operation>) -> Change {
     let mut change = Change::new(address, name).action(Action::Delete);
     change.down(step);
     change

@@ -70,12 +70,10 @@ fn an_adopted_role_gains_rights_and_loses_none_now_or_later() {
     let first = plan(BASE, &observed);
     let lost = |plan: &Plan| {
         let role = plan.changes.iter().find(|change| change.address == Address::Role).unwrap();
-        let takes_away = |step: &crate::stack::resources::Step| match step {
-            crate::stack::resources::Step::Role(role::Step::DeleteInline { .. } | role::Step::Detach { .. }) => true,
-            crate::stack::resources::Step::Role(role::Step::Tag { remove, .. }) => !remove.is_empty(),
-            crate::stack::resources::Step::Role(role::Step::SetTrust { trust, .. }) => {
-                !trust.to_string().contains("lambda")
-            }
+        let takes_away = |step: &crate::stack::Operation| match step {
+            crate::stack::Operation::Role(role::Step::DeleteInline { .. } | role::Step::Detach { .. }) => true,
+            crate::stack::Operation::Role(role::Step::Tag { remove, .. }) => !remove.is_empty(),
+            crate::stack::Operation::Role(role::Step::SetTrust { trust, .. }) => !trust.to_string().contains("lambda"),
             _ => false,
         };
         role.up.iter().filter(|step| takes_away(step)).count()

@@ -93,7 +93,7 @@ mod tests {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-    use crate::worker::*;
+    use super::*;
 
     fn read(socket: &UnixDatagram) -> Vec<String> {
         socket.set_nonblocking(true).unwrap();

@@ -10,7 +10,6 @@ use crate::worker::backend::{Delivery, Depth, Letter, World};
 use crate::worker::in_flight::{Beat, Id, Leave, State, Table};
 use crate::worker_report::WorkerReport;
 
-
 /// A call to make.
 #[derive(Debug)]
 pub enum Call {

@@ -236,7 +236,7 @@ pub struct FakeBody {
     closes: Option<Instant>,
 }
 
-impl world::Body for FakeBody {
+impl backend::Body for FakeBody {
     async fn next(&mut self) -> Result<Option<Bytes>, String> {
         if self.closes.take().is_some_and(|closes| Instant::now() > closes) {
             return Err("connection closed".to_owned());

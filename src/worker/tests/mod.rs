@@ -17,11 +17,12 @@ use tokio::time::{Instant, sleep};
 
 use super::job::{Engine, Workshop};
 use super::memory::Room;
+use super::report::Report;
 use super::report::event::Event;
 use super::report::metrics::Metrics;
 use super::report::reporting::Identity;
 use super::report::systemd::Notifier;
-use super::runner::{Broken, Report, Runner, Settings};
+use super::runner::{Broken, Runner, Settings};
 use crate::config::{Config, MIN_MEMORY_BYTES};
 use crate::thumbnail::Options;
 use fake::{Chaos, Fake, Faults, VISIBILITY};

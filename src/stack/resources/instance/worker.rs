@@ -103,7 +103,8 @@ pub async fn await_report(id: Option<&str>, bucket: &str, aws: &Writer, scene: &
 /// The report of an instance's worker; none as long as there is none, or as AWS is not to be had.
 async fn read(id: &str, bucket: &str, aws: &Writer, scene: &Scene<'_>) -> Result<Option<WorkerReport>, CallError> {
     const GET: &str = "s3:GetObject";
-    let request = aws.clients.s3.get_object().bucket(bucket).key(worker_report::key(id)).expected_bucket_owner(scene.account);
+    let request =
+        aws.clients.s3.get_object().bucket(bucket).key(worker_report::key(id)).expected_bucket_owner(scene.account);
     let object = match optional(request.send().await.map_err(|e| CallError::new(GET, e))) {
         Err(error) if matches!(error.kind, Kind::Throttled | Kind::Unavailable | Kind::NotYet) => return Ok(None),
         result => result?,

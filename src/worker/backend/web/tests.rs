@@ -2,8 +2,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::sync::mpsc;
 
-use super::world::Body as _;
 use super::*;
+use crate::worker::backend::Body as _;
 
 /// A server for as long as there are answers, one a connection; gives the heads of the requests.
 fn serve(answers: impl Fn(SocketAddr) -> Vec<String>) -> (SocketAddr, mpsc::Receiver<String>) {

@@ -134,19 +134,19 @@ async fn a_report_takes_the_place_of_the_last_one_and_goes_to_no_stranger() {
     strict.bucket("cats-code", HOME);
     let objects = objects(&strict, true).await;
     let mut report = WorkerReport {
-        version: report::VERSION,
+        version: worker_report::VERSION,
         id: "i-0123".into(),
         thumb: "0.1.0".into(),
         binary: None,
         config: "c".into(),
-        state: report::State::Started,
+        state: worker_report::State::Started,
         started_s: 1,
         last_seen_s: 2,
-        counts: report::Counts::default(),
-        memory: report::Memory::default(),
+        counts: worker_report::Counts::default(),
+        memory: worker_report::Memory::default(),
     };
     objects.put_report("cats-code", &report).await.unwrap();
-    report.state = report::State::Stopped;
+    report.state = worker_report::State::Stopped;
     objects.put_report("cats-code", &report).await.unwrap();
     let object = strict.get("cats-code", "workers/i-0123.json").unwrap();
     assert_eq!(WorkerReport::from_json(&object.bytes).unwrap(), report);
