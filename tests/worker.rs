@@ -264,17 +264,17 @@ async fn a_signal_during_the_start_ends_it() {
 /// What `apply` waits for.
 #[tokio::test]
 async fn a_worker_puts_its_report_into_the_code_bucket() {
-    let stack = Stack::new("reports", "buckets.code = \"reports-code\"").await;
-    stack.clients.s3.create_bucket().bucket("reports-code").send().await.unwrap();
+    let stack = Stack::new("speaker", "buckets.code = \"speaker-code\"").await;
+    stack.clients.s3.create_bucket().bucket("speaker-code").send().await.unwrap();
     stack.put("life.jpg", photo("life.jpg")).await;
-    stack.send(r#"{"bucket":"reports-photos","key":"life.jpg","width":40,"height":30}"#).await;
+    stack.send(r#"{"bucket":"speaker-photos","key":"life.jpg","width":40,"height":30}"#).await;
     stack.send("not JSON").await;
     let said = stack.thumb(&["work", "--drain"]).ok();
     assert!(!said.stderr.contains("report"), "{said:?}");
 
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let key = report::key(&report::worker_id(&host).unwrap());
-    let object = stack.clients.s3.get_object().bucket("reports-code").key(&key).send().await.unwrap();
+    let object = stack.clients.s3.get_object().bucket("speaker-code").key(&key).send().await.unwrap();
     assert_eq!(object.content_type(), Some("application/json"));
     let report = WorkerReport::from_json(&object.body.collect().await.unwrap().into_bytes()).unwrap();
     assert_eq!((report.state, report.counts.done, report.counts.rejected), (report::State::Stopped, 1, 1));

@@ -15,7 +15,7 @@ use crate::stack::resources::policy::Site;
     subcommand,
     name = "policy",
     help_triggers("-h", "--help"),
-    example = "thumb policy apply destroy > policy.json",
+    example = "thumb policy apply > policy.json",
     note = "apply covers plan too. --adopt needs more: the right to tag what is not the stack's yet. With `account` and \
             `region` in thumb.toml no credentials are needed."
 )]

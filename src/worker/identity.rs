@@ -3,7 +3,8 @@
 use std::io::Read;
 use std::time::Duration;
 
-use aws_config::imds;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::{SdkConfig, imds};
 use sha2::{Digest, Sha256};
 
 use crate::worker_report;
@@ -28,22 +29,30 @@ struct Patience {
     all: Duration,
 }
 
-impl Patience {
-    fn client(self) -> imds::client::Builder {
-        // Its own attempts are not for a service that is silent.
-        imds::Client::builder().max_attempts(1).connect_timeout(self.attempt).read_timeout(self.attempt)
+/// A client of the metadata service; none where the environment says, as every SDK of AWS understands it, that there is
+/// no such service. Its attempts are not for a service that is silent: there is one.
+pub fn metadata(sdk: &SdkConfig) -> Option<imds::client::Builder> {
+    let disabled = std::env::var("AWS_EC2_METADATA_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true"));
+    (!disabled).then(|| client(sdk))
+}
+
+/// On the connections of AWS's other clients: this build of the SDK has no HTTP client of its own, and a metadata client
+/// that is given none fails without a request.
+fn client(sdk: &SdkConfig) -> imds::client::Builder {
+    let mut config = ProviderConfig::without_region();
+    if let Some(http) = sdk.http_client() {
+        config = config.with_http_client(http);
     }
+    imds::Client::builder().configure(&config).max_attempts(1)
 }
 
 /// What names this worker's report: the instance's ID, else the host's name.
-pub async fn worker_id() -> String {
-    // As every SDK of AWS understands it: there is no metadata service.
-    let disabled = std::env::var("AWS_EC2_METADATA_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true"));
+pub async fn worker_id(sdk: &SdkConfig) -> String {
     let is_sign = |(file, begin): (&str, &str)| std::fs::read_to_string(file).is_ok_and(|text| text.starts_with(begin));
     let patience = if SIGNS.into_iter().any(is_sign) { ON_EC2 } else { ELSEWHERE };
-    let instance = match disabled {
-        true => None,
-        false => instance_id(patience.client(), patience).await,
+    let instance = match metadata(sdk) {
+        Some(metadata) => instance_id(metadata, patience).await,
+        None => None,
     };
     let host = || host().and_then(|host| worker_report::worker_id(&host));
     instance.or_else(host).unwrap_or_else(|| "unknown".to_owned())
@@ -51,7 +60,7 @@ pub async fn worker_id() -> String {
 
 /// None where this is no instance.
 async fn instance_id(metadata: imds::client::Builder, patience: Patience) -> Option<String> {
-    let metadata = metadata.build();
+    let metadata = metadata.connect_timeout(patience.attempt).read_timeout(patience.attempt).build();
     let ask = async {
         for _ in 1..patience.attempts {
             if let Ok(id) = metadata.get("/latest/meta-data/instance-id").await {
@@ -96,7 +105,6 @@ mod tests {
     use std::sync::atomic::AtomicU32;
     use std::sync::atomic::Ordering::Relaxed;
 
-    use aws_config::provider_config::ProviderConfig;
     use aws_smithy_runtime_api::client::http::{
         HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
     };
@@ -136,9 +144,10 @@ mod tests {
     async fn id(silent: u32, id: &'static str, patience: Patience) -> Option<String> {
         let metadata = Metadata { silent: Arc::new(AtomicU32::new(silent)), id };
         let connector = SharedHttpConnector::new(metadata);
-        let config = ProviderConfig::without_region().with_http_client(http_client_fn(move |_, _| connector.clone()));
+        // As the worker has it: what the other clients are connected by is all that there is.
+        let sdk = SdkConfig::builder().http_client(http_client_fn(move |_, _| connector.clone())).build();
         let began = tokio::time::Instant::now();
-        let found = instance_id(patience.client().configure(&config), patience).await;
+        let found = instance_id(client(&sdk), patience).await;
         assert!(began.elapsed() <= patience.all, "{:?}", began.elapsed());
         found
     }

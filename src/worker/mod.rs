@@ -73,7 +73,8 @@ struct Found {
 /// # Errors
 /// The queue or the bucket is not there, or SQS refuses to give messages.
 pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> {
-    let mut stops = shutdown::listen().map_err(|error| Failure::new("cannot listen to signals").caused_by(&error))?;
+    let mut stops =
+        shutdown::listen(&clients.sdk).map_err(|error| Failure::new("cannot listen to signals").caused_by(&error))?;
     let notifier = Notifier::from_environment()
         .map_err(|error| Failure::new("cannot notify systemd: NOTIFY_SOCKET is no use").caused_by(&error))?;
     let started_s = runner::epoch_s();
@@ -124,8 +125,9 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
     };
     output.report(&started).map_err(|error| Failure::stdout(&error))?;
     let ceiling_bytes = room.ceiling_bytes();
+    let sdk = clients.sdk.clone();
     let identity = async move {
-        let (id, binary) = tokio::join!(identity::worker_id(), identity::binary());
+        let (id, binary) = tokio::join!(identity::worker_id(&sdk), identity::binary());
         Identity { id, binary, config: work.config_digest, started_s, ceiling_bytes }
     };
     let shop = Workshop {

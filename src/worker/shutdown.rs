@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use aws_config::imds;
+use aws_config::{SdkConfig, imds};
 use tokio::sync::mpsc;
 
+use super::identity;
 use super::runner::Stop;
 
 /// Stops that wait to be seen: a second one ends the grace, further ones change nothing.
@@ -16,11 +17,11 @@ const SPOT_EVERY: Duration = Duration::from_secs(5);
 /// How long the metadata service is given to say that this is an instance at all.
 const SPOT_PROBE: Duration = Duration::from_secs(3);
 
-/// Listens from now on, for as long as the receiver lives.
+/// Listens from now on, for as long as the receiver lives. `sdk`: how the metadata service is reached.
 ///
 /// # Errors
 /// The system lets nobody listen to signals.
-pub fn listen() -> std::io::Result<mpsc::Receiver<Stop>> {
+pub fn listen(sdk: &SdkConfig) -> std::io::Result<mpsc::Receiver<Stop>> {
     let (stops, receiver) = mpsc::channel(PENDING);
     #[cfg(unix)]
     {
@@ -47,7 +48,9 @@ pub fn listen() -> std::io::Result<mpsc::Receiver<Stop>> {
             }
         });
     }
-    tokio::spawn(watch_spot(imds::Client::builder().max_attempts(1).build(), stops));
+    if let Some(metadata) = identity::metadata(sdk) {
+        tokio::spawn(watch_spot(metadata.build(), stops));
+    }
     Ok(receiver)
 }
 

@@ -26,7 +26,7 @@ fn any_bytes(source: &[u8]) {
     let specs = [spec(20, 15, Fit::Cover), spec(3, 40, Fit::Fill), spec(50, 50, Fit::Contain)];
     for truncated in [Truncated::Strict, Truncated::BestEffort] {
         for specs in [&specs[..1], &specs[1..]] {
-            let options = Options { limits: LIMITS, truncated, ..Options::default() };
+            let options = Options { limits: LIMITS, truncated };
             if let Ok(made) = thumbnails(source, specs, &options) {
                 for (thumbnail, spec) in made.iter().zip(specs) {
                     let info = probe(&thumbnail.jpeg, &LIMITS).expect("a thumbnail is a JPEG");
