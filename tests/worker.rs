@@ -273,16 +273,16 @@ async fn a_worker_puts_its_report_into_the_code_bucket() {
     assert!(!said.stderr.contains("report"), "{said:?}");
 
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
-    let key = report::key(&report::worker_id(&host).unwrap());
+    let key = worker_report::key(&worker_report::worker_id(&host).unwrap());
     let object = stack.clients.s3.get_object().bucket("speaker-code").key(&key).send().await.unwrap();
     assert_eq!(object.content_type(), Some("application/json"));
     let report = WorkerReport::from_json(&object.body.collect().await.unwrap().into_bytes()).unwrap();
-    assert_eq!((report.state, report.counts.done, report.counts.rejected), (report::State::Stopped, 1, 1));
+    assert_eq!((report.state, report.counts.done, report.counts.rejected), (worker_report::State::Stopped, 1, 1));
     assert!(report.started_s <= report.last_seen_s);
     let digits = report.binary.as_deref().and_then(|binary| binary.strip_prefix("thumb-"));
     assert_eq!(digits.map(str::len), Some(64), "{report:?}");
     let toml = std::fs::read_to_string(stack.toml()).unwrap();
-    assert_eq!(report.config, report::config_digest(&toml));
+    assert_eq!(report.config, worker_report::config_digest(&toml));
 }
 
 fn names(dir: &Path) -> Vec<String> {

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use thumb::aws::Clients;
 
-use thumb::{stack::PREFIX, stack::Stack};
+use crate::stack::{PREFIX, Stack};
 
 /// A stack of an earlier run is another run's until it is as old as no run becomes.
 const STALE: Duration = Duration::from_secs(2 * 60 * 60);

@@ -3,13 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use aws_sdk_ec2::types::{CreditSpecificationRequest, Filter, InstanceType, ResourceType, Tag, TagSpecification};
+use aws_sdk_ec2::types::{
+    CreditSpecificationRequest, Filter, InstanceType, ResourceType, Tag, TagSpecification,
+};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use thumb::aws::Clients;
 
-use thumb::account::Account;
-use thumb::{stack::Stack, stack::create_bucket, stack::delete_bucket};
+use crate::account::Account;
+use crate::stack::{Stack, create_bucket, delete_bucket};
 
 /// An instance is terminated within some minutes.
 const MAX_TERMINATE: Duration = Duration::from_secs(6 * 60);

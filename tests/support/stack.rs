@@ -11,7 +11,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_sqs::types::QueueAttributeName;
 use thumb::aws::Clients;
 
-use thumb::{moto::ACCOUNT, moto::Moto, moto::REGION};
+use crate::moto::{ACCOUNT, Moto, REGION};
 
 /// A stack of its own in the emulator that all tests share: a queue, its dead-letter queue, and two buckets.
 pub struct Stack {
