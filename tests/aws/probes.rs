@@ -3,9 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use aws_sdk_ec2::types::{
-    CreditSpecificationRequest, Filter, InstanceType, ResourceType, Tag, TagSpecification,
-};
+use aws_sdk_ec2::types::{CreditSpecificationRequest, Filter, InstanceType, ResourceType, Tag, TagSpecification};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use thumb::aws::Clients;

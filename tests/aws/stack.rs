@@ -182,7 +182,8 @@ impl Stack {
 
     /// Those that every round of requests is about.
     pub fn photos(&self) -> Vec<Photo> {
-        let here = ["life.jpg", "picos.jpg", "sunset.jpg"].map(|file| Photo::new(&self.source, &format!("2026/{file}")));
+        let here =
+            ["life.jpg", "picos.jpg", "sunset.jpg"].map(|file| Photo::new(&self.source, &format!("2026/{file}")));
         here.into_iter().chain([Photo::new(&self.far_source, "far/friends.jpg")]).collect()
     }
 
@@ -371,12 +372,8 @@ impl Stack {
 
 /// In a path, every byte but letters, digits and `-_.~/` encoded (RFC 3986).
 fn encoded(key: &str) -> String {
-    const KEPT: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
-        .remove(b'-')
-        .remove(b'_')
-        .remove(b'.')
-        .remove(b'~')
-        .remove(b'/');
+    const KEPT: &percent_encoding::AsciiSet =
+        &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
     percent_encoding::utf8_percent_encode(key, KEPT).to_string()
 }
 

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use thumb::stack::Change;
+use thumb::stack::Operation;
 use thumb::stack::change::Purpose;
+use thumb::stack::resources::Tags;
 use thumb::stack::resources::bucket::{self, PublicAccessBlock};
-use thumb::stack::resources::{Step, Tags};
 
 use super::*;
 
@@ -14,7 +15,7 @@ const THUMBNAILS: &str = "cats-thumbnails-123456789012";
 async fn run_steps(seam: &Seam, steps: Vec<bucket::Step>) -> Report {
     let clients = Clients::from_sdk(seam.sdk("http://127.0.0.1:1").await).unwrap();
     let mut change = Change::new(Address::ThumbnailsBucket, THUMBNAILS).action(Action::Update);
-    change.up = steps.into_iter().map(Step::from).collect();
+    change.up = steps.into_iter().map(Operation::from).collect();
     let plan = Plan::new(Purpose::Apply, "cats", "123456789012", "us-east-1", vec![change]);
     execute(&plan, &Writer { clients }, &|_| {}, &Interrupt::new()).await
 }

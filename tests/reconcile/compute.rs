@@ -39,7 +39,7 @@ impl Caller {
             counts: Counts::default(),
             memory: Memory::default(),
         };
-        let put = self.clients.s3.put_object().bucket("cats-code-123456789012").key(report::key(id));
+        let put = self.clients.s3.put_object().bucket("cats-code-123456789012").key(worker_report::key(id));
         put.body(ByteStream::from(report.to_json().into_bytes())).send().await.unwrap();
     }
 }
