@@ -34,4 +34,4 @@ aws:
 
 # the API documentation
 docs:
-    cargo doc --no-deps --workspace --open
+    cargo doc --release --workspace --no-deps --document-private-items --open
