@@ -68,7 +68,7 @@ impl fmt::Display for SizeError {
         match self {
             SizeError::Form(text) => write!(f, "`{text}` is not a size; write WIDTHxHEIGHT in pixels, as in 400x300"),
             SizeError::Range(text) => {
-                write!(f, "the size {text} is out of range; each side is 1 to {MAX_SIDE_PX} pixels")
+                write!(f, "the size {text} is out of range; each side must be 1 to {MAX_SIDE_PX} pixels")
             }
         }
     }
@@ -102,7 +102,7 @@ impl Fit {
     }
 }
 
-/// A text that is none of the words of [`Fit`].
+/// A text that names no [`Fit`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FitError(String);
 
@@ -122,7 +122,7 @@ impl FromStr for Fit {
 
 impl fmt::Display for FitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is not a fit; it is one of cover, contain, fill", self.0)
+        write!(f, "`{}` is not a fit; use cover, contain or fill", self.0)
     }
 }
 
@@ -144,11 +144,11 @@ impl Spec {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let side = 1..=MAX_SIDE_PX;
         if !side.contains(&self.size.width) || !side.contains(&self.size.height) {
-            let what = format!("the size is {}, and each side is 1 to {MAX_SIDE_PX} pixels", self.size);
+            let what = format!("the size is {}; each side must be 1 to {MAX_SIDE_PX} pixels", self.size);
             return Err(Error::BadSpec(what));
         }
         if !(1..=100).contains(&self.quality) {
-            return Err(Error::BadSpec(format!("the quality is {}, and it is 1 to 100", self.quality)));
+            return Err(Error::BadSpec(format!("the quality is {}; it must be 1 to 100", self.quality)));
         }
         Ok(())
     }
@@ -182,7 +182,7 @@ mod tests {
             assert_eq!(fit.to_string().parse(), Ok(fit));
         }
         let error = "crop".parse::<Fit>().unwrap_err().to_string();
-        assert_eq!(error, "`crop` is not a fit; it is one of cover, contain, fill");
+        assert_eq!(error, "`crop` is not a fit; use cover, contain or fill");
         assert_eq!(Fit::default(), Fit::Cover);
     }
 }

@@ -112,7 +112,7 @@ pub(crate) fn next_segment(source: &[u8], mut at: usize) -> Result<Segment<'_>, 
                 let length = usize::from(u16::from_be_bytes(length));
                 if length < 2 {
                     return Err(Error::Corrupt(format!(
-                        "the segment of marker FF{marker:02X} has the length {length}"
+                        "the segment of marker FF{marker:02X} has an invalid length, {length}"
                     )));
                 }
                 let payload = source.get(at + 3..at + 1 + length).ok_or(Error::Truncated)?;
@@ -143,12 +143,12 @@ pub(crate) fn read(source: &[u8]) -> Result<(Header, Frame, &[u8]), Error> {
             // Lossless, hierarchical and arithmetic frames too, all but the three codes between them that mean other things.
             marker::SOF0..=0xcf if ![marker::DHT, 0xc8, 0xcc].contains(&segment.marker) => {
                 if frame.is_some() {
-                    return Err(Error::Corrupt("it has two frame headers".into()));
+                    return Err(Error::Corrupt("there are two frame headers".into()));
                 }
                 frame = Some(read_frame(segment.marker, segment.payload)?);
             }
             marker::SOS => break segment.payload,
-            marker::EOI => return Err(Error::Corrupt("it ends before its first scan".into())),
+            marker::EOI => return Err(Error::Corrupt("it ends before the first scan".into())),
             _ => {}
         }
     };
@@ -160,17 +160,17 @@ pub(crate) fn read(source: &[u8]) -> Result<(Header, Frame, &[u8]), Error> {
 }
 
 fn read_frame(code: u8, payload: &[u8]) -> Result<Frame, Error> {
-    let corrupt = || Error::Corrupt("the frame header has a wrong length".into());
+    let corrupt = || Error::Corrupt("the frame header has an invalid length".into());
     let (head, entries) = payload.split_at_checked(6).ok_or_else(corrupt)?;
     let &[precision_bits, h1, h0, w1, w0, count] = head else {
         return Err(corrupt());
     };
     let (height, width) = (usize::from(u16::from_be_bytes([h1, h0])), usize::from(u16::from_be_bytes([w1, w0])));
     if width == 0 || count == 0 {
-        return Err(Error::Corrupt(format!("the frame header claims {width} columns and {count} components")));
+        return Err(Error::Corrupt(format!("the frame header declares {width} columns and {count} components")));
     }
     if height == 0 {
-        return Err(Error::Unsupported("its height is not in the frame header (DNL)".into()));
+        return Err(Error::Unsupported("the height is not in the frame header (DNL)".into()));
     }
     let entries = entries.get(..3 * usize::from(count)).ok_or_else(corrupt)?;
     let components: Vec<_> = entries
@@ -186,7 +186,7 @@ fn read_frame(code: u8, payload: &[u8]) -> Result<Frame, Error> {
         components.iter().find(|c| !(1..=4).contains(&c.h) || !(1..=4).contains(&c.v) || c.quantisation > 3)
     {
         return Err(Error::Corrupt(format!(
-            "component {} claims sampling {}x{} and quantisation table {}",
+            "component {} declares sampling {}x{} and quantisation table {}",
             bad.id, bad.h, bad.v, bad.quantisation
         )));
     }

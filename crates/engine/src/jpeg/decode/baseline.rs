@@ -261,7 +261,7 @@ impl Scan<'_> {
         } else if overrun {
             Error::Corrupt("a restart interval is too short".into())
         } else {
-            Error::Corrupt("its data has codes that its tables do not".into())
+            Error::Corrupt("the image data has a code that is not in its Huffman table".into())
         }
     }
 

@@ -61,7 +61,7 @@ impl ScanData {
                 // Reserved (T.81, table B.1), so that it is damage: what follows is lost up to the next restart marker.
                 Some(marker::TEM..=marker::LAST_RESERVED) if most > 1 => {
                     bytes.extend_from_slice(&data[at..ff]);
-                    damage = Some("a marker stands in the data that has no meaning");
+                    damage = Some("there is an unexpected marker in the image data");
                     at = next_marker(data, ff + 2);
                 }
                 // A fill byte: the next FF decides.

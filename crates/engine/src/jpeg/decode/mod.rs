@@ -139,7 +139,7 @@ fn reject_unsupported_frame(frame: &Frame) -> Result<(), Error> {
         return Err(Error::Unsupported(format!("{kind} (marker FF{code:02X})")));
     }
     if frame.precision_bits != 8 {
-        return Err(Error::Unsupported(format!("{} bits a sample; 8 are", frame.precision_bits)));
+        return Err(Error::Unsupported(format!("{} bits per sample; only 8 are supported", frame.precision_bits)));
     }
     Ok(())
 }

@@ -45,7 +45,7 @@ pub(super) fn decode(
 ) -> Result<(), Error> {
     let Scans { scans, ended } = list(source, frame, strict)?;
     // The tables of the last scan: no earlier one needs the quantisation.
-    let tables = &scans.last().ok_or_else(|| Error::Corrupt("it has no scan".into()))?.tables;
+    let tables = &scans.last().ok_or_else(|| Error::Corrupt("there is no scan".into()))?.tables;
     // Without an end all must be there to the last bit, or there may have been more.
     let check_all = strict && !ended;
     if check_all && !is_complete(&scans, frame) {
@@ -85,7 +85,7 @@ pub(super) fn decode(
     Ok(())
 }
 
-/// Whether nothing of any coefficient is missing.
+/// Whether the scans bring every coefficient to its last bit.
 fn is_complete(scans: &[ScanEntry], frame: &Frame) -> bool {
     let last_bits = |component: usize| {
         let scans = scans.iter().filter(|scan| scan.header.low == 0 && scan.header.includes(component));
@@ -408,7 +408,7 @@ fn intervals(
         let error = if overrun(&reader) {
             Error::Truncated
         } else if done.is_none() {
-            Error::Corrupt("its data has codes that its tables do not".into())
+            Error::Corrupt("the image data has a code that is not in its Huffman table".into())
         } else {
             continue;
         };

@@ -27,7 +27,7 @@ impl ScanHeader {
     /// Reads the payload of an SOS segment. Components may stand in any order. Where several of the frame have the same identifier,
     /// which they must not, each naming means the next of them, as in libjpeg.
     pub fn read(payload: &[u8], frame: &Frame) -> Result<Self, Error> {
-        let corrupt = || Error::Corrupt("a scan header is wrong".into());
+        let corrupt = || Error::Corrupt("a scan header is invalid".into());
         let (&count, rest) = payload.split_first().ok_or_else(corrupt)?;
         let (entries, rest) = rest.split_at_checked(2 * usize::from(count)).ok_or_else(corrupt)?;
         let &[first, last, approximation] = rest.first_chunk().ok_or_else(corrupt)?;
@@ -82,7 +82,9 @@ impl ScanHeader {
         if band && bits {
             Ok(())
         } else {
-            Err(Error::Corrupt(format!("a scan brings the coefficients {first} to {last}, bits {high} to {low}")))
+            Err(Error::Corrupt(format!(
+                "a scan header has invalid parameters: coefficients {first} to {last}, bits {high} to {low}"
+            )))
         }
     }
 }
