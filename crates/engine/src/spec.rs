@@ -1,4 +1,4 @@
-//! What is asked for: a size, how the picture fits into it, a quality. Values and their words, no pixels.
+//! What a caller asks for: a size, how the picture is fitted to it, and a quality.
 
 use std::fmt;
 use std::str::FromStr;
@@ -47,7 +47,7 @@ impl FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self, SizeError> {
         let number = |side: &str| {
-            // u64: ten thousand million is out of range, not out of form. `+4` parses as a number, and is none here.
+            // u64, so that a number beyond u32 is out of range and not a bad form. `+4` would parse, but is not allowed.
             let digits = !side.is_empty() && side.bytes().all(|byte| byte.is_ascii_digit());
             digits.then(|| side.parse().unwrap_or(u64::MAX)).ok_or_else(|| SizeError::Form(text.to_owned()))
         };
@@ -80,13 +80,13 @@ impl std::error::Error for SizeError {}
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 pub enum Fit {
-    /// Scaled to cover the size, the rest cut off evenly about the centre: exactly the size, enlarged if it must be.
+    /// Scaled to cover the size, the rest cropped evenly around the centre: exactly the size, enlarged if needed.
     /// The geometry of Pillow's `ImageOps.fit`.
     #[default]
     Cover,
     /// Scaled to lie inside the size, never enlarged: the whole picture in its own shape.
     Contain,
-    /// Stretched to exactly the size, whatever becomes of the shape.
+    /// Stretched to exactly the size, without keeping the shape.
     Fill,
 }
 

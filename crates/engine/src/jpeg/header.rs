@@ -24,14 +24,14 @@ pub(crate) mod marker {
     pub const APP2: u8 = 0xe2;
     pub const APP14: u8 = 0xee;
     pub const TEM: u8 = 0x01;
-    /// From behind TEM to here markers have no meaning.
+    /// The markers between TEM and this one are reserved.
     pub const LAST_RESERVED: u8 = 0xbf;
 }
 
 /// Most bytes of an embedded ICC profile that are kept; a larger one is ignored. Printers' profiles reach 3 MiB.
 const MAX_ICC_BYTES: usize = 4 << 20;
 
-/// Most scans of a file. Programs write at most about 20 (jpegtran's own script: 10); each costs a walk over the whole
+/// Most scans of a file. Programs write at most about 20 (jpegtran's own script: 10); each scan costs a pass over the whole
 /// picture, and needs few bytes.
 pub(crate) const MAX_SCANS: usize = 100;
 
@@ -42,7 +42,7 @@ pub enum Process {
     Sequential,
     /// SOF2: Huffman coded, many passes.
     Progressive,
-    /// Arithmetic coding, lossless or hierarchical: no decoder here.
+    /// Arithmetic, lossless or hierarchical coding: not supported.
     Other(u8),
 }
 
@@ -94,8 +94,8 @@ pub(crate) struct Segment<'a> {
 
 /// The segment that begins at or after `at`: the next marker that has parameters, or EOI.
 ///
-/// Bytes that belong to nothing are passed over, as libjpeg does, and so are entropy-coded data: called after a scan's
-/// header this finds the marker that ends the scan. [`Error::Truncated`] when the file ends first.
+/// Bytes outside segments are skipped, as in libjpeg, and so is entropy-coded data: called after a scan's header, this finds
+/// the marker that ends the scan. [`Error::Truncated`] when the file ends first.
 pub(crate) fn next_segment(source: &[u8], mut at: usize) -> Result<Segment<'_>, Error> {
     loop {
         let rest = source.get(at..).ok_or(Error::Truncated)?;
@@ -124,7 +124,7 @@ pub(crate) fn next_segment(source: &[u8], mut at: usize) -> Result<Segment<'_>, 
 
 /// Reads the head of `source`, up to and including the first scan's header.
 ///
-/// The last of the answer is the payload of the first scan's header.
+/// The last item returned is the payload of the first scan's header.
 pub(crate) fn read(source: &[u8]) -> Result<(Header, Frame, &[u8]), Error> {
     let mut frame = None;
     let mut orientation = None;

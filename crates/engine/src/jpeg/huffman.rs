@@ -1,4 +1,4 @@
-//! Huffman tables: as files hold them (T.81, annex C), and as codes are found by their bits or by their symbols.
+//! Huffman tables: as files store them (T.81, annex C), and for finding a code by its bits or by its symbol.
 
 use crate::error::Error;
 
@@ -72,7 +72,7 @@ impl SymbolLookup {
         codes
     }
 
-    /// The symbol whose code is the first of `bits`, and the code's length. `None`: no code begins so.
+    /// The symbol whose code is the first of `bits`, and the code's length. `None`: no code matches.
     pub fn symbol(&self, bits: u64) -> Option<(u8, u32)> {
         let code = (bits >> (64 - MAX_CODE_BITS)) as u32;
         let length = (1..=MAX_CODE_BITS).find(|&length| code < self.limits[length])?;

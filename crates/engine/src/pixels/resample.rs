@@ -13,10 +13,9 @@ use crate::geometry::Window;
 /// Which crate resamples; both have the same filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resampler {
-    /// `resize`, for what zune-jpeg decoded: there the decoder takes most of the time. Where a window's edges are not whole
-    /// samples, which it does not know, it is the other after all.
+    /// `resize`, for ink (CMYK). It does not support windows whose edges lie between samples; for these the other is used.
     Plain,
-    /// `fast_image_resize`, for what our own decoder did: four times as fast, and else a third of the whole.
+    /// `fast_image_resize`, for everything else: four times as fast.
     Simd,
 }
 
@@ -81,7 +80,7 @@ fn lanczos3(x: f64) -> f64 {
     if x < 1e-6 { 1.0 } else { (3.0 - 4.0 * sine * sine) * sine * sine / (3.0 * angle * angle) }
 }
 
-/// Only a lack of memory passes with time.
+/// Only a lack of memory is temporary.
 fn resize_error(error: resize::Error) -> Error {
     match error {
         resize::Error::OutOfMemory => Error::OutOfMemory,

@@ -18,7 +18,7 @@ pub(super) struct ScanHeader {
     /// First and last zigzag place, Ss and Se.
     pub first: u32,
     pub last: u32,
-    /// The bit above the highest that the scan brings, Ah: 0 in a first scan; and its lowest, Al.
+    /// Successive approximation: Ah, the bit above the highest of the scan (0 in a first scan), and Al, the lowest bit.
     pub high: u32,
     pub low: u32,
 }
@@ -45,7 +45,7 @@ impl ScanHeader {
             return Err(corrupt());
         }
         let header = match frame.process {
-            // These mean nothing in a sequential scan, and other decoders do not look at them.
+            // A sequential scan does not use these, and other decoders ignore them.
             Process::Sequential => Self { components, first: 0, last: 63, high: 0, low: 0 },
             _ => {
                 let (high, low) = (u32::from(approximation >> 4), u32::from(approximation & 15));

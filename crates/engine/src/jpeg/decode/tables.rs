@@ -7,7 +7,7 @@ use crate::jpeg::dct::BLOCK;
 use crate::jpeg::header::{Segment, marker};
 use crate::jpeg::huffman::HuffmanSpec;
 
-/// How many tables of a kind there are (T.81, table B.5).
+/// The number of tables of each kind (T.81, table B.5).
 const DESTINATIONS: usize = 4;
 
 /// The state of the tables at a place in the file: later segments replace what earlier ones set.
@@ -22,8 +22,8 @@ pub(super) struct TableState {
 }
 
 impl Default for TableState {
-    /// As a file begins: without quantisation, and with the Huffman tables of annex K in the places that luma and colour have by
-    /// custom, since the frames of motion JPEG bring none.
+    /// As a file begins: without quantisation, and with the Huffman tables of annex K in the places that luma and chroma usually
+    /// have, because the frames of motion JPEG have none.
     fn default() -> Self {
         let customary = |table: fn(bool) -> HuffmanSpec| [Some(table(true)), Some(table(false)), None, None];
         Self {
