@@ -329,7 +329,7 @@ mod tests {
         for (word, near) in [
             ("regoin", Some("region")),
             ("key-pair", Some("key_pair")),
-            ("qeue", Some("queue")),
+            ("queues", Some("queue")),
             ("qual", Some("quality")),
             ("ubuntu", None),
             ("colour", None),
@@ -345,9 +345,9 @@ mod tests {
     fn a_value_of_a_closed_set_is_read_or_named() {
         assert_eq!(one_of("b", ["a", "b"]), Ok("b"));
         assert_eq!(one_of("crop", ["cover", "contain", "fill"]), Err("must be cover, contain or fill".into()));
-        let error = one_of("publc", ["public", "any", "off"]).unwrap_err();
+        let error = one_of("publics", ["public", "any", "off"]).unwrap_err();
         assert_eq!(error, "must be public, any or off; did you mean \"public\"?");
-        assert_eq!(wrong("publc", &error), "must be public, any or off, not \"publc\"; did you mean \"public\"?");
+        assert_eq!(wrong("publics", &error), "must be public, any or off, not \"publics\"; did you mean \"public\"?");
         assert_eq!(wrong("x", "is too short"), "= \"x\" is too short");
     }
 }

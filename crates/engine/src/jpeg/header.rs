@@ -198,7 +198,7 @@ fn read_frame(code: u8, payload: &[u8]) -> Result<Frame, Error> {
     Ok(Frame { process, precision_bits, width, height, components })
 }
 
-/// libjpeg's rules (jdapimin.c, `default_decompress_parms`), which every other decoder follows: JFIF means YCbCr, else
+/// libjpeg's rules (jdapimin.c), which every other decoder follows: JFIF means YCbCr, else
 /// Adobe's segment says, else the component identifiers `RGB` do.
 fn colour(frame: &Frame, jfif: bool, adobe: Option<u8>) -> Result<Colour, Error> {
     let ids: Vec<u8> = frame.components.iter().map(|component| component.id).collect();

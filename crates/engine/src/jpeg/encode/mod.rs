@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn our_files_are_as_good_and_as_small_as_the_librarys() {
+    fn our_files_are_as_good_and_as_small_as_the_references() {
         for (width, height) in
             [(1_usize, 1_usize), (2, 1), (1, 19), (19, 1), (7, 9), (8, 8), (16, 16), (17, 33), (100, 75), (255, 64)]
         {
