@@ -1,27 +1,26 @@
-//! Text from elsewhere, in front of a person.
+//! Makes text from elsewhere safe to print.
 
 use std::borrow::Cow;
 
-/// Whether a terminal does something with a character instead of showing it: controls, escape sequences' beginnings
-/// among them, and the controls of writing direction (Unicode Standard Annex 9), which make a text read as another.
+/// Whether a terminal would act on a character instead of showing it: control characters, which begin escape sequences,
+/// and the controls of writing direction (Unicode Standard Annex 9), which can make a text read as another.
 pub fn is_command(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A text that a terminal only shows: a key may hold escape sequences that would repaint it or begin a line of their
-/// own. What it would do is shown as `\u{1b}`.
+/// A text with such characters escaped as `\u{1b}`: an object's key may contain escape sequences and line breaks.
 pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, is_command, |c, shown| shown.extend(c.escape_default()))
 }
 
-/// [`printable`], with its line breaks left as they are.
+/// As [`printable`], but line breaks stay.
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n' && is_command(c), |c, shown| shown.extend(c.escape_default()))
 }
 
-/// JSON's text with the same characters as JSON's own escapes: serde_json leaves those above U+001F as they are. They
-/// stand within strings only, where an escape means the same.
+/// JSON with the same characters written as JSON escapes; serde_json escapes only those up to U+001F. They occur only
+/// within strings, where an escape means the same.
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     // All of them have four hexadecimal digits.
     escaped(json, |c| c != '\n' && is_command(c), |c, shown| shown.push_str(&format!("\\u{:04x}", u32::from(c))))
@@ -38,13 +37,13 @@ fn escaped(text: &str, which: impl Fn(char) -> bool, escape: impl Fn(char, &mut 
     Cow::Owned(shown)
 }
 
-/// A text that was to be a URL, without the parts that may be secrets: user name, password, query and fragment. Works
-/// on what is no URL too, because an error that says so shows it.
+/// A URL without the parts that may be secrets: user name, password, query and fragment. Accepts any text, because
+/// messages about invalid URLs use it too.
 pub fn without_secrets(url: &str) -> String {
     let end = url.find(['?', '#']).unwrap_or(url.len());
     let (shown, cut) = url.split_at(end);
     let start = shown.find("://").map_or(0, |scheme| scheme + 3);
-    // A password may hold a slash where somebody forgot to escape it.
+    // A password may contain an unescaped slash.
     let host = shown[start..].rfind('@').map_or(start, |at| start + at + 1);
     format!("{}{}{}", &shown[..start], &shown[host..], if cut.is_empty() { "" } else { "?…" })
 }
@@ -68,7 +67,7 @@ mod tests {
         {
             assert!(is_command(c), "{}", c.escape_unicode());
         }
-        // Words of languages that are written from right to left are as good as any.
+        // Text in right-to-left scripts is printed as it is.
         assert_eq!(printable("ינשוף بومة"), "ינשוף بومة");
     }
 

@@ -1,5 +1,5 @@
-//! The contact sheet: each photograph beside its thumbnails, with what they weigh and how long they took. The page
-//! and the pictures are one folder that can be opened or copied anywhere; it loads nothing from elsewhere.
+//! The contact sheet: each photograph with its thumbnails, their sizes and times. The page and the pictures are one folder
+//! that can be opened or copied anywhere; it loads nothing from elsewhere.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -23,7 +23,7 @@ pub struct Thumbnail {
     width: u64,
     height: u64,
     pub bytes: u64,
-    // All sizes of a photograph are made and stored together: these are their times, not this one's.
+    // All sizes of a photograph are made and stored together, so these times are for all of them.
     fetch_ms: f64,
     make_ms: f64,
     store_ms: f64,
@@ -54,7 +54,7 @@ impl Thumbnail {
     }
 }
 
-/// Writes index.html and copies the photographs beside it; the thumbnails are there already.
+/// Writes index.html and copies the photographs to its folder, which has the thumbnails already.
 pub fn write(folder: &Path, photos: &[Photo], thumbnails: &[Thumbnail], worked: Duration) -> Result<PathBuf> {
     for photo in photos {
         let copy = folder.join(PHOTOS).join(&photo.name);
@@ -85,19 +85,19 @@ fn html(photos: &[Photo], thumbnails: &[Thumbnail], worked: Duration) -> String 
     )
 }
 
-/// A photograph and what was made of it, the largest first.
+/// A photograph and its thumbnails, the largest first.
 fn row(photo: &Photo, thumbnails: &[Thumbnail]) -> String {
     let mut own: Vec<&Thumbnail> = thumbnails.iter().filter(|thumbnail| thumbnail.is_of(photo)).collect();
     own.sort_by_key(|thumbnail| std::cmp::Reverse(thumbnail.width * thumbnail.height));
     let Photo { path: _, name, bytes, width, height } = photo;
     let file = format!("{PHOTOS}/{}", encode(name));
+    let alt = escape(name);
     let times = own.first().map_or(String::from("no thumbnail was made"), |any| {
         format!("fetched in {:.0} ms, made in {:.0} ms, stored in {:.0} ms", any.fetch_ms, any.make_ms, any.store_ms)
     });
     let mut row = format!(
-        "<section>\n<figure class=\"source\"><a href=\"{file}\"><img src=\"{file}\" alt=\"\"></a>\n\
-         <figcaption><b>{}</b>{width}×{height}, {}<span>{times}</span></figcaption></figure>\n<div class=\"thumbnails\">\n",
-        escape(name),
+        "<section>\n<figure class=\"source\"><a href=\"{file}\"><img src=\"{file}\" alt=\"{alt}\"></a>\n\
+         <figcaption><b>{alt}</b>{width}×{height}, {}<span>{times}</span></figcaption></figure>\n<div class=\"thumbnails\">\n",
         size(*bytes),
     );
     for thumbnail in own {
@@ -105,7 +105,7 @@ fn row(photo: &Photo, thumbnails: &[Thumbnail]) -> String {
         let file = format!("{THUMBNAILS}/{}", encode(thumbnail.file_name()));
         let _ = writeln!(
             row,
-            "<figure><a href=\"{file}\"><img src=\"{file}\" width=\"{width}\" height=\"{height}\" alt=\"\"></a>\
+            "<figure><a href=\"{file}\"><img src=\"{file}\" width=\"{width}\" height=\"{height}\" alt=\"{alt}, {width}×{height}\"></a>\
              <figcaption><b>{width}×{height}</b><span>{}</span></figcaption></figure>",
             size(*bytes),
         );

@@ -1,11 +1,11 @@
-//! The whole program from nothing to nothing, without an AWS account: starts the AWS emulator moto, uploads a few
-//! photographs, and runs `thumb` as a user would: plan, apply, enqueue, work, plan again, destroy. The thumbnails and a
-//! contact sheet of them are left in target/quickstart.
+//! The whole program without an AWS account: starts the AWS emulator moto, uploads a few photographs, and runs `thumb` as
+//! a user would: plan, apply, enqueue, work, plan again, destroy. The thumbnails and a contact sheet stay in
+//! target/quickstart.
 //!
 //!     cargo run --release --example quickstart [-- --photos DIR] [--keep]
 //!
-//! Every command is a process of its own, with its own output and exit code. Cargo builds only the example for this,
-//! so the example is `thumb` as well: called by that name, it is nothing else.
+//! Every command is its own process, with its own output and exit code. Cargo builds only the example here, so the
+//! example contains `thumb`: called by that name, it runs the program.
 
 mod contact_sheet;
 #[path = "../../tests/support/moto.rs"]
@@ -31,7 +31,7 @@ const SOURCE_BUCKET: &str = "quickstart-photos";
 /// The folder in the bucket; the thumbnails' keys keep it.
 const FOLDER: &str = "photos";
 
-/// What went wrong, for a reader.
+/// The error is a sentence.
 type Result<T, E = String> = std::result::Result<T, E>;
 
 fn main() -> ExitCode {
@@ -55,9 +55,9 @@ fn main() -> ExitCode {
 }
 
 struct Options {
-    /// Where the photographs are.
+    /// The folder of the photographs.
     photos: PathBuf,
-    /// Whether the emulator, and the stack in it, stay.
+    /// Whether to keep the emulator running, with the stack in it.
     keep: bool,
 }
 
@@ -88,20 +88,20 @@ fn run(options: &Options) -> Result<()> {
     fs::write(folder.join("thumb.toml"), configuration()?).map_err(cannot("write", &folder))?;
     let thumb = Thumb { emulator: &emulator, folder: &folder };
 
-    thumb.run("What would be made", &["plan"])?;
-    thumb.run("Make it", &["apply", "--yes"])?;
+    thumb.run("Show planned changes", &["plan"])?;
+    thumb.run("Create it", &["apply", "--yes"])?;
     let sizes: Vec<String> = SIZES.iter().map(|(width, height)| format!("{width}x{height}")).collect();
     let prefix = format!("{FOLDER}/");
     let mut enqueue = vec!["enqueue", "--bucket", SOURCE_BUCKET, "--prefix", &prefix];
     enqueue.extend(sizes.iter().flat_map(|size| ["--size", size]));
-    thumb.run("Ask for thumbnails", &enqueue)?;
+    thumb.run("Request thumbnails", &enqueue)?;
     let working = Instant::now();
     let made = thumb.work()?;
     let worked = working.elapsed();
-    thumb.run("Nothing has drifted", &["plan", "--detailed-exitcode"])?;
+    thumb.run("Check that nothing has changed", &["plan", "--detailed-exitcode"])?;
     let thumbnails = download(&emulator, made, &folder)?;
     if !options.keep {
-        thumb.run("Take it all away", &["destroy", "--yes"])?;
+        thumb.run("Delete everything", &["destroy", "--yes"])?;
     }
 
     let sheet = contact_sheet::write(&folder, &photos, &thumbnails, worked)?;
@@ -114,22 +114,19 @@ fn run(options: &Options) -> Result<()> {
         worked.as_secs_f64()
     );
     println!("contact sheet  {}", sheet.display());
-    println!("time           {:.1} s in all", started.elapsed().as_secs_f64());
+    println!("time           {:.1} s in total", started.elapsed().as_secs_f64());
     if thumbnails.len() != expected {
-        return Err(format!(
-            "{} thumbnails are missing; the worker's lines above say why",
-            expected - thumbnails.len()
-        ));
+        return Err(format!("{} thumbnails are missing; see the worker's messages above", expected - thumbnails.len()));
     }
     if options.keep {
         keep(emulator, &folder);
     } else {
-        println!("left behind    nothing but target/quickstart");
+        println!("left over      only target/quickstart");
     }
     Ok(())
 }
 
-/// `thumb` as a user calls it: in a folder with a thumb.toml, with an environment that leads to the emulator.
+/// `thumb` as a user runs it: in a folder with a thumb.toml, with environment variables that point to the emulator.
 struct Thumb<'a> {
     emulator: &'a Moto,
     folder: &'a Path,
@@ -140,7 +137,7 @@ impl Thumb<'_> {
         let this = std::env::current_exe().map_err(|error| format!("cannot find the running executable: {error}"))?;
         let mut command = self.emulator.command(this);
         command.arg0("thumb").args(words).current_dir(self.folder).stdin(Stdio::null());
-        // Colour and width are the terminal's.
+        // These decide whether it prints colours.
         for name in ["TERM", "COLORTERM", "NO_COLOR"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
@@ -149,7 +146,7 @@ impl Thumb<'_> {
         Ok(command)
     }
 
-    /// Runs one command with its output on ours; it must exit with 0.
+    /// Runs one command, which shares our stdout and stderr and must exit with 0.
     fn run(&self, title: &str, words: &[&str]) -> Result<()> {
         heading(title);
         println!("$ thumb {}\n", words.join(" "));
@@ -160,7 +157,7 @@ impl Thumb<'_> {
     /// Runs a worker until the queue is empty; returns the lines of JSON it wrote, one for each thumbnail.
     fn work(&self) -> Result<Vec<serde_json::Value>> {
         let words = ["work", "--drain", "--json"];
-        heading("Make them: here, as an instance would there");
+        heading("Make them, here as an instance would on AWS");
         println!("$ thumb {}\n", words.join(" "));
         let output = self.command(&words)?.stderr(Stdio::inherit()).output();
         let output = output.map_err(|error| format!("cannot start thumb: {error}"))?;
@@ -176,7 +173,7 @@ impl Thumb<'_> {
                 Some(kind @ ("retrying" | "rejected" | "skipped")) => {
                     println!("{kind} {}: {}", text(&event["source"]), text(&event["why"]));
                 }
-                _ => {} // its start, its stop and its numbers
+                _ => {} // the start, the end and the statistics
             }
         }
         if output.status.success() { Ok(made) } else { Err(format!("`thumb work` failed: {}", output.status)) }
@@ -192,7 +189,7 @@ fn heading(text: &str) {
     println!("\n=== {text}\n");
 }
 
-/// An empty folder, of which only what an earlier run put there is removed.
+/// Makes the folder, and removes only what an earlier run put there.
 fn make_folder(folder: &Path) -> Result<()> {
     for part in [contact_sheet::PHOTOS, contact_sheet::THUMBNAILS] {
         let part = folder.join(part);
@@ -219,7 +216,7 @@ fn upload(emulator: &Moto, photos: &[Photo]) -> Result<()> {
     Ok(())
 }
 
-/// Fetches the thumbnails unsigned, as anybody on the internet could: they have a public-read ACL, or this fails.
+/// Fetches the thumbnails without credentials, as anyone on the internet could: fails unless they have a public-read ACL.
 fn download(emulator: &Moto, made: Vec<serde_json::Value>, folder: &Path) -> Result<Vec<Thumbnail>> {
     let mut thumbnails = Vec::new();
     for event in made {
@@ -236,8 +233,8 @@ fn download(emulator: &Moto, made: Vec<serde_json::Value>, folder: &Path) -> Res
     Ok(thumbnails)
 }
 
-/// thumb.toml for an instance on which this very executable starts. Where there is none (on macOS, say), no instance:
-/// the worker runs here anyway.
+/// A thumb.toml with an instance on which this executable can start. Where there is none (on macOS, for example), it has
+/// no instance: the worker runs here anyway.
 fn configuration() -> Result<String> {
     let this = std::env::current_exe().and_then(fs::read);
     let this = this.map_err(|error| format!("cannot read the running executable: {error}"))?;
@@ -265,15 +262,15 @@ fn configuration() -> Result<String> {
     ))
 }
 
-/// Leaves the emulator up, and says how to use it.
+/// Leaves the emulator running, and says how to use it.
 fn keep(emulator: Moto, folder: &Path) {
-    heading("The emulator stays up. For `thumb` and `aws` in another terminal:");
+    heading("The emulator keeps running. To use `thumb` and `aws` with it in another terminal:");
     println!("cd {}", folder.display());
     for (name, value) in emulator.env() {
         println!("export {name}={value}");
     }
     let (pid, log) = emulator.keep();
-    println!("\nIts log is {}. It forgets everything at its end: kill {pid}", log.display());
+    println!("\nIts log is {}. To stop it and delete everything in it: kill {pid}", log.display());
 }
 
 fn cannot(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> String {

@@ -1,11 +1,11 @@
-//! The photographs that go in.
+//! The source photographs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::Result;
 
-/// A try-out, not a bulk run.
+/// Enough to try thumb out.
 const MAX_PHOTOS: usize = 200;
 
 /// A JPEG file in the folder.
@@ -13,7 +13,7 @@ pub struct Photo {
     pub path: PathBuf,
     pub name: String,
     pub bytes: u64,
-    /// In pixels, as stored: a camera held on its side says so beside them, in EXIF.
+    /// In pixels, as stored: before the EXIF orientation is applied.
     pub width: usize,
     pub height: usize,
 }
@@ -24,7 +24,7 @@ impl Photo {
     }
 }
 
-/// The JPEG files of a folder, by name; what is in folders below is left out, and what cannot be read is named.
+/// The JPEG files of a folder, sorted by name, without those in folders below it.
 pub fn find(folder: &Path) -> Result<Vec<Photo>> {
     let cannot = |error: std::io::Error| format!("cannot read {}: {error}", folder.display());
     let mut photos = Vec::new();
@@ -37,10 +37,10 @@ pub fn find(folder: &Path) -> Result<Vec<Photo>> {
         let data = fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         match size(&data) {
             Some((width, height)) => photos.push(Photo { path, name, bytes: data.len() as u64, width, height }),
-            None => println!("left out: {} is not a JPEG", path.display()),
+            None => println!("skipped {}: not a JPEG", path.display()),
         }
         if photos.len() == MAX_PHOTOS {
-            println!("the first {MAX_PHOTOS} photographs are taken");
+            println!("using the first {MAX_PHOTOS} photographs");
             break;
         }
     }
@@ -54,7 +54,7 @@ fn size(data: &[u8]) -> Option<(usize, usize)> {
     decoder.dimensions()
 }
 
-/// A key as it stands in a URL's path.
+/// A key, percent-encoded for a URL's path.
 pub fn encode(key: &str) -> String {
     key.bytes()
         .map(|byte| match byte {

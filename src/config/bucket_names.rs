@@ -1,33 +1,33 @@
-//! The names of the stack's two buckets. All of AWS shares one space of bucket names, so a default name ends with the
-//! account's number: nobody else has it, and nobody is likely to take it.
+//! The names of the stack's two buckets. Bucket names are global to all of AWS, so a default name ends with the account
+//! ID, to make it unlikely that another account has it.
 
 use super::reader::{Given, Mistakes};
 use super::{Config, names};
 
-/// An AWS account's number has 12 digits; these stand for it where the account is not known yet.
+/// Stands for the 12-digit account ID where the account is not known yet.
 const ANY_ACCOUNT: &str = "000000000000";
 
 const THUMBNAILS: &str = "thumbnails";
 const CODE: &str = "code";
 
 impl Config {
-    /// The thumbnails bucket's name in the account with this number.
+    /// The thumbnails bucket's name in this account.
     pub fn thumbnails_bucket(&self, account: &str) -> String {
         self.buckets.thumbnails.clone().unwrap_or_else(|| default(&self.name, THUMBNAILS, account))
     }
 
-    /// The code bucket's name in the account with this number.
+    /// The code bucket's name in this account.
     pub fn code_bucket(&self, account: &str) -> String {
         self.buckets.code.clone().unwrap_or_else(|| default(&self.name, CODE, account))
     }
 
-    /// The name that the thumbnails bucket had by default before default names ended with the account's number; none
-    /// where thumb.toml names the bucket.
+    /// The thumbnails bucket's default name of earlier versions, without the account ID; `None` where thumb.toml names the
+    /// bucket.
     pub fn former_thumbnails_bucket(&self) -> Option<String> {
         self.buckets.thumbnails.is_none().then(|| former(&self.name, THUMBNAILS))
     }
 
-    /// As [`Config::former_thumbnails_bucket`], of the code bucket.
+    /// As [`Config::former_thumbnails_bucket`], for the code bucket.
     pub fn former_code_bucket(&self) -> Option<String> {
         self.buckets.code.is_none().then(|| former(&self.name, CODE))
     }
@@ -41,30 +41,31 @@ fn former(stack: &str, which: &str) -> String {
     format!("{stack}-{which}")
 }
 
-/// Notes what is wrong with the two names: a default one that breaks S3's rules, or one bucket for both.
+/// Reports default names that break S3's rules, and one name for both buckets.
 pub fn check(
     stack: &Given<String>,
     thumbnails: Option<&Given<String>>,
     code: Option<&Given<String>>,
     mistakes: &Mistakes,
 ) {
-    for (given, which) in [(thumbnails, THUMBNAILS), (code, CODE)] {
-        if given.is_some() {
-            continue;
-        }
-        if let Err(why) = names::bucket(&default(&stack.value, which, ANY_ACCOUNT)) {
-            let shown = default(&stack.value, which, "ACCOUNT");
-            mistakes.add(
-                stack.at,
-                format!(
-                    "the {which} bucket's name {shown:?}, made from `name` and the account's 12 digits, {why}; \
-                     `{which}` in [buckets] sets another"
-                ),
-            );
-        }
+    let bad: Vec<(&str, String)> = [(thumbnails, THUMBNAILS), (code, CODE)]
+        .into_iter()
+        .filter(|(given, _)| given.is_none())
+        .filter_map(|(_, which)| Some((which, names::bucket(&default(&stack.value, which, ANY_ACCOUNT)).err()?)))
+        .collect();
+    if let [(which, why), rest @ ..] = &bad[..] {
+        let keys = if rest.is_empty() { format!("`{which}`") } else { format!("`{THUMBNAILS}` and `{CODE}`") };
+        let (name, shown) = (&stack.value, default(&stack.value, which, "ACCOUNT"));
+        mistakes.add(
+            stack.at,
+            format!(
+                "`name` = {name:?} makes a bucket name that S3 does not allow: {shown:?} {why}; change `name`, or set \
+                 {keys} in [buckets]"
+            ),
+        );
     }
     let twice = |given: &Given<String>| {
-        format!("the two buckets have the same name, {:?}: the code would be public", given.value)
+        format!("the two buckets have the same name, {:?}, which would make the code public", given.value)
     };
     match (thumbnails, code) {
         (Some(thumbnails), Some(code)) if thumbnails.value == code.value => mistakes.add(code.at, twice(code)),
@@ -76,7 +77,7 @@ pub fn check(
     }
 }
 
-/// Whether it is the default name in some account: which one is not known before AWS is asked.
+/// Whether this is the default name in some account; which account it is, is not known yet.
 fn is_default(name: &str, stack: &str, which: &str) -> bool {
     name.strip_prefix(&default(stack, which, "")).is_some_and(|account| super::account(account).is_ok())
 }
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn default_names_end_with_the_accounts_number() {
+    fn default_names_end_with_the_account_id() {
         let config = Config::parse("name = \"cats\"", "").unwrap();
         assert_eq!(config.thumbnails_bucket("123456789012"), "cats-thumbnails-123456789012");
         assert_eq!(config.code_bucket("123456789012"), "cats-code-123456789012");
@@ -105,14 +106,14 @@ mod tests {
     }
 
     #[test]
-    fn a_default_name_has_room_for_the_accounts_number() {
+    fn a_default_name_has_room_for_the_account_id() {
         // 39 + "-thumbnails-" + 12 digits = 63.
         assert!(Config::parse(&format!("name = \"{}\"", "a".repeat(39)), "").is_ok());
         let long = format!("name = \"{}\"", "a".repeat(40));
         let error = mistakes(&long);
-        assert!(error.starts_with("thumb.toml:1:8: the thumbnails bucket's name \"aaaa"), "{error}");
-        assert!(error.contains("-thumbnails-ACCOUNT\", made from `name` and the account's 12 digits, is longer than"));
-        assert!(error.contains("(it has 64); `thumbnails` in [buckets] sets another"), "{error}");
+        assert!(error.starts_with("thumb.toml:1:8: `name` = \"aaaa"), "{error}");
+        assert!(error.contains("-thumbnails-ACCOUNT\" is longer than"), "{error}");
+        assert!(error.ends_with("(it has 64); change `name`, or set `thumbnails` in [buckets]"), "{error}");
         assert!(Config::parse(&format!("{long}\n[buckets]\nthumbnails = \"short\""), "").is_ok());
     }
 

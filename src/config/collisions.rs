@@ -1,12 +1,11 @@
-//! Whether photographs from several places could have one and the same thumbnail: then the last one would overwrite
-//! the others', without a word. Refused before anything is made.
+//! Rejects a key template by which photographs from two places would overwrite each other's thumbnails.
 
 use super::reader::Mistakes;
 use super::{Sources, UrlSources};
 use crate::config::key_template::KeyTemplate;
 
-/// Notes a template that does not tell the places apart. `given`: where `key` stands, if it does; `otherwise`: where
-/// what makes them several stands.
+/// Reports such a template: at the offset `given` of `key`, or, where `key` has its default, at `otherwise`, the offset of
+/// the setting that allows several places.
 pub fn check(
     key: &KeyTemplate,
     given: Option<usize>,
@@ -27,9 +26,9 @@ pub fn check(
     mistakes.add(at, format!("{whose}, \"{key}\", lacks {{bucket}}, and {why}; write key = \"{better}\""));
 }
 
-/// Why there are several places that photographs come from; none: there is one.
+/// Why photographs may come from several places; `None` if they come from one.
 fn several(sources: &Sources, urls: UrlSources) -> Option<String> {
-    const ALIKE: &str = "photographs of one key in two buckets would overwrite each other's thumbnails";
+    const ALIKE: &str = "photographs with the same key in two buckets would overwrite each other's thumbnails";
     let buckets = match sources {
         Sources::Any => return Some(format!("`sources` is \"*\": {ALIKE}")),
         Sources::Buckets(buckets) => buckets,
@@ -39,7 +38,7 @@ fn several(sources: &Sources, urls: UrlSources) -> Option<String> {
             Some(format!("`sources` names several buckets: {ALIKE}"))
         }
         Some(_) if urls != UrlSources::Off => Some(format!(
-            "`url_sources` is \"{urls}\": a photograph from a URL and one of the bucket would overwrite each other's \
+            "`url_sources` is \"{urls}\": a photograph from a URL and one from the bucket could overwrite each other's \
              thumbnails"
         )),
         _ => None,

@@ -1,19 +1,21 @@
-//! How instances of the burstable types spend CPU: of these types one rents a tenth or a fifth of a CPU, and the whole
-//! of it for as long as credits last (EC2 user guide, "Burstable performance instances").
+//! CPU credits of the burstable instance types: such an instance may use a tenth or a fifth of its CPUs all the time, and
+//! more for as long as its credits last (EC2 user guide, "Burstable performance instances").
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
 
+use super::reader::one_of;
+
 /// What an instance does when its CPU credits are spent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Credits {
-    /// It slows down to its baseline. EC2's own default is the other one for all types but t2.
+    /// It slows down to its baseline. (EC2's own default is unlimited for all types but t2.)
     #[default]
     Standard,
-    /// It goes on, and what it uses above its baseline is paid for by the hour.
+    /// It keeps its speed, and AWS charges by the hour for what it uses above its baseline.
     Unlimited,
 }
 
@@ -38,9 +40,6 @@ impl FromStr for Credits {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Standard, Self::Unlimited]
-            .into_iter()
-            .find(|credits| credits.to_string() == text)
-            .ok_or_else(|| "is not one of standard, unlimited".into())
+        one_of(text, [Self::Standard, Self::Unlimited])
     }
 }

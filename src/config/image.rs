@@ -1,5 +1,5 @@
-//! The operating systems an instance can run: which Amazon Machine Images they are, what C library they have, and
-//! whom one logs in as. Pure data; looking an image up in an account is [`crate::stack::resources::instance`]'s job.
+//! The operating systems that an instance can run: their Amazon Machine Images, their C library and their login user.
+//! Pure data; looking an image up in an account is [`crate::stack::resources::instance`]'s job.
 
 use std::fmt;
 use std::str::FromStr;
@@ -40,25 +40,25 @@ impl fmt::Display for Glibc {
     }
 }
 
-/// `image` in thumb.toml: a distribution, of which the newest image is taken at creation, or one AMI by its ID.
+/// `image` in thumb.toml: a distribution, whose newest image is used at creation, or one AMI by its ID.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Image {
     Ubuntu2204,
     Ubuntu2404,
     Debian12,
     AmazonLinux2023,
-    /// `ami-…`: the user vouches for systemd, python3 and a recent enough C library.
+    /// `ami-…`: the user must make sure that it has systemd, python3 and a recent enough C library.
     Ami(String),
 }
 
 impl Image {
-    /// The names thumb.toml takes, beside `ami-…`.
+    /// The names that thumb.toml accepts besides `ami-…`.
     pub const NAMED: [Image; 4] = [Self::Ubuntu2204, Self::Ubuntu2404, Self::Debian12, Self::AmazonLinux2023];
 
-    /// The publisher, an account or an alias, and the name pattern for DescribeImages; `None` for an AMI by ID, and where
-    /// the publisher in this partition is not known. Each partition has accounts of its own.
+    /// The publisher, an account or an alias, and the name pattern for DescribeImages; `None` for an AMI by ID, and
+    /// where the publisher in this partition is not known. Each partition has its own accounts.
     ///
-    /// Owners and patterns are the publishers' own: Ubuntu on AWS "find images", the Debian cloud team's wiki,
+    /// Sources of the owners and patterns: Ubuntu on AWS "find images", the Debian cloud team's wiki,
     /// the Amazon Linux 2023 user guide. Debian's are known for AWS's commercial regions only.
     pub fn query(&self, arch: Arch, partition: &str) -> Option<(&'static str, String)> {
         let deb = match arch {
@@ -80,7 +80,7 @@ impl Image {
         }
     }
 
-    /// The image's C library; `None` where it cannot be known.
+    /// The version of the image's C library; `None` for an AMI by ID.
     pub fn glibc(&self) -> Option<Glibc> {
         match self {
             Self::Ubuntu2204 => Some(Glibc(2, 35)),
@@ -91,7 +91,7 @@ impl Image {
         }
     }
 
-    /// The account the image's key pair logs in to; `None` where it cannot be known.
+    /// The user that the key pair logs in as; `None` for an AMI by ID.
     pub fn ssh_user(&self) -> Option<&'static str> {
         match self {
             Self::Ubuntu2204 | Self::Ubuntu2404 => Some("ubuntu"),
@@ -131,7 +131,6 @@ impl fmt::Display for Image {
 impl FromStr for Image {
     type Err = String;
 
-    /// The error is the rest of a sentence that begins with the value: "is not …".
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(named) = Self::NAMED.into_iter().find(|image| image.to_string() == text) {
             return Ok(named);
@@ -144,7 +143,7 @@ impl FromStr for Image {
             Some(_) => Ok(Self::Ami(text.to_owned())),
             None => {
                 let names: Vec<String> = Self::NAMED.iter().map(Image::to_string).collect();
-                Err(format!("is not an image; it is one of {}, or an AMI's ID (ami-…)", names.join(", ")))
+                Err(format!("must be {} or an AMI ID (ami-…)", names.join(", ")))
             }
         }
     }
@@ -178,7 +177,7 @@ mod tests {
     fn what_is_not_an_image_is_refused_with_the_valid_names() {
         for text in ["ubuntu", "ami-", "ami-xyz", "ami-0123456789ABCDEF0", ""] {
             let error = text.parse::<Image>().unwrap_err();
-            assert!(error.contains("ubuntu-22.04, ubuntu-24.04, debian-12, al2023"), "{text}: {error}");
+            assert!(error.contains("ubuntu-22.04, ubuntu-24.04, debian-12, al2023 or an AMI ID"), "{text}: {error}");
         }
     }
 }

@@ -1,5 +1,4 @@
-//! Where a thumbnail goes: the `key` of `[thumbnail]`, a template from where the photograph is and the size to the
-//! thumbnail's key.
+//! `key` in `[thumbnail]`: a template that makes a thumbnail's key from the photograph's bucket and key and the size.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,12 +9,12 @@ use crate::thumbnail::Size;
 /// S3: a key is at most this many bytes of UTF-8 (S3 user guide, "Naming Amazon S3 objects").
 pub const MAX_KEY_BYTES: usize = 1_024;
 
-/// What a template's placeholders are made from.
+/// What a template's placeholders stand for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// The photograph's bucket; or, for a photograph from a URL, what no bucket is named.
+    /// The photograph's bucket; for a photograph from a URL, a word that cannot be a bucket's name.
     pub bucket: String,
-    /// The photograph's key, "photos/owl.jpg"; or what stands for it in a URL.
+    /// The photograph's key, "photos/owl.jpg"; for a URL, its host and path.
     pub key: String,
 }
 
@@ -51,12 +50,12 @@ const PLACEHOLDERS: [(&str, Part); 7] = [
 ];
 
 impl KeyTemplate {
-    /// The thumbnail's key for a photograph and a size. Whether S3 takes it is [`check`]'s question: the source's key
-    /// may be long, or strange.
+    /// The thumbnail's key for a photograph and a size. [`check`] says whether S3 accepts it: the source's key may be
+    /// long, or contain anything.
     pub fn render(&self, origin: &Origin, size: Size) -> String {
         let Origin { bucket, key: source } = origin;
         let (dir, name) = source.split_at(source.rfind('/').map_or(0, |slash| slash + 1));
-        // A leading dot begins a name, not an extension: ".profile" has none.
+        // ".profile" has no extension: its dot begins the name.
         let (before, ext) = match name.rfind('.') {
             Some(dot) if dot > 0 => (&name[..dot], &name[dot + 1..]),
             _ => (name, ""),
@@ -78,12 +77,12 @@ impl KeyTemplate {
         key
     }
 
-    /// Whether photographs of the same key in two buckets have thumbnails of their own.
+    /// Whether photographs with the same key in two buckets get different thumbnail keys.
     pub fn names_the_bucket(&self) -> bool {
         self.0.contains(&Part::Bucket)
     }
 
-    /// This template, made to name the bucket too.
+    /// This template with the bucket added.
     #[must_use]
     pub fn with_bucket(&self) -> Self {
         let mut parts = self.0.clone();
@@ -94,7 +93,7 @@ impl KeyTemplate {
     }
 }
 
-/// Whether S3 takes such a key, and can list and delete it again.
+/// Whether S3 accepts this key, and can list and delete it later.
 ///
 /// # Errors
 /// Why not, as the rest of a sentence that begins with "the thumbnail's key".
@@ -103,10 +102,10 @@ pub fn check(key: &str) -> Result<(), String> {
     if key.len() > MAX_KEY_BYTES {
         return Err(format!("would have {} bytes; S3 allows {MAX_KEY_BYTES}: {shown}", key.len()));
     }
-    // S3 takes any character, but its listings and DeleteObjects are XML 1.0, which has no words for these.
+    // S3 stores any character, but its listings and DeleteObjects are XML 1.0, which cannot express these.
     if let Some(c) = key.chars().find(|&c| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')) {
         return Err(format!(
-            "would hold the character {}, which S3 stores and cannot name in its XML again: {shown}",
+            "would hold the character {}, which S3 stores but cannot list or delete: {shown}",
             c.escape_unicode()
         ));
     }
@@ -150,7 +149,6 @@ impl fmt::Display for KeyTemplate {
 impl FromStr for KeyTemplate {
     type Err = String;
 
-    /// The error is the rest of a sentence that begins with the template.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -159,7 +157,7 @@ impl FromStr for KeyTemplate {
                 let (name, after) = inner.split_once('}').ok_or("has a { without its }")?;
                 let (_, part) = PLACEHOLDERS.iter().find(|(known, _)| *known == name).ok_or_else(|| {
                     let known: Vec<String> = PLACEHOLDERS.iter().map(|(name, _)| format!("{{{name}}}")).collect();
-                    format!("has {{{name}}}; there are {}", known.join(" "))
+                    format!("has the unknown placeholder {{{name}}}; valid: {}", known.join(" "))
                 })?;
                 parts.push(part.clone());
                 rest = after;
@@ -185,7 +183,7 @@ impl FromStr for KeyTemplate {
             }
         }
         if matches!(parts.first(), Some(Part::Text(text)) if text.starts_with('/')) {
-            return Err("begins with a slash, which S3 takes for a folder without a name".into());
+            return Err("begins with a slash, which makes a folder without a name".into());
         }
         check(text)?;
         if text.len() > MAX_KEY_BYTES / 2 {
@@ -223,7 +221,7 @@ mod tests {
         let keys =
             ["cat.jpg", "cat.jpeg", "cat.png", "cat.webp"].map(|name| render("{stem}-{width}x{height}.jpg", name));
         assert_eq!(keys, ["cat-300x600.jpg", "cat.jpeg-300x600.jpg", "cat.png-300x600.jpg", "cat.webp-300x600.jpg"]);
-        // Two spellings of one extension have one stem; who has both says {name}.
+        // Two spellings of one extension have the same stem; use {name} to tell them apart.
         assert_eq!(render("{name}-{width}x{height}.jpg", "cat.JPG"), "cat.JPG-300x600.jpg");
         assert_eq!(render("{stem}-{width}x{height}.jpg", "cat.JPG"), "cat-300x600.jpg");
     }
@@ -234,7 +232,7 @@ mod tests {
             assert_eq!(check(key), Ok(()), "{key}");
         }
         for (key, why) in [
-            ("evil\u{10}-10x10.jpg", "would hold the character \\u{10}, which S3 stores and cannot name"),
+            ("evil\u{10}-10x10.jpg", "would hold the character \\u{10}, which S3 stores but cannot list or delete"),
             ("a\nb", "\\u{a}"),
             ("a\tb", "\\u{9}"),
             ("a\u{7f}b", "\\u{7f}"),
@@ -269,10 +267,10 @@ mod tests {
             ("{dir}{width}x{height}.jpg", "lacks {stem}"),
             ("{stem}.jpg", "lacks {width}"),
             ("{stem}-{width}.jpg", "lacks {height}"),
-            ("{stem-{width}x{height}", "has {stem-{width}"),
+            ("{stem-{width}x{height}", "has the unknown placeholder {stem-{width}"),
             ("{stem}{width}{height}}", "a } without"),
             ("{stem}{width}{height}{", "a { without"),
-            ("{key}{width}{height}", "there are {bucket} {dir} {name} {stem}"),
+            ("{key}{width}{height}", "has the unknown placeholder {key}; valid: {bucket} {dir} {name} {stem}"),
             ("/{stem}{width}{height}", "begins with a slash"),
             ("\t{stem}{width}{height}", "would hold the character \\u{9}"),
             ("../{stem}{width}{height}", "lead out of the bucket"),

@@ -1,5 +1,5 @@
-//! thumb.toml: what the user declares. Read and checked whole, every mistake at once, before anything else happens;
-//! what comes out holds only names and limits that AWS's own rules allow.
+//! thumb.toml: what the user declares. The file is read and checked as a whole before anything else happens, and all its
+//! mistakes are reported together. A [`Config`] holds only names and limits that AWS allows.
 
 mod bucket_names;
 mod collisions;
@@ -25,12 +25,12 @@ use crate::config::key_template::KeyTemplate;
 use crate::error::{Failure, Result};
 use crate::thumbnail::{DEFAULT_QUALITY, Fit, Limits, MAX_SIDE_PX, Size};
 pub use credits::{Credits, is_burstable};
-use reader::{Given, Mistakes, Section};
+use reader::{Given, Mistakes, Section, one_of};
 pub use worker::{GRACE_S, MAX_CONCURRENCY, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES, UrlSources, Worker};
 
-/// A configuration file is a page, not a data set.
+/// Size limit of a configuration file, which is a page long.
 const MAX_FILE_BYTES: u64 = 1 << 20;
-/// Instances one stack may declare; more want an Auto Scaling group.
+/// Instances that a stack may declare; more need an Auto Scaling group.
 const MAX_INSTANCES: u64 = 50;
 /// IAM: managed policies a role can have attached, by default (IAM quotas).
 const MAX_POLICIES: usize = 10;
@@ -40,20 +40,20 @@ const MAX_CIDRS: usize = 60;
 const MAX_SOURCES: usize = 50;
 /// KMS keys in `kms_keys`: each adds an ARN to the same policy.
 const MAX_KMS_KEYS: usize = 10;
-/// S3: 50 tags a bucket, less those thumb sets itself (`Name`, `thumb:…`).
+/// S3: 50 tags per bucket, less those that thumb sets itself (`Name`, `thumb:…`).
 const MAX_TAGS: usize = 40;
-/// Sizes one request may ask for.
+/// Sizes that a request may ask for.
 pub const MAX_SIZES: usize = 20;
-/// Pixels of all thumbnails of one photograph together: one of the largest size there is. They are held in memory side
-/// by side.
+/// Pixels of all thumbnails of one photograph together, because they are in memory at the same time: as many as one
+/// thumbnail of the largest size has.
 pub const MAX_TARGET_PIXELS: u64 = MAX_SIDE_PX as u64 * MAX_SIDE_PX as u64;
 
-/// SQS: visibility timeout, 0 to 12 hours; 0 would hand every message out again at once.
+/// SQS: visibility timeout, 0 to 12 hours; with 0 every message would be received again at once.
 const VISIBILITY_S: std::ops::RangeInclusive<u64> = 10..=43_200;
 /// SQS: message retention, 1 minute to 14 days.
 const RETENTION_S: std::ops::RangeInclusive<u64> = 60..=1_209_600;
 
-/// A checked thumb.toml, every default filled in.
+/// A checked thumb.toml, with every default filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub name: String,
@@ -80,18 +80,18 @@ pub struct Queue {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Buckets {
-    /// None: [`Config::thumbnails_bucket`] makes a name from the stack's and the account's.
+    /// `None`: [`Config::thumbnails_bucket`] makes a name from the stack's name and the account ID.
     pub thumbnails: Option<String>,
-    /// None: as `thumbnails`, by [`Config::code_bucket`].
+    /// `None`: likewise, by [`Config::code_bucket`].
     pub code: Option<String>,
     pub access: Access,
-    /// Buckets the worker may read.
+    /// Buckets that the worker may read.
     pub sources: Sources,
     /// ARNs of the KMS keys that the worker may use through S3: those of encrypted sources, or of the thumbnails bucket.
     pub kms_keys: Vec<String>,
 }
 
-/// Who may read a thumbnail, and by which of S3's two means.
+/// Who may read a thumbnail, and by which of S3's two mechanisms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {
@@ -100,7 +100,7 @@ pub enum Access {
     PublicRead,
     /// Everyone: the bucket has a policy, the objects no ACL.
     Policy,
-    /// Those with rights in the account.
+    /// Those whom IAM allows it.
     Private,
 }
 
@@ -114,9 +114,9 @@ pub enum Sources {
 pub struct Profile {
     pub name: String,
     pub role: String,
-    /// Managed policies, by name or ARN; none: an inline policy of just what the worker needs.
+    /// Managed policies, by name or ARN; empty: an inline policy with the least that the worker needs.
     pub policies: Vec<String>,
-    /// The ARN of the managed policy beyond which the role has no right.
+    /// The ARN of the managed policy that limits what the role may do.
     pub permissions_boundary: Option<String>,
 }
 
@@ -132,11 +132,11 @@ pub struct Instance {
     pub instance_type: String,
     pub image: Image,
     pub key_pair: Option<String>,
-    /// The Linux executable to run; none: the running one.
+    /// The Linux executable to run; `None`: the running one.
     pub binary: Option<PathBuf>,
-    /// Where to launch; none: the default VPC.
+    /// Where to launch; `None`: the default VPC.
     pub subnet: Option<String>,
-    /// Of the burstable types.
+    /// For the burstable types.
     pub credits: Credits,
 }
 
@@ -145,7 +145,7 @@ pub struct Thumbnail {
     pub key: KeyTemplate,
     pub fit: Fit,
     pub quality: u8,
-    /// Sizes made where a request names none.
+    /// The sizes of a request that names none.
     pub sizes: Vec<Size>,
 }
 
@@ -153,7 +153,7 @@ impl Config {
     /// Reads and checks a file.
     ///
     /// # Errors
-    /// Exit code 2: the file cannot be read, or has mistakes; each of them is named with its line and column.
+    /// Exit code 2: the file cannot be read, or has mistakes; each is reported with its line and column.
     pub fn load(path: &Path) -> Result<Self> {
         let shown = path.display();
         let text = read_bounded(path).map_err(|error| {
@@ -168,7 +168,7 @@ impl Config {
         Self::parse(&text, &shown.to_string())
     }
 
-    /// Checks a file's text; `file` is what its mistakes are named by.
+    /// Checks a file's text; `file` is its name in messages.
     ///
     /// # Errors
     /// As [`Config::load`].
@@ -178,7 +178,9 @@ impl Config {
         for error in &errors {
             mistakes.add(error.span().map_or(0, |span| span.start), error.message());
         }
-        let config = read(Section::top(table.get_ref(), &mistakes));
+        // After a syntax error what is left of the table is a guess, and its mistakes would be, too.
+        let guess = Mistakes::default();
+        let config = read(Section::top(table.get_ref(), if errors.is_empty() { &mistakes } else { &guess }));
         let mistakes = mistakes.into_sorted();
         if mistakes.is_empty() {
             return Ok(config);
@@ -193,7 +195,7 @@ impl Config {
         Err(Failure::usage(lines.join("\nerror: ")))
     }
 
-    /// The limits the engine gets.
+    /// The engine's limits.
     pub fn limits(&self) -> Limits {
         Limits {
             max_source_bytes: usize::try_from(self.worker.max_source_bytes).unwrap_or(usize::MAX),
@@ -206,15 +208,15 @@ fn read(mut top: Section<'_>) -> Config {
     let mistakes = top.mistakes();
     let name = top.checked("name", names::stack);
     if name.is_none() && !top.has("name") {
-        mistakes.add(0, "`name` is missing: it is the prefix of every resource's name");
+        mistakes.add(0, "`name` is missing; it is the prefix of every resource's name");
     }
     let name = name.unwrap_or_else(|| Given { value: "thumb".into(), at: 0 });
-    // A derived name that breaks a rule is the stack name's fault; one that is given is its own.
+    // If a derived name breaks a rule, the mistake is reported at the stack's name.
     let derived = |given: Option<Given<String>>, suffix: &str, what: &str, check: fn(&str) -> Result<(), String>| {
         given.map(|given| given.value).unwrap_or_else(|| {
             let derived = format!("{}{suffix}", name.value);
             if let Err(why) = check(&derived) {
-                mistakes.add(name.at, format!("the {what}'s name {derived:?}, made from `name`, {why}"));
+                mistakes.add(name.at, format!("the {what}'s name {derived:?}, derived from `name`, {why}"));
             }
             derived
         })
@@ -317,14 +319,14 @@ fn read(mut top: Section<'_>) -> Config {
     let at = top.at("tags").unwrap_or(0);
     let section = top.section("tags");
     let tags = section.strings(names::tag);
-    // CreateRole and CreateInstanceProfile refuse what the other services take (API Tag: keys are without case).
+    // CreateRole and CreateInstanceProfile ignore the case of tag keys, unlike the other services (API Tag).
     let mut lower = BTreeMap::new();
     for (key, _) in &tags {
         if let Some(other) = lower.insert(key.to_lowercase(), key) {
             let at = section.at_key(key).unwrap_or(at);
             mistakes.add(
                 at,
-                format!("in [tags], `{key}` and `{other}` differ in their case only; to IAM they are the same"),
+                format!("`{key}` and `{other}` in [tags] differ only in case; IAM treats them as the same key"),
             );
         }
     }
@@ -348,7 +350,7 @@ fn read(mut top: Section<'_>) -> Config {
     }
 }
 
-/// A number whose range, checked before, fits the narrower type.
+/// A number whose range was checked, as a narrower type.
 fn narrow<T: TryFrom<u64>>(number: Option<u64>, default: T) -> T {
     number.and_then(|number| T::try_from(number).ok()).unwrap_or(default)
 }
@@ -361,7 +363,7 @@ fn account(text: &str) -> Result<(), String> {
     if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
         Ok(())
     } else {
-        Err("is not an AWS account's number of 12 digits".into())
+        Err("must be a 12-digit AWS account ID".into())
     }
 }
 
@@ -370,15 +372,15 @@ fn key_pair(text: &str) -> Result<(), String> {
     if (1..=255).contains(&text.len()) && text.is_ascii() && text.trim() == text {
         Ok(())
     } else {
-        Err("is not a key pair's name (1 to 255 ASCII characters)".into())
+        Err("must be a key pair's name (1 to 255 ASCII characters)".into())
     }
 }
 
 fn fit(text: &str) -> Result<Fit, String> {
-    text.parse().map_err(|_| "is not one of cover, contain, fill".into())
+    one_of(text, [Fit::Cover, Fit::Contain, Fit::Fill])
 }
 
-/// Whether so many thumbnails of one photograph are made at once.
+/// Whether thumbnails of these sizes may be made of one photograph.
 ///
 /// # Errors
 /// They have more than [`MAX_TARGET_PIXELS`] together: the rest of a sentence that begins with the sizes.
@@ -396,7 +398,7 @@ pub fn check_target_pixels(sizes: &[Size]) -> Result<(), String> {
 }
 
 fn size(text: &str) -> Result<Size, String> {
-    text.parse().map_err(|_| format!("is not a size such as \"400x300\", each side 1 to {MAX_SIDE_PX} pixels"))
+    text.parse().map_err(|_| format!("must be a size such as \"400x300\", each side 1 to {MAX_SIDE_PX} pixels"))
 }
 
 fn source(text: &str) -> Result<String, String> {
@@ -406,20 +408,20 @@ fn source(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A network, its host bits cleared as EC2 itself does.
+/// A network with its host bits cleared, as EC2 stores it.
 fn cidr(text: &str) -> Result<IpNet, String> {
     text.parse::<IpNet>().map(|net| net.trunc()).map_err(|_| match text.parse::<std::net::IpAddr>() {
         Ok(std::net::IpAddr::V4(_)) => {
-            format!("is an address, not a network; write \"{text}/32\" for this address alone")
+            format!("must be a network; write \"{text}/32\" for this address alone")
         }
         Ok(std::net::IpAddr::V6(_)) => {
-            format!("is an address, not a network; write \"{text}/128\" for this address alone")
+            format!("must be a network; write \"{text}/128\" for this address alone")
         }
-        Err(_) => "is not a network such as \"203.0.113.0/24\"".into(),
+        Err(_) => "must be a network such as \"203.0.113.0/24\"".into(),
     })
 }
 
-/// Line and column of a byte offset, both from 1, the column in characters.
+/// Line and column of a byte offset, both counted from 1, the column in characters.
 fn place(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -436,10 +438,10 @@ fn read_bounded(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// Whether S3 has such a bucket name.
+/// Whether S3 allows such a bucket name.
 ///
 /// # Errors
-/// Breaks a bucket naming rule: the rest of a sentence that begins with the name.
+/// It breaks a bucket naming rule: the rest of a sentence that begins with the name.
 pub fn bucket_name(name: &str) -> Result<(), String> {
     names::bucket(name)
 }
@@ -464,10 +466,7 @@ impl FromStr for Access {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        [Self::PublicRead, Self::Policy, Self::Private]
-            .into_iter()
-            .find(|access| access.to_string() == text)
-            .ok_or_else(|| "is not one of public-read, policy, private".into())
+        one_of(text, [Self::PublicRead, Self::Policy, Self::Private])
     }
 }
 

@@ -1,5 +1,5 @@
-//! AWS's own rules for names and tags, checked before any call is made. Each check answers what is wrong, as the
-//! rest of a sentence that begins with the name: "is longer than 63 characters".
+//! AWS's own rules for names and tags, checked before any call is made. `super::reader` says how a check words its
+//! reason.
 
 /// S3 general purpose bucket naming rules (S3 user guide, "Bucket naming rules").
 pub fn bucket(name: &str) -> Result<(), String> {
@@ -12,7 +12,7 @@ pub fn bucket(name: &str) -> Result<(), String> {
         "lower-case letters, digits, hyphens and dots",
     )?;
     if !name.starts_with(alphanumeric) || !name.ends_with(alphanumeric) {
-        return Err("does not begin and end with a letter or digit".into());
+        return Err("must begin and end with a letter or digit".into());
     }
     if name.contains("..") {
         return Err("has two dots in a row".into());
@@ -21,20 +21,20 @@ pub fn bucket(name: &str) -> Result<(), String> {
         return Err("looks like an IP address".into());
     }
     if let Some(prefix) = PREFIXES.iter().find(|prefix| name.starts_with(*prefix)) {
-        return Err(format!("begins with {prefix}, which S3 keeps for itself"));
+        return Err(format!("begins with {prefix}, which S3 reserves"));
     }
     if let Some(suffix) = SUFFIXES.iter().find(|suffix| name.ends_with(*suffix)) {
-        return Err(format!("ends with {suffix}, which S3 keeps for itself"));
+        return Err(format!("ends with {suffix}, which S3 reserves"));
     }
     Ok(())
 }
 
-/// A bucket that thumb makes. S3 keeps names that end in -an for buckets in the namespace of an account and a region,
-/// which CreateBucket makes only when it is told so (S3 user guide, "Bucket naming rules").
+/// A bucket that thumb creates. S3 reserves names that end in -an for buckets in the namespace of an account and a region,
+/// which CreateBucket creates only on request (S3 user guide, "Bucket naming rules").
 pub fn own_bucket(name: &str) -> Result<(), String> {
     bucket(name)?;
     if name.ends_with("-an") {
-        return Err("ends with -an, which S3 keeps for buckets in an account's own namespace".into());
+        return Err("ends with -an, which S3 reserves for buckets in an account's own namespace".into());
     }
     Ok(())
 }
@@ -42,7 +42,7 @@ pub fn own_bucket(name: &str) -> Result<(), String> {
 /// SQS: up to 80 letters, digits, hyphens and underscores; a FIFO queue's name ends in .fifo (API CreateQueue).
 pub fn queue(name: &str) -> Result<(), String> {
     if name.ends_with(".fifo") {
-        return Err("names a FIFO queue; thumb uses standard queues".into());
+        return Err("is the name of a FIFO queue, and thumb uses standard queues".into());
     }
     length(name, 1, 80)?;
     only(name, |c| c.is_ascii_alphanumeric() || c == '-' || c == '_', "letters, digits, hyphens and underscores")
@@ -63,28 +63,28 @@ pub fn security_group(name: &str) -> Result<(), String> {
         "letters, digits, spaces and ._-:/()#,@[]+=&;{}!$*",
     )?;
     if name.starts_with("sg-") {
-        return Err("begins with sg-, which EC2 keeps for its own IDs".into());
+        return Err("begins with sg-, which EC2 reserves for its IDs".into());
     }
     Ok(())
 }
 
-/// A tag every service takes: EC2, IAM, SQS and S3 agree on these characters and lengths ("Tag naming limits").
+/// A tag that every service accepts: EC2, IAM, SQS and S3 agree on these characters and lengths ("Tag naming limits").
 pub fn tag(key: &str, value: &str) -> Result<(), String> {
     let allowed = |c: char| c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c);
     length(key, 1, 128)?;
     only(key, allowed, "letters, digits, spaces and _.:/=+-@")?;
     if key.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:")) {
-        return Err("begins with aws:, which AWS keeps for itself".into());
+        return Err("begins with aws:, which AWS reserves".into());
     }
     // IAM's tag keys differ by more than their case (API Tag), so "Thumb:stack" would be a second one.
     if key.get(..6).is_some_and(|prefix| prefix.eq_ignore_ascii_case("thumb:")) || key == "Name" {
-        return Err("is a tag that thumb sets itself".into());
+        return Err("is set by thumb itself".into());
     }
     length(value, 0, 256).map_err(|error| format!("has a value that {error}"))?;
     only(value, allowed, "letters, digits, spaces and _.:/=+-@").map_err(|error| format!("has a value that {error}"))
 }
 
-/// The stack's name, the prefix of every other: whatever it ends up in, these characters are right.
+/// The stack's name, the prefix of all others: characters that every service accepts.
 pub fn stack(name: &str) -> Result<(), String> {
     length(name, 1, 64)?;
     only(name, |c| c.is_ascii_alphanumeric() || c == '-' || c == '_', "letters, digits, hyphens and underscores")
@@ -97,15 +97,15 @@ pub fn region(name: &str) -> Result<(), String> {
     let words: Vec<&str> = parts.collect();
     let words_fit =
         words.len() >= 2 && words.iter().all(|w| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase()));
-    if number && words_fit { Ok(()) } else { Err("is not an AWS region, such as us-east-1".into()) }
+    if number && words_fit { Ok(()) } else { Err("must be an AWS region such as us-east-1".into()) }
 }
 
-/// `t3.micro`, `u-6tb1.112xlarge`: a family and a size. Whether the region has it, AWS knows.
+/// `t3.micro`, `u-6tb1.112xlarge`: a family and a size. Whether the region has it is checked when the plan is made.
 pub fn instance_type(name: &str) -> Result<(), String> {
     let part = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     match name.split_once('.') {
         Some((family, size)) if part(family) && part(size) && name.len() <= 64 => Ok(()),
-        _ => Err("is not an instance type, such as t3.micro".into()),
+        _ => Err("must be an instance type such as t3.micro".into()),
     }
 }
 
@@ -119,11 +119,11 @@ pub fn policy_arn(text: &str) -> Result<(), String> {
     let fields: Vec<&str> = text.splitn(6, ':').collect();
     match fields[..] {
         ["arn", _, "iam", "", _, rest] if rest.starts_with("policy/") && rest.len() > 7 => Ok(()),
-        _ => Err("is not the ARN of a managed policy (arn:aws:iam::…:policy/…)".into()),
+        _ => Err("must be the ARN of a managed policy (arn:aws:iam::…:policy/…)".into()),
     }
 }
 
-/// A KMS key's ARN, by its ID: an alias gives no right in a policy (KMS guide, "Specifying KMS keys in IAM policy
+/// A KMS key's ARN, by its ID, because a policy with an alias grants nothing (KMS guide, "Specifying KMS keys in IAM policy
 /// statements").
 pub fn kms_key(text: &str) -> Result<(), String> {
     let fields: Vec<&str> = text.split(':').collect();
@@ -135,17 +135,17 @@ pub fn kms_key(text: &str) -> Result<(), String> {
         ["arn", _, "kms", of, account, rest] if region(of).is_ok() && super::account(account).is_ok() && id(rest) => {
             Ok(())
         }
-        _ => Err("is not the ARN of a KMS key (arn:aws:kms:REGION:ACCOUNT:key/…)".into()),
+        _ => Err("must be the ARN of a KMS key (arn:aws:kms:REGION:ACCOUNT:key/…)".into()),
     }
 }
 
-/// A resource ID as EC2 makes them: a prefix, a hyphen, 8 or 17 hexadecimal digits.
+/// An EC2 resource ID: a prefix, a hyphen, 8 or 17 hexadecimal digits.
 pub fn ec2_id(text: &str, prefix: &str) -> Result<(), String> {
     let hex = text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('-')).unwrap_or_default();
     if matches!(hex.len(), 8 | 17) && hex.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase()) {
         Ok(())
     } else {
-        Err(format!("is not an ID such as {prefix}-0123456789abcdef0"))
+        Err(format!("must be an ID such as {prefix}-0123456789abcdef0"))
     }
 }
 

@@ -1,6 +1,9 @@
-//! Reading a TOML document so that every mistake in it is found in one go, each with its place. serde stops at the
-//! first; here a [`Section`] is asked for its keys one by one, notes what is wrong with each, and at the end which
-//! keys nobody asked for.
+//! Reads a TOML document so that all mistakes in it are found in one run, each with its place. serde stops at the first.
+//! Here the caller asks a [`Section`] for its keys one by one; the section records what is wrong with each value, and at
+//! the end every key that was not asked for is unknown.
+//!
+//! Checks return the reason as text, in one of two forms: "must be an instance type such as t3.micro", or the rest of a
+//! sentence that begins with the value: "is longer than 63 characters".
 
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -11,7 +14,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A mistake: where in the text (byte offset), and what it is.
+/// A mistake: its byte offset in the text, and a sentence.
 pub struct Mistake {
     pub at: usize,
     pub what: String,
@@ -34,7 +37,7 @@ impl Mistakes {
     }
 }
 
-/// A value that the document gives, and where.
+/// A value in the document, and its byte offset.
 pub struct Given<T> {
     pub value: T,
     pub at: usize,
@@ -42,8 +45,8 @@ pub struct Given<T> {
 
 /// One table of the document, or its top level. A missing table is an empty one.
 pub struct Section<'a> {
-    /// `[queue]`, or "the top level".
-    title: String,
+    /// ` in [queue]`; empty at the top level.
+    place: String,
     table: Option<&'a DeTable<'a>>,
     asked: Vec<&'static str>,
     mistakes: &'a Mistakes,
@@ -51,7 +54,7 @@ pub struct Section<'a> {
 
 impl<'a> Section<'a> {
     pub fn top(table: &'a DeTable<'a>, mistakes: &'a Mistakes) -> Self {
-        Self { title: "the top level".into(), table: Some(table), asked: Vec::new(), mistakes }
+        Self { place: String::new(), table: Some(table), asked: Vec::new(), mistakes }
     }
 
     pub fn mistakes(&self) -> &'a Mistakes {
@@ -62,12 +65,12 @@ impl<'a> Section<'a> {
         self.at(key).is_some()
     }
 
-    /// Where a key's value stands, if it is given.
+    /// The offset of a key's value, if the key is given.
     pub fn at(&self, key: &str) -> Option<usize> {
         self.table?.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value.span().start)
     }
 
-    /// Where a key itself stands, if it is given.
+    /// The offset of the key itself, if it is given.
     pub fn at_key(&self, key: &str) -> Option<usize> {
         self.table?.iter().map(|(name, _)| name).find(|name| name.get_ref() == key).map(|name| name.span().start)
     }
@@ -80,10 +83,10 @@ impl<'a> Section<'a> {
             }
             table
         });
-        Section { title: format!("[{key}]"), table, asked: Vec::new(), mistakes: self.mistakes }
+        Section { place: format!(" in [{key}]"), table, asked: Vec::new(), mistakes: self.mistakes }
     }
 
-    /// A string that `check` accepts; its error is the rest of a sentence that begins with the value.
+    /// A string that `check` accepts.
     pub fn checked(
         &mut self,
         key: &'static str,
@@ -91,20 +94,20 @@ impl<'a> Section<'a> {
     ) -> Option<Given<String>> {
         self.convert(key, |value| {
             let text = value.as_str().ok_or_else(|| must_be("a string", value))?;
-            check(text).map(|()| text.to_owned()).map_err(|why| format!("{text:?} {why}"))
+            check(text).map(|()| text.to_owned()).map_err(|why| wrong(text, &why))
         })
     }
 
-    /// A string that reads as a `T`; its error is the rest of a sentence that begins with the value.
+    /// A string that parses as a `T`.
     pub fn parsed<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<T> {
         self.word(key, |text| text.parse().map_err(|why: T::Err| why.to_string()))
     }
 
-    /// A string that `read` knows; its error is the rest of a sentence that begins with the value.
+    /// A string that `read` accepts.
     pub fn word<T>(&mut self, key: &'static str, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         self.convert(key, |value| {
             let text = value.as_str().ok_or_else(|| must_be("a string", value))?;
-            read(text).map_err(|why| format!("{text:?} {why}"))
+            read(text).map_err(|why| wrong(text, &why))
         })
         .map(|given| given.value)
     }
@@ -128,13 +131,19 @@ impl<'a> Section<'a> {
 
     /// A duration in whole seconds, written "60s", "5m", "4d".
     pub fn seconds(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
-        let words = |seconds: &u64| humantime::format_duration(Duration::from_secs(*seconds)).to_string();
+        // humantime writes "14days"; thumb.toml's own examples write "14d".
+        let words = |seconds: &u64| {
+            humantime::format_duration(Duration::from_secs(*seconds))
+                .to_string()
+                .replace("days", "d")
+                .replace("day", "d")
+        };
         self.convert(key, |value| {
-            let text = value.as_str().ok_or_else(|| must_be("a duration such as \"60s\", \"5m\" or \"4d\"", value))?;
-            let duration = humantime::parse_duration(text)
-                .map_err(|why| format!("{text:?} is not a duration such as \"60s\", \"5m\" or \"4d\": {why}"))?;
+            const DURATION: &str = "a duration such as \"60s\", \"5m\" or \"4d\"";
+            let text = value.as_str().ok_or_else(|| must_be(DURATION, value))?;
+            let duration = humantime::parse_duration(text).map_err(|_| wrong(text, &format!("must be {DURATION}")))?;
             if duration.subsec_nanos() != 0 {
-                return Err(format!("{text:?} is not a whole number of seconds"));
+                return Err(wrong(text, "must be a whole number of seconds"));
             }
             Some(duration.as_secs())
                 .filter(|seconds| range.contains(seconds))
@@ -143,7 +152,7 @@ impl<'a> Section<'a> {
         .map(|given| given.value)
     }
 
-    /// An array of strings, each of which reads as a `T`. One bad element does not hide the next.
+    /// An array of strings that `read` accepts. Every bad element is reported.
     pub fn list<T>(
         &mut self,
         key: &'static str,
@@ -164,7 +173,7 @@ impl<'a> Section<'a> {
         for element in array.iter() {
             let read = match element.get_ref().as_str() {
                 Some(text) => read(text).map_err(|why| format!("in `{key}`, {text:?} {why}")),
-                None => Err(format!("`{key}` {}", must_be("an array of strings", element.get_ref()))),
+                None => Err(format!("in `{key}`, each element {}", must_be("a string", element.get_ref()))),
             };
             match read {
                 Ok(value) => list.push(value),
@@ -174,7 +183,7 @@ impl<'a> Section<'a> {
         Some(list)
     }
 
-    /// Takes every key of the section, all of whose values must be strings that `check` accepts with their key.
+    /// All keys of a section whose values must be strings; `check` gets each key with its value.
     pub fn strings(&self, check: impl Fn(&str, &str) -> Result<(), String>) -> Vec<(String, String)> {
         let mut pairs = Vec::new();
         for (key, value) in self.table.into_iter().flatten() {
@@ -182,7 +191,7 @@ impl<'a> Section<'a> {
             match value.get_ref().as_str() {
                 Some(text) => match check(name, text) {
                     Ok(()) => pairs.push((name.to_owned(), text.to_owned())),
-                    Err(why) => self.mistakes.add(key.span().start, format!("in {}, `{name}` {why}", self.title)),
+                    Err(why) => self.mistakes.add(key.span().start, format!("`{name}`{} {why}", self.place)),
                 },
                 None => {
                     self.mistakes.add(value.span().start, format!("`{name}` {}", must_be("a string", value.get_ref())))
@@ -192,13 +201,16 @@ impl<'a> Section<'a> {
         pairs
     }
 
-    /// Notes the keys that nobody asked for. To be called when all have been asked for.
+    /// Reports the unknown keys: those that were not asked for. To be called last.
     pub fn finish(self) {
         for (key, _) in self.table.into_iter().flatten() {
             let name: &str = key.get_ref();
             if !self.asked.contains(&name) {
-                let valid = self.asked.join(", ");
-                self.mistakes.add(key.span().start, format!("unknown key `{name}`; {} takes {valid}", self.title));
+                let hint = match nearest(name, self.asked.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("valid keys: {}", self.asked.join(", ")),
+                };
+                self.mistakes.add(key.span().start, format!("unknown key `{name}`{}; {hint}", self.place));
             }
         }
     }
@@ -217,16 +229,69 @@ impl<'a> Section<'a> {
         match convert(value.get_ref()) {
             Ok(converted) => Some(Given { value: converted, at: value.span().start }),
             Err(what) => {
-                self.mistakes.add(value.span().start, format!("`{key}` {}", what_of(&what)));
+                self.mistakes.add(value.span().start, format!("`{key}` {what}"));
                 None
             }
         }
     }
 }
 
-/// "must be …" stands as it is behind the key; a sentence that begins with the value gets a colon's worth of room.
-fn what_of(what: &str) -> String {
-    if what.starts_with('"') { format!("= {what}") } else { what.to_owned() }
+/// What follows the key in the sentence about a bad value: `must be t, not "x"; hint`, or `= "x" is too long`.
+fn wrong(text: &str, why: &str) -> String {
+    let Some(expected) = why.strip_prefix("must be ") else { return format!("= {text:?} {why}") };
+    match expected.split_once("; ") {
+        Some((expected, hint)) => format!("must be {expected}, not {text:?}; {hint}"),
+        None => format!("must be {expected}, not {text:?}"),
+    }
+}
+
+/// The value of a closed set that is written as `text`.
+///
+/// # Errors
+/// There is none: all of them, and the one that was probably meant.
+pub fn one_of<T: Display>(text: &str, values: impl IntoIterator<Item = T>) -> Result<T, String> {
+    let mut words = Vec::new();
+    for value in values {
+        let word = value.to_string();
+        if word == text {
+            return Ok(value);
+        }
+        words.push(word);
+    }
+    let hint = nearest(text, words.iter().map(String::as_str));
+    let hint = hint.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+    let last = words.pop().unwrap_or_default();
+    Err(format!("must be {} or {last}{hint}", words.join(", ")))
+}
+
+/// The known word that was probably meant: the only one that begins with `word`, or else the one with the fewest edits,
+/// at most one for every three letters.
+fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    const LENGTHS: RangeInclusive<usize> = 3..=40;
+    if !LENGTHS.contains(&word.len()) {
+        return None;
+    }
+    let known: Vec<&str> = known.into_iter().collect();
+    let mut longer = known.iter().filter(|known| known.starts_with(word));
+    if let (Some(only), None) = (longer.next(), longer.next()) {
+        return Some(only);
+    }
+    let distances = known.into_iter().map(|known| (distance(word, known), known));
+    distances.min_by_key(|(edits, _)| *edits).filter(|(edits, _)| *edits <= word.len() / 3).map(|(_, known)| known)
+}
+
+/// The Levenshtein distance: how many characters must be inserted, deleted or replaced.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, to) in b.chars().enumerate() {
+            let replaced = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.chars().count()]
 }
 
 fn must_be(what: &str, value: &DeValue<'_>) -> String {
@@ -236,4 +301,53 @@ fn must_be(what: &str, value: &DeValue<'_>) -> String {
 fn article(noun: &str) -> String {
     let an = noun.starts_with(['a', 'e', 'i', 'o', 'u']);
     format!("{} {noun}", if an { "an" } else { "a" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_counted_in_characters() {
+        for (a, b, edits) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("region", "region", 0),
+            ("regoin", "region", 2),
+            ("bucket", "buckets", 1),
+            ("kitten", "sitting", 3),
+            ("é", "e", 1),
+        ] {
+            assert_eq!(distance(a, b), edits, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn a_typo_finds_its_word_and_another_word_finds_none() {
+        let keys = ["name", "region", "key_pair", "queue", "quality", "ubuntu-22.04", "ubuntu-24.04"];
+        for (word, near) in [
+            ("regoin", Some("region")),
+            ("key-pair", Some("key_pair")),
+            ("queues", Some("queue")),
+            ("qual", Some("quality")),
+            ("ubuntu", None),
+            ("colour", None),
+            ("na", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word, keys), near, "{word}");
+        }
+        assert_eq!(nearest(&"name".repeat(1_000), keys), None);
+    }
+
+    #[test]
+    fn a_value_of_a_closed_set_is_read_or_named() {
+        assert_eq!(one_of("b", ["a", "b"]), Ok("b"));
+        assert_eq!(one_of("crop", ["cover", "contain", "fill"]), Err("must be cover, contain or fill".into()));
+        let error = one_of("publics", ["public", "any", "off"]).unwrap_err();
+        assert_eq!(error, "must be public, any or off; did you mean \"public\"?");
+        assert_eq!(wrong("publics", &error), "must be public, any or off, not \"publics\"; did you mean \"public\"?");
+        assert_eq!(wrong("x", "is too short"), "= \"x\" is too short");
+    }
 }

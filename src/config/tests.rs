@@ -77,6 +77,15 @@ fn what_is_missing_or_twice_the_same_is_named() {
             mistakes("name = \"cats\"\n[queue]\ndlq = \"cats\""),
             mistakes("name = \"cats\"\n[buckets]\nthumbnails = \"both\"\ncode = \"both\""),
             mistakes("name = \"cats\"\nqueue = 3"),
+            mistakes("name = \"Holiday_Photos\""),
+            mistakes("name = \"Holiday_Photos\"\n[buckets]\ncode = \"mine\""),
+            mistakes("name ="),
+            mistakes(
+                "name = \"cats\"\n[instance]\nkey-pair = \"me\"\nlicence = 1\n[queue]\nvisibility_timeout = \"60\""
+            ),
+            mistakes(
+                "name = \"cats\"\naccount = \"123\"\n[queue]\nretention = \"15d\"\nvisibility_timeout = \"60500ms\""
+            ),
         ]
         .join("\n\n")
     );
@@ -96,7 +105,7 @@ fn the_sizes_of_one_photograph_are_bounded_together() {
 fn tag_keys_that_are_one_to_iam_are_refused() {
     assert_eq!(
         mistakes("name = \"cats\"\n[tags]\nProject = \"a\"\nother = \"b\"\nproject = \"c\""),
-        "thumb.toml:5:1: in [tags], `project` and `Project` differ in their case only; to IAM they are the same"
+        "thumb.toml:5:1: `project` and `Project` in [tags] differ only in case; IAM treats them as the same key"
     );
 }
 
@@ -107,7 +116,7 @@ fn a_column_counts_characters_not_bytes() {
 }
 
 #[test]
-fn a_network_loses_its_host_bits_as_on_ec2() {
+fn a_networks_host_bits_are_cleared_as_on_ec2() {
     let config = parse("name = \"cats\"\n[security_group]\nssh_from = [\"203.0.113.7/24\", \"::/0\"]");
     let networks: Vec<String> = config.security_group.ssh_from.iter().map(ToString::to_string).collect();
     assert_eq!(networks, ["203.0.113.0/24", "::/0"]);
@@ -127,7 +136,7 @@ fn credits_are_for_the_types_that_have_some() {
     let unlimited = parse("type = \"t4g.small\"\ncredits = \"unlimited\"").unwrap();
     assert_eq!(unlimited.instance.credits, Credits::Unlimited);
     for (lines, why) in [
-        ("credits = \"some\"", "thumb.toml:3:11: `credits` = \"some\" is not one of standard, unlimited"),
+        ("credits = \"some\"", "thumb.toml:3:11: `credits` must be standard or unlimited, not \"some\""),
         (
             "type = \"c7g.large\"\ncredits = \"standard\"",
             "thumb.toml:4:11: `credits` is for the types t2, t3, t3a and t4g; c7g.large has no CPU credits",

@@ -1,33 +1,33 @@
-//! `[worker]`: how `thumb work` works, on an instance and on a laptop.
+//! `[worker]`: settings of `thumb work`, on an instance as on a laptop.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::narrow;
-use super::reader::Section;
+use super::reader::{Section, one_of};
 use crate::thumbnail::{Limits, Truncated};
 
-/// Less than this and a worker could not hold one photograph of a telephone.
+/// With less, a worker could not decode one photograph from a phone.
 pub const MIN_MEMORY_BYTES: u64 = 256 << 20;
 pub const MAX_MEMORY_BYTES: u64 = 1 << 40;
-/// Messages one worker may hold. SQS allows 120,000 in flight for all of a queue's workers.
+/// Messages that one worker processes at once. SQS allows 120,000 in flight for all of a queue's workers.
 pub const MAX_CONCURRENCY: u32 = 256;
-/// How long a worker may be told to finish in: systemd and ECS wait for minutes at most.
+/// `grace`: systemd and ECS wait for minutes at most before they kill a process.
 pub const GRACE_S: std::ops::RangeInclusive<u64> = 1..=900;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Worker {
-    /// Messages in work at once; none: as many as keep this machine's CPUs busy.
+    /// Messages processed in parallel; `None`: as many as keep this machine's CPUs busy.
     pub concurrency: Option<u32>,
-    /// The memory the worker keeps below; none: most of what the machine or its cgroup has.
+    /// The worker's memory limit; `None`: three quarters of what the machine or its cgroup has.
     pub max_memory_bytes: Option<u64>,
     pub max_source_bytes: u64,
     pub max_source_pixels: u64,
-    /// How long a worker that is told to stop may finish what runs.
+    /// How long a worker may finish running work after it is told to stop.
     pub grace_s: u32,
-    /// Whether a thumbnail that is there already, of the same source with the same parameters, is left as it is.
+    /// Whether to skip a thumbnail that exists already, made from the same source with the same parameters.
     pub skip_existing: bool,
-    /// What becomes of a photograph that ends too early.
+    /// What to do with a truncated photograph.
     pub truncated: Truncated,
     pub url_sources: UrlSources,
 }
@@ -35,11 +35,11 @@ pub struct Worker {
 /// Which hosts a request's `"url"` may name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UrlSources {
-    /// Those with public addresses.
+    /// Hosts with public addresses.
     Public,
-    /// Private and loopback ones too: whoever may send a message then sees what the worker's network shows.
+    /// Private and loopback addresses too: anyone allowed to send a message can then read from the worker's network.
     Any,
-    /// None: whoever may send a message has nothing fetched at the account's cost.
+    /// No host: requests by URL are rejected.
     #[default]
     Off,
 }
@@ -49,7 +49,7 @@ pub fn read(mut section: Section<'_>) -> Worker {
     let worker = Worker {
         concurrency: section.integer("concurrency", 1..=u64::from(MAX_CONCURRENCY)).map(|n| narrow(Some(n), 1)),
         max_memory_bytes: section.integer("max_memory_bytes", MIN_MEMORY_BYTES..=MAX_MEMORY_BYTES),
-        // One object in memory: a gigabyte is beyond any photograph.
+        // A source is held in memory; no photograph has a gigabyte.
         max_source_bytes: section.integer("max_source_bytes", 1..=1 << 30).unwrap_or(limits.max_source_bytes as u64),
         max_source_pixels: section.integer("max_source_pixels", 1..=1_000_000_000).unwrap_or(limits.max_source_pixels),
         grace_s: narrow(section.seconds("grace", GRACE_S), 25),
@@ -62,14 +62,12 @@ pub fn read(mut section: Section<'_>) -> Worker {
 }
 
 fn truncated(text: &str) -> Result<Truncated, String> {
-    match text {
-        "reject" => Ok(Truncated::Strict),
-        "best-effort" => Ok(Truncated::BestEffort),
-        _ => Err("is not one of reject, best-effort".into()),
-    }
+    const ALL: [Truncated; 2] = [Truncated::Strict, Truncated::BestEffort];
+    let word = one_of(text, ALL.map(truncated_word))?;
+    Ok(ALL.into_iter().find(|truncated| truncated_word(*truncated) == word).unwrap_or_default())
 }
 
-/// The word for it in thumb.toml.
+/// How it is written in thumb.toml.
 pub fn truncated_word(truncated: Truncated) -> &'static str {
     match truncated {
         Truncated::Strict => "reject",
@@ -91,9 +89,6 @@ impl FromStr for UrlSources {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Public, Self::Any, Self::Off]
-            .into_iter()
-            .find(|sources| sources.to_string() == text)
-            .ok_or_else(|| "is not one of public, any, off".into())
+        one_of(text, [Self::Public, Self::Any, Self::Off])
     }
 }

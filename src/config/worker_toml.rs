@@ -1,14 +1,14 @@
-//! The thumb.toml of an instance: what `thumb work` needs to do there as it would here, and nothing about what the
-//! account holds. Its text is a part of the instance's user data, so the same settings always give the same text.
+//! The thumb.toml of an instance: only what `thumb work` needs to behave there as it does here. It is a part of the
+//! instance's user data, so the same settings must always give the same text.
 
 use std::time::Duration;
 
 use super::{Config, Queue, Sources, Thumbnail, Worker, worker};
 
 impl Config {
-    /// The smallest thumb.toml from which `thumb work` behaves as from this one. Every default is written out: a later
-    /// `thumb` with other defaults must not change what an instance does without a word in `plan`. `account`: the
-    /// number of the account that the buckets are in.
+    /// The smallest thumb.toml with which `thumb work` behaves as with this one. Every default is written out, so that a
+    /// later `thumb` with other defaults cannot change what an instance does without a change in `plan`. `account`: the
+    /// account that the buckets are in.
     pub fn worker_toml(&self, account: &str) -> String {
         let mut text = Text::default();
         text.string("name", &self.name);
@@ -68,7 +68,7 @@ impl Config {
     }
 }
 
-/// TOML under construction.
+/// A TOML document being written.
 #[derive(Default)]
 struct Text(String);
 
@@ -100,7 +100,7 @@ impl Text {
     }
 }
 
-/// A basic string of TOML 1.0: backslash, quotation mark and control characters escaped.
+/// A basic string of TOML 1.0, with backslashes, quotation marks and control characters escaped.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from('"');
     for c in text.chars() {

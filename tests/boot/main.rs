@@ -245,7 +245,8 @@ fn a_corrupted_binary_is_refused_by_its_hash() {
 #[test]
 #[ignore = "needs systemd-analyze"]
 fn the_units_exposure_is_low() {
-    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/stack/resources/instance/user_data/thumb-worker.service");
+    let unit =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("src/stack/resources/instance/user_data/thumb-worker.service");
     let text = fs::read_to_string(unit).unwrap();
     let text = text.replace("@ENVIRONMENT@", "").replace("@STOP_S@", "40").replace("@MEMORY_MAX@", "80");
     let file = moto::target_dir().unwrap().join("thumb-worker.service");

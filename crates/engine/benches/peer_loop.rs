@@ -1,9 +1,9 @@
-//! The engine as one of the candidates of a comparison: reads lines `VARIANT\tFILE\tWIDTH\tHEIGHT\tREPS\tOUT` on stdin and
+//! Runs the engine in a comparison of several programs: reads lines `VARIANT\tFILE\tWIDTH\tHEIGHT\tREPS\tOUT` on stdin and
 //! answers each with one line of REPS fields `WALL_MS:CPU_MS`, the time from the file's bytes in memory to the thumbnail's
 //! bytes in memory. The last thumbnail is written to OUT, unless that is `-`. A cover crop, at the quality in the
-//! environment variable `Q` (80); VARIANT is not looked at.
+//! environment variable `Q` (80); VARIANT is ignored.
 //!
-//! A benchmark target and not a program, so that it is built like one: `cargo bench -p thumb-engine --bench peer_loop --no-run`.
+//! It is a benchmark target, so that it is built like one: `cargo bench -p thumb-engine --bench peer_loop --no-run`.
 
 use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};

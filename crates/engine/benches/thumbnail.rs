@@ -1,7 +1,7 @@
-//! What a thumbnail costs, by source and size: `cargo bench -p thumb-engine --bench thumbnail`.
+//! The time of a thumbnail, by source and size: `cargo bench -p thumb-engine --bench thumbnail`.
 //!
-//! The sources are the photographs in the repository's examples/photos, where they are, and a made picture of 12 megapixels otherwise, so
-//! that there is always something to measure.
+//! The sources are the photographs in the repository's examples/photos, or, without them, a generated picture of 12
+//! megapixels.
 
 use std::path::Path;
 
@@ -34,7 +34,7 @@ fn sources() -> Vec<(String, Vec<u8>)> {
     photos
 }
 
-/// Waves and grain, as a photograph has.
+/// Waves and grain, like a photograph.
 fn made(width: u16, height: u16) -> Vec<u8> {
     let mut seed = 1_u32;
     let mut samples = Vec::new();

@@ -1,13 +1,15 @@
-//! What can be wrong with a picture, in words for the person who sent it and in types for the worker that decides.
+//! What can be wrong with a picture: sentences for the person who sent it, types for the worker that decides what to do.
 
 use std::fmt;
 
-/// Why there is no thumbnail. Nothing here passes with time, except [`Error::OutOfMemory`].
+use crate::sniff;
+
+/// Why there is no thumbnail. All of these are permanent, except [`Error::OutOfMemory`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The bytes are something else; `found` names it, with its article ("a PNG image").
+    /// The first bytes are not those of a JPEG.
     NotJpeg {
-        /// What it is.
+        /// What the file looks like instead, with its article: "a PNG image".
         found: &'static str,
     },
     /// The file ends before the picture does.
@@ -28,16 +30,16 @@ pub enum Error {
         /// The limit for their product.
         max: u64,
     },
-    /// More scans than any program writes: each may cost a walk over the whole picture, and a few bytes are enough.
+    /// More scans than any program writes. A scan of a few bytes can cost a pass over the whole picture.
     TooManyScans {
         /// The limit.
         max: usize,
     },
-    /// Breaks the rules of JPEG; says which.
+    /// Breaks a rule of JPEG; says which.
     Corrupt(String),
-    /// Keeps the rules, but no decoder here knows it; says what it is.
+    /// A valid JPEG of a kind that this engine does not decode; says which kind.
     Unsupported(String),
-    /// A thumbnail that cannot be made whatever the source is: a side of 0, a quality of 101.
+    /// A size or quality out of range, whatever the source is: a side of 0, a quality of 101.
     BadSpec(String),
     /// An allocation failed.
     OutOfMemory,
@@ -46,8 +48,10 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::NotJpeg { found } => write!(f, "the file is not a JPEG image, it is {found}"),
-            Error::Truncated => f.write_str("the image is cut short: the file ends before the picture does"),
+            Error::NotJpeg { found: sniff::EMPTY } => f.write_str("not a JPEG: the file is empty"),
+            Error::NotJpeg { found: sniff::UNKNOWN } => f.write_str("not a JPEG: the format is unknown"),
+            Error::NotJpeg { found } => write!(f, "not a JPEG: it looks like {found}"),
+            Error::Truncated => f.write_str("the JPEG is truncated"),
             Error::TooManyBytes { bytes, max } => {
                 write!(f, "the file has {bytes} bytes ({}); the limit is {max} ({})", mib(*bytes), mib(*max))
             }
@@ -56,14 +60,12 @@ impl fmt::Display for Error {
                 write!(f, "the image is {width}x{height} ({}); the limit is {}", megapixels(pixels), megapixels(*max))
             }
             Error::TooManyScans { max } => {
-                write!(f, "the image has more than {max} scans; no camera or program writes so many")
+                write!(f, "the JPEG has more than {max} scans, which no camera or program writes")
             }
-            Error::Corrupt(what) => write!(f, "the image is damaged: {what}"),
-            Error::Unsupported(what) => {
-                write!(f, "the image is of a kind that is not supported: {what}")
-            }
-            Error::BadSpec(what) => write!(f, "no such thumbnail can be made: {what}"),
-            Error::OutOfMemory => f.write_str("there is not enough memory for the image"),
+            Error::Corrupt(what) => write!(f, "the JPEG is damaged: {what}"),
+            Error::Unsupported(what) => write!(f, "unsupported JPEG: {what}"),
+            Error::BadSpec(what) => write!(f, "invalid thumbnail: {what}"),
+            Error::OutOfMemory => f.write_str("not enough memory to decode the image"),
         }
     }
 }
@@ -87,7 +89,11 @@ mod tests {
     #[test]
     fn sentences_name_the_thing() {
         let cases = [
-            (Error::NotJpeg { found: "a PNG image" }, "the file is not a JPEG image, it is a PNG image"),
+            (Error::NotJpeg { found: "a PNG image" }, "not a JPEG: it looks like a PNG image"),
+            (Error::NotJpeg { found: sniff::kind(b"") }, "not a JPEG: the file is empty"),
+            (Error::NotJpeg { found: sniff::kind(b"hello\n") }, "not a JPEG: it looks like plain text"),
+            (Error::NotJpeg { found: sniff::kind(b"\0\x01") }, "not a JPEG: the format is unknown"),
+            (Error::Truncated, "the JPEG is truncated"),
             (
                 Error::TooManyPixels { width: 60_000, height: 60_000, max: 100_000_000 },
                 "the image is 60000x60000 (3600 Mpx); the limit is 100 Mpx",
@@ -100,10 +106,7 @@ mod tests {
                 Error::TooManyBytes { bytes: 70 << 20, max: 64 << 20 },
                 "the file has 73400320 bytes (70.0 MiB); the limit is 67108864 (64.0 MiB)",
             ),
-            (
-                Error::Corrupt("the Huffman table 0 is missing".into()),
-                "the image is damaged: the Huffman table 0 is missing",
-            ),
+            (Error::Corrupt("Huffman table 0 is missing".into()), "the JPEG is damaged: Huffman table 0 is missing"),
         ];
         for (error, sentence) in cases {
             assert_eq!(error.to_string(), sentence);

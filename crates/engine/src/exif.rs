@@ -1,15 +1,15 @@
-//! The one thing taken from Exif: which way up the picture is. Everything else in it (GPS!) is dropped by not being read.
+//! The only thing read from Exif is the orientation. Everything else (GPS!) is dropped.
 
-/// How a stored picture is turned to be looked at: Exif tag 0x0112, values 1 to 8 (Exif 2.32, 4.6.4 A).
+/// How a stored picture must be turned to be upright: Exif tag 0x0112, values 1 to 8 (Exif 2.32, 4.6.4 A).
 ///
 /// Each is an optional exchange of rows and columns followed by optional mirrorings, the form in which it is applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Orientation {
     /// Rows become columns, before the mirrorings.
     pub transpose: bool,
-    /// Left and right change places, in the picture as it is looked at.
+    /// Left and right are swapped, in the upright picture.
     pub flip_x: bool,
-    /// Top and bottom change places, in the picture as it is looked at.
+    /// Top and bottom are swapped, in the upright picture.
     pub flip_y: bool,
 }
 
@@ -36,8 +36,8 @@ impl Orientation {
     }
 }
 
-/// The orientation in an APP1 segment's payload, if it is Exif and has one. Damaged Exif counts as none: a picture is
-/// not lost for it.
+/// The orientation in an APP1 segment's payload, if it is Exif and has one. Damaged Exif is ignored, so
+/// that it does not prevent a thumbnail.
 pub(crate) fn orientation(app1: &[u8]) -> Option<Orientation> {
     let tiff = app1.strip_prefix(b"Exif\0\0")?;
     let big_endian = match tiff.get(..4)? {

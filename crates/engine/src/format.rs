@@ -6,15 +6,15 @@ use crate::limits::Limits;
 use crate::picture::{DecodeMemory, Picture, PlaneRequest};
 use crate::sniff;
 
-/// A format that sources may have. What a file is is decided by its bytes, not by its name.
+/// A format that sources may have, recognised by a file's bytes, not by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Format {
-    /// ITU-T T.81: sequential and progressive, Huffman coded, 8 bits a sample.
+    /// ITU-T T.81: sequential and progressive, Huffman coded, 8 bits per sample.
     Jpeg,
 }
 
-/// What of a file's header decides how much memory its decoding takes.
+/// What a file's header says about the memory that decoding takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Facts {
     Jpeg(jpeg::Facts),

@@ -4,7 +4,7 @@ use crate::exif::Orientation;
 use crate::spec::{Fit, Size};
 
 /// A part of the stored picture, in its pixels: 0.0 is the left edge of the first column, so the centre of column `i` is
-/// `i + 0.5`. Fractions count: a crop that is not whole pixels is cut where it is, not where it rounds to.
+/// `i + 0.5`. A crop between pixels is not rounded to whole pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Window {
     pub left: f64,

@@ -1,17 +1,17 @@
-//! What a source is, by its header.
+//! What a source's header says.
 
 use crate::exif::Orientation;
 use crate::format::{Facts, Format, Opened};
 use crate::jpeg::Process;
 use crate::pixels::colour::Colour;
 
-/// What a source is, by its header. Made by [`probe`](crate::probe).
+/// What a source's header says. Made by [`probe`](crate::probe).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Info {
     /// The format of the file.
     pub format: Format,
-    /// Width in pixels as looked at, that is after the orientation is applied.
+    /// Width in pixels after the orientation is applied.
     pub width: u32,
     /// Height in pixels, likewise.
     pub height: u32,
@@ -21,7 +21,7 @@ pub struct Info {
     pub colour: Colour,
     /// How the coefficients are coded.
     pub process: Process,
-    /// Bits of a sample.
+    /// Bits per sample.
     pub precision_bits: u8,
     /// Whether an ICC profile is embedded.
     pub icc_profile: bool,

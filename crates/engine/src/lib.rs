@@ -1,8 +1,8 @@
 //! The thumbnail engine: the bytes of a photograph in, the bytes of JPEG thumbnails out.
 //!
-//! It is pure: no files, no network, no clock, no threads, no `unsafe`. What it reads is hostile until shown otherwise: every
+//! It is pure: no files, no network, no clock, no threads, no `unsafe`. It treats every source as hostile: each
 //! size is checked against [`Limits`] from the header before a pixel is decoded, [`working_memory`] says from the header how
-//! much a run may allocate, and everything wrong is an [`Error`] in words for the person who sent the picture.
+//! much a run may allocate, and every failure is an [`Error`] that the person who sent the picture can understand.
 //!
 //! A thumbnail is upright (Exif orientation applied), in sRGB (embedded profiles applied), and carries no metadata of its
 //! source: no camera, no date, no place.
@@ -18,7 +18,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # The way of a picture
+//! # How a picture travels
 //! `format` opens a source by its first bytes; the format's module reads the header (`jpeg::header`). `geometry` places each
 //! thumbnail on the picture, `render` asks the decoder for just that, at about that size (`jpeg::decode`), and makes of its planes
 //! the thumbnail's (`pixels`), which are coded (`jpeg::encode`). A new format is one more module behind `picture::Picture`.
@@ -52,8 +52,8 @@ pub use spec::{DEFAULT_QUALITY, Fit, FitError, MAX_SIDE_PX, Size, SizeError, Spe
 
 use pixels::colour::{self, Conversion};
 
-/// Which thumbnails the engine makes: another number, another result for some source and [`Spec`]. Programs keep it beside a
-/// thumbnail to know whether it would be the same today. tests/golden.rs fails when the result changes and the number does not.
+/// The version of what the engine makes. It changes whenever the thumbnail of some source and [`Spec`] changes, so a program
+/// that stores it beside a thumbnail knows whether the same thumbnail would be made today. tests/golden.rs fails when the result changes and the number does not.
 pub const OUTPUT_VERSION: u32 = 6;
 
 /// A finished thumbnail.
@@ -70,13 +70,13 @@ pub struct Thumbnail {
 /// Reads the header of `source` and nothing else.
 ///
 /// # Errors
-/// As [`thumbnails`], but for what only decoding shows.
+/// As [`thumbnails`], except those that only decoding finds.
 ///
 /// ```
 /// use thumb_engine::{Error, Limits, probe};
 ///
 /// let error = probe(b"GIF89a", &Limits::default()).unwrap_err();
-/// assert_eq!(error.to_string(), "the file is not a JPEG image, it is a GIF image");
+/// assert_eq!(error.to_string(), "not a JPEG: it looks like a GIF image");
 /// ```
 pub fn probe(source: &[u8], limits: &Limits) -> Result<Info, Error> {
     Ok(Info::new(&format::open(source, limits)?))

@@ -1,8 +1,8 @@
-//! What a source may be at most, and how a call treats one that is damaged.
+//! Limits of a source, and what to do with a damaged one.
 
 use crate::error::Error;
 
-/// What a source may be at most. Both are checked before any pixel is decoded.
+/// Limits of a source. Both are checked before any pixel is decoded.
 ///
 /// ```
 /// use thumb_engine::{Error, Limits, probe};
@@ -19,7 +19,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 64 MiB and 268 megapixels, above every camera's and telephone's (200 Mpx in 2023).
+    /// 64 MiB and 268 megapixels, more than any camera or phone has (200 Mpx in 2023).
     fn default() -> Self {
         Self { max_source_bytes: 64 << 20, max_source_pixels: 1 << 28 }
     }
@@ -31,7 +31,7 @@ impl Limits {
         if bytes > max { Err(Error::TooManyBytes { bytes, max }) } else { Ok(()) }
     }
 
-    /// To be called by a format as soon as it knows the picture's size, before it allocates anything by it.
+    /// A format must call this as soon as it knows the picture's size, before it allocates memory for it.
     pub(crate) fn check_pixels(&self, width: usize, height: usize) -> Result<(), Error> {
         let (width, height, max) = (width as u32, height as u32, self.max_source_pixels);
         let pixels = u64::from(width) * u64::from(height);
@@ -39,21 +39,21 @@ impl Limits {
     }
 }
 
-/// What becomes of a source that ends too early or is damaged in its data.
+/// What to do with a source that is truncated or has damaged data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Truncated {
     /// An error.
     #[default]
     Strict,
-    /// A thumbnail of what there is; the rest is grey.
+    /// Make a thumbnail of what can be decoded; the rest is grey.
     BestEffort,
 }
 
-/// How thumbnails are made, the same for all of one call.
+/// Options for all thumbnails of one call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// What the source may be at most.
+    /// Limits of the source.
     pub limits: Limits,
-    /// What becomes of a source that is cut short or damaged.
+    /// What to do with a source that is truncated or damaged.
     pub truncated: Truncated,
 }

@@ -1,5 +1,5 @@
-//! How much memory a run of the engine may have allocated at once. Reckoned from the header alone, before a pixel is decoded,
-//! so that a program can reserve it; tests/memory.rs holds it against what a counting allocator sees.
+//! How much memory a run of the engine may have allocated at once, computed from the header alone, so that a program can reserve
+//! it before decoding; tests/memory.rs compares it with what a counting allocator measures.
 
 use crate::geometry::{self, Placement};
 use crate::info::Info;
@@ -22,7 +22,7 @@ const PROFILE_BYTES: u64 = 2 << 20;
 /// The most bytes that [`thumbnails`](crate::thumbnails) may have allocated at once, its result among them, beside the source
 /// itself: for the source that `info` is of, and `specs` made in one call.
 ///
-/// A bound for every file with this header, damaged ones too. A source that is refused takes less.
+/// An upper bound for every file with this header, also damaged ones. A source that is rejected takes less.
 ///
 /// ```no_run
 /// use thumb_engine::{Fit, Limits, Size, Spec, probe, working_memory};

@@ -16,7 +16,7 @@ pub(crate) trait Picture {
     /// Decodes what the thumbnails need: `requests[i]` of component `i`, one for each thumbnail.
     ///
     /// # Errors
-    /// The picture is damaged, or of a kind that this format's decoder does not know; or there is too little memory.
+    /// The picture is damaged, or not supported by this format's decoder, or there is too little memory.
     fn decode(&self, requests: &[Vec<PlaneRequest>], truncated: Truncated) -> Result<Decoded, Error>;
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Header {
     pub height: usize,
     /// What the samples of the components mean.
     pub colour: Colour,
-    /// How the picture is turned to be looked at.
+    /// How the picture is turned upright.
     pub orientation: Orientation,
     /// An embedded ICC profile.
     pub icc: Option<Vec<u8>>,

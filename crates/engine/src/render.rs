@@ -1,5 +1,5 @@
-//! From decoded planes to a thumbnail's: resampled, converted to sRGB, turned upright. What is asked of the decoder is decided
-//! here too, since it depends on what is made of the planes.
+//! From decoded planes to a thumbnail's: resampled, converted to sRGB, turned upright. It also
+//! decides what to request from the decoder.
 
 use crate::error::Error;
 use crate::geometry::{Placement, Window};
@@ -76,7 +76,7 @@ pub(crate) fn shrink(
 }
 
 /// A colour difference at half the thumbnail's size each way, rounded up. Its samples lie at the centres of two by two
-/// luma samples (T.871, clause 6.1), counted from the top left of the thumbnail as looked at: where a side is odd, the
+/// luma samples (T.871, clause 6.1), counted from the top left of the upright thumbnail: where a side is odd, the
 /// last sample reaches half its width over the edge, and which edge that is depends on the orientation.
 fn half(source: &PlacedPlane, header: &Header, placement: &Placement, by: Resampler) -> Result<Plane, Error> {
     let Placement { window, width, height } = *placement;

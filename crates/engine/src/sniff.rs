@@ -1,9 +1,12 @@
-//! What a file that is not a JPEG is, by its first bytes: "it is a PNG image" helps where "bad magic" does not.
+//! What a file that is not a JPEG looks like, by its first bytes: "it looks like a PNG image" helps where "bad magic" does not.
 
-/// A file's kind by its first bytes, with its article. Never fails: the last answer is "not an image format known here".
+pub(crate) const EMPTY: &str = "an empty file";
+pub(crate) const UNKNOWN: &str = "an unknown format";
+
+/// What a file looks like by its first bytes, with its article; [`UNKNOWN`] if nothing here matches.
 pub(crate) fn kind(bytes: &[u8]) -> &'static str {
     if bytes.is_empty() {
-        return "an empty file";
+        return EMPTY;
     }
     const MAGIC: [(&[u8], &str); 17] = [
         (b"\x89PNG\r\n\x1a\n", "a PNG image"),
@@ -41,7 +44,7 @@ pub(crate) fn kind(bytes: &[u8]) -> &'static str {
 }
 
 fn text(bytes: &[u8]) -> &'static str {
-    /// Enough to tell text from anything else.
+    /// Enough to tell text from binary data.
     const LOOK_AT_BYTES: usize = 512;
     let head = &bytes[..bytes.len().min(LOOK_AT_BYTES)];
     let trimmed = head.trim_ascii_start();
@@ -55,27 +58,27 @@ fn text(bytes: &[u8]) -> &'static str {
     if starts(b"<?xml") {
         return "an XML document";
     }
-    // The look may end inside a character: what counts is that nothing before it is wrong.
+    // The head may end inside a character; only what comes before that must be valid.
     let valid = match std::str::from_utf8(head) {
         Ok(_) => true,
         Err(error) => error.error_len().is_none() && bytes.len() > head.len(),
     };
     let control = |byte: &u8| *byte < 0x20 && !b"\t\n\r\x0c\x1b".contains(byte);
-    if valid && !head.iter().any(control) { "a text" } else { "of no format known here" }
+    if valid && !head.iter().any(control) { "plain text" } else { UNKNOWN }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::kind;
+    use super::{EMPTY, UNKNOWN, kind};
 
     #[test]
     fn names_what_it_sees() {
         let cases: [(&[u8], &str); 18] = [
-            (b"", "an empty file"),
+            (b"", EMPTY),
             (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG image"),
             (b"GIF89a", "a GIF image"),
             (b"RIFF\x10\0\0\0WEBPVP8 ", "a WebP image"),
-            (b"RIFF\x10\0\0\0WAVEfmt ", "of no format known here"),
+            (b"RIFF\x10\0\0\0WAVEfmt ", UNKNOWN),
             (b"\0\0\0\x18ftypheic\0\0\0\0", "a HEIC image"),
             (b"\0\0\0\x18ftypavif\0\0\0\0", "an AVIF image"),
             (b"\0\0\0\x18ftypisom\0\0\0\0", "a video"),
@@ -83,11 +86,11 @@ mod tests {
             (b"\n <!DOCTYPE html><html>", "an HTML page"),
             (b"<html>", "an HTML page"),
             (b"<?xml version='1.0'?>", "an XML document"),
-            (b"hello\n", "a text"),
-            ("h\u{e9}".as_bytes(), "a text"),
-            (b"h\xc3", "of no format known here"),
-            (b"\0\x01\x02\x03", "of no format known here"),
-            (b"\xff", "of no format known here"),
+            (b"hello\n", "plain text"),
+            ("h\u{e9}".as_bytes(), "plain text"),
+            (b"h\xc3", UNKNOWN),
+            (b"\0\x01\x02\x03", UNKNOWN),
+            (b"\xff", UNKNOWN),
             (b"II*\0", "a TIFF image or a camera's raw file"),
         ];
         for (bytes, name) in cases {

@@ -1,4 +1,4 @@
-//! What is asked for: a size, how the picture fits into it, a quality. Values and their words, no pixels.
+//! What a caller asks for: a size, how the picture is fitted to it, and a quality.
 
 use std::fmt;
 use std::str::FromStr;
@@ -47,7 +47,7 @@ impl FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self, SizeError> {
         let number = |side: &str| {
-            // u64: ten thousand million is out of range, not out of form. `+4` parses as a number, and is none here.
+            // u64, so that a number beyond u32 is out of range and not a bad form. `+4` would parse, but is not allowed.
             let digits = !side.is_empty() && side.bytes().all(|byte| byte.is_ascii_digit());
             digits.then(|| side.parse().unwrap_or(u64::MAX)).ok_or_else(|| SizeError::Form(text.to_owned()))
         };
@@ -68,7 +68,7 @@ impl fmt::Display for SizeError {
         match self {
             SizeError::Form(text) => write!(f, "`{text}` is not a size; write WIDTHxHEIGHT in pixels, as in 400x300"),
             SizeError::Range(text) => {
-                write!(f, "the size {text} is out of range; each side is 1 to {MAX_SIDE_PX} pixels")
+                write!(f, "the size {text} is out of range; each side must be 1 to {MAX_SIDE_PX} pixels")
             }
         }
     }
@@ -80,13 +80,13 @@ impl std::error::Error for SizeError {}
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 pub enum Fit {
-    /// Scaled to cover the size, the rest cut off evenly about the centre: exactly the size, enlarged if it must be.
+    /// Scaled to cover the size, the rest cropped evenly around the centre: exactly the size, enlarged if needed.
     /// The geometry of Pillow's `ImageOps.fit`.
     #[default]
     Cover,
     /// Scaled to lie inside the size, never enlarged: the whole picture in its own shape.
     Contain,
-    /// Stretched to exactly the size, whatever becomes of the shape.
+    /// Stretched to exactly the size, without keeping the shape.
     Fill,
 }
 
@@ -102,7 +102,7 @@ impl Fit {
     }
 }
 
-/// A text that is none of the words of [`Fit`].
+/// A text that names no [`Fit`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FitError(String);
 
@@ -122,7 +122,7 @@ impl FromStr for Fit {
 
 impl fmt::Display for FitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is not a fit; it is one of cover, contain, fill", self.0)
+        write!(f, "`{}` is not a fit; use cover, contain or fill", self.0)
     }
 }
 
@@ -144,11 +144,11 @@ impl Spec {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let side = 1..=MAX_SIDE_PX;
         if !side.contains(&self.size.width) || !side.contains(&self.size.height) {
-            let what = format!("the size is {}, and each side is 1 to {MAX_SIDE_PX} pixels", self.size);
+            let what = format!("the size is {}; each side must be 1 to {MAX_SIDE_PX} pixels", self.size);
             return Err(Error::BadSpec(what));
         }
         if !(1..=100).contains(&self.quality) {
-            return Err(Error::BadSpec(format!("the quality is {}, and it is 1 to 100", self.quality)));
+            return Err(Error::BadSpec(format!("the quality is {}; it must be 1 to 100", self.quality)));
         }
         Ok(())
     }
@@ -182,7 +182,7 @@ mod tests {
             assert_eq!(fit.to_string().parse(), Ok(fit));
         }
         let error = "crop".parse::<Fit>().unwrap_err().to_string();
-        assert_eq!(error, "`crop` is not a fit; it is one of cover, contain, fill");
+        assert_eq!(error, "`crop` is not a fit; use cover, contain or fill");
         assert_eq!(Fit::default(), Fit::Cover);
     }
 }

@@ -1,7 +1,7 @@
-//! `OUTPUT_VERSION` against what the engine makes: golden.txt has a hash of every thumbnail of a few pictures. Where one changes
-//! the number must too, or programs that keep it beside their thumbnails would take old ones for new.
+//! Compares the engine's output with golden.txt, which has a hash of every thumbnail of a few pictures. When a hash changes,
+//! `OUTPUT_VERSION` must change, too, or programs that store it beside their thumbnails would take old ones for current.
 //!
-//! Rounding in floating point differs from one kind of processor to another, so that only one of them is held to it.
+//! Floating-point rounding differs between kinds of CPU, so the test runs on one of them only.
 #![cfg(target_arch = "x86_64")]
 
 mod common;
@@ -17,7 +17,7 @@ fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// Slopes, edges and grain, in whole numbers: the same everywhere.
+/// Slopes, edges and grain, in integers, so that it is the same everywhere.
 fn samples(width: usize, height: usize, components: usize) -> Vec<u8> {
     let mut seed = 5_u32;
     let mut samples = Vec::with_capacity(width * height * components);
@@ -82,7 +82,7 @@ fn pictures() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// A line a picture and a line a thumbnail.
+/// One line per picture and one line per thumbnail.
 fn report() -> (String, String) {
     let spec = |width, height, fit, quality| Spec { size: Size { width, height }, fit, quality };
     let specs = [
@@ -104,7 +104,7 @@ fn report() -> (String, String) {
         let all: Vec<u8> = together.into_iter().flat_map(|thumbnail| thumbnail.jpeg).collect();
         writeln!(made, "{name}, all from one decode: {:016x}", hash(&all)).unwrap();
         let options = Options { truncated: Truncated::BestEffort, ..Options::default() };
-        // With a long profile that is in the middle of the header.
+        // If the profile is long, this is in the middle of the header.
         if let Ok(part) = thumbnails(&source[..source.len() * 3 / 5], &specs[..1], &options) {
             writeln!(made, "{name}, cut short: {:016x}", hash(&part[0].jpeg)).unwrap();
         }

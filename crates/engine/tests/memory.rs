@@ -1,6 +1,6 @@
-//! `working_memory` against a counting allocator: never less than what a run takes, and for large sources not much more.
+//! Compares `working_memory` with a counting allocator: never less than a run takes, and for large sources not much more.
 //!
-//! A test binary of its own with a single test: the allocator counts for the whole process.
+//! This test has its own binary, because the allocator counts for the whole process.
 
 mod common;
 
@@ -41,7 +41,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// The most bytes allocated at once while `run` does, beside those that there were.
+/// The most bytes allocated at once during `run`, without those allocated before.
 fn peak_of<T>(run: impl FnOnce() -> T) -> u64 {
     let before = NOW.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);
@@ -51,7 +51,7 @@ fn peak_of<T>(run: impl FnOnce() -> T) -> u64 {
     (peak - before) as u64
 }
 
-/// Noise, which makes the largest files; or hardly anything.
+/// Noise, which makes the largest files, or an almost empty picture.
 fn samples(length: usize, noise: bool) -> Vec<u8> {
     let mut seed = 1_u32;
     (0..length)
@@ -101,11 +101,11 @@ fn spec(width: u32, height: u32, fit: Fit, quality: u8) -> Spec {
     Spec { size: Size { width, height }, fit, quality }
 }
 
-/// Sources from here on are large: there the estimate must be near.
+/// For sources of this size and more the estimate must be close.
 const LARGE_PIXELS: usize = 1_000_000;
-/// How near.
+/// How close.
 const MOST_OVER: f64 = 1.5;
-/// What is reckoned whatever the picture, so that small ones are far below it; and for a profile besides.
+/// The estimate's constant part, which makes it far too high for small pictures, and its part for a profile.
 const FIXED_BYTES: u64 = 2 << 20;
 const PROFILE_BYTES: u64 = 2 << 20;
 
@@ -117,16 +117,16 @@ fn check(picture: Picture, source: &[u8], specs: &[Spec]) {
     if std::env::var_os("SHOW").is_some() {
         println!("{:4.2} {measured:10} {estimate:10} {picture:?} {}", estimate as f64 / measured as f64, specs.len());
     }
-    assert!(measured <= estimate, "{picture:?}, {specs:?}: takes {measured}, reckoned {estimate}");
+    assert!(measured <= estimate, "{picture:?}, {specs:?}: takes {measured}, estimated {estimate}");
     let fixed = FIXED_BYTES + if picture.profile { PROFILE_BYTES } else { 0 };
     let near = estimate as f64 <= MOST_OVER * (measured + fixed) as f64;
     let pixels = usize::from(picture.size.0) * usize::from(picture.size.1);
     let small_thumbnails = specs.iter().all(|spec| spec.size.width <= 1000);
     assert!(
         near || pixels < LARGE_PIXELS || !small_thumbnails,
-        "{picture:?}, {specs:?}: takes {measured}, reckoned {estimate}"
+        "{picture:?}, {specs:?}: takes {measured}, estimated {estimate}"
     );
-    // Damaged ones stay below it too; they are slow to make.
+    // Damaged ones must stay below it, too; making them is slow.
     if specs.len() == 1 {
         return;
     }
@@ -140,7 +140,7 @@ fn check(picture: Picture, source: &[u8], specs: &[Spec]) {
             let estimate = working_memory(&info, specs);
             let options = Options { truncated, ..Options::default() };
             let measured = peak_of(|| thumbnails(file, specs, &options));
-            assert!(measured <= estimate, "damaged {picture:?}, {specs:?}: takes {measured}, reckoned {estimate}");
+            assert!(measured <= estimate, "damaged {picture:?}, {specs:?}: takes {measured}, estimated {estimate}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Two things that must hold for every input: no bytes make the engine panic, hang or take memory over its limits; and of a
-//! picture that the encoder made, the engine shows the same as zune-jpeg.
+//! Two properties for every input: no bytes make the engine panic, hang or exceed its memory limits; and of an encoded
+//! picture the engine makes the same samples as zune-jpeg.
 #![no_main]
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
@@ -10,7 +10,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use thumb_engine::{Fit, Limits, Options, Size, Spec, Truncated, probe, thumbnails};
 
-/// Small, so that an input is done in milliseconds; the fuzzer's own limit on memory watches the rest.
+/// Small, so that an input takes milliseconds; the fuzzer's own memory limit checks the rest.
 const LIMITS: Limits = Limits { max_source_bytes: 1 << 20, max_source_pixels: 1 << 16 };
 
 fuzz_target!(|input: &[u8]| {

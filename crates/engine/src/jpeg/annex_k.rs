@@ -1,5 +1,5 @@
-//! The tables of baseline JPEG that everybody uses: those of T.81, annex K. Thumbnails have them, and sources without any
-//! Huffman tables mean them (the frames of motion JPEG).
+//! The example tables of T.81, annex K. Thumbnails use them, and so do sources without Huffman tables (the frames of motion
+//! JPEG).
 
 use crate::jpeg::dct::{BLOCK, NATURAL};
 use crate::jpeg::huffman::HuffmanSpec;

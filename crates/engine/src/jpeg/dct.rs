@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cosine_is_the_librarys() {
+    fn the_cosine_is_that_of_the_standard_library() {
         for i in 0..=1000 {
             let quarters = f64::from(i) / 37.0;
             assert!((cosine(quarters) - (quarters * PI / 2.0).cos()).abs() < 1e-11, "{quarters}");

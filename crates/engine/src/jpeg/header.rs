@@ -24,14 +24,14 @@ pub(crate) mod marker {
     pub const APP2: u8 = 0xe2;
     pub const APP14: u8 = 0xee;
     pub const TEM: u8 = 0x01;
-    /// From behind TEM to here markers have no meaning.
+    /// The markers between TEM and this one are reserved.
     pub const LAST_RESERVED: u8 = 0xbf;
 }
 
 /// Most bytes of an embedded ICC profile that are kept; a larger one is ignored. Printers' profiles reach 3 MiB.
 const MAX_ICC_BYTES: usize = 4 << 20;
 
-/// Most scans of a file. Programs write at most about 20 (jpegtran's own script: 10); each costs a walk over the whole
+/// Most scans of a file. Programs write at most about 20 (jpegtran's own script: 10); each scan costs a pass over the whole
 /// picture, and needs few bytes.
 pub(crate) const MAX_SCANS: usize = 100;
 
@@ -42,7 +42,7 @@ pub enum Process {
     Sequential,
     /// SOF2: Huffman coded, many passes.
     Progressive,
-    /// Arithmetic coding, lossless or hierarchical: no decoder here.
+    /// Arithmetic, lossless or hierarchical coding: not supported.
     Other(u8),
 }
 
@@ -94,8 +94,8 @@ pub(crate) struct Segment<'a> {
 
 /// The segment that begins at or after `at`: the next marker that has parameters, or EOI.
 ///
-/// Bytes that belong to nothing are passed over, as libjpeg does, and so are entropy-coded data: called after a scan's
-/// header this finds the marker that ends the scan. [`Error::Truncated`] when the file ends first.
+/// Bytes outside segments are skipped, as in libjpeg, and so is entropy-coded data: called after a scan's header, this finds
+/// the marker that ends the scan. [`Error::Truncated`] when the file ends first.
 pub(crate) fn next_segment(source: &[u8], mut at: usize) -> Result<Segment<'_>, Error> {
     loop {
         let rest = source.get(at..).ok_or(Error::Truncated)?;
@@ -112,7 +112,7 @@ pub(crate) fn next_segment(source: &[u8], mut at: usize) -> Result<Segment<'_>, 
                 let length = usize::from(u16::from_be_bytes(length));
                 if length < 2 {
                     return Err(Error::Corrupt(format!(
-                        "the segment of marker FF{marker:02X} has the length {length}"
+                        "the segment of marker FF{marker:02X} has an invalid length, {length}"
                     )));
                 }
                 let payload = source.get(at + 3..at + 1 + length).ok_or(Error::Truncated)?;
@@ -124,7 +124,7 @@ pub(crate) fn next_segment(source: &[u8], mut at: usize) -> Result<Segment<'_>, 
 
 /// Reads the head of `source`, up to and including the first scan's header.
 ///
-/// The last of the answer is the payload of the first scan's header.
+/// The last item returned is the payload of the first scan's header.
 pub(crate) fn read(source: &[u8]) -> Result<(Header, Frame, &[u8]), Error> {
     let mut frame = None;
     let mut orientation = None;
@@ -143,12 +143,12 @@ pub(crate) fn read(source: &[u8]) -> Result<(Header, Frame, &[u8]), Error> {
             // Lossless, hierarchical and arithmetic frames too, all but the three codes between them that mean other things.
             marker::SOF0..=0xcf if ![marker::DHT, 0xc8, 0xcc].contains(&segment.marker) => {
                 if frame.is_some() {
-                    return Err(Error::Corrupt("it has two frame headers".into()));
+                    return Err(Error::Corrupt("there are two frame headers".into()));
                 }
                 frame = Some(read_frame(segment.marker, segment.payload)?);
             }
             marker::SOS => break segment.payload,
-            marker::EOI => return Err(Error::Corrupt("it ends before its first scan".into())),
+            marker::EOI => return Err(Error::Corrupt("it ends before the first scan".into())),
             _ => {}
         }
     };
@@ -160,17 +160,17 @@ pub(crate) fn read(source: &[u8]) -> Result<(Header, Frame, &[u8]), Error> {
 }
 
 fn read_frame(code: u8, payload: &[u8]) -> Result<Frame, Error> {
-    let corrupt = || Error::Corrupt("the frame header has a wrong length".into());
+    let corrupt = || Error::Corrupt("the frame header has an invalid length".into());
     let (head, entries) = payload.split_at_checked(6).ok_or_else(corrupt)?;
     let &[precision_bits, h1, h0, w1, w0, count] = head else {
         return Err(corrupt());
     };
     let (height, width) = (usize::from(u16::from_be_bytes([h1, h0])), usize::from(u16::from_be_bytes([w1, w0])));
     if width == 0 || count == 0 {
-        return Err(Error::Corrupt(format!("the frame header claims {width} columns and {count} components")));
+        return Err(Error::Corrupt(format!("the frame header declares {width} columns and {count} components")));
     }
     if height == 0 {
-        return Err(Error::Unsupported("its height is not in the frame header (DNL)".into()));
+        return Err(Error::Unsupported("the height is not in the frame header (DNL)".into()));
     }
     let entries = entries.get(..3 * usize::from(count)).ok_or_else(corrupt)?;
     let components: Vec<_> = entries
@@ -186,7 +186,7 @@ fn read_frame(code: u8, payload: &[u8]) -> Result<Frame, Error> {
         components.iter().find(|c| !(1..=4).contains(&c.h) || !(1..=4).contains(&c.v) || c.quantisation > 3)
     {
         return Err(Error::Corrupt(format!(
-            "component {} claims sampling {}x{} and quantisation table {}",
+            "component {} declares sampling {}x{} and quantisation table {}",
             bad.id, bad.h, bad.v, bad.quantisation
         )));
     }
@@ -198,7 +198,7 @@ fn read_frame(code: u8, payload: &[u8]) -> Result<Frame, Error> {
     Ok(Frame { process, precision_bits, width, height, components })
 }
 
-/// libjpeg's rules (jdapimin.c, `default_decompress_parms`), which every other decoder follows: JFIF means YCbCr, else
+/// libjpeg's rules (jdapimin.c), which every other decoder follows: JFIF means YCbCr, else
 /// Adobe's segment says, else the component identifiers `RGB` do.
 fn colour(frame: &Frame, jfif: bool, adobe: Option<u8>) -> Result<Colour, Error> {
     let ids: Vec<u8> = frame.components.iter().map(|component| component.id).collect();

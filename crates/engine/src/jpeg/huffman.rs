@@ -1,4 +1,4 @@
-//! Huffman tables: as files hold them (T.81, annex C), and as codes are found by their bits or by their symbols.
+//! Huffman tables: as files store them (T.81, annex C), and for finding a code by its bits or by its symbol.
 
 use crate::error::Error;
 
@@ -16,17 +16,17 @@ impl HuffmanSpec {
     /// Reads one table from a DHT segment (T.81, B.2.4.2) behind its class and destination; returns what follows it.
     pub fn read(payload: &[u8]) -> Result<(Self, &[u8]), Error> {
         let corrupt = |what: &str| Error::Corrupt(format!("a Huffman table {what}"));
-        let (counts, rest) = payload.split_first_chunk().ok_or_else(|| corrupt("is cut short"))?;
+        let (counts, rest) = payload.split_first_chunk().ok_or_else(|| corrupt("is too short"))?;
         let total: usize = counts.iter().map(|&count: &u8| usize::from(count)).sum();
         if total > 256 || total > rest.len() {
-            return Err(corrupt("has more symbols than there can be"));
+            return Err(corrupt("has too many symbols"));
         }
         // Codes of one length follow each other; they must not run into those of the next.
         let mut code = 0_u32;
         for (length, &count) in (1..).zip(counts) {
             code = (code << 1) + u32::from(count);
             if code > 1 << length {
-                return Err(corrupt("has more codes than its lengths allow"));
+                return Err(corrupt("has more codes than their lengths allow"));
             }
         }
         let (symbols, rest) = rest.split_at(total);
@@ -72,7 +72,7 @@ impl SymbolLookup {
         codes
     }
 
-    /// The symbol whose code is the first of `bits`, and the code's length. `None`: no code begins so.
+    /// The symbol whose code is the first of `bits`, and the code's length. `None`: no code matches.
     pub fn symbol(&self, bits: u64) -> Option<(u8, u32)> {
         let code = (bits >> (64 - MAX_CODE_BITS)) as u32;
         let length = (1..=MAX_CODE_BITS).find(|&length| code < self.limits[length])?;

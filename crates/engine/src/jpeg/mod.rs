@@ -1,4 +1,4 @@
-//! JPEG (ITU-T T.81), read and written. What stands here and not in `decode` or `encode` both have in common.
+//! JPEG (ITU-T T.81): `decode`, `encode`, and what both share.
 
 mod annex_k;
 mod dct;
@@ -32,7 +32,7 @@ impl<'a> Jpeg<'a> {
     pub fn open(source: &'a [u8], limits: &Limits) -> Result<Self, Error> {
         let (header, frame, first_scan) = header::read(source)?;
         limits.check_pixels(header.width, header.height)?;
-        // Every block takes a bit at the least, by whatever process: nobody decodes megapixels for a few bytes.
+        // Every block takes at least one bit, so a file of a few bytes cannot have megapixels.
         if frame.blocks() > 8 * source.len() {
             return Err(Error::Truncated);
         }
@@ -72,13 +72,13 @@ impl Picture for Jpeg<'_> {
 
     fn decode(&self, requests: &[Vec<PlaneRequest>], truncated: Truncated) -> Result<Decoded, Error> {
         let planes = decode::decode(self.source, &self.frame, requests, truncated)?;
-        // Ink, which is not much of what is made, is for the crate `resize`.
+        // Ink is resampled by the crate `resize`; few pictures have it.
         let resampler = if planes.len() == MAX_COMPONENTS { Resampler::Plain } else { Resampler::Simd };
         Ok(Decoded { planes, resampler })
     }
 }
 
-/// What of the header decides how much memory decoding takes.
+/// What the header says about the memory that decoding takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     source_bytes: usize,

@@ -41,7 +41,7 @@ impl Colour {
 
 /// What an embedded profile asks for.
 pub(crate) enum Conversion {
-    /// The samples are sRGB, or say nothing: as they are.
+    /// The samples are sRGB, or there is no profile: no conversion.
     None,
     /// A profile that is not sRGB.
     Profile(Converter),
@@ -49,15 +49,15 @@ pub(crate) enum Conversion {
 
 /// Converts interleaved samples to sRGB.
 ///
-/// The rendering intent is relative colorimetric, white to white, with black point compensation: what is meant to look right on
-/// paper has a black that is dark grey on a screen, and every program that shows photographs stretches it to black.
+/// The rendering intent is relative colorimetric, white to white, with black point compensation: the black of a profile for paper is
+/// dark grey on a screen, and every program that shows photographs stretches it to black.
 pub(crate) struct Converter {
     transform: Arc<Transform8BitExecutor>,
     /// By a converted sample: the sample with black stretched to black. `None`: it is black already.
     black_point: Option<Box<[u8; 256]>>,
 }
 
-/// Reads an embedded profile. One that is damaged or made for another kind of picture counts as none, as in browsers.
+/// Reads an embedded profile. One that is damaged or for another kind of picture is ignored, as in browsers.
 pub(crate) fn conversion(icc: Option<&[u8]>, colour: Colour) -> Conversion {
     let read = |bytes| ColorProfile::new_from_slice(bytes).ok();
     let Some(profile) = icc.filter(|bytes| has_its_tables_once(bytes)).and_then(read) else {
@@ -77,8 +77,7 @@ pub(crate) fn conversion(icc: Option<&[u8]>, colour: Colour) -> Conversion {
     }
 }
 
-/// Whether the tables of a profile have room in it one beside the other (ICC.1:2022, 7.3). Tables that lie over each other would be
-/// unpacked once for every name that they have.
+/// Whether the tables of a profile do not overlap (ICC.1:2022, 7.3). Overlapping tables would be unpacked once for every name.
 fn has_its_tables_once(icc: &[u8]) -> bool {
     const HEADER_BYTES: usize = 128;
     let Some((count, tags)) = icc.get(HEADER_BYTES..).and_then(<[u8]>::split_first_chunk) else {
@@ -99,7 +98,7 @@ impl Converter {
         let transform = profile.create_transform_8bit(layout, &srgb, Layout::Rgb, options).ok()?;
         let mut converter = Self { transform, black_point: None };
         if !profile.is_matrix_shaper() {
-            /// Levels between the channels of what may still be called black.
+            /// The largest difference between the channels of a colour that still counts as black.
             const NEUTRAL: u8 = 24;
             // The darkest that there is: no light; or all ink, or black ink alone where that is darker.
             let darkest: &[u8] = match layout {
@@ -113,7 +112,7 @@ impl Converter {
                 let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(linear);
                 0.2126 * r + 0.7152 * g + 0.0722 * b
             };
-            // A colour is no black: in XYB, which also comes as a profile with tables, three zeros are one.
+            // A saturated colour is not black: in XYB, which also comes as a profile with tables, three zeros are one.
             let neutral =
                 |pixel: &&[u8]| pixel.iter().max().zip(pixel.iter().min()).is_some_and(|(a, b)| a - b <= NEUTRAL);
             let black = seen.chunks_exact(3).filter(neutral).map(luminance).fold(1.0, f32::min);

@@ -1,4 +1,4 @@
-//! What lies between decoding and encoding: planes of samples, their resampling, their colours.
+//! The steps between decoding and encoding: planes of samples, resampling, colour conversion.
 
 pub(crate) mod colour;
 pub(crate) mod plane;

@@ -10,18 +10,18 @@ use super::plane::{Plane, zeros};
 use crate::error::Error;
 use crate::geometry::Window;
 
-/// Which crate resamples; both have the same filter.
+/// The crate that resamples; both have the same filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resampler {
-    /// `resize`, for what zune-jpeg decoded: there the decoder takes most of the time. Where a window's edges are not whole
-    /// samples, which it does not know, it is the other after all.
+    /// `resize`, for ink (CMYK). It supports only windows whose edges are on sample boundaries; for all others
+    /// `fast_image_resize` is used.
     Plain,
-    /// `fast_image_resize`, for what our own decoder did: four times as fast, and else a third of the whole.
+    /// `fast_image_resize`, for everything else: four times as fast.
     Simd,
 }
 
-/// Resamples `window` of `source` to `width * height` samples. The window may reach outside the plane: there the samples
-/// of the edge go on.
+/// Resamples `window` of `source` to `width * height` samples. The window may reach outside the plane, where the
+/// samples of the edge are repeated.
 pub(crate) fn resample(
     source: &Plane,
     window: Window,
@@ -64,8 +64,8 @@ pub(crate) fn resample(
 
 /// Lanczos' kernel with three lobes, `sinc(x) sinc(x / 3)`, to 1e-7.
 ///
-/// Some ten thousand values of it make a thumbnail's weights. By the library's own formula, with two sines, they are a
-/// twentieth of a small picture's time; `sin 3a = 3 sin a - 4 sin^3 a` leaves one, and in its range a polynomial is enough.
+/// A thumbnail's weights are some ten thousand values of it. With two sines from the standard library they take a twentieth of
+/// a small picture's time; `sin 3a = 3 sin a - 4 sin^3 a` needs one, and in its range a polynomial is exact enough.
 fn lanczos3(x: f64) -> f64 {
     use std::f64::consts::PI;
     let x = x.abs();
@@ -81,7 +81,7 @@ fn lanczos3(x: f64) -> f64 {
     if x < 1e-6 { 1.0 } else { (3.0 - 4.0 * sine * sine) * sine * sine / (3.0 * angle * angle) }
 }
 
-/// Only a lack of memory passes with time.
+/// Only a lack of memory is temporary.
 fn resize_error(error: resize::Error) -> Error {
     match error {
         resize::Error::OutOfMemory => Error::OutOfMemory,
@@ -100,8 +100,8 @@ impl Window {
         near(self.left, 0) && near(self.top, 0) && near(self.width, plane.width) && near(self.height, plane.height)
     }
 
-    /// Where the window begins in `plane.samples`, if its edges lie between samples, to a hundredth of one: the case that
-    /// the `resize` crate knows.
+    /// The window's first index in `plane.samples`, if its edges are on sample boundaries, to a hundredth of a sample: the case
+    /// that the `resize` crate supports.
     fn whole_samples(&self, plane: &Plane) -> Option<usize> {
         let edges = [self.left, self.top, self.left + self.width, self.top + self.height];
         let whole = edges.iter().all(|edge| (edge - edge.round()).abs() < 0.01);

@@ -1,5 +1,4 @@
-//! Files that are damaged or made to do damage: each must end in an error or a picture, soon, and take no more than its
-//! limits.
+//! Damaged and malicious files: each must result in an error or a picture, quickly, and within the limits.
 
 use super::*;
 
@@ -25,7 +24,7 @@ fn samples() -> [Vec<u8>; 3] {
     [photo(56, 40), progressive_photo(), restarting_photo()]
 }
 
-/// Makes thumbnails in every way; the answer is that of the strict one.
+/// Makes thumbnails with both settings of `truncated`; returns the result of the strict one.
 fn make(source: &[u8]) -> Result<Vec<Thumbnail>, Error> {
     let specs = [spec(12, 12, Fit::Cover), spec(30, 3, Fit::Fill)];
     let best_effort = Options { truncated: Truncated::BestEffort, ..Options::default() };
@@ -35,7 +34,7 @@ fn make(source: &[u8]) -> Result<Vec<Thumbnail>, Error> {
     thumbnails(source, &specs, &Options::default())
 }
 
-/// Where the segments of `jpeg` begin, as (marker, place of its FF).
+/// The segments of `jpeg`, as (marker, offset of its FF).
 fn segments(jpeg: &[u8]) -> Vec<(u8, usize)> {
     let mut at = 2;
     let mut found = Vec::new();
@@ -52,7 +51,7 @@ fn cut_at_every_byte() {
     for source in samples() {
         for cut in 0..source.len() {
             let made = make(&source[..cut]);
-            // Where only the end's marker is missing everything is there.
+            // If only the end marker is missing, the picture is complete.
             if cut >= source.len() - 2 {
                 assert_eq!(made, make(&source), "cut at {cut}");
                 continue;
@@ -157,7 +156,7 @@ fn hundreds_of_scans_are_refused_before_the_first_is_read() {
     assert_eq!(make(&bad), Err(Error::TooManyScans { max: header::MAX_SCANS }));
 }
 
-/// Entropy-coded data from codes: (bits, how many), stuffed and filled up with ones.
+/// Entropy-coded data from codes (bits, length), with byte stuffing and padded with ones.
 pub(super) fn coded(codes: impl Iterator<Item = (u32, u32)>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let (mut bits, mut count) = (0_u64, 0);
@@ -180,9 +179,9 @@ pub(super) fn coded(codes: impl Iterator<Item = (u32, u32)>) -> Vec<u8> {
     bytes
 }
 
-/// The most work for the fewest bytes: 25 megapixels whose blocks have a bit each, and then almost as many scans as are
-/// allowed, each of a few bytes that pass over all blocks, and each needed by a large thumbnail. Every scan costs a look
-/// at every block, and no more: [`header::MAX_SCANS`] times the blocks, which are at most eight a byte.
+/// The most work for the fewest bytes: 25 megapixels with one bit per block, and then almost as many scans as are allowed,
+/// each of a few bytes that skip all blocks, and each needed by a large thumbnail. Every scan costs one visit of every
+/// block, and no more: [`header::MAX_SCANS`] times the blocks, which are at most eight per byte.
 #[test]
 fn a_small_file_of_many_scans_that_are_all_valid() {
     const BLOCKS: usize = 632;

@@ -1,4 +1,4 @@
-//! Our own decoder against zune-jpeg: the same picture, whatever the sampling, the size, the crop and the way up.
+//! Compares our decoder with zune-jpeg: the same picture for every sampling, size, crop and orientation.
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
@@ -7,7 +7,7 @@ use crate::jpeg::encode::Planes;
 use crate::picture::Picture as _;
 use crate::pixels::resample::Resampler;
 
-/// A small generator of numbers that look random (Numerical Recipes' constants): the same pictures in every run.
+/// A small pseudo-random generator (Numerical Recipes' constants): the same pictures in every run.
 pub(super) struct Numbers(pub u32);
 
 impl Numbers {
@@ -26,7 +26,7 @@ struct Picture {
     restart_interval: u16,
     progressive: bool,
     quality: u8,
-    /// Noise, to have every kind of code; or smooth, to have a known look at every size.
+    /// Noise, which has every kind of code; or smooth, whose samples are known at every size.
     noise: bool,
 }
 
@@ -66,7 +66,7 @@ const SAMPLINGS: [Option<SamplingFactor>; 5] = [
     Some(SamplingFactor::R_4_2_0),
 ];
 
-/// A source's header and what it is decoded to by both decoders, ours at the size that `specs` ask for.
+/// A source's header and its planes by both decoders, by ours at the size that `specs` need.
 struct Both {
     header: Header,
     /// Whether all components have the picture's size.
@@ -107,10 +107,10 @@ fn at_full_size_every_sample_is_the_same() {
                 let spec = Spec { size: whole, fit: Fit::Fill, quality: 100 };
                 let Both { same_size, ours, theirs, .. } = both(&picture.jpeg(), &[spec]);
                 for (component, (ours, theirs)) in ours.planes.iter().zip(&theirs.planes).enumerate() {
-                    // Subsampled components are made larger by zune-jpeg; the other test has them.
+                    // zune-jpeg upsamples subsampled components; another test compares them.
                     if component == 0 || same_size {
                         let difference = largest_difference(&ours.plane, &theirs.plane);
-                        // Ours is exact before it is rounded; zune-jpeg's transform is in whole numbers, within 1 of
+                        // Ours is exact before it is rounded; zune-jpeg's transform uses integers, within 1 of
                         // the exact one (the tolerance of IEEE 1180), so that they round to at most 2 apart.
                         assert!(difference <= 2, "{picture:?}, component {component}: {difference}");
                     }
@@ -141,7 +141,7 @@ fn assert_same_at_full_size(source: &[u8], width: usize, height: usize, what: &s
 #[test]
 fn a_picture_that_is_read_at_several_places_is_the_same() {
     for (i, sampling) in SAMPLINGS.into_iter().enumerate() {
-        // None, one of a few MCUs, and one that is longer than what is read at once.
+        // None, one of a few MCUs, and one longer than a run.
         for restart_interval in [0, 7, 1200] {
             for quality in [99, 40] {
                 let (width, height) = (701 + i, 397 + i);
@@ -149,7 +149,7 @@ fn a_picture_that_is_read_at_several_places_is_the_same() {
                     Picture { width, height, sampling, restart_interval, progressive: false, quality, noise: true };
                 let jpeg = picture.jpeg();
                 assert!(jpeg.len() > 20_000, "too little for several readers: {}", jpeg.len());
-                // All of it, and parts from its middle.
+                // The whole picture, and parts from its middle.
                 for (w, h) in [(width, height), (width, 50), (80, height)] {
                     assert_same_at_full_size(&jpeg, w, h, &format!("{w}x{h} of {picture:?}"));
                 }
@@ -158,8 +158,8 @@ fn a_picture_that_is_read_at_several_places_is_the_same() {
     }
 }
 
-/// A grey picture's blocks, said to be those of three components with the same tables: a reader that begins with the wrong
-/// one never notices.
+/// A grey picture's blocks, declared as those of three components with the same tables: a reader that begins with the wrong
+/// component never synchronises.
 #[test]
 fn readers_that_never_fall_into_step_do_no_harm() {
     let (width, height) = (24 * 20, 8 * 30);

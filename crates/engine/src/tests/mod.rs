@@ -1,4 +1,4 @@
-//! The engine as its callers see it: bytes in, bytes out. Sources are made here, so that what is in them is known.
+//! Tests of the public API: bytes in, bytes out. The sources are generated here, so that their contents are known.
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use zune_jpeg::JpegDecoder;
@@ -14,7 +14,7 @@ mod equality;
 mod reference;
 mod scans;
 
-/// A smooth picture of which every place is known: red grows to the right, green downwards, blue falls to the right.
+/// A smooth picture in which every position can be recognised: red grows to the right, green downwards, blue falls to the right.
 fn scene(x: f64, y: f64) -> [f64; 3] {
     [40.0 + 170.0 * x, 40.0 + 170.0 * y, 210.0 - 170.0 * x]
 }
@@ -40,7 +40,7 @@ fn photo(width: usize, height: usize) -> Vec<u8> {
     encoded(&rgb_scene(width, height), (width, height), ColorType::Rgb, SamplingFactor::R_4_2_0)
 }
 
-/// `jpeg` with a segment put in behind its start.
+/// `jpeg` with a segment inserted after its start marker.
 fn with_segment(jpeg: &[u8], marker: u8, payload: &[u8]) -> Vec<u8> {
     let length = (payload.len() as u16 + 2).to_be_bytes();
     [&jpeg[..2], &[0xff, marker], &length, payload, &jpeg[2..]].concat()
@@ -70,7 +70,7 @@ fn decoded(thumbnail: &Thumbnail) -> Vec<u8> {
     pixels
 }
 
-/// Compares a thumbnail with the scene as `to_source` (places in 0..1) puts it there.
+/// Compares a thumbnail with the scene as mapped by `to_source` (positions in 0..1).
 fn assert_shows(thumbnail: &Thumbnail, what: &str, to_source: impl Fn(f64, f64) -> (f64, f64)) {
     let (width, height) = (thumbnail.width as usize, thumbnail.height as usize);
     for (i, pixel) in decoded(thumbnail).chunks_exact(3).enumerate() {
@@ -78,7 +78,7 @@ fn assert_shows(thumbnail: &Thumbnail, what: &str, to_source: impl Fn(f64, f64) 
         let (x, y) = to_source(x / width as f64, y / height as f64);
         let expected = scene(x, y);
         for (sample, expected) in pixel.iter().zip(expected) {
-            // Two codings at quality 95 of a smooth picture: six levels, where a wrong place is worth twenty.
+            // A smooth picture encoded twice at quality 95 differs by six levels; a wrong position by twenty.
             assert!((f64::from(*sample) - expected).abs() < 8.0, "{what}: pixel {i} is {pixel:?}, not {expected:?}");
         }
     }
@@ -118,7 +118,7 @@ fn every_orientation_is_applied_and_nothing_else_of_the_metadata_kept() {
     for orientation in 1..=8 {
         let source = with_segment(&stored, 0xe1, &exif(orientation));
         let turned = orientation >= 5;
-        // Odd sides too: there the colour differences lie off the luma's centre, on a side that the orientation chooses.
+        // Odd sides too: there chroma is off the luma's centre, to a side that depends on the orientation.
         for (width, height) in [(40, 30), (39, 29), (21, 50)] {
             let thumbnail = one(&source, spec(width, height, Fit::Fill));
             assert_eq!((thumbnail.width, thumbnail.height), (width, height));
@@ -244,7 +244,7 @@ fn limits_are_checked_from_the_header() {
 
 #[test]
 fn todays_cameras_are_within_the_limits() {
-    // Fujifilm GFX100, and telephones of 108 and 200 Mpx.
+    // Fujifilm GFX100, and phones with 108 and 200 Mpx.
     for (width, height) in [(11_648, 8_736), (12_000, 9_000), (16_320, 12_240)] {
         assert_eq!(Limits::default().check_pixels(width, height), Ok(()));
     }
@@ -274,7 +274,7 @@ fn what_is_no_jpeg_is_named() {
 }
 
 #[test]
-fn a_file_cut_short_is_an_error_or_by_wish_a_part() {
+fn a_truncated_file_is_an_error_or_on_request_a_part() {
     let source = photo(400, 300);
     let best_effort = Options { truncated: Truncated::BestEffort, ..Options::default() };
     let specs = [spec(40, 30, Fit::Cover)];
@@ -284,6 +284,6 @@ fn a_file_cut_short_is_an_error_or_by_wish_a_part() {
         let top = decoded(&part)[40 * 3 / 2];
         assert!(top.abs_diff(125) < 12, "the top is there, red in the middle is {top}");
     }
-    // In the middle of the header there is nothing to show.
+    // In the middle of the header there is no picture yet.
     assert_eq!(thumbnails(&source[..100], &specs, &best_effort), Err(Error::Truncated));
 }

@@ -1,4 +1,4 @@
-//! zune-jpeg at full size, our decoder's judge.
+//! The reference for our decoder: zune-jpeg at full size.
 
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
@@ -11,7 +11,7 @@ use crate::jpeg::header::{Frame, MAX_SCANS};
 use crate::limits::Truncated;
 use crate::pixels::plane::{PlacedPlane, Plane, zeros};
 
-/// Decodes the whole picture: one plane a component, all at full size, in the file's own colours.
+/// Decodes the whole picture: one plane per component, all at full size, in the file's own colours.
 pub(crate) fn decode(source: &[u8], frame: &Frame, truncated: Truncated) -> Result<Vec<PlacedPlane>, Error> {
     let strict = truncated == Truncated::Strict;
     let most = usize::from(u16::MAX);

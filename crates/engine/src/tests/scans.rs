@@ -1,5 +1,5 @@
-//! Pictures in one scan and in several, with samplings and damage that no encoder at hand makes: written here, coefficient by
-//! coefficient, so that the same picture can be had in every form.
+//! Pictures in one scan and in several, with samplings and damage that no available encoder makes: written here coefficient by
+//! coefficient, so that the same picture exists in every form.
 
 use super::equality::Numbers;
 use super::*;
@@ -15,7 +15,7 @@ struct Coefficients {
     height: usize,
     /// Sampling factors, by component.
     sampling: Vec<(usize, usize)>,
-    /// By component, row by row, those that only fill up MCUs too.
+    /// By component and row by row, including those that only fill up MCUs.
     blocks: Vec<Vec<[i16; BLOCK]>>,
 }
 
@@ -63,7 +63,7 @@ impl Coefficients {
             frame.extend([id, (h << 4 | v) as u8, 0]);
         }
         segment(&mut file, marker::SOF0, &frame);
-        // Codes of eight bits for all symbols but the last: the code is the symbol, and a byte of ones is none.
+        // Codes of eight bits for all symbols but the last: the code is the symbol, and a byte of ones is not a code.
         let codes: Vec<u8> = [0, 0, 0, 0, 0, 0, 0, 255, 0, 0, 0, 0, 0, 0, 0, 0].into_iter().chain(0..255).collect();
         for class in [0x00, 0x10] {
             segment(&mut file, marker::DHT, &[&[class][..], &codes].concat());
@@ -284,11 +284,11 @@ fn behind_a_damaged_restart_interval_the_picture_goes_on() {
         let markers: Vec<usize> = (0..file.len() - 1)
             .filter(|&at| file[at] == 0xff && (marker::RST0..=marker::RST7).contains(&file[at + 1]))
             .collect();
-        // Codes that are none, early in an interval.
+        // Invalid codes, early in an interval.
         let damaged = [&file[..markers[4] + 4], &[0xff, 0].repeat(4), &file[markers[4] + 4..]].concat();
-        // A marker that is gone: two intervals run into each other, and the next has another number.
+        // A missing marker: two intervals merge, and the next one has another number.
         let lost = [&file[..markers[4]], &file[markers[4] + 2..]].concat();
-        // A marker that has no meaning.
+        // A reserved marker.
         let reserved = [&file[..markers[4] + 4], &[0xff, 0x9f], &file[markers[4] + 4..]].concat();
         for (file, from, to) in [(&damaged, 5, 6), (&lost, 4, 6), (&reserved, 5, 6)] {
             let strict = thumbnails(file, &specs(), &Options::default()).unwrap_err();

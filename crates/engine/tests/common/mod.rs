@@ -1,6 +1,6 @@
-//! What several test binaries need.
+//! Shared by several test binaries.
 
-/// A printer's profile with a table of 16 steps each way, the size that is usual (ICC.1:2001-04, 6.5.8).
+/// A printer's profile with a table of 16 steps per axis, the usual size (ICC.1:2001-04, 6.5.8).
 pub fn printer() -> Vec<u8> {
     let mut tag = b"mft1\0\0\0\0\x04\x03\x10\0".to_vec();
     for (i, j) in (0..3).flat_map(|i| (0..3).map(move |j| (i, j))) {

@@ -1,8 +1,8 @@
 //! Sequential Huffman coded pictures in one scan: bits to samples, a few thousand blocks at a time.
 //!
 //! The data is read by [`LANES`] interleaved readers ([`super::interleaved`]). With restart markers each has a restart interval of
-//! its own. Without, all but the first begin at a speculative bit offset, and [`SyncPoints`] tells from where on what they read
-//! is the picture (S. T. Klein and Y. Wiseman, "Parallel Huffman decoding with applications to JPEG files"). The drawing is in the
+//! its own. Without, all but the first begin at a speculative bit offset, and [`SyncPoints`] finds where their output becomes
+//! valid (S. T. Klein and Y. Wiseman, "Parallel Huffman decoding with applications to JPEG files"). The drawing is in the
 //! documentation of [`decode`](super).
 
 use std::ops::Range;
@@ -18,17 +18,17 @@ use crate::error::Error;
 use crate::jpeg::MAX_COMPONENTS;
 use crate::pixels::plane::Plane;
 
-/// Most coefficients that one reader keeps before they are transformed, unless an MCU has more: all readers' stay in a
-/// processor's own cache.
+/// The most coefficients that one reader keeps before they are transformed, unless an MCU has more: those of all readers fit
+/// into a CPU's own cache.
 const RUN_COEFFICIENTS: usize = 64 << 10;
 
-/// Failures to synchronise in a row of which each doubles the runs that are read without trying.
+/// Consecutive failures to synchronise that each double the number of runs decoded without speculation.
 const MOST_FAILURES: u32 = 5;
 
-/// Least bytes for a reader of its own: some ten times as many as it takes to fall into step.
+/// The least data that is worth another reader: about ten times as much as it takes to synchronise.
 const MIN_PIECE_BYTES: usize = 1 << 10;
 
-/// What decoding a component's blocks takes.
+/// What is needed to decode a component's blocks.
 struct ComponentDecoder {
     /// Which pair of Huffman tables.
     tables: usize,
@@ -109,7 +109,7 @@ pub(super) fn memory(geometry: &McuGeometry) -> u64 {
     let of_block = |component: &ComponentGeometry| component.h * component.v * IdctSize::by(component.n).count();
     let kept: usize = geometry.components.iter().map(of_block).sum();
     let mcus = (RUN_COEFFICIENTS / kept).max(1).min(geometry.mcus_x * geometry.mcus_y);
-    // Coefficients, what each block zigzag_lens to, and where each MCU begins and whether it is bad.
+    // Coefficients, each block's zigzag length, and where each MCU begins and whether it is bad.
     (LANES * mcus * (2 * kept + blocks + 8 + 24)) as u64
 }
 
@@ -119,7 +119,7 @@ struct Scan<'a> {
     decoders: &'a [ComponentDecoder],
     blocks: &'a [McuBlock],
     kinds: Vec<BlockKind<'a>>,
-    /// The same, of which only DC is kept: for MCUs that are not wanted.
+    /// The same, but only DC is kept: for MCUs that are not wanted.
     dc_only: Vec<BlockKind<'a>>,
     /// Coefficients kept of an MCU.
     kept: usize,
@@ -130,9 +130,9 @@ struct Scan<'a> {
 
 /// A restart interval that is decoded.
 struct Interval {
-    /// Which of the data's.
+    /// Its index in the data.
     in_data: usize,
-    /// Its MCUs, but those behind the last row that is wanted.
+    /// Its MCUs up to the last wanted row.
     mcus: Range<usize>,
 }
 
@@ -254,14 +254,14 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// Why an interval's data is not what its MCUs need.
+    /// Why an interval's data does not fit its MCUs.
     fn damage(&self, interval: &Interval, overrun: bool) -> Error {
         if overrun && interval.in_data + 1 == self.data.intervals() {
             Error::Truncated
         } else if overrun {
             Error::Corrupt("a restart interval is too short".into())
         } else {
-            Error::Corrupt("its data has codes that its tables do not".into())
+            Error::Corrupt("the image data has a code that is not in its Huffman table".into())
         }
     }
 
@@ -310,7 +310,7 @@ impl Scan<'_> {
         Ok(whole)
     }
 
-    /// Makes DC of the differences.
+    /// Adds up the DC differences.
     fn integrate(&self, coefficients: &mut [i16], predictions: &mut [i16; MAX_COMPONENTS]) {
         let mut at = 0;
         while at < coefficients.len() {
@@ -337,13 +337,13 @@ impl Scan<'_> {
     }
 }
 
-/// How far apart the readers of a long interval begin, and whether it is worth it.
+/// How far apart the readers of a long interval begin, and whether speculation is worthwhile.
 struct Speculation {
-    /// Bits from one reader's start to the next's: of a picture that is the same everywhere, and now.
+    /// Bits from one reader's start to the next's: for a uniform picture, and now.
     average: usize,
     apart: usize,
-    /// Runs that the first reader reads alone, since the others did not synchronise: twice as many after each failure. Where all
-    /// components share their tables, a reader that takes one's blocks for another's never does.
+    /// Runs that the first reader decodes alone after the others failed to synchronise: twice as many after each failure. Where
+    /// all components share their tables, a reader that mistakes one component's blocks for another's never synchronises.
     alone: u32,
     failures: u32,
 }
@@ -353,7 +353,7 @@ impl Speculation {
         Self { average, apart: average, alone: 0, failures: 0 }
     }
 
-    /// How far apart the readers begin next, in bits, of which so many are left; `None`: the first reads alone.
+    /// How far apart the readers begin next, in bits, if so many are left; `None`: the first decodes alone.
     fn next(&mut self, left_bits: usize) -> Option<usize> {
         if self.alone > 0 {
             self.alone -= 1;
@@ -363,7 +363,7 @@ impl Speculation {
         Some(self.apart.min(left_bits / LANES) / 8 * 8).filter(|&apart| apart >= 8 * MIN_PIECE_BYTES)
     }
 
-    /// Whether the first reader met the second, and whether it came as far as the second's start.
+    /// Records whether the first reader synchronised with the second, and whether it reached the second's start.
     fn learn(&mut self, synchronised: bool, reached: bool) {
         if synchronised {
             self.apart = self.average.min(self.apart + self.apart / 4);
@@ -381,14 +381,14 @@ impl Speculation {
 /// For each reader, the MCU at which it reached its successor's output.
 #[derive(Default)]
 struct SyncPoints {
-    /// By reader: the MCU of its run, and that of its successor's, which begin at the same bit.
+    /// For each reader, the MCU of its run and the MCU of its successor's run that begin at the same bit.
     points: Vec<(usize, usize)>,
     /// The MCUs of the next pair of runs to be compared.
     cursor: (usize, usize),
 }
 
 impl SyncPoints {
-    /// Goes on with the search after more was read. True once every pair of neighbouring readers has synchronised.
+    /// Continues the search after more was decoded. Returns true once every pair of neighbouring readers has synchronised.
     fn advance(&mut self, runs: &[Run; LANES]) -> bool {
         while let [one, next, ..] = &runs[self.points.len()..] {
             let (one, next) = (&one.positions, &next.positions);
@@ -406,7 +406,7 @@ impl SyncPoints {
                 return false;
             }
             self.points.push((i, j));
-            // What the successor read before its own sync point is speculation.
+            // What the successor decoded before the sync point is invalid.
             self.cursor = (j, 0);
         }
         true

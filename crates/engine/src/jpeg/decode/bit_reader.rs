@@ -1,4 +1,4 @@
-//! Entropy-coded data as a row of bits: the byte stuffing taken out at once, then read without a branch.
+//! Entropy-coded data as a sequence of bits: the byte stuffing is removed first, so that reading needs no branch.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use crate::jpeg::header::marker;
 
 const TOO_MANY_MARKERS: &str = "there are too many restart markers";
 
-/// Zero bytes behind the data, so that a refill near the end still finds eight.
+/// Zero bytes after the data, so that a refill near the end can still load eight.
 const PADDING_BYTES: usize = 8;
 
 /// A scan's entropy-coded data without stuffed zeros and restart markers (T.81, B.1.1.5 and F.1.2.3).
@@ -19,7 +19,7 @@ pub(super) struct ScanData {
     ends: Vec<u32>,
     /// The numbers of the restart markers, 0 to 7, as many as there are.
     numbers: Vec<u8>,
-    /// What is wrong between the codes.
+    /// Damage outside the codes.
     damage: Option<&'static str>,
     /// Where in the file the marker that ends the scan stands; `None` if the file ends first.
     pub end: Option<usize>,
@@ -58,10 +58,10 @@ impl ScanData {
                     numbers.push(number - marker::RST0);
                     at = ff + 2;
                 }
-                // Reserved (T.81, table B.1), so that it is damage: what follows is lost up to the next restart marker.
+                // Reserved (T.81, table B.1), so this is damage: everything up to the next restart marker is unusable.
                 Some(marker::TEM..=marker::LAST_RESERVED) if most > 1 => {
                     bytes.extend_from_slice(&data[at..ff]);
-                    damage = Some("a marker stands in the data that has no meaning");
+                    damage = Some("there is an unexpected marker in the image data");
                     at = next_marker(data, ff + 2);
                 }
                 // A fill byte: the next FF decides.
@@ -101,9 +101,9 @@ impl ScanData {
     /// Which restart intervals of the picture, which has `count` of them, the intervals of the data are: for each its number in the
     /// data and its number in the picture.
     ///
-    /// `strict`: all must be there. Otherwise markers that are missing or too many are told by their numbers, which go round from
+    /// `strict`: all must be there. Otherwise missing and extra markers are recognised by their numbers, which go round from
     /// 0 to 7 (T.81, E.1.4): a marker one or two ahead of what is due means that intervals are lost, one or two behind that it
-    /// was met already (libjpeg's jpeg_resync_to_restart judges the same way).
+    /// was met already (as in libjpeg's jpeg_resync_to_restart).
     pub fn numbered(&self, count: usize, strict: bool) -> Result<impl Iterator<Item = (usize, usize)>, Error> {
         if strict && self.intervals() < count {
             return Err(Error::Truncated);
@@ -154,7 +154,7 @@ impl ScanData {
     }
 }
 
-/// Where the next marker stands from `at` on that is none of the reserved ones; the data's end if there is none.
+/// The offset of the next marker from `at` on that is not reserved; the data's end if there is none.
 fn next_marker(data: &[u8], mut at: usize) -> usize {
     while let Some(found) = memchr(0xff, &data[at.min(data.len())..]) {
         at += found;
@@ -166,9 +166,9 @@ fn next_marker(data: &[u8], mut at: usize) -> usize {
     data.len()
 }
 
-/// Reads bits, first the highest of each byte. Past the end of the data it reads zeros, and [`ScanData::overrun`] tells.
+/// Reads bits, the highest of each byte first. Past the end of the data it reads zeros, which [`ScanData::overrun`] detects.
 ///
-/// Small and copied: the slow paths take it by value and give it back, so that in the fast ones it stays in registers.
+/// Small and copied: the slow paths take it by value and return it, so that it stays in registers in the fast ones.
 #[derive(Clone, Copy)]
 pub(super) struct BitReader<'a> {
     data: &'a [u8],

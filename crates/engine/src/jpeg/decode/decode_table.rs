@@ -1,7 +1,7 @@
-//! The decode tables of sequential scans: from the next bits of the data to what they say, and to how far a reader moves.
+//! The decode tables of sequential scans: they map the next bits of the data to a coefficient and to how far a reader moves.
 //!
-//! An entry is laid out so that one addition moves a reader ([`Lane`]): the bits that it takes stand above [`POSITION_BITS`], the
-//! coefficients that it moves on stand in them. The drawing and an example are in the documentation of [`decode`](super).
+//! An entry is laid out so that one addition advances a reader ([`Lane`]): above [`POSITION_BITS`] the number of bits, in the low
+//! bits the number of coefficients. The drawing and an example are in the documentation of [`decode`](super).
 //!
 //! ```text
 //!           31                16 15         9 8             0
@@ -12,8 +12,8 @@
 //!               UNDECIDED (64, for DC PAST_END) where the entry's bits do not decide: it leads past the block's end
 //! ```
 //!
-//! Entries that do not decide hold, in place of the value, the code that the bits begin with (`length << 8 | symbol`) if that is
-//! known, so that only its magnitude must be read ([`AcTable::slow_step`]).
+//! Undecided entries hold the code that the bits begin with (`length << 8 | symbol`) instead of the value, if it is known, so
+//! that only its magnitude must be read ([`AcTable::slow_step`]).
 //!
 //! [`Lane`]: super::interleaved::Lane
 
@@ -21,28 +21,28 @@ use super::bit_reader::extend;
 use crate::jpeg::dct::BLOCK;
 use crate::jpeg::huffman::{HuffmanSpec, SymbolLookup};
 
-/// Bits looked at for a difference of DC.
+/// Index bits of the table for DC differences.
 pub(super) const DC_BITS: u32 = 12;
-/// Bits looked at for a coefficient: most codes with their magnitude fit.
+/// Index bits of the table for coefficients: most codes fit with their magnitude.
 pub(super) const READ_BITS: u32 = 12;
-/// Bits looked at when coefficients are passed over: often two or three codes begin in them.
+/// Index bits of the table that skips coefficients: they often contain two or three codes.
 pub(super) const SKIP_BITS: u32 = 12;
 
-/// Largest size of a coefficient in 8-bit JPEG: DC's (T.81, tables F.1 and F.2). What says more goes the slow way.
+/// Largest size of a coefficient in 8-bit JPEG: DC's (T.81, tables F.1 and F.2). Larger ones take the slow path.
 const MAX_SIZE: u32 = 11;
-/// Most bits of a step that a table decides: a code of the last bits looked at, and its magnitude behind them.
+/// The most bits of a table's step: a code that fills the index bits, and its magnitude.
 pub(super) const MAX_STEP_BITS: u32 = SKIP_BITS + MAX_SIZE;
 
-/// The low bits of an entry and of a lane, which count coefficients; above them they count bits.
+/// The low bits of entries and lanes, which count coefficients; the bits above them count bits.
 pub(super) const POSITION_BITS: u32 = 9;
-/// What a lane counts at the start of a block. The coefficient at zigzag position z leads to `ORIGIN + z + 1`: position 63 to 127,
-/// and whatever lies past it to [`PAST_END`] or more.
+/// A lane's count at the start of a block. After the coefficient at zigzag position z it is `ORIGIN + z + 1`: 127 after position
+/// 63, and [`PAST_END`] or more beyond that.
 pub(super) const ORIGIN: u32 = PAST_END - BLOCK as u32 - 1;
 /// The bit that is set once a lane has moved past position 63: the step was undecided, or the data is damaged.
 pub(super) const PAST_END: u32 = 128;
 /// The bit that is set once an end of block was read.
 pub(super) const END_OF_BLOCK: u32 = 256;
-/// Leads from every position of a block [`PAST_END`] it: the table does not decide.
+/// Moves a lane from every position of a block to [`PAST_END`] or more: the table is undecided.
 const UNDECIDED: u32 = BLOCK as u32;
 
 /// A step over one code and its magnitude.
@@ -54,7 +54,7 @@ impl Step {
         Self(u32::from(value as i16 as u16) << 16 | bits << POSITION_BITS | coefficients)
     }
 
-    /// For a code alone, without bits of its own; of length 0, not even that is known.
+    /// An entry that knows only the code, or, with length 0, nothing.
     fn undecided(coefficients: u32, length: u32, symbol: u8) -> Self {
         Self((length << 8 | u32::from(symbol)) << 16 | coefficients)
     }
@@ -65,7 +65,7 @@ impl Step {
         (self.bits() == 0 && code != 0).then_some((code as u8, code >> 8))
     }
 
-    /// What it adds to a reader.
+    /// What is added to a lane.
     #[inline(always)]
     pub fn advance(self) -> u64 {
         u64::from(self.0 as u16)
@@ -83,15 +83,15 @@ impl Step {
         (self.0 >> 16) as i16
     }
 
-    /// This step where `mask` is all ones; where it is 0, one that moves nothing.
+    /// This step if `mask` is all ones; if it is 0, a step that moves nothing.
     #[inline(always)]
     pub fn masked(self, mask: u32) -> Self {
         Self(self.0 & mask)
     }
 }
 
-/// A step over one code or several. An end of block is [`END_OF_BLOCK`] and counts as a coefficient besides: read behind a full
-/// block, where it is the next block's first code, it leads [`PAST_END`].
+/// A step over one or more codes. An end of block is [`END_OF_BLOCK`] and also counts as a coefficient: after a full block, where
+/// it is the first code of the next block, it sets [`PAST_END`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Skip(u16);
 
@@ -102,7 +102,7 @@ impl Skip {
         Self((bits << POSITION_BITS | coefficients) as u16)
     }
 
-    /// What it adds to a reader.
+    /// What is added to a lane.
     #[inline(always)]
     pub fn advance(self) -> u64 {
         u64::from(self.0)
@@ -118,7 +118,7 @@ impl Skip {
         u32::from(self.0) & ((1 << POSITION_BITS) - 1)
     }
 
-    /// This step where `mask` is all ones; where it is 0, one that moves nothing.
+    /// This step if `mask` is all ones; if it is 0, a step that moves nothing.
     #[inline(always)]
     pub fn masked(self, mask: u32) -> Self {
         Self(self.0 & mask as u16)
@@ -138,7 +138,7 @@ pub(super) struct AcTable {
     codes: SymbolLookup,
 }
 
-/// What a code says that the tables do not hold.
+/// A decoded code that the tables do not contain.
 pub(super) struct SlowStep {
     /// Zeros before the coefficient.
     pub run: u32,
@@ -150,7 +150,7 @@ pub(super) struct SlowStep {
 
 impl DcTable {
     pub fn new(spec: &HuffmanSpec) -> Self {
-        // From a block's first place, which is further from its end.
+        // From a block's first position, further from its end.
         let mut steps = Box::new([Step::undecided(PAST_END, 0, 0); 1 << DC_BITS]);
         for (code, length, symbol) in spec.codes() {
             let size = u32::from(symbol).min(MAX_SIZE + 1);
@@ -165,7 +165,7 @@ impl DcTable {
         self.steps[(bits >> (64 - DC_BITS)) as usize]
     }
 
-    /// The same with longer codes and larger values. `None`: no code begins so.
+    /// The same for longer codes and larger values. `None`: no code matches.
     pub fn slow_step(&self, bits: u64) -> Option<SlowStep> {
         let (symbol, length) = self.step(bits).code().or_else(|| self.codes.symbol(bits))?;
         slow_step(bits, length, 0, u32::from(symbol))
@@ -201,13 +201,13 @@ impl AcTable {
         self.steps[(bits >> (64 - READ_BITS)) as usize]
     }
 
-    /// Some coefficients that `bits` begin with.
+    /// One or more coefficients that `bits` begin with.
     #[inline(always)]
     pub fn skip(&self, bits: u64) -> Skip {
         self.skips[(bits >> (64 - SKIP_BITS)) as usize]
     }
 
-    /// The same with longer codes and larger values. `None`: no code begins so.
+    /// The same for longer codes and larger values. `None`: no code matches.
     pub fn slow_step(&self, bits: u64) -> Option<SlowStep> {
         let (symbol, length) = self.step(bits).code().or_else(|| self.codes.symbol(bits))?;
         slow_step(bits, length, u32::from(symbol >> 4), u32::from(symbol & 15))
@@ -219,7 +219,7 @@ fn ends_block(run: u32, size: u32) -> bool {
     size == 0 && run < 15
 }
 
-/// A code, and what a table has of it.
+/// A code and its table entry.
 struct Entry {
     code: u32,
     length: u32,
@@ -229,7 +229,7 @@ struct Entry {
     undecided: u32,
 }
 
-/// Enters a code with every magnitude, if they fit into the bits that are looked at, else alone.
+/// Enters a code with every magnitude, or alone if they do not fit into the index bits.
 fn enter(steps: &mut [Step], entry: Entry) {
     let Entry { code, length, symbol, size, coefficients, undecided } = entry;
     let Some(behind_code) = steps.len().ilog2().checked_sub(length) else {
@@ -255,8 +255,8 @@ fn slow_step(bits: u64, length: u32, run: u32, size: u32) -> Option<SlowStep> {
     Some(SlowStep { run, value, ends_block: ends_block(run, size), bits: length + size })
 }
 
-/// Where behind one code the bits looked at hold another whole one, and so on, makes one step of them. The last one's
-/// magnitude may lie beyond. `lengths`: of the code that the bits begin with.
+/// Merges the step of a code with those of the whole codes that follow it in the index bits. The last one's magnitude may lie
+/// beyond them. `lengths`: of the code that the bits begin with.
 fn join(skips: &mut [Skip; 1 << SKIP_BITS], lengths: &[u8; 1 << SKIP_BITS]) {
     let single = *skips;
     for (index, skip) in skips.iter_mut().enumerate() {
@@ -293,14 +293,14 @@ mod tests {
         assert_eq!(table.skip(bits), Skip((11 << 9) | (2 + 257)));
     }
 
-    /// SymbolLookup of every length, for symbols of every kind: an end of block, sixteen zeros, sizes that do not exist.
+    /// Codes of every length, for symbols of every kind: an end of block, sixteen zeros, sizes that do not exist.
     fn table() -> AcTable {
         let counts = [0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 125];
         let symbols = (0..162_u32).map(|i| if i == 1 { 0x02 } else { (i * 37 % 256) as u8 }).collect();
         AcTable::new(&HuffmanSpec { counts, symbols })
     }
 
-    /// Bits that begin with every window of [`SKIP_BITS`], and go on in some way.
+    /// Bits that begin with every value of [`SKIP_BITS`] bits.
     fn all_beginnings() -> impl Iterator<Item = u64> {
         (0..1_u64 << SKIP_BITS).map(|first| {
             let behind = (first + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> SKIP_BITS;

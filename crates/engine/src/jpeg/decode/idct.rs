@@ -51,7 +51,7 @@ impl IdctSize {
 /// The transform for one N and one quantisation table, ready to be applied.
 pub(super) struct Idct {
     n: usize,
-    /// What a coefficient is multiplied with, where it lies.
+    /// The factor of each coefficient, in their order.
     steps: [f32; BLOCK],
 }
 
@@ -78,7 +78,7 @@ impl Idct {
         (0..BLOCK).rev().find(|&place| self.slot(place).is_some()).unwrap_or(0)
     }
 
-    /// Samples of a block each way.
+    /// Samples per side of a block.
     pub fn n(&self) -> usize {
         self.n
     }

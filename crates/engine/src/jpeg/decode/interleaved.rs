@@ -1,10 +1,9 @@
 //! Sequential blocks by several interleaved readers.
 //!
-//! Huffman decoding is a chain: where a code begins is known when the one before it has been looked up, and where a block ends
-//! cannot be foretold. A single reader waits for each look-up's load, and then for the instructions that the processor fetched
-//! on a wrong guess. Here [`LANES`] independent readers take their next blocks in lockstep: the loads of one hide behind the
-//! others', and a loop ends once for all of them. Nothing branches on the data but the ends of the loops; a lane whose block is
-//! over is masked off until the others' are. The drawing is in the documentation of [`decode`](super).
+//! Huffman decoding is a serial dependency: where a code begins is known only after the code before it was looked up, and
+//! where a block ends cannot be predicted. Load latency and branch mispredictions leave a single reader idle. Here [`LANES`]
+//! independent readers decode their next blocks in lockstep: their loads overlap, and a loop ends once for all of them. Only
+//! the ends of the loops branch on the data; a lane that has finished its block is masked off until the others have theirs. The drawing is in the documentation of [`decode`](super).
 
 use super::decode_table::{AcTable, DcTable, END_OF_BLOCK, MAX_STEP_BITS, ORIGIN, PAST_END, POSITION_BITS};
 use super::idct::IdctSize;
@@ -12,35 +11,35 @@ use crate::error::Error;
 use crate::jpeg::dct::BLOCK;
 use crate::pixels::plane::zeros;
 
-/// How many readers. With fewer the processor waits, more do not fit into its registers.
+/// The number of readers. With fewer, the processor waits for memory; more do not fit into its registers.
 pub(super) const LANES: usize = 4;
 
-/// What reading a block takes, one of an MCU's.
+/// What is needed to decode one block of an MCU.
 pub(super) struct BlockKind<'a> {
     pub dc: &'a DcTable,
     pub ac: &'a AcTable,
-    /// By a lane's count behind a coefficient: where that is kept.
+    /// Indexed by a lane's count after a coefficient: the coefficient's slot.
     pub slots: &'a Slots,
     /// The last zigzag position that is kept.
     pub last: u32,
     pub kept: IdctSize,
 }
 
-/// Coefficients kept of an MCU of `kinds`.
+/// How many coefficients of an MCU of `kinds` are kept.
 pub(super) fn kept_of_mcu(kinds: &[BlockKind<'_>]) -> usize {
     kinds.iter().map(|kind| kind.kept.count()).sum()
 }
 
-/// By a lane's count behind a coefficient: the slot that it is kept in, or [`DISCARD`].
+/// Indexed by a lane's count after a coefficient: its slot, or [`DISCARD`].
 pub(super) type Slots = [u8; 1 << POSITION_BITS];
 
-/// What a lane counts that read what no block has: an end without a block.
+/// The count of a lane that read invalid data: an end of block without a block.
 const FAILED: u32 = END_OF_BLOCK;
 
-/// A slot of every [`Block`] that is never kept.
+/// The slot of coefficients that are not kept.
 const DISCARD: u8 = 255;
 
-/// Where the coefficients go, whose slots by zigzag position `slot` knows.
+/// The slots of the coefficients; `slot` maps a zigzag position to its slot.
 pub(super) fn slots(slot: impl Fn(usize) -> Option<u8>) -> Slots {
     let mut slots = [DISCARD; 1 << POSITION_BITS];
     for place in 0..BLOCK {
@@ -49,15 +48,15 @@ pub(super) fn slots(slot: impl Fn(usize) -> Option<u8>) -> Slots {
     slots
 }
 
-/// Coefficients of a block by slot, those kept and those not.
+/// A block's coefficients by slot, including [`DISCARD`].
 type Block = [i16; 256];
 
-/// A reader. Its next bit, counted from the start of the data, above [`POSITION_BITS`]; in them, how far it is in its block, from
-/// [`ORIGIN`] on. One addition moves both.
+/// A reader in one number: above [`POSITION_BITS`] its next bit, counted from the start of the data; in the low bits its
+/// position in the block, counted from [`ORIGIN`]. One addition advances both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Lane(u64);
 
-/// Bits that [`Lane::bits`] gives at least.
+/// The least number of bits that [`Lane::bits`] returns.
 const LOADED: u32 = 57;
 
 impl Lane {
@@ -77,7 +76,7 @@ impl Lane {
         self.0 as u32 & ((1 << POSITION_BITS) - 1)
     }
 
-    /// The bits ahead, from the top: at least [`LOADED`]; past the end of the data zeros.
+    /// The next bits, left-aligned: at least [`LOADED`]; zeros past the end of the data.
     #[inline(always)]
     fn bits(self, data: &[u8]) -> u64 {
         let at = self.position() / 8;
@@ -87,14 +86,14 @@ impl Lane {
         }
     }
 
-    /// All ones while zigzag position `last` is still ahead and no end of block was read, else 0. By arithmetic: of a
-    /// comparison the compiler makes a branch, which is what must not be here.
+    /// All ones while zigzag position `last` is still ahead and no end of block was read, else 0. Computed by
+    /// arithmetic, because the compiler turns a comparison into a branch.
     #[inline(always)]
     fn before(self, last: u32) -> u32 {
         (self.count().wrapping_sub(ORIGIN + last + 1) as i32 >> 31) as u32
     }
 
-    /// Begins a block: reads its difference of DC.
+    /// Begins a block: decodes its DC difference.
     #[inline(always)]
     fn difference(&mut self, data: &[u8], bits: &mut u64, table: &DcTable) -> i16 {
         self.0 = self.0 >> POSITION_BITS << POSITION_BITS | u64::from(ORIGIN);
@@ -134,7 +133,7 @@ impl Lane {
         }
         *self = behind;
         *bits <<= step.bits();
-        // A masked step stands still behind a coefficient that has its value, and adds nothing to it.
+        // A masked step does not move the lane and ORs 0 into the last coefficient's slot.
         block[usize::from(kind.slots[behind.count() as usize])] |= step.value();
     }
 
@@ -160,7 +159,7 @@ impl Lane {
         let skip = table.skip(*bits).masked(self.before(BLOCK as u32 - 1));
         let behind = Self(self.0 + skip.advance());
         if behind.0 & u64::from(PAST_END) != 0 {
-            // Undecided; or the block's last coefficient, and others that are the next block's.
+            // Undecided, or the step includes codes of the next block.
             (*self, _) = self.slow_coefficient(*bits, table);
             *bits = self.bits(data);
             return;
@@ -169,7 +168,7 @@ impl Lane {
         *bits <<= skip.bits();
     }
 
-    /// Ends a block that is none. A bit is taken, so that a reader that began in the middle of a code comes to others.
+    /// Ends an invalid block. It takes one bit, so that a reader that began in the middle of a code advances.
     fn failed(self) -> Self {
         Self(((self.0 >> POSITION_BITS) + 1) << POSITION_BITS | u64::from(FAILED))
     }
@@ -179,23 +178,22 @@ impl Lane {
         self.count() == FAILED
     }
 
-    /// How many zigzag positions there are up to the block's last coefficient that was read.
+    /// The number of zigzag positions up to the last coefficient that was decoded.
     #[inline(always)]
     fn zigzag_len(self) -> u8 {
         ((self.count() & (PAST_END - 1)).saturating_sub(ORIGIN)) as u8
     }
 }
 
-/// The coefficients of some MCUs that follow each other in the data, quantised, and DC as the difference from the block
-/// before.
+/// The quantised coefficients of consecutive MCUs, with DC as the difference from the block before.
 pub(super) struct Run {
-    /// MCU by MCU, block by block: as many as each keeps.
+    /// MCU by MCU and block by block, as many as each block keeps.
     pub coefficients: Vec<i16>,
-    /// By block: how many zigzag positions there are up to its last coefficient that is kept.
+    /// For each block, the number of zigzag positions up to its last coefficient that is kept.
     pub zigzag_lens: Vec<u8>,
-    /// Where each MCU begins, and where the last one ends, in bits.
+    /// The bit at which each MCU begins, and the bit at which the last one ends.
     pub positions: Vec<usize>,
-    /// The MCUs in which there was something that cannot be.
+    /// The MCUs with invalid data.
     pub bad: Vec<usize>,
 }
 
@@ -215,7 +213,7 @@ impl Run {
         self.positions.len() - 1
     }
 
-    /// Takes what is kept of `block` to the coefficients from `at` on, and leaves zeros.
+    /// Moves the kept coefficients of `block` to `at`, and clears the block.
     #[inline(always)]
     fn take(&mut self, at: usize, kept: IdctSize, block: &mut Block) {
         fn take<const N: usize>(to: &mut [i16], block: &mut Block) {
@@ -233,8 +231,8 @@ impl Run {
     }
 }
 
-/// Reads MCUs of `kinds` into `runs`, each from its own `starts` on, until `enough` says so or the runs are full. `enough` is
-/// asked now and then.
+/// Reads MCUs of `kinds` into `runs`, each from its own `starts` on, until the runs are full or `enough` returns true;
+/// it is called from time to time.
 #[inline(never)]
 pub(super) fn read<const K: usize>(
     data: &[u8],
@@ -278,10 +276,10 @@ pub(super) fn read<const K: usize>(
     }
 }
 
-/// Reads the next block of every lane; `blocks` are 0 where they are kept.
+/// Decodes the next block of every lane; the kept slots of `blocks` must be 0.
 #[inline(always)]
 fn read_block<const K: usize>(data: &[u8], kind: &BlockKind<'_>, lanes: &mut [Lane; K], blocks: &mut [Block; K]) {
-    // Two steps for a load; for coefficients more would too often be in vain.
+    // Two steps per load; more would be wasted too often.
     const { assert!(2 * MAX_STEP_BITS <= LOADED) };
     let any_is_before = |lanes: &[Lane; K], last: u32| lanes.iter().fold(0, |any, lane| any | lane.before(last)) != 0;
     for (lane, block) in lanes.iter_mut().zip(blocks.iter_mut()) {

@@ -1,4 +1,4 @@
-//! Which blocks of a picture are decoded, how large each becomes, and where it goes.
+//! Which blocks of a picture are decoded, to which size, and where they go.
 
 use std::ops::Range;
 
@@ -20,36 +20,36 @@ fn left_for_the_filter(n: usize, kind: ComponentKind, pixels: usize) -> f64 {
     match (kind, n) {
         (ComponentKind::Luma, 1) => 3.0,
         (ComponentKind::Luma, 3) => 2.0,
-        // What came from a camera as large as this is soft from one pixel to the next; what is smaller was scaled down, and is sharp.
+        // A picture of this size comes from a camera and is soft from pixel to pixel; a smaller one was scaled down and is sharp.
         (ComponentKind::Luma, 2) if pixels < SOFT_PIXELS => 2.2,
-        // Colour differences are seen less.
+        // Errors in chroma are less visible.
         (ComponentKind::Luma | ComponentKind::Chroma, _) => 1.8,
-        // A grey picture's luma is not blurred by rounding to RGB and back, so that errors show. The mean alone dims the finest
-        // detail: 4 % of it where 3.3 times are left.
+        // A grey picture's luma is not blurred by rounding to RGB and back, so that errors are visible. The mean alone weakens the
+        // finest detail: 4 % of it where 3.3 times are left.
         (ComponentKind::Lone, 1) => 4.0,
         (ComponentKind::Lone, _) => 2.0,
     }
 }
 
-/// What a component is to the eye.
+/// How a component contributes to what is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ComponentKind {
     /// The only one.
     Lone,
     /// The first of several, or the fourth.
     Luma,
-    /// A colour difference.
+    /// Chroma.
     Chroma,
 }
 
-/// Samples on each side of a window that the filter looks at, per sample of the thumbnail: Lanczos3 zigzag_lens 3, and one for
+/// Samples on each side of a window that the filter looks at, per sample of the thumbnail: Lanczos3 reaches 3, plus one for
 /// rounding.
 const REACH: f64 = 4.0;
 
 /// A component of the frame, as it is decoded.
 #[derive(Clone, Debug)]
 pub(super) struct ComponentGeometry {
-    /// Which of the frame's.
+    /// Its index in the frame.
     pub index: usize,
     /// Blocks of an MCU, across and down.
     pub h: usize,
@@ -192,7 +192,7 @@ fn size(requests: &[PlaneRequest], part_x: f64, part_y: f64, left: impl Fn(usize
 fn wanted(mcu_px: usize, mcus: usize, windows: impl Iterator<Item = (f64, f64, usize, f64)>) -> Range<usize> {
     let (mut from, mut to) = (mcus, 0);
     for (start, length, becomes, scale) in windows {
-        // Enlarging, the filter zigzag_lens over samples of the source instead.
+        // Enlarging, the filter reaches over samples of the source instead.
         let reach = REACH * (length / becomes as f64).max(1.0 / scale);
         from = from.min(((start - reach).max(0.0) / mcu_px as f64) as usize);
         to = to.max(((start + length + reach) / mcu_px as f64).ceil() as usize);

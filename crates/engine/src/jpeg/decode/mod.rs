@@ -1,7 +1,7 @@
-//! Our own decoder: 8-bit Huffman coded JPEG, straight to a reduced size.
+//! The decoder: 8-bit Huffman coded JPEG, directly to a reduced size.
 //!
-//! Each 8x8 block is decoded to N x N samples, N from 1 to 8: the smallest that leaves the resampler enough ([`mcu`]). Only the MCUs
-//! that the thumbnails show are decoded, and of them only the frequencies that N takes; the decoder skips the other MCUs and
+//! Each 8x8 block is decoded to N x N samples, N from 1 to 8: the smallest that gives the resampler enough samples ([`mcu`]). Only the MCUs
+//! that the thumbnails show are decoded, and of them only the frequencies that N needs; the decoder skips the other MCUs and
 //! coefficients without dequantising them.
 //!
 //! ```text
@@ -27,8 +27,8 @@
 //! next block, all four
 //! ```
 //!
-//! The four chains do not depend on each other, so that their loads overlap; and the loop's end is guessed wrong once for four
-//! blocks and not once a block.
+//! The four chains do not depend on each other, so their loads overlap, and the end of the loop is mispredicted once per four
+//! blocks instead of once per block.
 //!
 //! # A lane and a step
 //!
@@ -128,7 +128,7 @@ pub(super) fn memory(
     DecodeMemory { peak: planes + working + ScanData::memory(source_bytes, geometry.most_intervals()), planes }
 }
 
-/// What this decoder does not know.
+/// Rejects frames that this decoder does not support.
 fn reject_unsupported_frame(frame: &Frame) -> Result<(), Error> {
     if let Process::Other(code) = frame.process {
         let kind = match code {
@@ -139,7 +139,7 @@ fn reject_unsupported_frame(frame: &Frame) -> Result<(), Error> {
         return Err(Error::Unsupported(format!("{kind} (marker FF{code:02X})")));
     }
     if frame.precision_bits != 8 {
-        return Err(Error::Unsupported(format!("{} bits a sample; 8 are", frame.precision_bits)));
+        return Err(Error::Unsupported(format!("{} bits per sample; only 8 are supported", frame.precision_bits)));
     }
     Ok(())
 }
@@ -163,7 +163,7 @@ pub(crate) fn decode(
             let data = ScanData::read(source, from, tables.most_intervals(&geometry), Vec::new())?;
             let ended = data.end.is_some_and(|end| source.get(end + 1) == Some(&marker::EOI));
             let decoded = baseline::decode(&data, &scan, &tables, &geometry, (!ended && strict, strict), &mut planes);
-            // Codes that make no sense at the end of a file that has no end are what it was cut in.
+            // An invalid code in a file without an end marker means that the file is truncated.
             decoded.map_err(|error| match error {
                 Error::Corrupt(_) if data.end.is_none() => Error::Truncated,
                 error => error,
@@ -175,7 +175,7 @@ pub(crate) fn decode(
 }
 
 /// The first scan of a sequential picture if it has all components, with the tables as they stand there and where its data
-/// begins. Whatever follows it is not looked at, as other decoders do not.
+/// begins. What follows it is ignored, as other decoders do.
 fn only_scan(source: &[u8], frame: &Frame) -> Result<Option<(ScanHeader, TableState, usize)>, Error> {
     if frame.process != Process::Sequential {
         return Ok(None);

@@ -1,9 +1,9 @@
-//! Pictures in several scans: progressive ones (T.81, annex G), of whose scans each brings a few bits of a few coefficients of every
-//! block, and sequential ones that have their components one after the other.
+//! Pictures in several scans: progressive ones (T.81, annex G), where each scan brings a few bits of a few coefficients of every
+//! block, and sequential ones with one scan per component.
 //!
-//! Kept between the scans are the coefficients of the wanted blocks that the reduced transform takes, and for every block one bit a
-//! coefficient: whether it is no longer 0, on which the length of what a refinement says about it depends. Scans that bring nothing
-//! of the first and nothing that a later one needs of the second are not read at all.
+//! Between the scans the decoder keeps the coefficients of the wanted blocks that the reduced transform uses, and for every block
+//! one bit per coefficient, its history: whether it is no longer 0, which decides how many bits a refinement has for it. Scans that
+//! contribute to no kept coefficient, and to no history that a later scan needs, are not read at all.
 
 use super::bit_reader::{BitReader, ScanData};
 use super::idct::{Idct, IdctSize};
@@ -17,25 +17,25 @@ use crate::jpeg::dct::BLOCK;
 use crate::jpeg::header::{Frame, MAX_SCANS, Process, marker, next_segment};
 use crate::pixels::plane::{Plane, zeros};
 
-/// Where a coefficient is kept that is not.
+/// The index of a coefficient that is not kept.
 const NOT_KEPT: u8 = 255;
 
-/// Positions of the zigzag as a set.
+/// A set of zigzag positions.
 type Places = u64;
 
-/// A scan, as the file's markers show it.
+/// A scan, as found by its marker.
 struct ScanEntry {
     header: ScanHeader,
-    /// Where its data begins.
+    /// The offset of its data.
     data: usize,
-    /// The tables as they stand there.
+    /// The tables in effect there.
     tables: TableState,
 }
 
 /// Decodes the wanted MCUs of `geometry` from all scans of the file, to `planes`.
 ///
-/// `strict`: damage is an error, and so is a file that ends before its last scan does. Else of a damaged scan counts what can be
-/// read, and nothing that refines what is damaged.
+/// `strict`: damage is an error, and so is a file that ends before its last scan does. Otherwise the readable part of a damaged
+/// scan is used, and no refinement of damaged coefficients.
 pub(super) fn decode(
     source: &[u8],
     frame: &Frame,
@@ -45,7 +45,7 @@ pub(super) fn decode(
 ) -> Result<(), Error> {
     let Scans { scans, ended } = list(source, frame, strict)?;
     // The tables of the last scan: no earlier one needs the quantisation.
-    let tables = &scans.last().ok_or_else(|| Error::Corrupt("it has no scan".into()))?.tables;
+    let tables = &scans.last().ok_or_else(|| Error::Corrupt("there is no scan".into()))?.tables;
     // Without an end all must be there to the last bit, or there may have been more.
     let check_all = strict && !ended;
     if check_all && !is_complete(&scans, frame) {
@@ -85,7 +85,7 @@ pub(super) fn decode(
     Ok(())
 }
 
-/// Whether nothing of any coefficient is missing.
+/// Whether the scans bring every coefficient to its last bit.
 fn is_complete(scans: &[ScanEntry], frame: &Frame) -> bool {
     let last_bits = |component: usize| {
         let scans = scans.iter().filter(|scan| scan.header.low == 0 && scan.header.includes(component));
@@ -111,7 +111,7 @@ struct Scans {
     ended: bool,
 }
 
-/// Lists the scans of the file, each checked. Unless `strict`, what is wrong between them is left out.
+/// Lists the scans of the file, each checked. Unless `strict`, damage between them is skipped.
 fn list(source: &[u8], frame: &Frame, strict: bool) -> Result<Scans, Error> {
     let mut scans: Vec<ScanEntry> = Vec::new();
     let mut tables = TableState::default();
@@ -169,17 +169,17 @@ fn needed(scans: &[ScanEntry], buffers: &[CoefficientBuffer], check_all: bool) -
 struct CoefficientBuffer {
     index: usize,
     idct: Idct,
-    /// The places that the transform takes.
+    /// The zigzag positions that the transform uses.
     kept: Places,
-    /// By place: where in a block's kept coefficients, or [`NOT_KEPT`].
+    /// For each position, its index among a block's kept coefficients, or [`NOT_KEPT`].
     slots: [u8; BLOCK],
-    /// Coefficients of a block.
+    /// How many coefficients of a block are kept.
     slots_count: usize,
-    /// IdctSize coefficients of the wanted blocks, block by block.
+    /// The kept coefficients of the wanted blocks, block by block.
     coefficients: Vec<i16>,
-    /// By block, wanted or not: the positions that are not 0, those not kept too.
+    /// For each block, wanted or not: the positions that are not 0, also those not kept.
     history: Vec<Places>,
-    /// Positions of which a scan is damaged.
+    /// The positions that a damaged scan contains.
     damaged: Places,
     /// Blocks across and down of the component's own grid; and down to the last wanted row.
     blocks_x: usize,
@@ -235,7 +235,7 @@ impl CoefficientBuffer {
         }
     }
 
-    /// Reads the AC coefficients of a block of a sequential scan (T.81, F.2.2.2). `None`: no such code.
+    /// Reads the AC coefficients of a block of a sequential scan (T.81, F.2.2.2). `None`: no code matches.
     #[inline(always)]
     fn sequential(&mut self, reader: &mut BitReader<'_>, table: &ProgressiveTable, x: usize, y: usize) -> Option<()> {
         let slots = self.slots;
@@ -304,7 +304,7 @@ fn read_scan(
     }
     let mut components = Vec::new();
     for component in &header.components {
-        // A refinement of DC is a bit without a code.
+        // A DC refinement is one bit without a code.
         let dc = match header.high {
             0 => Some(ProgressiveTable::new(scan.tables.dc(component.dc_table)?, CodeClass::Dc)),
             _ => None,
@@ -408,7 +408,7 @@ fn intervals(
         let error = if overrun(&reader) {
             Error::Truncated
         } else if done.is_none() {
-            Error::Corrupt("its data has codes that its tables do not".into())
+            Error::Corrupt("the image data has a code that is not in its Huffman table".into())
         } else {
             continue;
         };
@@ -431,7 +431,7 @@ struct Band<'a> {
 }
 
 impl Band<'_> {
-    /// Reads the blocks `from..to` of the component's grid. `None`: no such code.
+    /// Reads the blocks `from..to` of the component's grid. `None`: no code matches.
     fn read(
         &mut self,
         reader: &mut BitReader<'_>,
@@ -447,7 +447,7 @@ impl Band<'_> {
             if self.header.high > 0 {
                 self.refine(&mut bits, x, y)?;
             } else if self.end_of_band_run > 0 {
-                // Nothing to read and nothing to do: over all of them at once.
+                // No bits and no work: skips them all at once.
                 let run = (self.end_of_band_run as usize).min(to - block);
                 self.end_of_band_run -= run as u32;
                 block += run;

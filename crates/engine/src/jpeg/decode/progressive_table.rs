@@ -3,7 +3,7 @@
 use super::bit_reader::{BitReader, extend};
 use crate::jpeg::huffman::{HuffmanSpec, SymbolLookup};
 
-/// Bits looked at once: most codes with their magnitude fit.
+/// Index bits: most codes fit with their magnitude.
 const READ_BITS: u32 = 12;
 
 /// The run of a step that ends a band; above it, how many bits say for how many blocks.
@@ -28,7 +28,7 @@ pub(super) enum CodeClass {
     Ac,
 }
 
-/// A table made ready for progressive scans.
+/// A decode table for progressive scans.
 pub(super) struct ProgressiveTable {
     /// By the next [`READ_BITS`]: `value << 16 | run << 8 | bits`; 0 where they do not decide.
     read: Box<[u32; 1 << READ_BITS]>,
@@ -70,7 +70,7 @@ impl ProgressiveTable {
         }
     }
 
-    /// Reads one step. `None`: no code begins so.
+    /// Reads one step. `None`: no code matches.
     ///
     /// Takes at most 32 bits, and when `bits` of the answer is known from the table at most [`READ_BITS`].
     #[inline(always)]

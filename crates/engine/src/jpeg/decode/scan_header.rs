@@ -18,7 +18,7 @@ pub(super) struct ScanHeader {
     /// First and last zigzag place, Ss and Se.
     pub first: u32,
     pub last: u32,
-    /// The bit above the highest that the scan brings, Ah: 0 in a first scan; and its lowest, Al.
+    /// Successive approximation: Ah, the bit above the highest of the scan (0 in a first scan), and Al, the lowest bit.
     pub high: u32,
     pub low: u32,
 }
@@ -27,7 +27,7 @@ impl ScanHeader {
     /// Reads the payload of an SOS segment. Components may stand in any order. Where several of the frame have the same identifier,
     /// which they must not, each naming means the next of them, as in libjpeg.
     pub fn read(payload: &[u8], frame: &Frame) -> Result<Self, Error> {
-        let corrupt = || Error::Corrupt("a scan header is wrong".into());
+        let corrupt = || Error::Corrupt("a scan header is invalid".into());
         let (&count, rest) = payload.split_first().ok_or_else(corrupt)?;
         let (entries, rest) = rest.split_at_checked(2 * usize::from(count)).ok_or_else(corrupt)?;
         let &[first, last, approximation] = rest.first_chunk().ok_or_else(corrupt)?;
@@ -45,7 +45,7 @@ impl ScanHeader {
             return Err(corrupt());
         }
         let header = match frame.process {
-            // These mean nothing in a sequential scan, and other decoders do not look at them.
+            // A sequential scan does not use these, and other decoders ignore them.
             Process::Sequential => Self { components, first: 0, last: 63, high: 0, low: 0 },
             _ => {
                 let (high, low) = (u32::from(approximation >> 4), u32::from(approximation & 15));
@@ -82,7 +82,9 @@ impl ScanHeader {
         if band && bits {
             Ok(())
         } else {
-            Err(Error::Corrupt(format!("a scan brings the coefficients {first} to {last}, bits {high} to {low}")))
+            Err(Error::Corrupt(format!(
+                "a scan header has invalid parameters: coefficients {first} to {last}, bits {high} to {low}"
+            )))
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::jpeg::dct::BLOCK;
 use crate::jpeg::header::{Segment, marker};
 use crate::jpeg::huffman::HuffmanSpec;
 
-/// How many tables of a kind there are (T.81, table B.5).
+/// The number of tables of each kind (T.81, table B.5).
 const DESTINATIONS: usize = 4;
 
 /// The state of the tables at a place in the file: later segments replace what earlier ones set.
@@ -22,8 +22,8 @@ pub(super) struct TableState {
 }
 
 impl Default for TableState {
-    /// As a file begins: without quantisation, and with the Huffman tables of annex K in the places that luma and colour have by
-    /// custom, since the frames of motion JPEG bring none.
+    /// As a file begins: without quantisation, and with the Huffman tables of annex K in the places that luma and chroma usually
+    /// have, because the frames of motion JPEG have none.
     fn default() -> Self {
         let customary = |table: fn(bool) -> HuffmanSpec| [Some(table(true)), Some(table(false)), None, None];
         Self {
@@ -42,8 +42,10 @@ impl TableState {
             marker::DQT => self.apply_quantisation(segment.payload),
             marker::DHT => self.apply_huffman(segment.payload),
             marker::DRI => {
-                let interval =
-                    segment.payload.first_chunk().ok_or_else(|| corrupt("the restart interval is cut short"))?;
+                let interval = segment
+                    .payload
+                    .first_chunk()
+                    .ok_or_else(|| corrupt("the restart interval segment is too short"))?;
                 self.restart_interval = usize::from(u16::from_be_bytes(*interval));
                 Ok(())
             }
@@ -57,7 +59,7 @@ impl TableState {
             let (Some(slot), Some((steps, rest))) =
                 (self.quantisation.get_mut(usize::from(head & 15)), rest.split_at_checked(bytes))
             else {
-                return Err(corrupt("a quantisation table is cut short or has no place"));
+                return Err(corrupt("a quantisation table is incomplete or has an invalid index"));
             };
             let step = |place: usize| match head >> 4 {
                 0 => u16::from(steps[place]),
@@ -73,7 +75,7 @@ impl TableState {
         while let Some((&head, rest)) = payload.split_first() {
             let tables = if head >> 4 == 0 { &mut self.dc } else { &mut self.ac };
             let slot = tables.get_mut(usize::from(head & 15)).filter(|_| head >> 4 <= 1);
-            let slot = slot.ok_or_else(|| corrupt("a Huffman table has no place"))?;
+            let slot = slot.ok_or_else(|| corrupt("a Huffman table has an invalid index"))?;
             let (spec, rest) = HuffmanSpec::read(rest)?;
             *slot = Some(spec);
             payload = rest;
@@ -88,17 +90,17 @@ impl TableState {
 
     pub fn quantisation(&self, index: usize) -> Result<&[u16; BLOCK], Error> {
         let table = self.quantisation.get(index).and_then(Option::as_ref);
-        table.ok_or_else(|| Error::Corrupt(format!("the quantisation table {index} is missing")))
+        table.ok_or_else(|| Error::Corrupt(format!("quantisation table {index} is missing")))
     }
 
     pub fn dc(&self, index: usize) -> Result<&HuffmanSpec, Error> {
         let table = self.dc.get(index).and_then(Option::as_ref);
-        table.ok_or_else(|| Error::Corrupt(format!("the Huffman table {index} for DC is missing")))
+        table.ok_or_else(|| Error::Corrupt(format!("DC Huffman table {index} is missing")))
     }
 
     pub fn ac(&self, index: usize) -> Result<&HuffmanSpec, Error> {
         let table = self.ac.get(index).and_then(Option::as_ref);
-        table.ok_or_else(|| Error::Corrupt(format!("the Huffman table {index} for AC is missing")))
+        table.ok_or_else(|| Error::Corrupt(format!("AC Huffman table {index} is missing")))
     }
 }
 

@@ -1,5 +1,4 @@
-//! Baseline files from planes, with the standard's own tables: the case of nearly all thumbnails, and so a file of our own.
-//! On a small picture the encoder is a third of the work.
+//! Encodes planes to a baseline file with the standard's own tables. On a small picture the encoder is a third of the work.
 
 use wide::i16x8;
 
@@ -51,7 +50,7 @@ pub(super) fn encode(planes: &[&Plane], halved: bool, quality: u8) -> Vec<u8> {
                     let (left, top) = (8 * (x * blocks + h), 8 * (y * blocks + v));
                     let prediction = &mut predictions[component];
                     if left >= plane.width || top >= plane.height {
-                        // Nothing of it is seen: what costs least.
+                        // Beyond the picture: the cheapest block.
                         writer.put(dc.of(0));
                         writer.put(ac.of(END_OF_BLOCK));
                         continue;
@@ -77,7 +76,7 @@ fn most_row_bytes(planes: &[&Plane], luma_blocks: usize, quality: u8) -> usize {
     mcus * ((luma_blocks * luma_blocks) as u64 * most_block_bytes(true, quality) + chroma) as usize
 }
 
-/// About the most bytes of a block: of noise of the greatest strength, which every frequency has the same part of. Then each
+/// About the most bytes of a block: of the strongest possible noise, which has the same strength in every frequency. Then each
 /// coefficient is 128 (half the range of samples, since the transform keeps the mean of squares).
 pub(super) fn most_block_bytes(luma: bool, quality: u8) -> u64 {
     const STRENGTH: u32 = 128;

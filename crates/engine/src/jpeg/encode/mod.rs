@@ -1,4 +1,4 @@
-//! From planes to a JPEG file. Luma and colour differences go in as they are: nothing here passes through RGB.
+//! From planes to a JPEG file. Luma and chroma are encoded as they are, without a conversion through RGB.
 
 mod baseline;
 mod fdct;
@@ -29,8 +29,8 @@ impl Planes {
     }
 }
 
-/// Whether colour differences are stored at half the size at this quality. Above 90 a thumbnail is asked for to be looked
-/// at closely, and fine coloured edges count.
+/// Whether chroma is stored at half the size at this quality. A quality above 90 means that the thumbnail is looked at closely,
+/// and fine coloured edges count.
 pub(crate) fn subsampled(quality: u8) -> bool {
     quality <= 90
 }
@@ -44,7 +44,7 @@ pub(crate) fn encode(planes: &Planes, quality: u8) -> Vec<u8> {
     }
 }
 
-/// About the most bytes of a file: of noise as strong as can be.
+/// About the most bytes of a file, which the strongest possible noise has.
 pub(crate) fn most_bytes(width: u64, height: u64, grey: bool, quality: u8) -> u64 {
     let (chroma_w, chroma_h) =
         if subsampled(quality) { (width.div_ceil(2), height.div_ceil(2)) } else { (width, height) };
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn our_files_are_as_good_and_as_small_as_the_librarys() {
+    fn our_files_are_as_good_and_as_small_as_the_references() {
         for (width, height) in
             [(1_usize, 1_usize), (2, 1), (1, 19), (19, 1), (7, 9), (8, 8), (16, 16), (17, 33), (100, 75), (255, 64)]
         {
