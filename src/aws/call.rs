@@ -270,7 +270,26 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
         .unwrap_or_else(|| "the call failed".to_owned())
 }
 
-/// The status of an HTTP answer; a trait so that [`CallError::new`] takes every client's error type.
+/// Turns the SDK's errors into [`CallError`]s: `request.send().await.action("sqs:CreateQueue")?`.
+pub trait CallResult<T> {
+    /// `action`: the IAM action of the call.
+    ///
+    /// # Errors
+    /// The call's own error.
+    fn action(self, action: &'static str) -> Result<T, CallError>;
+}
+
+impl<T, E, R> CallResult<T> for Result<T, SdkError<E, R>>
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    R: fmt::Debug + HttpStatus + 'static,
+{
+    fn action(self, action: &'static str) -> Result<T, CallError> {
+        self.map_err(|error| CallError::new(action, error))
+    }
+}
+
+/// The status of an HTTP response; a trait so that [`CallError::new`] takes every client's error type.
 pub trait HttpStatus {
     fn status(&self) -> u16;
 }

@@ -10,7 +10,7 @@ use super::{Global, print};
 use crate::error::{Failure, Result};
 use crate::stack::Target;
 use crate::stack::address::Address;
-use crate::stack::resources::instance::{Asked, Wait};
+use crate::stack::resources::instance::{InstanceRequest, Wait};
 use crate::text::printable_json;
 
 /// Create and change what thumb.toml declares, after showing the plan and asking.
@@ -52,7 +52,7 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
         (false, false) => Wait::ForReplacements,
     };
     let session = Session::open(global).await?;
-    let asked = Asked { replace: replace.into_iter().collect(), wait };
+    let asked = InstanceRequest { replace: replace.into_iter().collect(), wait };
     let Planned { plan, observed } = session.plan_apply(&target, &adopt, asked).await?;
     print_plan(&plan, json)?;
     refuse_blocked(&plan)?;

@@ -32,7 +32,7 @@ struct Instance {
 impl Outputs {
     /// `observed`: as it was when the plan was made; `report`: of what was done since, if anything was.
     pub fn new(config: &Config, observed: &Observed, report: Option<&Report>) -> Self {
-        let account = &observed.site.account;
+        let account = &observed.location.account;
         let done = |address: Address| {
             let done = |(at, _, outcome): &(Address, _, Outcome)| *at == address && *outcome == Outcome::Done;
             report.is_some_and(|report| report.outcomes.iter().any(done))

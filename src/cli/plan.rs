@@ -9,7 +9,7 @@ use super::reconcile::{Planned, Session, address, instance, print_plan, refuse_b
 use crate::error::{Failure, Result};
 use crate::stack::Target;
 use crate::stack::address::Address;
-use crate::stack::resources::instance::{Asked, Wait};
+use crate::stack::resources::instance::{InstanceRequest, Wait};
 
 /// Show what apply would change. Makes read calls only.
 #[derive(FromArgs)]
@@ -60,7 +60,7 @@ async fn plan(args: Args, global: &Global) -> Result<ExitCode> {
         right_region?;
         plan
     } else {
-        let asked = Asked { replace: replace.into_iter().collect(), wait: Wait::ForReplacements };
+        let asked = InstanceRequest { replace: replace.into_iter().collect(), wait: Wait::ForReplacements };
         let Planned { plan, .. } = session.plan_apply(&target, &adopt, asked).await?;
         print_plan(&plan, json)?;
         refuse_blocked(&plan)?;

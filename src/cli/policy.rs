@@ -7,7 +7,7 @@ use crate::aws::{Clients, Identity, Reader, account};
 use crate::config::Config;
 use crate::error::{Failure, Result};
 use crate::stack::permissions::{self, Command, MAX_POLICY_CHARACTERS};
-use crate::stack::resources::policy::Site;
+use crate::stack::resources::policy::AwsLocation;
 
 /// Print the IAM policy that a command needs, to hand to whoever manages the account's rights.
 #[derive(FromArgs)]
@@ -30,7 +30,7 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
         return Err(Failure::usage("no command is given").hint("thumb policy apply"));
     }
     let config = global.load_config()?;
-    let policy = permissions::policy(&args.commands, &config, &site(&config).await);
+    let policy = permissions::policy(&args.commands, &config, &location(&config).await);
     let characters = policy.to_string().len();
     if characters > MAX_POLICY_CHARACTERS {
         note(&format!(
@@ -44,7 +44,7 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
 }
 
 /// Where the policy's resources are; what is not known is `*`, and said.
-async fn site(config: &Config) -> Site {
+async fn location(config: &Config) -> AwsLocation {
     let clients = Clients::connect(config.region.as_deref()).await;
     let region = match &clients {
         Ok(clients) => clients.region.clone(),
@@ -62,7 +62,7 @@ async fn site(config: &Config) -> Site {
         note(&format!("{}: the policy has * for it (set `account` in thumb.toml)", failure.what()));
         declared("*", &region)
     });
-    Site { partition, account, region }
+    AwsLocation { partition, account, region }
 }
 
 fn note(text: &str) {

@@ -19,7 +19,7 @@ use crate::stack::change::{Action, Purpose};
 use crate::stack::render::{DEFAULT_WIDTH, render};
 use crate::stack::resources::binary::{self, Binary};
 use crate::stack::resources::bucket::{self, Counted, count_objects};
-use crate::stack::resources::instance::Asked;
+use crate::stack::resources::instance::InstanceRequest;
 use crate::stack::resources::{Found, is_adopted};
 use crate::stack::{
     Contents, Desired, Event, Observed, Outcome, Report, Target, execute, misplaced_bucket, observe, plan_apply,
@@ -55,7 +55,7 @@ impl Session {
     }
 
     /// Reads the account and plans an apply.
-    pub async fn plan_apply(&self, targets: &[Target], adopt: &[Address], asked: Asked) -> Result<Planned> {
+    pub async fn plan_apply(&self, targets: &[Target], adopt: &[Address], asked: InstanceRequest) -> Result<Planned> {
         let Self { config, reader, .. } = self;
         let path = config.instance.binary.clone();
         // Tens of megabytes are read and hashed: beside the calls, not between them.
@@ -70,10 +70,10 @@ impl Session {
             return Err(Failure::usage(what));
         }
         let (read, binary) = tokio::join!(survey(reader, config), binary);
-        let (mut observed, offers) = read?;
+        let (mut observed, launch_options) = read?;
         observed.adopt(adopt)?;
         let binary = binary.map_err(|error| Failure::new("cannot read the executable").caused_by(&error))?;
-        let desired = Desired { asked, ..Desired::new(config, &observed, &offers, binary, reader.endpoint()) };
+        let desired = Desired { asked, ..Desired::new(config, &observed, &launch_options, binary, reader.endpoint()) };
         let plan = plan_apply(config, &desired, &observed, targets);
         Ok(Planned { plan: self.placed(plan), observed })
     }
@@ -83,7 +83,7 @@ impl Session {
     pub async fn plan_destroy(&self, targets: &[Target]) -> Result<(Plan, Losses, Result<()>)> {
         let Self { config, reader, .. } = self;
         let observed = observe(reader, config).await?;
-        let account = &observed.site.account;
+        let account = &observed.location.account;
         let count = async |found: &Found<bucket::Observed>, name: &str, own: fn(&str) -> bool| match found {
             Found::Ours(_) => count_objects(reader, account, name, own).await.map(Some),
             _ => Ok(None),
@@ -107,7 +107,7 @@ impl Session {
         let right_region = match misplaced_bucket(config, &observed, &plan) {
             Some((bucket, region)) => Err(Failure::new(format!(
                 "nothing of this stack is destroyed: its bucket {bucket} is in {region}, and this command looks in {}",
-                observed.site.region
+                observed.location.region
             ))
             .hint(
                 "say which region the stack is in, with `region` in thumb.toml or AWS_REGION; `--target` leaves the \

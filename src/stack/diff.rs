@@ -10,7 +10,7 @@ use super::target::Target;
 use crate::config::{Access, Config, Sources};
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Attribute, Purpose};
-use crate::stack::cost::{Estimate, Rented};
+use crate::stack::cost::{BilledResources, Estimate};
 use crate::stack::resources::instance::{FIRST_REPORT, Fleet, Launch, PublicAddress, Wait};
 use crate::stack::resources::{
     Found, STACK_TAG, binary, bucket, instance, instance_profile, is_adopted, queue, role, security_group,
@@ -72,7 +72,7 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
     notes.extend(about_declared.iter().cloned());
     let instances = changes.iter().any(|change| matches!(change.address, Address::Instance(_)));
     let estimate = launch.as_ref().ok().filter(|_| instances && *count > 0).map(|launch| {
-        Estimate::new(&Rented {
+        Estimate::new(&BilledResources {
             instances: *count,
             instance_type: &launch.instance_type,
             volume_gib: launch.ami.root_gib.unsigned_abs(),
@@ -80,7 +80,7 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
             credits: launch.credits,
         })
     });
-    let plan = Plan::new(Purpose::Apply, stack, &observed.site.account, &observed.site.region, changes);
+    let plan = Plan::new(Purpose::Apply, stack, &observed.location.account, &observed.location.region, changes);
     Plan { notes, estimate, ..plan }
 }
 
@@ -94,19 +94,19 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
     // A dead-letter queue that goes must not be named by a queue that stays.
     let dlq_goes = observed.dlq.ours().is_some_and(|dlq| !is_adopted(&dlq.tags));
     for (address, name, found) in queues {
-        changes.extend(going(address, name, found, |observed| match is_adopted(&observed.tags) {
+        changes.extend(planned_removal(address, name, found, |observed| match is_adopted(&observed.tags) {
             true => queue::release(address, name, observed, configured, dlq_goes.then_some(&*config.queue.dlq)),
             false => queue::delete(address, name, observed),
         }));
     }
-    let account = &observed.site.account;
+    let account = &observed.location.account;
     let (thumbnails, code) = (config.thumbnails_bucket(account), config.code_bucket(account));
     let buckets = [
         (Address::ThumbnailsBucket, &thumbnails, &observed.thumbnails, thumbnails_held),
         (Address::CodeBucket, &code, &observed.code, code_held),
     ];
     for (address, name, found, objects) in buckets {
-        changes.extend(going(address, name, found, |observed| match is_adopted(&observed.tags) {
+        changes.extend(planned_removal(address, name, found, |observed| match is_adopted(&observed.tags) {
             true => bucket::release(address, name, observed, configured),
             false => bucket::delete(address, name, objects),
         }));
@@ -116,24 +116,27 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
     }
     let role = &config.profile.role;
     let role_goes = observed.role.ours().is_some_and(|role| !is_adopted(&role.tags));
-    changes.extend(going(Address::Role, role, &observed.role, |observed| match is_adopted(&observed.tags) {
+    changes.extend(planned_removal(Address::Role, role, &observed.role, |observed| match is_adopted(&observed.tags) {
         true => role::release(role, observed, configured),
         false => role::delete(role, observed),
     }));
     let profile = &config.profile.name;
-    changes.extend(going(Address::InstanceProfile, profile, &observed.profile, |observed| {
-        match is_adopted(&observed.tags) {
-            true => instance_profile::release(profile, observed, configured, role_goes.then_some(&**role)),
-            false => instance_profile::delete(profile, observed),
-        }
+    changes.extend(planned_removal(Address::InstanceProfile, profile, &observed.profile, |observed| match is_adopted(
+        &observed.tags,
+    ) {
+        true => instance_profile::release(profile, observed, configured, role_goes.then_some(&**role)),
+        false => instance_profile::delete(profile, observed),
     }));
     let group = &config.security_group.name;
-    changes.extend(going(Address::SecurityGroup, group, &observed.security_group, |observed| {
-        match is_adopted(&observed.tags) {
+    changes.extend(planned_removal(
+        Address::SecurityGroup,
+        group,
+        &observed.security_group,
+        |observed| match is_adopted(&observed.tags) {
             true => security_group::release(group, observed, configured),
             false => security_group::delete(group, observed),
-        }
-    }));
+        },
+    ));
     changes.extend(instance::delete_all(&config.name, &observed.fleet.alive).into_iter().map(change::Change::lift));
     let ours: BTreeSet<u32> = observed.fleet.alive.iter().map(|instance| instance.index).collect();
     for (index, reason) in observed.fleet.foreign.iter().filter(|(index, _)| !ours.contains(index)) {
@@ -152,14 +155,15 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
         ));
     }
     notes.extend(instance_notes(observed, &changes));
-    let plan = Plan::new(Purpose::Destroy, &config.name, &observed.site.account, &observed.site.region, changes);
+    let plan =
+        Plan::new(Purpose::Destroy, &config.name, &observed.location.account, &observed.location.region, changes);
     Plan { notes, ..plan }
 }
 
 /// A bucket of the plan that is in another region: its name, and the region. Then the region is probably not the one
 /// that the stack is in, and nothing of it may be destroyed.
 pub fn misplaced_bucket(config: &Config, observed: &Observed, plan: &Plan) -> Option<(String, String)> {
-    let account = &observed.site.account;
+    let account = &observed.location.account;
     let buckets = [
         (Address::ThumbnailsBucket, config.thumbnails_bucket(account), &observed.thumbnails),
         (Address::CodeBucket, config.code_bucket(account), &observed.code),
@@ -176,7 +180,7 @@ fn goes(changes: &[Change], address: Address) -> bool {
     changes.iter().any(|change| change.address == address && change.action == Action::Delete)
 }
 
-fn going<T, S>(
+fn planned_removal<T, S>(
     address: Address,
     name: &str,
     found: &Found<T>,

@@ -7,7 +7,7 @@ use crate::config::image::Arch;
 use crate::config::{Access, Config, Sources};
 use crate::error::{Failure, Result};
 use crate::stack::address::Address;
-use crate::stack::resources::policy::Site;
+use crate::stack::resources::policy::AwsLocation;
 use crate::stack::resources::{
     Foreign, Found, binary, bucket, instance, instance_profile, queue, role, security_group, source,
 };
@@ -15,7 +15,7 @@ use crate::stack::resources::{
 /// What is in the account under the stack's names.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
-    pub site: Site,
+    pub location: AwsLocation,
     pub dlq: Found<queue::Observed>,
     pub queue: Found<queue::Observed>,
     pub thumbnails: Found<bucket::Observed>,
@@ -35,7 +35,7 @@ pub struct Observed {
 
 /// What there is that a stack is made from: what the region offers to launch instances with. An inner `Err` says, as a sentence, what is missing.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Offers {
+pub struct LaunchOptions {
     pub arch: Result<Arch, String>,
     pub ami: Result<instance::Ami, String>,
     pub key_pair: Result<(), String>,
@@ -94,8 +94,8 @@ pub async fn observe(aws: &Reader, config: &Config) -> Result<Observed> {
 ///
 /// # Errors
 /// As [`observe`].
-pub async fn survey(aws: &Reader, config: &Config) -> Result<(Observed, Offers)> {
-    observe_beside(aws, config, read_offers(aws, config)).await
+pub async fn survey(aws: &Reader, config: &Config) -> Result<(Observed, LaunchOptions)> {
+    observe_beside(aws, config, read_launch_options(aws, config)).await
 }
 
 /// Reads what is there and something else, side by side and each to its end: what is missing of both is one failure.
@@ -106,13 +106,15 @@ async fn observe_beside<T>(
 ) -> Result<(Observed, T)> {
     // The account is asked for side by side with the rest, but judged before it: with the wrong credentials every other
     // call fails too, and less clearly. The buckets wait for it, unless thumb.toml declares it: they must be its own.
-    let site = async {
+    let location = async {
         if let Some(account) = &config.account {
-            return tokio::try_join!(read_site(aws, config), async { Ok(read_buckets(aws, config, account).await) });
+            return tokio::try_join!(read_location(aws, config), async {
+                Ok(read_buckets(aws, config, account).await)
+            });
         }
-        let site = read_site(aws, config).await?;
-        let buckets = read_buckets(aws, config, &site.account).await;
-        Ok((site, buckets))
+        let location = read_location(aws, config).await?;
+        let buckets = read_buckets(aws, config, &location.account).await;
+        Ok((location, buckets))
     };
     // The rest's errors wait for it, and its own error waits for nothing.
     let rest = async {
@@ -122,7 +124,7 @@ async fn observe_beside<T>(
             beside: beside,
         ))
     };
-    let ((site, buckets), rest) = tokio::try_join!(site, rest)?;
+    let ((location, buckets), rest) = tokio::try_join!(location, rest)?;
     let mut errors = Errors::default();
     let (Some(buckets), Some((resources, other_stacks, beside))) = (errors.take(buckets), errors.take(rest)) else {
         return Err(errors.failure("cannot read what is in the account", COMMAND));
@@ -131,7 +133,7 @@ async fn observe_beside<T>(
     let Buckets { thumbnails, code, binaries, former: former_buckets } = buckets;
     let profile = instance_profile::beside_role(profile, &config.name, aws.region(), &config.profile.name, &role);
     let observed = Observed {
-        site,
+        location,
         dlq,
         queue,
         thumbnails,
@@ -152,7 +154,7 @@ async fn observe_beside<T>(
 ///
 /// # Errors
 /// As [`observe`].
-pub async fn read_offers(aws: &Reader, config: &Config) -> Result<Offers, Errors> {
+pub async fn read_launch_options(aws: &Reader, config: &Config) -> Result<LaunchOptions, Errors> {
     let declared = &config.instance;
     let image = async {
         let arch = instance::read_arch(aws, &declared.instance_type).await?;
@@ -177,14 +179,14 @@ pub async fn read_offers(aws: &Reader, config: &Config) -> Result<Offers, Errors
     };
     let ((arch, ami), key_pair, public_address, source_notes) =
         all!(image: image, key_pair: key_pair, address: address, sources: sources)?;
-    Ok(Offers { arch, ami, key_pair, public_address, source_notes })
+    Ok(LaunchOptions { arch, ami, key_pair, public_address, source_notes })
 }
 
 /// The account and the partition the credentials are for.
-async fn read_site(aws: &Reader, config: &Config) -> Result<Site> {
+async fn read_location(aws: &Reader, config: &Config) -> Result<AwsLocation> {
     let identity = account(aws).await?;
     identity.check(config.account.as_deref())?;
-    Ok(Site { partition: identity.partition, account: identity.account, region: aws.region().to_owned() })
+    Ok(AwsLocation { partition: identity.partition, account: identity.account, region: aws.region().to_owned() })
 }
 
 struct Buckets {

@@ -1,7 +1,7 @@
 //! Every resource's steps as one type: what a plan is made of, and what `execute` runs.
 
 use super::change;
-use super::resources::{Scene, binary, bucket, instance, instance_profile, queue, role, security_group};
+use super::resources::{StepContext, binary, bucket, instance, instance_profile, queue, role, security_group};
 use crate::aws::{CallError, Writer};
 
 /// One call (or a few that belong together) that changes the account, with all it needs: the plan's unit of work.
@@ -35,7 +35,7 @@ SecurityGroup: security_group, Instance: instance }
 
 impl Operation {
     /// Runs it. It may run again: what exists already, or is gone already, is not an error.
-    pub async fn run(&self, aws: &Writer, context: &Scene<'_>) -> Result<(), CallError> {
+    pub async fn run(&self, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
         match self {
             Self::Queue(step) => queue::run(step, aws, context).await,
             Self::Bucket(step) => bucket::run(step, aws, context).await,

@@ -82,7 +82,7 @@ fn style(action: Action) -> (&'static str, Style) {
 }
 
 fn render_change(out: &mut String, change: &Change, width: usize) {
-    let Change { address, name, action, reason, attributes, up: _, down: _ } = change;
+    let Change { address, name, action, reason, attributes, steps: _, removals: _ } = change;
     let (symbol, style) = style(*action);
     let bold = Style::new().bold();
     line(out, &format!("{style}{symbol}{style:#} {bold}{address}{bold:#} {}", printable(name)));

@@ -2,10 +2,10 @@
 
 use super::role::{self, iam_tags, known, really_gone, same_stack, tags_of};
 use super::{
-    Found, Pace, REGION_TAG, RELEASED, Scene, Tags, gone_is_fine, is_adopted, kept_tags, optional, own_tags,
+    Found, REGION_TAG, RELEASED, RetryPolicy, StepContext, Tags, is_adopted, kept_tags, ok_if_gone, optional, own_tags,
     tag_changes, wanted_tags,
 };
-use crate::aws::{CallError, Kind, Reader, Writer};
+use crate::aws::{CallError, CallResult, Kind, Reader, Writer};
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Change};
 
@@ -37,7 +37,7 @@ pub enum Step {
 
 pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observed>, CallError> {
     let result = aws.get_instance_profile().instance_profile_name(name).send().await;
-    let profile = optional(result.map_err(|e| CallError::new("iam:GetInstanceProfile", e)))?;
+    let profile = optional(result.action("iam:GetInstanceProfile"))?;
     let Some(profile) = profile.and_then(|out| out.instance_profile) else {
         return Ok(Found::Absent);
     };
@@ -75,8 +75,8 @@ pub fn diff(desired: &InstanceProfile, found: &Found<Observed>) -> Change<Step> 
         Found::Absent => {
             change.set("role", role);
             change.set("tags", tags);
-            change.up(Step::Create { name: name.clone(), tags: tags.clone() });
-            change.up(Step::AddRole { name: name.clone(), role: role.clone() });
+            change.step(Step::Create { name: name.clone(), tags: tags.clone() });
+            change.step(Step::AddRole { name: name.clone(), role: role.clone() });
             return change.action(Action::Create);
         }
         Found::Ours(observed) => observed,
@@ -90,14 +90,14 @@ pub fn diff(desired: &InstanceProfile, found: &Found<Observed>) -> Change<Step> 
     }
     if change.compare("role", &observed.role, role) {
         if let Some(role) = &observed.role {
-            change.up(Step::RemoveRole { name: name.clone(), role: role.clone() });
+            change.step(Step::RemoveRole { name: name.clone(), role: role.clone() });
         }
-        change.up(Step::AddRole { name: name.clone(), role: role.clone() });
+        change.step(Step::AddRole { name: name.clone(), role: role.clone() });
     }
     let tags = wanted_tags(tags, &observed.tags);
     if change.compare("tags", &observed.tags, &tags) {
         let (set, remove) = tag_changes(&observed.tags, &tags);
-        change.up(Step::Tag { name: name.clone(), set, remove });
+        change.step(Step::Tag { name: name.clone(), set, remove });
     }
     change.settle()
 }
@@ -106,10 +106,10 @@ pub fn diff(desired: &InstanceProfile, found: &Found<Observed>) -> Change<Step> 
 pub fn delete(name: &str, observed: &Observed) -> Change<Step> {
     let mut change = Change::new(Address::InstanceProfile, name);
     if let Some(role) = &observed.role {
-        change.lose("role", role);
-        change.down(Step::RemoveRole { name: name.to_owned(), role: role.clone() });
+        change.removed("role", role);
+        change.removal(Step::RemoveRole { name: name.to_owned(), role: role.clone() });
     }
-    change.down(Step::Delete { name: name.to_owned() });
+    change.removal(Step::Delete { name: name.to_owned() });
     change.action(Action::Delete)
 }
 
@@ -118,27 +118,27 @@ pub fn release(name: &str, observed: &Observed, configured: &Tags, role: Option<
     let mut change = Change::new(Address::InstanceProfile, name);
     change.reason = Some(RELEASED.into());
     if let Some(role) = observed.role.as_deref().filter(|held| Some(*held) == role) {
-        change.lose("role", role);
-        change.down(Step::RemoveRole { name: name.to_owned(), role: role.to_owned() });
+        change.removed("role", role);
+        change.removal(Step::RemoveRole { name: name.to_owned(), role: role.to_owned() });
     }
     let kept = kept_tags(&observed.tags, configured);
     change.compare("tags", &observed.tags, &kept);
     let (set, remove) = tag_changes(&observed.tags, &kept);
-    change.down(Step::Tag { name: name.to_owned(), set, remove });
+    change.removal(Step::Tag { name: name.to_owned(), set, remove });
     change.action(Action::Update)
 }
 
-pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     let iam = &aws.clients.iam;
     match step {
         Step::Create { name, tags } => {
             let request = iam.create_instance_profile().instance_profile_name(name).set_tags(Some(iam_tags(tags)));
-            match request.send().await.map_err(|e| CallError::new("iam:CreateInstanceProfile", e)) {
+            match request.send().await.action("iam:CreateInstanceProfile") {
                 // Made by an attempt whose answer was lost, or by another apply at the same time: then it has our tags.
                 Err(error) if error.kind == Kind::AlreadyExists => {
-                    let profile = known(scene, || async {
+                    let profile = known(context, || async {
                         let result = iam.get_instance_profile().instance_profile_name(name).send().await;
-                        result.map_err(|e| CallError::new("iam:GetInstanceProfile", e))
+                        result.action("iam:GetInstanceProfile")
                     });
                     let found = profile.await?.instance_profile.map(|profile| tags_of(profile.tags()));
                     if same_stack(&found.unwrap_or_default(), tags) { Ok(()) } else { Err(error) }
@@ -147,9 +147,9 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
             }
         }
         Step::AddRole { name, role } => {
-            let add = known(scene, || async {
+            let add = known(context, || async {
                 let request = iam.add_role_to_instance_profile().instance_profile_name(name).role_name(role);
-                request.send().await.map_err(|e| CallError::new("iam:AddRoleToInstanceProfile", e))
+                request.send().await.action("iam:AddRoleToInstanceProfile")
             });
             match add.await {
                 // "Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1" is IAM's answer when a role is in
@@ -165,11 +165,11 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
             }
         }
         Step::RemoveRole { name, role } => {
-            let remove = really_gone(scene, || async {
+            let remove = really_gone(context, || async {
                 let request = iam.remove_role_from_instance_profile().instance_profile_name(name).role_name(role);
-                request.send().await.map_err(|e| CallError::new("iam:RemoveRoleFromInstanceProfile", e))
+                request.send().await.action("iam:RemoveRoleFromInstanceProfile")
             });
-            match gone_is_fine(remove.await) {
+            match ok_if_gone(remove.await) {
                 // Taken out by an attempt whose answer was lost: the profile says.
                 Err(_) if !holds(name, role, aws).await? => Ok(()),
                 result => result,
@@ -177,17 +177,17 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
         }
         Step::Tag { name, set, remove } => {
             if !set.is_empty() {
-                known(scene, || async {
+                known(context, || async {
                     let request = iam.tag_instance_profile().instance_profile_name(name).set_tags(Some(iam_tags(set)));
-                    request.send().await.map(drop).map_err(|e| CallError::new("iam:TagInstanceProfile", e))
+                    request.send().await.map(drop).action("iam:TagInstanceProfile")
                 })
                 .await?;
             }
             if !remove.is_empty() {
-                known(scene, || async {
+                known(context, || async {
                     let request = iam.untag_instance_profile().instance_profile_name(name);
                     let result = request.set_tag_keys(Some(remove.clone())).send().await;
-                    result.map(drop).map_err(|e| CallError::new("iam:UntagInstanceProfile", e))
+                    result.map(drop).action("iam:UntagInstanceProfile")
                 })
                 .await?;
             }
@@ -198,9 +198,9 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
             let why = "IAM still finds the role in the instance profile; waiting until it does not";
             let delete = || async {
                 let result = iam.delete_instance_profile().instance_profile_name(name).send().await;
-                result.map(drop).map_err(|e| CallError::new("iam:DeleteInstanceProfile", e))
+                result.map(drop).action("iam:DeleteInstanceProfile")
             };
-            gone_is_fine(scene.retry(&Pace::PROPAGATION, why, in_use, || really_gone(scene, delete)).await)
+            ok_if_gone(context.retry(&RetryPolicy::PROPAGATION, why, in_use, || really_gone(context, delete)).await)
         }
     }
 }
@@ -208,7 +208,7 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
 /// Whether the role is in the profile now.
 async fn holds(name: &str, role: &str, aws: &Writer) -> Result<bool, CallError> {
     let result = aws.clients.iam.get_instance_profile().instance_profile_name(name).send().await;
-    let profile = optional(result.map_err(|e| CallError::new("iam:GetInstanceProfile", e)))?;
+    let profile = optional(result.action("iam:GetInstanceProfile"))?;
     let held = profile.and_then(|out| out.instance_profile);
     Ok(held.is_some_and(|profile| profile.roles().iter().any(|held| held.role_name == role)))
 }

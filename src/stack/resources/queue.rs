@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    Found, Pace, RELEASED, Scene, Tags, gone_is_fine, kept_tags, optional, own_tags, tag_changes, wanted_tags,
+    Found, RELEASED, RetryPolicy, StepContext, Tags, kept_tags, ok_if_gone, optional, own_tags, tag_changes,
+    wanted_tags,
 };
-use crate::aws::{CallError, Errors, Kind, Reader, Writer, all};
+use crate::aws::{CallError, CallResult, Errors, Kind, Reader, Writer, all};
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Change};
 
@@ -85,17 +86,16 @@ impl Redrive {
 
 pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observed>, Errors> {
     let url = aws.get_queue_url().queue_name(name).send().await;
-    let Some(url) = optional(url.map_err(|e| CallError::new("sqs:GetQueueUrl", e)))?.and_then(|out| out.queue_url)
-    else {
+    let Some(url) = optional(url.action("sqs:GetQueueUrl"))?.and_then(|out| out.queue_url) else {
         return Ok(Found::Absent);
     };
     let attributes = async {
         let result = aws.get_queue_attributes().queue_url(&url).attribute_names(Name::All).send().await;
-        optional(result.map_err(|e| CallError::new("sqs:GetQueueAttributes", e)))
+        optional(result.action("sqs:GetQueueAttributes"))
     };
     let tags = async {
         let result = aws.list_queue_tags().queue_url(&url).send().await;
-        optional(result.map_err(|e| CallError::new("sqs:ListQueueTags", e)))
+        optional(result.action("sqs:ListQueueTags"))
     };
     let (Some(attributes), Some(tags)) = all!(attributes: attributes, tags: tags)? else {
         // Deleted between the calls.
@@ -129,7 +129,7 @@ pub fn diff(address: Address, desired: &Queue, found: &Found<Observed>) -> Chang
             change.set("retention", &seconds(&retention_s.to_string()));
             change.set("redrive_policy", &redrive.as_ref().map(Redrive::to_json));
             change.set("tags", tags);
-            change.up(Step::Create(desired.clone()));
+            change.step(Step::Create(desired.clone()));
             return change.action(Action::Create);
         }
         Found::Ours(observed) => observed,
@@ -157,23 +157,23 @@ pub fn diff(address: Address, desired: &Queue, found: &Found<Observed>) -> Chang
     let after = redrive.as_ref().map(Redrive::to_json).unwrap_or_default();
     compare("redrive_policy", Name::RedrivePolicy, before, after);
     if !attributes.is_empty() {
-        change.up(Step::SetAttributes { url: observed.url.clone(), attributes });
+        change.step(Step::SetAttributes { url: observed.url.clone(), attributes });
     }
     let tags = wanted_tags(tags, &observed.tags);
     if change.compare("tags", &observed.tags, &tags) {
         let (set, remove) = tag_changes(&observed.tags, &tags);
-        change.up(Step::Tag { url: observed.url.clone(), set, remove });
+        change.step(Step::Tag { url: observed.url.clone(), set, remove });
     }
     change.settle()
 }
 
 pub fn delete(address: Address, name: &str, observed: &Observed) -> Change<Step> {
     let mut change = Change::new(address, name);
-    change.lose("url", &observed.url);
+    change.removed("url", &observed.url);
     if observed.messages > 0 {
-        change.lose("messages", &format!("about {}", observed.messages));
+        change.removed("messages", &format!("about {}", observed.messages));
     }
-    change.down(Step::Delete { url: observed.url.clone() });
+    change.removal(Step::Delete { url: observed.url.clone() });
     change.action(Action::Delete)
 }
 
@@ -191,54 +191,54 @@ pub fn release(
     let redrive = observed.redrive.as_deref().map(redrive_json).unwrap_or_default();
     let target = redrive["deadLetterTargetArn"].as_str().and_then(|arn| arn.rsplit(':').next());
     if target.is_some() && target == dlq {
-        change.lose("redrive_policy", &redrive);
+        change.removed("redrive_policy", &redrive);
         let attributes = BTreeMap::from([(Name::RedrivePolicy.to_string(), String::new())]);
-        change.down(Step::SetAttributes { url: observed.url.clone(), attributes });
+        change.removal(Step::SetAttributes { url: observed.url.clone(), attributes });
     }
     let kept = kept_tags(&observed.tags, configured);
     change.compare("tags", &observed.tags, &kept);
     let (set, remove) = tag_changes(&observed.tags, &kept);
-    change.down(Step::Tag { url: observed.url.clone(), set, remove });
+    change.removal(Step::Tag { url: observed.url.clone(), set, remove });
     change.action(Action::Update)
 }
 
-pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     let sqs = &aws.clients.sqs;
     match step {
         Step::Create(queue) => {
-            let url = create(queue, aws, scene).await?;
-            scene.learned.facts().queue_urls.insert(scene.address, url);
+            let url = create(queue, aws, context).await?;
+            context.outputs.facts().queue_urls.insert(context.address, url);
             Ok(())
         }
         Step::SetAttributes { url, attributes } => {
-            with_dlq(scene, || async {
+            with_dlq(context, || async {
                 let attributes = attributes.iter().map(|(name, value)| (Name::from(name.as_str()), value.clone()));
                 let request = sqs.set_queue_attributes().queue_url(url).set_attributes(Some(attributes.collect()));
-                request.send().await.map(drop).map_err(|e| CallError::new("sqs:SetQueueAttributes", e))
+                request.send().await.map(drop).action("sqs:SetQueueAttributes")
             })
             .await
         }
         Step::Tag { url, set, remove } => {
             if !set.is_empty() {
                 let request = sqs.tag_queue().queue_url(url).set_tags(Some(set.clone().into_iter().collect()));
-                request.send().await.map_err(|e| CallError::new("sqs:TagQueue", e))?;
+                request.send().await.action("sqs:TagQueue")?;
             }
             if !remove.is_empty() {
                 let request = sqs.untag_queue().queue_url(url).set_tag_keys(Some(remove.clone()));
-                request.send().await.map_err(|e| CallError::new("sqs:UntagQueue", e))?;
+                request.send().await.action("sqs:UntagQueue")?;
             }
             Ok(())
         }
         Step::Delete { url } => {
             let result = sqs.delete_queue().queue_url(url).send().await;
-            gone_is_fine(result.map_err(|e| CallError::new("sqs:DeleteQueue", e)))?;
-            wait_until_gone(url, aws, scene).await
+            ok_if_gone(result.action("sqs:DeleteQueue"))?;
+            wait_until_gone(url, aws, context).await
         }
     }
 }
 
 /// Answers the new queue's URL.
-async fn create(queue: &Queue, aws: &Writer, scene: &Scene<'_>) -> Result<String, CallError> {
+async fn create(queue: &Queue, aws: &Writer, context: &StepContext<'_>) -> Result<String, CallError> {
     let why = "AWS refuses a deleted queue's name for 60 seconds; waiting until it is free";
     let recently = |error: &CallError| error.kind == Kind::QueueDeletedRecently;
     let create = || async {
@@ -246,35 +246,35 @@ async fn create(queue: &Queue, aws: &Writer, scene: &Scene<'_>) -> Result<String
         let request = aws.clients.sqs.create_queue().queue_name(&queue.name);
         let request = request.set_attributes(Some(attributes.collect()));
         let result = request.set_tags(Some(queue.tags.clone().into_iter().collect())).send().await;
-        result.map(|out| out.queue_url.unwrap_or_default()).map_err(|e| CallError::new("sqs:CreateQueue", e))
+        result.map(|out| out.queue_url.unwrap_or_default()).action("sqs:CreateQueue")
     };
-    scene.retry(&Pace::QUEUE_NAME, why, recently, || with_dlq(scene, create)).await
+    context.retry(&RetryPolicy::QUEUE_NAME, why, recently, || with_dlq(context, create)).await
 }
 
 /// Repeats a call that names the dead-letter queue until SQS knows it.
 async fn with_dlq<T, F: Future<Output = Result<T, CallError>>>(
-    scene: &Scene<'_>,
+    context: &StepContext<'_>,
     call: impl FnMut() -> F,
 ) -> Result<T, CallError> {
     let why = "SQS does not know the new dead-letter queue everywhere yet; trying again until it does";
-    scene.retry(&Pace::NEW_QUEUE, why, |error| error.kind == Kind::NotYet, call).await
+    context.retry(&RetryPolicy::NEW_QUEUE, why, |error| error.kind == Kind::NotYet, call).await
 }
 
 /// Until SQS knows a deleted queue no more. While it does, a plan takes the queue for one that stays.
-async fn wait_until_gone(url: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+async fn wait_until_gone(url: &str, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     const ACTION: &str = "sqs:GetQueueUrl";
     let name = url.rsplit('/').next().unwrap_or(url);
     let deadline = Instant::now() + GONE_BUDGET;
     let (mut in_a_row, mut wanted) = (0, GONE_ANSWERS);
     loop {
         let result = aws.clients.sqs.get_queue_url().queue_name(name).send().await;
-        match optional(result.map_err(|e| CallError::new(ACTION, e)))? {
+        match optional(result.action(ACTION))? {
             None => in_a_row += 1,
             Some(_) => {
                 if wanted == GONE_ANSWERS {
                     let why =
                         "SQS takes up to a minute to delete a queue; waiting until none of its answers has it any more";
-                    (scene.waiting)(scene.address, why);
+                    (context.waiting)(context.address, why);
                     wanted = GONE_ANSWERS_AFTER_DOUBT;
                 }
                 in_a_row = 0;
@@ -288,7 +288,7 @@ async fn wait_until_gone(url: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(
             let message = format!("SQS still answers for the queue {name}, {seconds} seconds after it was deleted");
             return Err(CallError::judged(ACTION, Kind::NotYet, message));
         }
-        scene.pause(if in_a_row > 0 { GONE_AGAIN } else { STILL_THERE_AGAIN }, ACTION).await?;
+        context.pause(if in_a_row > 0 { GONE_AGAIN } else { STILL_THERE_AGAIN }, ACTION).await?;
     }
 }
 
@@ -323,7 +323,7 @@ mod tests {
 
     use super::*;
     use crate::aws::fake::{Fake, sqs_error};
-    use crate::stack::resources::tests::{Stage, silent};
+    use crate::stack::resources::tests::{TestContext, silent};
 
     const URL: &str = "http://localhost/123456789012/cats";
 
@@ -360,11 +360,11 @@ mod tests {
             other => panic!("{other}"),
         });
         let said = Arc::new(Mutex::new(Vec::new()));
-        let stage = Stage::new();
+        let test = TestContext::new();
         let tell = |_: Address, why: &str| said.lock().unwrap().push(why.to_owned());
         let aws = fake.writer().await;
         let began = Instant::now();
-        let result = run(&Step::Delete { url: URL.into() }, &aws, &stage.scene(Address::Queue, &tell)).await;
+        let result = run(&Step::Delete { url: URL.into() }, &aws, &test.context(Address::Queue, &tell)).await;
         (result, fake.calls().len() - 1, began.elapsed(), said.lock().unwrap().clone())
     }
 
@@ -403,14 +403,10 @@ mod tests {
             let why = "Value {} for parameter RedrivePolicy is invalid. Reason: Dead letter target does not exist.";
             if refusals > 0 { sqs_error("InvalidParameterValueException", why) } else { there() }
         });
-        let stage = Stage::new();
+        let test = TestContext::new();
         let aws = fake.writer().await;
-        run(&Step::Create(queue()), &aws, &stage.scene(Address::Queue, &silent)).await.unwrap();
+        run(&Step::Create(queue()), &aws, &test.context(Address::Queue, &silent)).await.unwrap();
         assert_eq!(fake.calls().len(), 4);
-        assert_eq!(
-            stage.learned.into_facts().queue_urls[&Address::Queue],
-            URL,
-            "what was made is known without a read"
-        );
+        assert_eq!(test.outputs.into_facts().queue_urls[&Address::Queue], URL, "what was made is known without a read");
     }
 }

@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::policy::{self, canonical};
 use super::{
-    Found, Pace, REGION_TAG, RELEASED, STACK_TAG, Scene, Tags, gone_is_fine, is_adopted, kept_tags, optional, own_tags,
-    read_part, tag_changes, wanted_tags,
+    Found, REGION_TAG, RELEASED, RetryPolicy, STACK_TAG, StepContext, Tags, is_adopted, kept_tags, ok_if_gone,
+    optional, own_tags, read_part, tag_changes, wanted_tags,
 };
-use crate::aws::{CallError, Errors, Kind, Reader, Writer, all};
+use crate::aws::{CallError, CallResult, Errors, Kind, Reader, Writer, all};
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Change};
 
@@ -59,14 +59,14 @@ pub enum Step {
 
 pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observed>, Errors> {
     let result = aws.get_role().role_name(name).send().await;
-    let role = optional(result.map_err(|e| CallError::new("iam:GetRole", e)));
+    let role = optional(result.action("iam:GetRole"));
     let inline = read_part(is_unknown, || async {
         let result = aws.list_role_policies().role_name(name).send().await;
-        result.map_err(|e| CallError::new("iam:ListRolePolicies", e))
+        result.action("iam:ListRolePolicies")
     });
     let attached = read_part(is_unknown, || async {
         let result = aws.list_attached_role_policies().role_name(name).send().await;
-        result.map_err(|e| CallError::new("iam:ListAttachedRolePolicies", e))
+        result.action("iam:ListAttachedRolePolicies")
     });
     let role = match role {
         Ok(role) => role.and_then(|out| out.role),
@@ -85,7 +85,7 @@ pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observe
     let documents = inline.policy_names.iter().map(|policy| async move {
         let out = read_part(is_unknown, || async {
             let result = aws.get_role_policy().role_name(name).policy_name(policy).send().await;
-            result.map_err(|e| CallError::new("iam:GetRolePolicy", e))
+            result.action("iam:GetRolePolicy")
         });
         let out = optional(out.await)?;
         Ok::<_, CallError>((policy.clone(), document(&out.map(|out| out.policy_document).unwrap_or_default())))
@@ -135,13 +135,13 @@ pub fn diff(desired: &Role, found: &Found<Observed>) -> Change<Step> {
             change.set("permissions_boundary", boundary);
             change.set("tags", tags);
             let (trust, boundary, tags) = (trust.clone(), boundary.clone(), tags.clone());
-            change.up(Step::Create { name: name.clone(), trust, boundary, tags });
+            change.step(Step::Create { name: name.clone(), trust, boundary, tags });
             for (policy, document) in inline {
                 let (policy, document) = (policy.clone(), document.clone());
-                change.up(Step::PutInline { name: name.clone(), policy, document });
+                change.step(Step::PutInline { name: name.clone(), policy, document });
             }
             for arn in attached {
-                change.up(Step::Attach { name: name.clone(), arn: arn.clone() });
+                change.step(Step::Attach { name: name.clone(), arn: arn.clone() });
             }
             return change.action(Action::Create);
         }
@@ -150,21 +150,21 @@ pub fn diff(desired: &Role, found: &Found<Observed>) -> Change<Step> {
     let adopted = is_adopted(&observed.tags);
     let trust = if adopted { policy::with_trust(&observed.trust, trust) } else { trust.clone() };
     if change.compare("trust_policy", &canonical(&observed.trust), &canonical(&trust)) {
-        change.up(Step::SetTrust { name: name.clone(), trust });
+        change.step(Step::SetTrust { name: name.clone(), trust });
     }
     for (policy, document) in inline {
         let before = observed.inline.get(policy).map(canonical);
         if change.compare(&format!("inline_policy.{policy}"), &before, &canonical(document)) {
             let (policy, document) = (policy.clone(), document.clone());
-            change.up(Step::PutInline { name: name.clone(), policy, document });
+            change.step(Step::PutInline { name: name.clone(), policy, document });
         }
     }
     // What was adopted gains rights and loses none, but for those that thumb gave it.
     let ours = |policy: &str| !adopted || policy == INLINE_POLICY;
     for (policy, document) in observed.inline.iter().filter(|(policy, _)| !inline.contains_key(*policy) && ours(policy))
     {
-        change.lose(&format!("inline_policy.{policy}"), document);
-        change.up(Step::DeleteInline { name: name.clone(), policy: policy.clone() });
+        change.removed(&format!("inline_policy.{policy}"), document);
+        change.step(Step::DeleteInline { name: name.clone(), policy: policy.clone() });
     }
     let mut attached = attached.clone();
     if adopted {
@@ -174,21 +174,21 @@ pub fn diff(desired: &Role, found: &Found<Observed>) -> Change<Step> {
     }
     if change.compare("managed_policies", &observed.attached, &attached) {
         for arn in attached.iter().filter(|arn| !observed.attached.contains(arn)) {
-            change.up(Step::Attach { name: name.clone(), arn: arn.clone() });
+            change.step(Step::Attach { name: name.clone(), arn: arn.clone() });
         }
         for arn in observed.attached.iter().filter(|arn| !attached.contains(arn)) {
-            change.up(Step::Detach { name: name.clone(), arn: arn.clone() });
+            change.step(Step::Detach { name: name.clone(), arn: arn.clone() });
         }
     }
     if let Some(arn) = boundary.as_ref().filter(|_| !adopted)
         && change.compare("permissions_boundary", &observed.boundary, arn)
     {
-        change.up(Step::SetBoundary { name: name.clone(), arn: arn.clone() });
+        change.step(Step::SetBoundary { name: name.clone(), arn: arn.clone() });
     }
     let tags = wanted_tags(tags, &observed.tags);
     if change.compare("tags", &observed.tags, &tags) {
         let (set, remove) = tag_changes(&observed.tags, &tags);
-        change.up(Step::Tag { name: name.clone(), set, remove });
+        change.step(Step::Tag { name: name.clone(), set, remove });
     }
     change.settle()
 }
@@ -197,14 +197,14 @@ pub fn diff(desired: &Role, found: &Found<Observed>) -> Change<Step> {
 pub fn delete(name: &str, observed: &Observed) -> Change<Step> {
     let mut change = Change::new(Address::Role, name);
     for policy in observed.inline.keys() {
-        change.lose("inline_policy", policy);
-        change.down(Step::DeleteInline { name: name.to_owned(), policy: policy.clone() });
+        change.removed("inline_policy", policy);
+        change.removal(Step::DeleteInline { name: name.to_owned(), policy: policy.clone() });
     }
     for arn in &observed.attached {
-        change.lose("managed_policy", arn);
-        change.down(Step::Detach { name: name.to_owned(), arn: arn.clone() });
+        change.removed("managed_policy", arn);
+        change.removal(Step::Detach { name: name.to_owned(), arn: arn.clone() });
     }
-    change.down(Step::Delete { name: name.to_owned() });
+    change.removal(Step::Delete { name: name.to_owned() });
     change.action(Action::Delete)
 }
 
@@ -214,33 +214,33 @@ pub fn release(name: &str, observed: &Observed, configured: &Tags) -> Change<Ste
     let mut change = Change::new(Address::Role, name);
     change.reason = Some(RELEASED.into());
     if let Some(document) = observed.inline.get(INLINE_POLICY) {
-        change.lose(&format!("inline_policy.{INLINE_POLICY}"), document);
-        change.down(Step::DeleteInline { name: name.to_owned(), policy: INLINE_POLICY.into() });
+        change.removed(&format!("inline_policy.{INLINE_POLICY}"), document);
+        change.removal(Step::DeleteInline { name: name.to_owned(), policy: INLINE_POLICY.into() });
     }
     if let Some(trust) = policy::without_trust(&observed.trust) {
         change.compare("trust_policy", &canonical(&observed.trust), &canonical(&trust));
-        change.down(Step::SetTrust { name: name.to_owned(), trust });
+        change.removal(Step::SetTrust { name: name.to_owned(), trust });
     }
     let kept = kept_tags(&observed.tags, configured);
     change.compare("tags", &observed.tags, &kept);
     let (set, remove) = tag_changes(&observed.tags, &kept);
-    change.down(Step::Tag { name: name.to_owned(), set, remove });
+    change.removal(Step::Tag { name: name.to_owned(), set, remove });
     change.action(Action::Update)
 }
 
-pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     let iam = &aws.clients.iam;
     match step {
         Step::Create { name, trust, boundary, tags } => {
             let request = iam.create_role().role_name(name).assume_role_policy_document(trust.to_string());
             let request = request.set_permissions_boundary(boundary.clone());
             let request = request.description("Lets thumb's instances make thumbnails").set_tags(Some(iam_tags(tags)));
-            match request.send().await.map_err(|e| CallError::new("iam:CreateRole", e)) {
+            match request.send().await.action("iam:CreateRole") {
                 // Made by an attempt whose answer was lost, or by another apply at the same time: then it has our tags.
                 Err(error) if error.kind == Kind::AlreadyExists => {
-                    let role = known(scene, || async {
+                    let role = known(context, || async {
                         let result = iam.get_role().role_name(name).send().await;
-                        result.map_err(|e| CallError::new("iam:GetRole", e))
+                        result.action("iam:GetRole")
                     });
                     let found = role.await?.role.map(|role| tags_of(role.tags())).unwrap_or_default();
                     if same_stack(&found, tags) { Ok(()) } else { Err(error) }
@@ -249,60 +249,60 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
             }
         }
         Step::SetBoundary { name, arn } => {
-            known(scene, || async {
+            known(context, || async {
                 let result = iam.put_role_permissions_boundary().role_name(name).permissions_boundary(arn).send().await;
-                result.map(drop).map_err(|e| CallError::new("iam:PutRolePermissionsBoundary", e))
+                result.map(drop).action("iam:PutRolePermissionsBoundary")
             })
             .await
         }
         Step::SetTrust { name, trust } => {
-            known(scene, || async {
+            known(context, || async {
                 let request = iam.update_assume_role_policy().role_name(name).policy_document(trust.to_string());
-                request.send().await.map(drop).map_err(|e| CallError::new("iam:UpdateAssumeRolePolicy", e))
+                request.send().await.map(drop).action("iam:UpdateAssumeRolePolicy")
             })
             .await
         }
         Step::PutInline { name, policy, document } => {
-            known(scene, || async {
+            known(context, || async {
                 let request = iam.put_role_policy().role_name(name).policy_name(policy);
                 let result = request.policy_document(document.to_string()).send().await;
-                result.map(drop).map_err(|e| CallError::new("iam:PutRolePolicy", e))
+                result.map(drop).action("iam:PutRolePolicy")
             })
             .await
         }
         Step::DeleteInline { name, policy } => {
             let delete = || async {
                 let result = iam.delete_role_policy().role_name(name).policy_name(policy).send().await;
-                result.map(drop).map_err(|e| CallError::new("iam:DeleteRolePolicy", e))
+                result.map(drop).action("iam:DeleteRolePolicy")
             };
-            gone_is_fine(really_gone(scene, delete).await)
+            ok_if_gone(really_gone(context, delete).await)
         }
         Step::Attach { name, arn } => {
-            known(scene, || async {
+            known(context, || async {
                 let result = iam.attach_role_policy().role_name(name).policy_arn(arn).send().await;
-                result.map(drop).map_err(|e| CallError::new("iam:AttachRolePolicy", e))
+                result.map(drop).action("iam:AttachRolePolicy")
             })
             .await
         }
         Step::Detach { name, arn } => {
             let detach = || async {
                 let result = iam.detach_role_policy().role_name(name).policy_arn(arn).send().await;
-                result.map(drop).map_err(|e| CallError::new("iam:DetachRolePolicy", e))
+                result.map(drop).action("iam:DetachRolePolicy")
             };
-            gone_is_fine(really_gone(scene, detach).await)
+            ok_if_gone(really_gone(context, detach).await)
         }
         Step::Tag { name, set, remove } => {
             if !set.is_empty() {
-                known(scene, || async {
+                known(context, || async {
                     let request = iam.tag_role().role_name(name).set_tags(Some(iam_tags(set)));
-                    request.send().await.map(drop).map_err(|e| CallError::new("iam:TagRole", e))
+                    request.send().await.map(drop).action("iam:TagRole")
                 })
                 .await?;
             }
             if !remove.is_empty() {
-                known(scene, || async {
+                known(context, || async {
                     let request = iam.untag_role().role_name(name).set_tag_keys(Some(remove.clone()));
-                    request.send().await.map(drop).map_err(|e| CallError::new("iam:UntagRole", e))
+                    request.send().await.map(drop).action("iam:UntagRole")
                 })
                 .await?;
             }
@@ -315,9 +315,9 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
             let why = "IAM has not let go of the role's policies everywhere yet; waiting until it has";
             let delete = || async {
                 let result = iam.delete_role().role_name(name).send().await;
-                result.map(drop).map_err(|e| CallError::new("iam:DeleteRole", e))
+                result.map(drop).action("iam:DeleteRole")
             };
-            gone_is_fine(scene.retry(&Pace::PROPAGATION, why, in_use, || really_gone(scene, delete)).await)
+            ok_if_gone(context.retry(&RetryPolicy::PROPAGATION, why, in_use, || really_gone(context, delete)).await)
         }
     }
 }
@@ -336,21 +336,21 @@ pub(super) fn is_unknown(error: &CallError) -> bool {
 
 /// A call about a role or an instance profile that is there: again while IAM does not know it everywhere.
 pub(super) async fn known<T, F: Future<Output = Result<T, CallError>>>(
-    scene: &Scene<'_>,
+    context: &StepContext<'_>,
     call: impl FnMut() -> F,
 ) -> Result<T, CallError> {
     let again = |error: &CallError| is_unknown(error) || error.kind == Kind::NotYet;
-    scene.retry(&Pace::PROPAGATION, "IAM does not know it everywhere yet; trying again", again, call).await
+    context.retry(&RetryPolicy::PROPAGATION, "IAM does not know it everywhere yet; trying again", again, call).await
 }
 
 /// A call that takes something away: again for a few seconds while IAM says that it is not there, which soon after its
 /// making need not be so.
 pub(super) async fn really_gone<T, F: Future<Output = Result<T, CallError>>>(
-    scene: &Scene<'_>,
+    context: &StepContext<'_>,
     call: impl FnMut() -> F,
 ) -> Result<T, CallError> {
     let again = |error: &CallError| is_unknown(error) || error.kind == Kind::NotYet;
-    scene.retry(&Pace::IAM_GONE, "IAM does not know it; making sure that it is gone", again, call).await
+    context.retry(&RetryPolicy::IAM_GONE, "IAM does not know it; making sure that it is gone", again, call).await
 }
 
 pub(super) fn iam_tags(tags: &Tags) -> Vec<Tag> {

@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 
 use super::bucket::{Version, delete_objects, settle};
 use super::code_bucket::{BINARY_PREFIX, REPORT_PREFIX};
-use super::{Found, Scene, optional};
-use crate::aws::{CallError, Kind, Reader, Writer};
+use super::{Found, StepContext, hex, optional};
+use crate::aws::{CallError, CallResult, Kind, Reader, Writer};
 use crate::error::Failure;
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Change};
@@ -66,7 +66,7 @@ impl Binary {
         let executable = elf::inspect(&content).map_err(|error| {
             Failure::new(format!("{shown} cannot run on an instance")).caused_by(&error).hint(error.hint())
         })?;
-        let sha256 = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex(&Sha256::digest(&content));
         Ok(Self { path: path.to_owned(), sha256, bytes: content.len() as u64, executable })
     }
 
@@ -93,7 +93,7 @@ pub async fn read(aws: &Reader, account: &str, bucket: &str) -> Result<Observed,
     for _ in 0..MAX_PAGES {
         let request = aws.list_objects_v2().bucket(bucket).expected_bucket_owner(account).prefix(BINARY_PREFIX);
         let answer = request.set_continuation_token(from).send().await;
-        let Some(page) = optional(answer.map_err(|e| CallError::new("s3:ListBucket", e)))? else { break };
+        let Some(page) = optional(answer.action("s3:ListBucket"))? else { break };
         let size = |object: &aws_sdk_s3::types::Object| u64::try_from(object.size.unwrap_or(0)).unwrap_or(0);
         let objects = page.contents().iter().filter_map(|object| Some((object.key.clone()?, size(object))));
         found.extend(objects.filter(|(key, _)| is_binary(key)));
@@ -125,13 +125,13 @@ pub fn diff(
     match found.iter().find(|(found, _)| *found == key) {
         Some((_, size)) if size == bytes && stale.is_empty() => change,
         Some((_, size)) if size == bytes => {
-            change.lose("older_binaries", &stale);
-            change.down(remove);
+            change.removed("older_binaries", &stale);
+            change.removal(remove);
             change.action(Action::Update)
         }
         Some((_, size)) => {
             change.compare("bytes", size, bytes);
-            change.up(upload);
+            change.step(upload);
             change.action(Action::Update)
         }
         None => {
@@ -139,7 +139,7 @@ pub fn diff(
             if action == Action::Replace {
                 change.reason = Some("the executable changed".into());
                 change.compare("key", &stale.join(", "), &key);
-                change.down(remove);
+                change.removal(remove);
             } else {
                 change.set("key", &key);
                 change.set("file", &path.display().to_string());
@@ -147,7 +147,7 @@ pub fn diff(
                 change.set("architecture", &executable.arch);
                 change.set("glibc", &executable.glibc.map(|glibc| format!("{glibc} or newer")));
             }
-            change.up(upload);
+            change.step(upload);
             change.action(action)
         }
     }
@@ -159,20 +159,20 @@ pub fn delete(bucket: &str, found: &Observed, reports: &[String]) -> Option<Chan
     let keys: Vec<String> = reports.iter().cloned().chain(binaries).collect();
     let name = keys.last()?.clone();
     let mut change = Change::new(Address::Binary, &name);
-    change.lose("keys", &keys);
-    change.down(Step::Remove { bucket: bucket.to_owned(), keys });
+    change.removed("keys", &keys);
+    change.removal(Step::Remove { bucket: bucket.to_owned(), keys });
     Some(change.action(Action::Delete))
 }
 
-pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     match step {
         Step::Upload { bucket, path, sha256, bytes } => {
-            settle(scene, || upload(bucket, path, sha256, *bytes, aws, scene.account)).await
+            settle(context, || upload(bucket, path, sha256, *bytes, aws, context.account)).await
         }
         Step::Remove { bucket, keys } => {
             for keys in keys.chunks(DELETE_BATCH) {
                 let objects = keys.iter().map(|key| Version { key: key.clone(), id: None }).collect();
-                super::gone_is_fine(delete_objects(bucket, scene.account, objects, aws).await)?;
+                super::ok_if_gone(delete_objects(bucket, context.account, objects, aws).await)?;
             }
             Ok(())
         }
@@ -206,7 +206,7 @@ async fn upload(
     let request = request.checksum_algorithm(ChecksumAlgorithm::Sha256).checksum_sha256(base64(sha256)).body(body);
     let config = aws_sdk_s3::config::Builder::new().timeout_config(timeouts);
     let result = request.customize().config_override(config).send().await;
-    result.map(drop).map_err(|e| CallError::new(ACTION, e))
+    result.map(drop).action(ACTION)
 }
 
 /// A digest in S3's form: base64 of its bytes.

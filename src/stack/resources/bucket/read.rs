@@ -5,7 +5,7 @@ use aws_sdk_s3::operation::head_bucket::HeadBucketError;
 use serde_json::Value;
 
 use super::{NO_SUCH_BUCKET, Observed, PublicAccessBlock};
-use crate::aws::{CallError, Errors, Kind, Reader, all};
+use crate::aws::{CallError, CallResult, Errors, Kind, Reader, all};
 use crate::stack::resources::{Found, Tags, optional, own_tags, read_part};
 
 /// `look_inside`: whether it holds objects is to be known too.
@@ -24,26 +24,26 @@ pub async fn read(
     let unknown = |error: &CallError| error.code.as_deref() == Some(NO_SUCH_BUCKET);
     let tags = read_part(unknown, || async {
         let result = aws.get_bucket_tagging().bucket(name).expected_bucket_owner(account).send().await;
-        setting(result.map_err(|e| CallError::new("s3:GetBucketTagging", e)))
+        setting(result.action("s3:GetBucketTagging"))
     });
     let ownership = read_part(unknown, || async {
         let result = aws.get_bucket_ownership_controls().bucket(name).expected_bucket_owner(account).send().await;
-        setting(result.map_err(|e| CallError::new("s3:GetBucketOwnershipControls", e)))
+        setting(result.action("s3:GetBucketOwnershipControls"))
     });
     let block = read_part(unknown, || async {
         let result = aws.get_public_access_block().bucket(name).expected_bucket_owner(account).send().await;
-        setting(result.map_err(|e| CallError::new("s3:GetBucketPublicAccessBlock", e)))
+        setting(result.action("s3:GetBucketPublicAccessBlock"))
     });
     let policy = read_part(unknown, || async {
         let result = aws.get_bucket_policy().bucket(name).expected_bucket_owner(account).send().await;
-        setting(result.map_err(|e| CallError::new("s3:GetBucketPolicy", e)))
+        setting(result.action("s3:GetBucketPolicy"))
     });
     let inside = async {
         if !look_inside {
             return Ok::<_, CallError>(false);
         }
         let request = aws.list_objects_v2().bucket(name).max_keys(1).expected_bucket_owner(account);
-        let result = request.send().await.map_err(|e| CallError::new("s3:ListBucket", e));
+        let result = request.send().await.action("s3:ListBucket");
         Ok(optional(result)?.is_some_and(|page| !page.contents().is_empty()))
     };
     let parts = all!(tags: tags, ownership: ownership, block: block, policy: policy, inside: inside);
@@ -124,7 +124,7 @@ async fn unreachable_bucket(
         // A HEAD answer has no body. The same question with one is answered with a code.
         (400, _) => {
             let result = aws.get_bucket_tagging().bucket(name).expected_bucket_owner(account).send().await;
-            match result.map_err(|e| CallError::new("s3:GetBucketTagging", e)) {
+            match result.action("s3:GetBucketTagging") {
                 Err(error) if is_other_region(&error) => elsewhere("another region"),
                 Err(error) => Err(error),
                 Ok(_) => Err(CallError::new("s3:ListBucket", error)),

@@ -5,14 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Asked, Fleet, IMAGE_TAG, Launch, Observed, ProfileId, PublicAddress, Step, Wait, name};
+use super::{Fleet, IMAGE_TAG, InstanceRequest, Launch, Observed, ProfileId, PublicAddress, Step, Wait, name};
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Change};
 use crate::stack::resources::instance::user_data::{self, Params};
-use crate::stack::resources::{Tags, own_tags, tag_changes};
+use crate::stack::resources::{Tags, hex, own_tags, tag_changes};
 
 /// The changes from what there is to `count` instances of `launch`: one for each number. `Err`: why none can be launched.
-pub fn diff(stack: &str, count: u32, launch: Result<&Launch, &str>, fleet: &Fleet, asked: &Asked) -> Vec<Change<Step>> {
+pub fn diff(
+    stack: &str,
+    count: u32,
+    launch: Result<&Launch, &str>,
+    fleet: &Fleet,
+    asked: &InstanceRequest,
+) -> Vec<Change<Step>> {
     let mut changes = Vec::new();
     for index in 1..=count {
         let address = Address::Instance(index);
@@ -40,7 +46,7 @@ pub fn diff(stack: &str, count: u32, launch: Result<&Launch, &str>, fleet: &Flee
         let Some(kept) = as_declared.or(candidates.len().checked_sub(1)) else {
             let mut change = create(address, &label, launch, &launch.tags_of(stack, index), launch_step);
             if asked.wait == Wait::ForAll {
-                change.up(Step::AwaitReport { id: None, bucket: launch.code_bucket.clone() });
+                change.step(Step::AwaitReport { id: None, bucket: launch.code_bucket.clone() });
             }
             changes.push(change);
             continue;
@@ -74,20 +80,20 @@ fn steps(mut change: Change<Step>, next: Next<'_>, launch: &Launch, wait: Wait) 
     let bucket = launch.code_bucket.clone();
     let mut going = leftovers.clone();
     if !leftovers.is_empty() {
-        change.lose("leftovers", &leftovers.join(", "));
+        change.removed("leftovers", &leftovers.join(", "));
     }
     if replaced {
-        change.up(launch_step);
+        change.step(launch_step);
         if wait != Wait::Never {
-            change.up(Step::AwaitReport { id: None, bucket });
+            change.step(Step::AwaitReport { id: None, bucket });
         }
         going.insert(0, kept.id.clone());
     } else {
         let id = Some(kept.id.clone());
         if wait == Wait::ForAll {
-            change.up(Step::AwaitReport { id, bucket });
+            change.step(Step::AwaitReport { id, bucket });
         } else if wait == Wait::ForReplacements && !leftovers.is_empty() {
-            change.down(Step::AwaitReport { id, bucket });
+            change.removal(Step::AwaitReport { id, bucket });
         }
         if !leftovers.is_empty() {
             let older = "older instances of this number are left over from a replacement that did not end";
@@ -96,7 +102,7 @@ fn steps(mut change: Change<Step>, next: Next<'_>, launch: &Launch, wait: Wait) 
         }
     }
     if !going.is_empty() {
-        change.down(Step::Terminate { ids: going });
+        change.removal(Step::Terminate { ids: going });
     }
     change
 }
@@ -151,12 +157,12 @@ fn create(address: Address, label: &str, launch: &Launch, all_tags: &Tags, step:
         change.set(name, &value);
     }
     change.set("tags", all_tags);
-    change.up(step);
+    change.step(step);
     change.action(Action::Create)
 }
 
 /// What happens to an instance that is there; the steps of a replacement are not in it yet.
-fn change(label: &str, launch: &Launch, stack: &str, observed: &Observed, asked: &Asked) -> Change<Step> {
+fn change(label: &str, launch: &Launch, stack: &str, observed: &Observed, asked: &InstanceRequest) -> Change<Step> {
     let mut change = Change::new(Address::Instance(observed.index), label);
     let groups = observed.security_groups.join(", ");
     let (before, after) = (own_tags(&observed.tags), launch.tags_of(stack, observed.index));
@@ -183,26 +189,26 @@ fn change(label: &str, launch: &Launch, stack: &str, observed: &Observed, asked:
     let id = &observed.id;
     let state = if matches!(observed.state.as_str(), "stopping" | "stopped") { &observed.state } else { "running" };
     if change.compare("state", state, "running") {
-        change.up(Step::Start { id: id.clone() });
+        change.step(Step::Start { id: id.clone() });
     }
     if profile_differs(&mut change, launch, observed) {
-        change.up(Step::SetProfile { id: id.clone(), profile: launch.profile.clone() });
+        change.step(Step::SetProfile { id: id.clone(), profile: launch.profile.clone() });
     }
     if change.compare("security_group", &groups, &launch.security_group) {
-        change.up(Step::SetSecurityGroup { id: id.clone(), security_group_id: launch.security_group_id.clone() });
+        change.step(Step::SetSecurityGroup { id: id.clone(), security_group_id: launch.security_group_id.clone() });
     }
     let tokens = |required: bool| if required { "required" } else { "optional" };
     if change.compare("metadata_tokens", tokens(observed.tokens_required), tokens(true)) {
-        change.up(Step::RequireTokens { id: id.clone() });
+        change.step(Step::RequireTokens { id: id.clone() });
     }
     if let (Some(before), Some(credits)) = (observed.credits, launch.credits)
         && change.compare("credits", &before, &credits)
     {
-        change.up(Step::SetCredits { id: id.clone(), credits });
+        change.step(Step::SetCredits { id: id.clone(), credits });
     }
     if change.compare("tags", &before, &after) {
         let (set, remove) = tag_changes(&before, &after);
-        change.up(Step::Tag { id: id.clone(), set, remove });
+        change.step(Step::Tag { id: id.clone(), set, remove });
     }
     change.settle()
 }
@@ -285,7 +291,7 @@ fn user_data_fields(text: &str) -> Option<BTreeMap<&'static str, Value>> {
 
 /// The first eight bytes of a text's SHA-256: enough to see that two differ.
 fn digest(text: &str) -> String {
-    let short: String = Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let short = hex(&Sha256::digest(text)[..8]);
     format!("sha256:{short}…")
 }
 
@@ -299,9 +305,9 @@ pub fn delete_all<'a>(stack: &str, instances: impl IntoIterator<Item = &'a Obser
         let mut change = Change::new(Address::Instance(index), &name(stack, index));
         let ids: Vec<String> = instances.iter().map(|instance| instance.id.clone()).collect();
         let types: BTreeSet<&str> = instances.iter().map(|instance| instance.instance_type.as_str()).collect();
-        change.lose("id", &ids.join(", "));
-        change.lose("type", &types.into_iter().collect::<Vec<_>>().join(", "));
-        change.down(Step::Terminate { ids });
+        change.removed("id", &ids.join(", "));
+        change.removed("type", &types.into_iter().collect::<Vec<_>>().join(", "));
+        change.removal(Step::Terminate { ids });
         change.action(Action::Delete)
     };
     numbers.into_iter().map(delete).collect()

@@ -72,7 +72,7 @@ pub enum PublicAddress {
 
 /// What the command line asks for beside what thumb.toml declares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct InstanceRequest {
     /// Numbers of instances to be made anew though nothing has changed.
     pub replace: BTreeSet<u32>,
     pub wait: Wait,

@@ -6,7 +6,7 @@ use aws_sdk_ec2::types::{Filter, Image as Ec2Image, Instance, InstanceAttributeN
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{Fleet, INDEX_TAG, Observed, PublicAddress, name};
-use crate::aws::{CallError, Errors, Kind, Reader, all};
+use crate::aws::{CallError, CallResult, Errors, Kind, Reader, all};
 use crate::config::image::{Arch, Image, partition};
 use crate::config::{Credits, is_burstable};
 use crate::stack::resources::instance::user_data;
@@ -107,7 +107,7 @@ async fn credits(
     }
     let result = aws.describe_instance_credit_specifications().set_instance_ids(Some(ids)).send().await;
     // One of them has just gone, or is not known everywhere yet.
-    let out = optional(result.map_err(|e| CallError::new("ec2:DescribeInstanceCreditSpecifications", e)))?;
+    let out = optional(result.action("ec2:DescribeInstanceCreditSpecifications"))?;
     let found = out.and_then(|out| out.instance_credit_specifications).unwrap_or_default();
     let known = found.into_iter().filter_map(|one| Some((one.instance_id?, one.cpu_credits?.parse().ok()?)));
     Ok(known.collect())
@@ -118,7 +118,7 @@ async fn describe(aws: &Reader, filters: Vec<Filter>) -> Result<Vec<Instance>, C
     let mut next = None;
     for _ in 0..MAX_PAGES {
         let request = aws.describe_instances().set_filters(Some(filters.clone())).set_next_token(next);
-        let page = request.send().await.map_err(|e| CallError::new("ec2:DescribeInstances", e))?;
+        let page = request.send().await.action("ec2:DescribeInstances")?;
         for reservation in page.reservations.unwrap_or_default() {
             instances.extend(reservation.instances.unwrap_or_default());
         }
@@ -139,7 +139,7 @@ fn alive() -> Filter {
 /// moment ago: it is too new, or has just gone.
 async fn user_data_of(aws: &Reader, id: &str) -> Result<Option<String>, CallError> {
     let request = aws.describe_instance_attribute().instance_id(id).attribute(InstanceAttributeName::UserData);
-    let result = request.send().await.map_err(|e| CallError::new("ec2:DescribeInstanceAttribute", e));
+    let result = request.send().await.action("ec2:DescribeInstanceAttribute");
     let Some(out) = optional(result)? else { return Ok(None) };
     let base64 = out.user_data.and_then(|data| data.value).unwrap_or_default();
     let bytes = aws_smithy_types::base64::decode(base64).unwrap_or_default();
@@ -183,7 +183,7 @@ fn observed(
 pub async fn read_arch(aws: &Reader, instance_type: &str) -> Result<Result<Arch, String>, CallError> {
     let result = aws.describe_instance_types().instance_types(InstanceType::from(instance_type)).send().await;
     let missing = || format!("the region {} has no instance type {instance_type}", aws.region());
-    let types = match result.map_err(|e| CallError::new("ec2:DescribeInstanceTypes", e)) {
+    let types = match result.action("ec2:DescribeInstanceTypes") {
         Ok(out) => out.instance_types.unwrap_or_default(),
         Err(error) if matches!(error.kind, Kind::Refused | Kind::NotFound) => return Ok(Err(missing())),
         Err(error) => return Err(error),
@@ -215,7 +215,7 @@ pub async fn read_ami(aws: &Reader, image: &Image, arch: Arch) -> Result<Result<
             )));
         }
     };
-    let images = match request.send().await.map_err(|e| CallError::new("ec2:DescribeImages", e)) {
+    let images = match request.send().await.action("ec2:DescribeImages") {
         Ok(out) => out.images.unwrap_or_default(),
         // A malformed ID is as little an image as an unknown one.
         Err(error) if matches!(error.kind, Kind::Refused | Kind::NotFound) => Vec::new(),
@@ -242,7 +242,7 @@ fn ami(image: Ec2Image) -> Ami {
 /// Whether a key pair exists. The inner `Err`: that it does not, as a sentence with what to do.
 pub async fn read_key_pair(aws: &Reader, key_pair: &str) -> Result<Result<(), String>, CallError> {
     let result = aws.describe_key_pairs().key_names(key_pair).send().await;
-    let found = match result.map_err(|e| CallError::new("ec2:DescribeKeyPairs", e)) {
+    let found = match result.action("ec2:DescribeKeyPairs") {
         Ok(out) => !out.key_pairs.unwrap_or_default().is_empty(),
         Err(error) if error.kind == Kind::NotFound => false,
         Err(error) => return Err(error),
@@ -261,7 +261,7 @@ pub async fn read_vpc(aws: &Reader, subnet: Option<&str>) -> Result<Result<Strin
     let region = aws.region();
     if let Some(subnet) = subnet {
         let result = aws.describe_subnets().subnet_ids(subnet).send().await;
-        let subnets = match result.map_err(|e| CallError::new("ec2:DescribeSubnets", e)) {
+        let subnets = match result.action("ec2:DescribeSubnets") {
             Ok(out) => out.subnets.unwrap_or_default(),
             Err(error) if error.kind == Kind::NotFound => Vec::new(),
             Err(error) => return Err(error),
@@ -271,7 +271,7 @@ pub async fn read_vpc(aws: &Reader, subnet: Option<&str>) -> Result<Result<Strin
     }
     let default = Filter::builder().name("is-default").values("true").build();
     let result = aws.describe_vpcs().filters(default).send().await;
-    let vpcs = result.map_err(|e| CallError::new("ec2:DescribeVpcs", e))?.vpcs.unwrap_or_default();
+    let vpcs = result.action("ec2:DescribeVpcs")?.vpcs.unwrap_or_default();
     let vpc = vpcs.into_iter().next().and_then(|vpc| vpc.vpc_id);
     Ok(vpc.ok_or_else(|| {
         format!(
@@ -288,7 +288,7 @@ pub async fn read_public_address(aws: &Reader, subnet: Option<&str>) -> Result<P
         None => aws.describe_subnets().filters(Filter::builder().name("default-for-az").values("true").build()),
     };
     // A subnet that is not there is the security group's to complain of.
-    let found = optional(request.send().await.map_err(|e| CallError::new("ec2:DescribeSubnets", e)))?;
+    let found = optional(request.send().await.action("ec2:DescribeSubnets"))?;
     let subnets = found.and_then(|out| out.subnets).unwrap_or_default();
     let gives = |subnet: &aws_sdk_ec2::types::Subnet| subnet.map_public_ip_on_launch == Some(true);
     Ok(match (subnets.iter().all(gives), subnets.iter().any(gives)) {

@@ -8,9 +8,9 @@ use aws_sdk_ec2::types::{Filter, Instance, InstanceStateName, RouteState};
 use tokio::time::Instant;
 
 use super::describe::{describe, state};
-use crate::aws::{CallError, Kind, Writer, all};
+use crate::aws::{CallError, CallResult, Kind, Writer, all};
 use crate::stack::address::Address;
-use crate::stack::resources::{Scene, optional};
+use crate::stack::resources::{StepContext, optional};
 use crate::worker_report::{self, State, WorkerReport};
 
 /// How long a worker may take to its first report. It boots in a minute or two; what it waits for then (its rights, S3)
@@ -35,9 +35,14 @@ pub const AWAITED: &str = "the worker's first report";
 ///
 /// # Errors
 /// None came in [`FIRST_REPORT`], with the reason if one can be found; the instance has gone; the user interrupted.
-pub async fn await_report(id: Option<&str>, bucket: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
-    let launched = match scene.address {
-        Address::Instance(index) => scene.learned.facts().running.get(&index).map(|running| running.id.clone()),
+pub async fn await_report(
+    id: Option<&str>,
+    bucket: &str,
+    aws: &Writer,
+    context: &StepContext<'_>,
+) -> Result<(), CallError> {
+    let launched = match context.address {
+        Address::Instance(index) => context.outputs.facts().running.get(&index).map(|running| running.id.clone()),
         _ => None,
     };
     let fresh = launched.is_none() || id.is_some_and(|id| launched.as_deref() != Some(id));
@@ -50,10 +55,10 @@ pub async fn await_report(id: Option<&str>, bucket: &str, aws: &Writer, scene: &
     let mut reason = None;
     let mut told = false;
     loop {
-        let seen = read(&id, bucket, aws, scene).await?;
+        let seen = read(&id, bucket, aws, context).await?;
         if seen.as_ref().is_some_and(|report| works(report, fresh)) {
-            if let Address::Instance(index) = scene.address
-                && let Some(running) = scene.learned.facts().running.get_mut(&index)
+            if let Address::Instance(index) = context.address
+                && let Some(running) = context.outputs.facts().running.get_mut(&index)
             {
                 running.reported = true;
             }
@@ -66,7 +71,7 @@ pub async fn await_report(id: Option<&str>, bucket: &str, aws: &Writer, scene: &
                  s3://{bucket}/{}",
                 worker_report::key(&id)
             );
-            (scene.waiting)(scene.address, &why);
+            (context.waiting)(context.address, &why);
             told = true;
         }
         let now = Instant::now();
@@ -96,16 +101,21 @@ pub async fn await_report(id: Option<&str>, bucket: &str, aws: &Writer, scene: &
             );
             return Err(CallError::judged(AWAITED, Kind::NotYet, message));
         }
-        scene.pause(LOOK_AGAIN, AWAITED).await?;
+        context.pause(LOOK_AGAIN, AWAITED).await?;
     }
 }
 
 /// The report of an instance's worker; none as long as there is none, or as AWS is not to be had.
-async fn read(id: &str, bucket: &str, aws: &Writer, scene: &Scene<'_>) -> Result<Option<WorkerReport>, CallError> {
+async fn read(
+    id: &str,
+    bucket: &str,
+    aws: &Writer,
+    context: &StepContext<'_>,
+) -> Result<Option<WorkerReport>, CallError> {
     const GET: &str = "s3:GetObject";
     let request =
-        aws.clients.s3.get_object().bucket(bucket).key(worker_report::key(id)).expected_bucket_owner(scene.account);
-    let object = match optional(request.send().await.map_err(|e| CallError::new(GET, e))) {
+        aws.clients.s3.get_object().bucket(bucket).key(worker_report::key(id)).expected_bucket_owner(context.account);
+    let object = match optional(request.send().await.action(GET)) {
         Err(error) if matches!(error.kind, Kind::Throttled | Kind::Unavailable | Kind::NotYet) => return Ok(None),
         result => result?,
     };
@@ -206,7 +216,7 @@ async fn default_route(instance: &Instance, aws: &Writer) -> Option<Route> {
     const ACTION: &str = "ec2:DescribeRouteTables";
     let tables = |filters: Vec<Filter>| async {
         let result = aws.clients.ec2.describe_route_tables().set_filters(Some(filters)).send().await;
-        result.map(|out| out.route_tables.unwrap_or_default()).map_err(|e| CallError::new(ACTION, e))
+        result.map(|out| out.route_tables.unwrap_or_default()).action(ACTION)
     };
     let filter = |name: &str, value: &str| Filter::builder().name(name).values(value).build();
     let own = tables(vec![filter("association.subnet-id", instance.subnet_id()?)]);

@@ -159,6 +159,6 @@ fn there_is_room_for_a_long_configuration_and_no_more_than_ec2_takes() {
 fn the_script_does_what_it_says() {
     let config = "name = \"cats\" # café\n";
     let file = script(&Params { config: config.into(), ..params() });
-    let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/src/user_data/boot_test.py");
+    let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/src/stack/resources/instance/user_data/boot_test.py");
     python(&[tests, file.path().to_str().unwrap()]);
 }

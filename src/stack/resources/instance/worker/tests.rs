@@ -4,7 +4,7 @@ use super::*;
 use crate::aws::fake::{Fake, ec2_error};
 use crate::stack::resources::Running;
 use crate::stack::resources::instance::run::tests::described;
-use crate::stack::resources::tests::{Stage, silent};
+use crate::stack::resources::tests::{TestContext, silent};
 use crate::worker_report::{Counts, Memory, VERSION};
 
 const ID: &str = "i-0123456789abcdef0";
@@ -69,22 +69,22 @@ fn without_address() -> Option<(u16, String)> {
 async fn wait(
     id: Option<&str>,
     answer: impl Fn(&str, u64) -> Option<(u16, String)> + Send + 'static,
-) -> (Result<(), CallError>, u64, Stage) {
+) -> (Result<(), CallError>, u64, TestContext) {
     let began = Instant::now();
     let fake = Fake::new(move |asked| answer(&asked.operation, began.elapsed().as_secs()));
-    let stage = Stage::new();
+    let test = TestContext::new();
     let running = Running { id: ID.into(), public_ip: None, reported: false };
     if id.is_none() {
-        stage.learned.facts().running.insert(1, running);
+        test.outputs.facts().running.insert(1, running);
     }
     let aws = fake.writer().await;
-    let result = await_report(id, "cats-code", &aws, &stage.scene(Address::Instance(1), &silent)).await;
-    (result, began.elapsed().as_secs(), stage)
+    let result = await_report(id, "cats-code", &aws, &test.context(Address::Instance(1), &silent)).await;
+    (result, began.elapsed().as_secs(), test)
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_wait_ends_with_the_first_report() {
-    let (result, took, stage) = wait(None, |operation, s| match operation {
+    let (result, took, test) = wait(None, |operation, s| match operation {
         "GETObject" if s < 95 => none(),
         "GETObject" => report(State::Started, 0),
         "GetConsoleOutput" => console("cloud-init: thumb: 42.0 s fetching\n"),
@@ -93,7 +93,7 @@ async fn the_wait_ends_with_the_first_report() {
     .await;
     result.unwrap();
     assert!((95..100).contains(&took), "{took}");
-    assert!(stage.learned.into_facts().running[&1].reported);
+    assert!(test.outputs.into_facts().running[&1].reported);
 }
 
 #[tokio::test(start_paused = true)]
