@@ -279,11 +279,11 @@ async fn what_aws_refuses_for_a_while_is_tried_again_and_said() {
     let (report, said) = caller.apply().await;
     assert_done(&report);
     caller.assert_applied("after the errors").await;
-    assert!(said.iter().any(|line| line.contains("refuses a deleted queue's name for 60 seconds")), "{said:?}");
     assert!(
-        said.iter().any(|line| line.contains("instance.1: EC2 does not know the new instance profile")),
+        said.iter().any(|line| line.contains("not allow reusing a deleted queue's name for 60 seconds")),
         "{said:?}"
     );
+    assert!(said.iter().any(|line| line.contains("instance.1: waiting for the new instance profile")), "{said:?}");
 
     caller.connector.answer(
         "DeleteSecurityGroup",
@@ -325,7 +325,7 @@ async fn an_executable_that_changed_since_the_plan_is_not_uploaded() {
     let (report, _) = caller.execute(&plan).await;
     let failure = report.failures[0].to_string();
     assert!(failure.starts_with("binary: cannot create the binary thumb-"), "{failure}");
-    assert!(failure.contains("has 64 bytes, and had 120 when it was planned"), "{failure}");
+    assert!(failure.contains("has 64 bytes, but had 120 when it was planned"), "{failure}");
 }
 
 #[tokio::test]
@@ -340,7 +340,7 @@ async fn a_failed_step_leaves_the_rest_right_and_names_what_is_missing() {
         failure.starts_with("role: cannot create the role cats-worker\n  caused by: iam:CreateRole: AccessDenied"),
         "{failure}"
     );
-    assert!(failure.contains("hint: these credentials need the right iam:CreateRole"), "{failure}");
+    assert!(failure.contains("hint: missing permission iam:CreateRole"), "{failure}");
     let outcome = |address: &str| {
         report.outcomes.iter().find(|(a, ..)| a.to_string() == address).map(|(.., outcome)| outcome.clone()).unwrap()
     };
@@ -498,7 +498,7 @@ async fn what_is_nobodys_is_adopted_when_the_user_says_so() {
     caller.clients.sqs.create_queue().queue_name("cats").send().await.unwrap();
     let mut observed = caller.observe().await;
     assert!(matches!(observed.queue, Found::Foreign(_)));
-    assert!(observed.adopt(&[Address::Dlq]).unwrap_err().to_string().contains("there is nothing of that name"));
+    assert!(observed.adopt(&[Address::Dlq]).unwrap_err().to_string().contains("no resource with that name exists"));
     observed.adopt(&[Address::Queue]).unwrap();
     let launch_options = read_launch_options(&Reader::new(&caller.clients), &caller.config).await.unwrap();
     let binary = Binary::load(&executable()).map_err(|failure| failure.to_string());

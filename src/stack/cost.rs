@@ -1,10 +1,10 @@
-//! What the declared instances cost a month, roughly: what runs continuously, at the list prices of one region. Pure.
+//! A rough monthly estimate for the declared instances, at the list prices of one region. Pure.
 
 use serde::Serialize;
 
 use crate::config::Credits;
 
-/// Hours in a month, as AWS's own calculator counts.
+/// Hours in a month, as in the AWS pricing calculator.
 const HOURS: f64 = 730.0;
 /// Where and when the prices below were listed.
 pub const PRICES_OF: &str = "us-east-1, 2025";
@@ -74,7 +74,7 @@ const BASELINES_T2: [(&str, f64, f64); 7] = [
     ("2xlarge", 8.0, 17.0),
 ];
 
-/// What is rented.
+/// What is billed while it exists.
 #[derive(Clone, Copy, Debug)]
 pub struct BilledResources<'a> {
     pub instances: u32,
@@ -87,7 +87,7 @@ pub struct BilledResources<'a> {
     pub credits: Option<Credits>,
 }
 
-/// An estimate of what runs continuously. Requests, transfer and stored thumbnails come on top.
+/// An estimate without requests, traffic and stored thumbnails.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(serde::Deserialize))]
 pub struct Estimate {
@@ -144,16 +144,15 @@ impl Estimate {
         let what = format!("{instances} {instance_type}, {each}with {volume_gib} GiB gp3 {address}");
         let sentence = match usd_a_month {
             Some(usd) => format!(
-                "Estimated cost: ${usd:.2} a month for what runs continuously ({what}; list prices of {prices_of}). \
-                 Requests, traffic and stored thumbnails come on top."
+                "Estimated cost: about ${usd:.2} a month for {what}, plus requests, traffic and storage (list prices of \
+                 {prices_of})."
             ),
-            None => format!("Estimated cost: not known for {instance_type} ({what}); see AWS's price list."),
+            None => format!("Estimated cost: unknown for {instance_type} ({what}); see the AWS price list."),
         };
         match surplus_usd_a_month {
-            Some(surplus) => format!(
-                "{sentence} So do surplus CPU credits, which are unlimited: up to ${surplus:.2} a month at full load all \
-                 the time."
-            ),
+            Some(surplus) => {
+                format!("{sentence} Unlimited CPU credits add up to ${surplus:.2} a month at full load all the time.")
+            }
             None => sentence,
         }
     }
@@ -197,10 +196,13 @@ mod tests {
     fn an_address_that_is_not_there_is_not_paid_for() {
         let without = Estimate::new(&BilledResources { public_addresses: 0, ..MICRO });
         assert_eq!(without.usd_a_month, Some(8.23));
-        assert!(without.sentence().contains("(1 t3.micro, with 8 GiB gp3 and no public IPv4 address;"));
+        assert!(without.sentence().contains("for 1 t3.micro, with 8 GiB gp3 and no public IPv4 address, plus"));
         let some = Estimate::new(&BilledResources { instances: 3, public_addresses: 2, ..MICRO });
         assert_eq!(some.usd_a_month, Some(32.0));
-        assert!(some.sentence().contains("(3 t3.micro, each with 8 GiB gp3 and 2 of them with a public IPv4 address;"));
+        assert!(
+            some.sentence()
+                .contains("for 3 t3.micro, each with 8 GiB gp3 and 2 of them with a public IPv4 address, plus")
+        );
     }
 
     #[test]

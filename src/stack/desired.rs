@@ -18,7 +18,7 @@ use crate::stack::resources::{Found, REGION_TAG, STACK_TAG, Tags, policy, securi
 /// The worker's share of an instance's memory, in percent: the rest is the system's.
 const WORKER_MEMORY_PERCENT: u8 = 80;
 
-/// The stack as declared. An `Err` says, as a sentence, why a resource cannot be made as declared.
+/// The stack as declared. An `Err` says why a resource cannot be created as declared, as a sentence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
     pub stack: String,
@@ -32,14 +32,14 @@ pub struct Desired {
     pub security_group: Result<SecurityGroup, String>,
     pub count: u32,
     pub launch: Result<Launch, String>,
-    /// Nothing, unless the command line says otherwise.
+    /// From the command line; nothing by default.
     pub asked: InstanceRequest,
-    /// What is worth saying about what is declared, each a sentence.
+    /// Notes about the declaration, each a sentence.
     pub notes: Vec<String>,
 }
 
 impl Desired {
-    /// `binary`: the executable to upload, or why there is none. `endpoint`: a custom endpoint, which instances get too.
+    /// `binary`: the executable to upload, or why there is none. `endpoint`: a custom endpoint, for the instances too.
     pub fn new(
         config: &Config,
         observed: &Observed,
@@ -50,7 +50,7 @@ impl Desired {
         let location = &observed.location;
         let mut tags: Tags = config.tags.clone();
         tags.insert(STACK_TAG.into(), config.name.clone());
-        // SQS keeps what a worker rejects as long as it can, because a message's age counts from its first send.
+        // The dead-letter queue has the longest retention, because the age of a message counts from its first send.
         const DLQ_RETENTION_S: u32 = 1_209_600;
         let queue = |name: &str, retention_s: u32, redrive: Option<Redrive>| Queue {
             name: name.to_owned(),
@@ -140,7 +140,7 @@ fn thumbnails(config: &Config, observed: &Observed, tags: &Tags) -> Bucket {
     }
 }
 
-/// The binary, if it can start on the declared instances. Without instances any Linux executable will do.
+/// The binary, if it runs on the declared instances. Without instances any Linux executable is accepted.
 fn fit(binary: Binary, config: &Config, launch_options: &LaunchOptions) -> Result<Binary, String> {
     if let (true, Ok(arch)) = (config.instance.count > 0, &launch_options.arch) {
         elf::check(&binary.executable, *arch, &config.instance.image).map_err(|misfit| {
@@ -162,11 +162,11 @@ fn launch(
     launch_options.arch.as_ref().map_err(Clone::clone)?;
     let ami = launch_options.ami.clone()?;
     launch_options.key_pair.clone()?;
-    let binary = binary.as_ref().map_err(|_| "it needs the binary, which is blocked".to_owned())?;
-    let group = security_group.as_ref().map_err(|_| "it needs the security group, which is blocked".to_owned())?;
+    let binary = binary.as_ref().map_err(|_| "depends on binary, which is blocked".to_owned())?;
+    let group = security_group.as_ref().map_err(|_| "depends on security-group, which is blocked".to_owned())?;
     if endpoint.is_some_and(has_userinfo) {
-        return Err("the endpoint (AWS_ENDPOINT_URL) holds a user name or a password, and everybody on an instance can read its \
-             user data: take them out of the URL"
+        return Err("the endpoint (AWS_ENDPOINT_URL) contains a user name or password, but everyone on an instance can read its \
+             user data: remove them from the URL"
             .to_owned());
     }
     let account = &observed.location.account;

@@ -84,7 +84,7 @@ impl Doing {
             Self::Updating => ("update", "updating", "updated"),
             Self::Deleting => ("delete", "deleting", "deleted"),
             Self::Releasing => ("release", "releasing", "released"),
-            Self::AwaitingReport => ("wait for", "waiting for", "heard from"),
+            Self::AwaitingReport => ("wait for", "waiting for", "reported"),
         }
     }
 }
@@ -106,7 +106,7 @@ pub struct Report {
     pub outcomes: Vec<(Address, Action, Outcome)>,
     pub failures: Vec<Failure>,
     /// Every permission that a refused call lacked.
-    pub missing_rights: BTreeSet<String>,
+    pub missing_permissions: BTreeSet<String>,
     pub interrupted: bool,
     /// What the steps have created, as AWS answered.
     pub facts: Facts,
@@ -142,7 +142,7 @@ struct Execution<'a> {
     plan: &'a Plan,
     aws: &'a Writer,
     outputs: &'a StepOutputs,
-    missing_rights: &'a Mutex<BTreeSet<String>>,
+    missing_permissions: &'a Mutex<BTreeSet<String>>,
     tell: &'a (dyn Fn(Event<'_>) + Sync),
     interrupt: &'a Interrupt,
 }
@@ -153,8 +153,9 @@ pub async fn execute(plan: &Plan, aws: &Writer, tell: &(dyn Fn(Event<'_>) + Sync
     let nodes = nodes(plan);
     let mut states = vec![State::Waiting; nodes.len()];
     let mut failures = Vec::new();
-    let (outputs, missing_rights) = (StepOutputs::default(), Mutex::default());
-    let execution = Execution { plan, aws, outputs: &outputs, missing_rights: &missing_rights, tell, interrupt };
+    let (outputs, missing_permissions) = (StepOutputs::default(), Mutex::default());
+    let execution =
+        Execution { plan, aws, outputs: &outputs, missing_permissions: &missing_permissions, tell, interrupt };
     let mut running = FuturesUnordered::new();
     loop {
         skip(plan, &nodes, &mut states, tell);
@@ -188,7 +189,7 @@ pub async fn execute(plan: &Plan, aws: &Writer, tell: &(dyn Fn(Event<'_>) + Sync
     Report {
         outcomes: outcomes(plan, &nodes, &states),
         failures,
-        missing_rights: missing_rights.into_inner().unwrap_or_else(PoisonError::into_inner),
+        missing_permissions: missing_permissions.into_inner().unwrap_or_else(PoisonError::into_inner),
         interrupted: interrupt.is_raised(),
         facts: outputs.into_facts(),
     }
@@ -239,7 +240,7 @@ fn skip(plan: &Plan, nodes: &[Node], states: &mut [State], tell: &(dyn Fn(Event<
 
 /// Runs one phase of a change; `false` when it was interrupted.
 async fn run(execution: &Execution<'_>, change: &Change, phase: Phase) -> Result<bool, Failure> {
-    let Execution { plan, aws, outputs, missing_rights, tell, interrupt } = execution;
+    let Execution { plan, aws, outputs, missing_permissions, tell, interrupt } = execution;
     let doing = match (phase, change.action) {
         (Phase::Destroy, Action::Update) if plan.purpose == Purpose::Destroy => Doing::Releasing,
         (Phase::Destroy, _) => Doing::Deleting,
@@ -289,7 +290,7 @@ async fn run(execution: &Execution<'_>, change: &Change, phase: Phase) -> Result
         Err(error) if error.kind != Kind::Interrupted => {
             tell(Event::Failed { change, doing, error: &error });
             if let Some(denial) = error.denial() {
-                missing_rights.lock().unwrap_or_else(PoisonError::into_inner).insert(denial.right);
+                missing_permissions.lock().unwrap_or_else(PoisonError::into_inner).insert(denial.right);
             }
             let (address, name, noun) = (change.address, &change.name, change.address.noun());
             let (verb, ..) = doing.words();

@@ -1,6 +1,6 @@
-//! What a command needs to be allowed: the IAM policy that `thumb policy` prints, to hand to whoever manages the account's
-//! rights. Pure. Actions are those of the calls that the command makes for this thumb.toml, and resources are as narrow as
-//! the "Service Authorization Reference" lets them be. tests/permissions.rs holds it against the calls that are made.
+//! The permissions of a command: the IAM policy that `thumb policy` prints, for an AWS administrator. Pure. The actions are
+//! those of the calls that the command makes for this thumb.toml; the resources are as narrow as the "Service Authorization
+//! Reference" allows. tests/permissions.rs compares the policy with the calls.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,7 +19,7 @@ pub const MAX_POLICY_CHARACTERS: usize = 6_144;
 pub enum Command {
     /// `plan --destroy` too.
     Plan,
-    /// All of a stack's life but its end: also what a later change of thumb.toml takes away.
+    /// Everything but destroying the stack: also what a later change of thumb.toml removes.
     Apply,
     Destroy,
     Enqueue,
@@ -115,12 +115,12 @@ impl<'a> Stack<'a> {
         format!("arn:{partition}:ec2:{region}:{account}:{what}")
     }
 
-    /// What EC2 has tagged as the stack's.
+    /// EC2 resources with the stack tag.
     fn ours(&self) -> Value {
         json!({ "StringEquals": { format!("aws:ResourceTag/{STACK_TAG}"): self.config.name } })
     }
 
-    /// What is read of the stack before anything else.
+    /// The calls that observe the stack.
     fn read(&self, statements: &mut Vec<Value>) {
         let former = [self.config.former_thumbnails_bucket(), self.config.former_code_bucket()];
         let former = former.iter().flatten().map(|name| self.location.bucket_arn(name));
@@ -151,7 +151,7 @@ impl<'a> Stack<'a> {
         statements.push(self.in_region(allow("ReadEc2", &describe, &["*"])));
     }
 
-    /// What is read of that which instances can be launched with.
+    /// The calls that read the launch options.
     fn read_launch_options(&self, statements: &mut Vec<Value>) {
         let mut describe = vec!["ec2:DescribeImages", "ec2:DescribeInstanceTypes", "ec2:DescribeSubnets"];
         if self.config.instance.key_pair.is_some() {
@@ -165,7 +165,7 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// What `apply` makes and changes, beside what it reads.
+    /// The calls with which `apply` creates and updates.
     fn make(&self, statements: &mut Vec<Value>) {
         let Config { buckets, instance, profile, .. } = self.config;
         let make = ["sqs:CreateQueue", "sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:UntagQueue"];
@@ -203,7 +203,7 @@ impl<'a> Stack<'a> {
             statements.push(when(attach, json!({ "ArnEquals": { "iam:PolicyARN": arns } })));
         }
         match &profile.permissions_boundary {
-            // No role without it, and no other one: it is what keeps the holder of these rights from giving more.
+            // Only with exactly this boundary: it keeps the holder of this policy from granting more.
             Some(boundary) => {
                 let create = ["iam:CreateRole", "iam:PutRolePermissionsBoundary"];
                 let create = allow("CreateRole", &create, &[&self.role]);
@@ -236,7 +236,7 @@ impl<'a> Stack<'a> {
             "ec2:DeleteSecurityGroup",
             "ec2:DeleteTags",
             "ec2:RevokeSecurityGroupIngress",
-            // Also where `count` is 0 now: it may have been more.
+            // Even if `count` is 0 now: it may have been more.
             "ec2:TerminateInstances",
         ];
         if instance.count > 0 {
@@ -257,7 +257,7 @@ impl<'a> Stack<'a> {
         let AwsLocation { partition, region, .. } = self.location;
         let subnet = instance.subnet.as_deref().unwrap_or("*");
         let mut launch = vec![
-            // Images of AWS, Canonical and Debian: of no account of ours.
+            // The images of AWS, Canonical and Debian belong to other accounts.
             format!("arn:{partition}:ec2:{region}::image/*"),
             instances.clone(),
             self.ec2("network-interface/*"),
@@ -273,7 +273,7 @@ impl<'a> Stack<'a> {
         statements.push(allow("ReadReports", &["s3:GetObject"], &[reports]));
     }
 
-    /// What `destroy` takes away, beside what it reads.
+    /// The calls with which `destroy` deletes and releases.
     fn take_away(&self, statements: &mut Vec<Value>) {
         statements.push(allow("DeleteQueues", &["sqs:DeleteQueue"], &self.queues));
         let delete = ["s3:DeleteBucket", "s3:ListBucketMultipartUploads"];
@@ -285,7 +285,7 @@ impl<'a> Stack<'a> {
         statements.push(allow("DeleteRole", &delete, &[&self.role]));
         let delete = ["iam:DeleteInstanceProfile", "iam:RemoveRoleFromInstanceProfile"];
         statements.push(allow("DeleteProfile", &delete, &[&self.profile]));
-        // What was adopted stays, without what makes it the stack's.
+        // Adopted resources are released.
         statements.push(allow("ReleaseQueues", &["sqs:SetQueueAttributes", "sqs:UntagQueue"], &self.queues));
         statements.push(allow("ReleaseBuckets", &["s3:PutBucketTagging"], &self.buckets));
         let release = ["iam:UntagRole", "iam:UpdateAssumeRolePolicy"];
@@ -309,14 +309,14 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// As the role of the instances, which fetch the binary before they work.
+    /// The permissions of the instances' role, without the download of the binary.
     fn work(&self, statements: &mut Vec<Value>) {
         let worker = policy::worker(self.config, self.location);
         let all = worker["Statement"].as_array().into_iter().flatten();
         statements.extend(all.filter(|statement| statement["Sid"] != policy::FETCH_BINARY).cloned());
     }
 
-    /// EC2's Describe calls know no resources; that they are about this region can be said.
+    /// Describe calls of EC2 take no resources, but a condition on the region.
     fn in_region(&self, statement: Value) -> Value {
         match self.location.region.as_str() {
             "*" => statement,

@@ -347,7 +347,7 @@ fn a_security_group_in_another_vpc_is_replaced_and_its_instances_with_it() {
 
 #[test]
 fn what_is_not_ours_is_blocked() {
-    let foreign = || "it exists without the tag thumb:stack = cats".to_owned();
+    let foreign = || "it already exists and belongs to no stack".to_owned();
     let observed = Observed {
         dlq: Found::foreign(foreign()),
         queue: Found::foreign(foreign()),

@@ -113,7 +113,7 @@ async fn an_interrupt_leaves_both_instances_and_the_next_apply_goes_on_waiting()
     let plan = caller.plan_requested(waiting).await;
     let interrupt = Interrupt::new();
     let tell = |event: Event<'_>| {
-        if matches!(&event, Event::Waiting { why, .. } if why.contains("reports that it takes messages")) {
+        if matches!(&event, Event::Waiting { why, .. } if why.contains("first report of the worker")) {
             interrupt.raise();
         }
     };
@@ -183,7 +183,7 @@ async fn an_instance_that_ec2_does_not_know_everywhere_yet_is_not_replaced() {
     caller.connector.answer("DescribeInstanceCreditSpecifications", 1, 400, not_found);
     let plan = caller.plan().await;
     assert!(plan.is_empty(), "{plan:#?}");
-    assert!(plan.notes.iter().any(|note| note.contains("does not show the user data")), "{:?}", plan.notes);
+    assert!(plan.notes.iter().any(|note| note.contains("does not return the user data")), "{:?}", plan.notes);
 }
 
 #[tokio::test]
@@ -247,8 +247,8 @@ async fn a_right_that_a_call_takes_along_is_named_and_not_the_call() {
     );
     let (report, _) = caller.apply().await;
     let failure = report.failures[0].to_string();
-    assert!(failure.contains("hint: these credentials need the right iam:PassRole: ask whoever"), "{failure}");
-    assert_eq!(report.missing_rights, ["iam:PassRole".to_owned()].into());
+    assert!(failure.contains("hint: missing permission iam:PassRole; ask your AWS administrator"), "{failure}");
+    assert_eq!(report.missing_permissions, ["iam:PassRole".to_owned()].into());
 }
 
 #[tokio::test]

@@ -141,7 +141,7 @@ async fn what_was_adopted_keeps_what_it_had_and_is_released() {
     assert!(!role.assume_role_policy_document.unwrap().contains("ec2"));
     let policies = iam.list_role_policies().role_name("cats-worker").send().await.unwrap().policy_names;
     assert_eq!(policies, ["db"]);
-    assert!(matches!(caller.observe().await.queue, Found::Foreign(_)), "and they are nobody's again");
+    assert!(matches!(caller.observe().await.queue, Found::Foreign(_)), "and no stack owns them any more");
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn a_bucket_that_another_stack_made_since_the_plan_is_not_taken_over() {
     assert_done(&cats.execute(&first).await.0);
     let (report, _) = dogs.execute(&second).await;
     let failure = report.failures[0].to_string();
-    assert!(failure.contains("it was made after the plan: the bucket shared-thumbnails belongs to"), "{failure}");
+    assert!(failure.contains("it was created after the plan: the bucket shared-thumbnails belongs to"), "{failure}");
     assert_eq!(cats.bucket_tags("shared-thumbnails").await["thumb:stack"], "cats");
     let plan = cats.plan().await;
     assert!(plan.is_empty(), "untouched: {plan:#?}");

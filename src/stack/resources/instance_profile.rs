@@ -1,4 +1,4 @@
-//! The instance profile, through which EC2 hands the role to an instance (IAM).
+//! The instance profile, which gives an instance its role (IAM).
 
 use super::role::{self, iam_tags, known, really_gone, same_stack, tags_of};
 use super::{
@@ -17,10 +17,10 @@ pub struct InstanceProfile {
     pub tags: Tags,
 }
 
-/// An instance profile as it is.
+/// An instance profile as observed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
-    /// What EC2 knows it by: another one made under its name has another ID.
+    /// EC2 refers to it by this ID: a profile created again under the same name has another one.
     pub id: String,
     pub role: Option<String>,
     pub tags: Tags,
@@ -49,7 +49,7 @@ pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observe
     Ok(found.in_region(stack, aws.region(), tags.get(REGION_TAG).map(String::as_str), &what))
 }
 
-/// A profile from before there was the tag for its region is where the role that it holds is.
+/// A profile older than the region tag has the region of its role.
 #[must_use]
 pub fn beside_role(
     found: Found<Observed>,
@@ -83,7 +83,7 @@ pub fn diff(desired: &InstanceProfile, found: &Found<Observed>) -> Change<Step> 
     };
     if let Some(other) = observed.role.as_ref().filter(|held| *held != role && is_adopted(&observed.tags)) {
         let why = format!(
-            "thumb did not make it, and it holds the role {other}, which would have to go: set `name` in [profile] to \
+            "thumb did not create it, and it contains the role {other}, which would have to be removed: set `name` in [profile] to \
              another name, or `role` to {other}"
         );
         return Change::blocked(Address::InstanceProfile, name, why);
@@ -113,7 +113,7 @@ pub fn delete(name: &str, observed: &Observed) -> Change<Step> {
     change.action(Action::Delete)
 }
 
-/// Gives back a profile that was adopted. `role`: the stack's role, where it is deleted: then it must leave the profile.
+/// Releases an adopted profile. `role`: the stack's role, if it is deleted: then it is removed from the profile.
 pub fn release(name: &str, observed: &Observed, configured: &Tags, role: Option<&str>) -> Change<Step> {
     let mut change = Change::new(Address::InstanceProfile, name);
     change.reason = Some(RELEASED.into());
@@ -134,7 +134,7 @@ pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result
         Step::Create { name, tags } => {
             let request = iam.create_instance_profile().instance_profile_name(name).set_tags(Some(iam_tags(tags)));
             match request.send().await.action("iam:CreateInstanceProfile") {
-                // Made by an attempt whose answer was lost, or by another apply at the same time: then it has our tags.
+                // Created by an attempt whose response was lost, or by a concurrent apply: then it has our tags.
                 Err(error) if error.kind == Kind::AlreadyExists => {
                     let profile = known(context, || async {
                         let result = iam.get_instance_profile().instance_profile_name(name).send().await;
@@ -195,7 +195,7 @@ pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result
         }
         Step::Delete { name } => {
             let in_use = |error: &CallError| error.kind == Kind::InUse;
-            let why = "IAM still finds the role in the instance profile; waiting until it does not";
+            let why = "waiting for the role to leave the instance profile";
             let delete = || async {
                 let result = iam.delete_instance_profile().instance_profile_name(name).send().await;
                 result.map(drop).action("iam:DeleteInstanceProfile")

@@ -1,4 +1,4 @@
-//! The policy documents that thumb writes, and when two documents are the same.
+//! The policy documents that thumb writes, and the comparison of documents.
 
 use std::collections::BTreeSet;
 
@@ -50,10 +50,10 @@ pub fn ec2_service(location: &AwsLocation) -> &'static str {
     if location.partition == "aws-cn" { "ec2.amazonaws.com.cn" } else { "ec2.amazonaws.com" }
 }
 
-/// The Sid of the only right that an instance needs before it works.
+/// The Sid of the only permission that an instance needs before its worker runs.
 pub const FETCH_BINARY: &str = "FetchBinary";
 
-/// Who may take on the worker's role: EC2, for its instances.
+/// The trust policy of the worker's role: EC2, for its instances.
 pub fn trust(location: &AwsLocation) -> Value {
     json!({
         "Version": VERSION,
@@ -63,10 +63,10 @@ pub fn trust(location: &AwsLocation) -> Value {
     })
 }
 
-/// The `Sid` of the statement that thumb adds to the trust policy of a role that it did not make.
+/// The `Sid` of the statement that thumb adds to the trust policy of an adopted role.
 const TRUST_SID: &str = "ThumbInstances";
 
-/// The trust policy of a role that was adopted: as it is, with what `ours` says besides.
+/// The trust policy of an adopted role: the observed one plus the statements of `ours`.
 pub fn with_trust(observed: &Value, ours: &Value) -> Value {
     let bare = |statement: &Value| {
         let mut statement = statement.clone();
@@ -84,7 +84,7 @@ pub fn with_trust(observed: &Value, ours: &Value) -> Value {
     with_statements(observed, all)
 }
 
-/// A trust policy without what [`with_trust`] added; none where it added nothing, or where nothing else would be left.
+/// A trust policy without what [`with_trust`] added; `None` if it added nothing, or nothing else would be left.
 pub fn without_trust(observed: &Value) -> Option<Value> {
     let all = statements(observed);
     let left: Vec<Value> = all.iter().filter(|statement| statement["Sid"] != TRUST_SID).cloned().collect();
@@ -120,14 +120,14 @@ pub fn queue_region(document: &Value) -> Option<String> {
 
 /// What the worker needs, and nothing else: read the sources and its binary, write thumbnails and its report, consume
 /// the queue, send to the dead-letter queue. The two buckets must be the account's own: their names are shared by all of
-/// AWS, and a name that is free is anybody's.
+/// AWS, and anyone can take a free name.
 pub fn worker(config: &Config, location: &AwsLocation) -> Value {
     let sources: Vec<String> = match &config.buckets.sources {
         Sources::Any => vec![location.bucket_arn("*")],
         Sources::Buckets(buckets) => buckets.iter().map(|bucket| location.bucket_arn(bucket)).collect(),
     };
     let objects: Vec<String> = sources.iter().map(|bucket| format!("{bucket}/*")).collect();
-    // HeadObject: is the thumbnail there already?
+    // HeadObject: does the thumbnail exist already?
     let write =
         if config.worker.skip_existing { json!(["s3:GetObject", "s3:PutObject"]) } else { json!("s3:PutObject") };
     let thumbnails = format!("{}/*", location.bucket_arn(&config.thumbnails_bucket(&location.account)));
@@ -180,7 +180,7 @@ pub fn worker(config: &Config, location: &AwsLocation) -> Value {
     if !sources.is_empty() {
         statements
             .push(json!({ "Sid": "ReadSources", "Effect": "Allow", "Action": "s3:GetObject", "Resource": objects }));
-        // Without the right to list, S3 answers 403 for a key that does not exist (API GetObject).
+        // Without permission to list, S3 answers 403 for a key that does not exist (API GetObject).
         statements
             .push(json!({ "Sid": "ListSources", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": sources }));
     }
@@ -189,7 +189,7 @@ pub fn worker(config: &Config, location: &AwsLocation) -> Value {
         statements.push(json!({
             "Sid": "UseKeys",
             "Effect": "Allow",
-            // To read encrypted photographs, and to write into a thumbnails bucket that encrypts.
+            // To read encrypted objects, and to write into an encrypted thumbnails bucket.
             "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
             "Resource": keys,
             "Condition": { "StringEquals": { "kms:ViaService": location.s3_in_regions_of(keys) } },
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(statements(&both)[1]["Principal"], json!({ "Service": "ec2.amazonaws.com" }));
         assert_eq!(with_trust(&both, &ours), both, "once is enough");
         assert_eq!(statements(&without_trust(&both).unwrap()), statements(&theirs));
-        assert_eq!(without_trust(&ours), None, "what trusted EC2 before goes on doing so");
+        assert_eq!(without_trust(&ours), None, "a role that trusted EC2 before still does");
         assert_eq!(with_trust(&ours, &ours), ours);
     }
 

@@ -15,8 +15,7 @@ use crate::aws::{CallError, CallResult, Errors, Kind, Reader, Writer, all};
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Change};
 
-/// How often in a row SQS must say that a deleted queue is not there before it is believed: each of its servers answers
-/// for itself.
+/// Consecutive "not found" responses before a queue counts as deleted: SQS servers answer independently.
 const GONE_ANSWERS: u32 = 5;
 /// The same once SQS has contradicted itself (Terraform asks as often).
 const GONE_ANSWERS_AFTER_DOUBT: u32 = 15;
@@ -32,7 +31,7 @@ pub struct Queue {
     pub name: String,
     pub visibility_timeout_s: u32,
     pub retention_s: u32,
-    /// Where a message goes after so many receives; none for the dead-letter queue itself.
+    /// The redrive policy; none for the dead-letter queue itself.
     pub redrive: Option<Redrive>,
     pub tags: Tags,
 }
@@ -43,7 +42,7 @@ pub struct Redrive {
     pub max_receives: u32,
 }
 
-/// A queue as it is.
+/// A queue as observed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
     pub url: String,
@@ -139,7 +138,7 @@ pub fn diff(address: Address, desired: &Queue, found: &Found<Observed>) -> Chang
     let mut compare = |label: &str, name: Name, before: Value, after: Value| {
         if change.compare(label, &before, &after) {
             let name = name.to_string();
-            // SQS removes a redrive policy that is set to nothing.
+            // An empty value removes the redrive policy.
             let value = wanted.get(&name).cloned().unwrap_or_default();
             attributes.insert(name, value);
         }
@@ -152,7 +151,7 @@ pub fn diff(address: Address, desired: &Queue, found: &Found<Observed>) -> Chang
         number(visibility_timeout_s),
     );
     compare("retention", Name::MessageRetentionPeriod, seconds(&observed.retention_s), number(retention_s));
-    // SQS answers the policy as it was written: numbers as text, any order of keys. Only the values count.
+    // SQS returns the policy as it was written: numbers as text, keys in any order. Only the values are compared.
     let before = observed.redrive.as_deref().map(redrive_json).unwrap_or_default();
     let after = redrive.as_ref().map(Redrive::to_json).unwrap_or_default();
     compare("redrive_policy", Name::RedrivePolicy, before, after);
@@ -177,8 +176,7 @@ pub fn delete(address: Address, name: &str, observed: &Observed) -> Change<Step>
     change.action(Action::Delete)
 }
 
-/// Gives back a queue that was adopted. `dlq`: the stack's dead-letter queue, where that one is deleted: then the queue
-/// must not name it any more.
+/// Releases an adopted queue. `dlq`: the stack's dead-letter queue, if it is deleted: then the redrive policy is removed.
 pub fn release(
     address: Address,
     name: &str,
@@ -237,9 +235,9 @@ pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result
     }
 }
 
-/// Answers the new queue's URL.
+/// Returns the URL of the new queue.
 async fn create(queue: &Queue, aws: &Writer, context: &StepContext<'_>) -> Result<String, CallError> {
-    let why = "AWS refuses a deleted queue's name for 60 seconds; waiting until it is free";
+    let why = "AWS does not allow reusing a deleted queue's name for 60 seconds; waiting";
     let recently = |error: &CallError| error.kind == Kind::QueueDeletedRecently;
     let create = || async {
         let attributes = queue.attributes().into_iter().map(|(name, value)| (Name::from(name.as_str()), value));
@@ -256,11 +254,11 @@ async fn with_dlq<T, F: Future<Output = Result<T, CallError>>>(
     context: &StepContext<'_>,
     call: impl FnMut() -> F,
 ) -> Result<T, CallError> {
-    let why = "SQS does not know the new dead-letter queue everywhere yet; trying again until it does";
+    let why = "waiting for the new dead-letter queue to reach all of SQS";
     context.retry(&RetryPolicy::NEW_QUEUE, why, |error| error.kind == Kind::NotYet, call).await
 }
 
-/// Until SQS knows a deleted queue no more. While it does, a plan takes the queue for one that stays.
+/// Waits until SQS no longer finds a deleted queue; until then a plan would take it for an existing one.
 async fn wait_until_gone(url: &str, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     const ACTION: &str = "sqs:GetQueueUrl";
     let name = url.rsplit('/').next().unwrap_or(url);
@@ -272,8 +270,7 @@ async fn wait_until_gone(url: &str, aws: &Writer, context: &StepContext<'_>) -> 
             None => in_a_row += 1,
             Some(_) => {
                 if wanted == GONE_ANSWERS {
-                    let why =
-                        "SQS takes up to a minute to delete a queue; waiting until none of its answers has it any more";
+                    let why = "SQS takes up to a minute to delete a queue; waiting";
                     (context.waiting)(context.address, why);
                     wanted = GONE_ANSWERS_AFTER_DOUBT;
                 }
@@ -285,7 +282,7 @@ async fn wait_until_gone(url: &str, aws: &Writer, context: &StepContext<'_>) -> 
         }
         if Instant::now() >= deadline {
             let seconds = GONE_BUDGET.as_secs();
-            let message = format!("SQS still answers for the queue {name}, {seconds} seconds after it was deleted");
+            let message = format!("SQS still finds the queue {name}, {seconds} seconds after it was deleted");
             return Err(CallError::judged(ACTION, Kind::NotYet, message));
         }
         context.pause(if in_a_row > 0 { GONE_AGAIN } else { STILL_THERE_AGAIN }, ACTION).await?;
@@ -390,7 +387,7 @@ mod tests {
     async fn a_queue_that_does_not_die_ends_the_wait() {
         let (result, _, took, _) = delete(|_| true).await;
         let error = result.unwrap_err();
-        assert!(error.message.contains("still answers for the queue cats, 120 seconds after"), "{error}");
+        assert!(error.message.contains("still finds the queue cats, 120 seconds after"), "{error}");
         assert!((120..123).contains(&took.as_secs()), "{took:?}");
     }
 

@@ -1,4 +1,4 @@
-//! The role that instances take on (IAM): its trust policy, and what it may do.
+//! The IAM role of the instances: its trust policy and permissions.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -17,10 +17,10 @@ use crate::stack::change::{Action, Change};
 
 /// The name of the inline policy that thumb writes.
 pub const INLINE_POLICY: &str = "thumb-worker";
-/// Characters, white space aside, that a role's inline policies may have together (IAM quotas).
+/// The maximum total size of a role's inline policies, in characters without white space (IAM quotas).
 const MAX_INLINE_CHARS: usize = 10_240;
 
-/// A role as declared: it has exactly these policies. One that was adopted has them besides its own.
+/// A role as declared: it has exactly these policies. An adopted role keeps its own as well.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Role {
     pub name: String,
@@ -29,12 +29,12 @@ pub struct Role {
     pub inline: BTreeMap<String, Value>,
     /// ARNs of managed policies, sorted.
     pub attached: Vec<String>,
-    /// The ARN of the managed policy beyond which no right goes; none: whatever boundary there is stays.
+    /// The ARN of the permissions boundary; `None` keeps an existing one.
     pub boundary: Option<String>,
     pub tags: Tags,
 }
 
-/// A role as it is.
+/// A role as observed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
     pub trust: Value,
@@ -70,7 +70,7 @@ pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observe
     });
     let role = match role {
         Ok(role) => role.and_then(|out| out.role),
-        // Whether the rest may be read is to be known at once.
+        // Report all missing permissions at once.
         Err(error) if error.kind == Kind::Denied => {
             return Err(Errors::from(error).and(all!(inline: inline, attached: attached)));
         }
@@ -104,8 +104,8 @@ pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observe
     Ok(found.in_region(stack, aws.region(), region.as_deref(), &what))
 }
 
-/// The region of the stack that a role is for: its tag says so or, on a role from before there was that tag, the queue
-/// that its inline policy names.
+/// The region of the stack of a role: from its tag or, for a role older than that tag, from the queue ARN in its inline
+/// policy.
 fn region_of(tags: &Tags, inline: &BTreeMap<String, Value>) -> Option<String> {
     tags.get(REGION_TAG).cloned().or_else(|| policy::queue_region(inline.get(INLINE_POLICY)?))
 }
@@ -117,7 +117,7 @@ pub fn diff(desired: &Role, found: &Found<Observed>) -> Change<Step> {
     let chars: usize = chars.sum();
     if chars > MAX_INLINE_CHARS && !matches!(found, Found::Foreign(_)) {
         let why = format!(
-            "its policy would have {chars} characters, and IAM takes {MAX_INLINE_CHARS}: name fewer buckets in `sources`, \
+            "its policy would have {chars} characters, but IAM allows {MAX_INLINE_CHARS}: name fewer buckets in `sources`, \
              or fewer `kms_keys`"
         );
         return Change::blocked(Address::Role, name, why);
@@ -159,7 +159,7 @@ pub fn diff(desired: &Role, found: &Found<Observed>) -> Change<Step> {
             change.step(Step::PutInline { name: name.clone(), policy, document });
         }
     }
-    // What was adopted gains rights and loses none, but for those that thumb gave it.
+    // An adopted role gains permissions and keeps its own; only the policy that thumb wrote is removed.
     let ours = |policy: &str| !adopted || policy == INLINE_POLICY;
     for (policy, document) in observed.inline.iter().filter(|(policy, _)| !inline.contains_key(*policy) && ours(policy))
     {
@@ -193,7 +193,7 @@ pub fn diff(desired: &Role, found: &Found<Observed>) -> Change<Step> {
     change.settle()
 }
 
-/// IAM deletes a role only when no policy is left on it (API DeleteRole).
+/// IAM deletes a role only after all its policies are removed (API DeleteRole).
 pub fn delete(name: &str, observed: &Observed) -> Change<Step> {
     let mut change = Change::new(Address::Role, name);
     for policy in observed.inline.keys() {
@@ -208,8 +208,8 @@ pub fn delete(name: &str, observed: &Observed) -> Change<Step> {
     change.action(Action::Delete)
 }
 
-/// Gives back a role that was adopted: what thumb gave it goes, the tags last, so that a release that was cut short goes
-/// on. Managed policies stay: which of them it had before nobody knows.
+/// Releases an adopted role: removes what thumb added, the tags last, so that an interrupted release can continue. Managed
+/// policies stay, because it is unknown which of them the role had before.
 pub fn release(name: &str, observed: &Observed, configured: &Tags) -> Change<Step> {
     let mut change = Change::new(Address::Role, name);
     change.reason = Some(RELEASED.into());
@@ -236,7 +236,7 @@ pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result
             let request = request.set_permissions_boundary(boundary.clone());
             let request = request.description("Lets thumb's instances make thumbnails").set_tags(Some(iam_tags(tags)));
             match request.send().await.action("iam:CreateRole") {
-                // Made by an attempt whose answer was lost, or by another apply at the same time: then it has our tags.
+                // Created by an attempt whose response was lost, or by a concurrent apply: then it has our tags.
                 Err(error) if error.kind == Kind::AlreadyExists => {
                     let role = known(context, || async {
                         let result = iam.get_role().role_name(name).send().await;
@@ -309,10 +309,10 @@ pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result
             Ok(())
         }
         Step::Delete { name } => {
-            // For a while after its last policy went IAM says that there is one (hashicorp/terraform-provider-aws,
+            // For a while after its last policy was removed IAM says that there is one (hashicorp/terraform-provider-aws,
             // aws_iam_role, waits for minutes).
             let in_use = |error: &CallError| error.kind == Kind::InUse;
-            let why = "IAM has not let go of the role's policies everywhere yet; waiting until it has";
+            let why = "waiting for the removal of the role's policies to reach all of IAM";
             let delete = || async {
                 let result = iam.delete_role().role_name(name).send().await;
                 result.map(drop).action("iam:DeleteRole")
@@ -327,30 +327,30 @@ pub(super) fn same_stack(found: &Tags, tags: &Tags) -> bool {
     [STACK_TAG, REGION_TAG].iter().all(|key| found.get(*key) == tags.get(*key))
 }
 
-/// IAM does not know a role or an instance profile that was made a moment ago, or is at work on it. Anything else that
-/// it does not know, such as a managed policy, is not there.
+/// IAM does not know a new role or instance profile yet, or is still changing it. Anything else that is not found, such as
+/// a managed policy, does not exist.
 pub(super) fn is_unknown(error: &CallError) -> bool {
     let known_as = ["The role with name", "Instance Profile"];
     error.kind == Kind::NotFound && known_as.iter().any(|text| error.message.contains(text))
 }
 
-/// A call about a role or an instance profile that is there: again while IAM does not know it everywhere.
+/// A call about an existing role or instance profile: retried while IAM is not consistent.
 pub(super) async fn known<T, F: Future<Output = Result<T, CallError>>>(
     context: &StepContext<'_>,
     call: impl FnMut() -> F,
 ) -> Result<T, CallError> {
     let again = |error: &CallError| is_unknown(error) || error.kind == Kind::NotYet;
-    context.retry(&RetryPolicy::PROPAGATION, "IAM does not know it everywhere yet; trying again", again, call).await
+    context.retry(&RetryPolicy::PROPAGATION, "waiting for it to reach all of IAM", again, call).await
 }
 
-/// A call that takes something away: again for a few seconds while IAM says that it is not there, which soon after its
-/// making need not be so.
+/// A call that deletes: retried for a few seconds while IAM says that the resource does not exist, which may be wrong soon
+/// after its creation.
 pub(super) async fn really_gone<T, F: Future<Output = Result<T, CallError>>>(
     context: &StepContext<'_>,
     call: impl FnMut() -> F,
 ) -> Result<T, CallError> {
     let again = |error: &CallError| is_unknown(error) || error.kind == Kind::NotYet;
-    context.retry(&RetryPolicy::IAM_GONE, "IAM does not know it; making sure that it is gone", again, call).await
+    context.retry(&RetryPolicy::IAM_GONE, "IAM does not find it; checking that it is really gone", again, call).await
 }
 
 pub(super) fn iam_tags(tags: &Tags) -> Vec<Tag> {

@@ -1,5 +1,5 @@
-//! The security group: who may reach the instances (EC2). Nobody, unless SSH is opened. Outbound rules are neither set
-//! nor compared: a new group has EC2's own, which lets everything out.
+//! The security group of the instances (EC2): no inbound traffic, unless SSH is opened. Outbound rules are neither set nor
+//! compared: a new group allows all outbound traffic.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -29,7 +29,7 @@ pub struct SecurityGroup {
     pub tags: Tags,
 }
 
-/// A security group as it is.
+/// A security group as observed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
     pub id: String,
@@ -132,7 +132,7 @@ impl Serialize for Rule {
     }
 }
 
-/// Looks in every VPC: a group of ours in another than the declared one is replaced.
+/// Searches all VPCs: a group of the stack in another VPC than the declared one is replaced.
 pub async fn read(aws: &Reader, stack: &str, name: &str, vpc_id: Option<&str>) -> Result<Found<Observed>, CallError> {
     let by_name = Filter::builder().name("group-name").values(name).build();
     let result = aws.describe_security_groups().filters(by_name).send().await;
@@ -152,8 +152,8 @@ pub async fn read(aws: &Reader, stack: &str, name: &str, vpc_id: Option<&str>) -
         .collect();
     let ours = |tags: &Tags| tags.get(STACK_TAG).is_some_and(|owner| owner == stack);
     let here = |group: &Observed| vpc_id.is_none_or(|vpc_id| group.vpc_id == vpc_id);
-    // Ours in the declared VPC, else ours elsewhere, else a stranger in the declared VPC. A stranger's group in
-    // another VPC is in nobody's way.
+    // Ours in the declared VPC, else ours in another VPC, else a foreign group in the declared VPC. A foreign group in
+    // another VPC does not conflict.
     let best = found
         .iter()
         .find(|(group, tags)| ours(tags) && here(group))
@@ -224,7 +224,7 @@ pub fn delete(name: &str, observed: &Observed) -> Change<Step> {
     change.action(Action::Delete)
 }
 
-/// Gives back a security group that was adopted, with the rules that it has.
+/// Releases an adopted security group; its rules stay.
 pub fn release(name: &str, observed: &Observed, configured: &Tags) -> Change<Step> {
     let mut change = Change::new(Address::SecurityGroup, name);
     change.reason = Some(RELEASED.into());
@@ -250,7 +250,7 @@ pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result
             // "In use" lasts until the last instance is really terminated, minutes at times (EC2 user guide, "Delete a
             // security group").
             let in_use = |error: &CallError| error.kind == Kind::InUse;
-            let why = "its instances are not quite gone yet; waiting until EC2 lets go of the group";
+            let why = "waiting for its instances to terminate";
             let delete = || async {
                 let result = ec2.delete_security_group().group_id(id).send().await;
                 ok_if_gone(result.action("ec2:DeleteSecurityGroup"))
@@ -265,7 +265,7 @@ async fn create(group: &SecurityGroup, aws: &Writer, context: &StepContext<'_>) 
     let request =
         request.vpc_id(&group.vpc_id).tag_specifications(specification(ResourceType::SecurityGroup, &group.tags));
     let id = match request.send().await.action("ec2:CreateSecurityGroup") {
-        // Made by an attempt whose answer was lost, or by another apply at the same time: then it has our tags.
+        // Created by an attempt whose response was lost, or by a concurrent apply: then it has our tags.
         Err(error) if error.kind == Kind::AlreadyExists => {
             let reader = Reader::new(&aws.clients);
             match read(&reader, context.stack, &group.name, Some(&group.vpc_id)).await? {
@@ -289,7 +289,7 @@ async fn authorize(id: &str, rules: &BTreeSet<Rule>, aws: &Writer, context: &Ste
         let result = context
             .retry(
                 &RetryPolicy::PROPAGATION,
-                "EC2 does not know the new group everywhere yet",
+                "waiting for the new security group to reach all of EC2",
                 not_found_yet,
                 || async {
                     let request = aws.clients.ec2.authorize_security_group_ingress().group_id(id);

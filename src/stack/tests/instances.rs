@@ -132,11 +132,11 @@ fn a_replacement_can_be_asked_for() {
     assert_eq!(instance_change(&plan, 1).action, Action::None);
     let change = instance_change(&plan, 2);
     assert_eq!((change.action, steps(change).as_str()), (Action::Replace, "launch | terminate i-2"));
-    assert_eq!(change.reason.as_deref(), Some("it is asked for (--replace)"));
+    assert_eq!(change.reason.as_deref(), Some("requested with --replace"));
     let changed = with("[instance]", &format!("count = 2\n{SMALL}"));
     let plan = plan_requested(&changed, &observed, asked);
     let reason = instance_change(&plan, 2).reason.clone().unwrap();
-    assert_eq!(reason, "it is asked for (--replace), the instance type changed; a running instance cannot change that");
+    assert_eq!(reason, "requested with --replace, the instance type changed, so the instance must be replaced");
 }
 
 #[test]
@@ -189,8 +189,8 @@ fn instances_without_a_public_address_are_said_and_not_paid_for() {
     let plan = plan_in(&nothing(), none());
     assert_eq!(
         note(&plan).unwrap(),
-        "The instances get no public IPv4 address in the subnet subnet-0123456789abcdef0: they reach S3 and SQS only by way \
-         of a NAT gateway or VPC endpoints, and without either they cost and do nothing."
+        "The instances get no public IPv4 address in the subnet subnet-0123456789abcdef0: they need a NAT gateway or VPC \
+         endpoints to reach S3 and SQS, and otherwise cost money and do nothing."
     );
     assert_eq!(plan.estimate.as_ref().map(|estimate| estimate.public_addresses), Some(0));
     assert!(note(&plan_in(&nothing(), PublicAddress::Perhaps)).unwrap().starts_with("Some subnets of the default VPC"));
@@ -203,16 +203,17 @@ fn instances_without_a_public_address_are_said_and_not_paid_for() {
 
 #[test]
 fn a_copy_of_an_instance_is_never_touched() {
-    let why = "the instance i-copy has this stack's tags, but its user data is not thumb's, so it is left alone";
+    let why =
+        "the instance i-copy has this stack's tags, but its user data is not written by thumb, so it is not changed";
     let stranger = "The instance i-clone has the tag thumb:stack = cats without a number".to_owned();
     let mut observed = built(&config(BASE));
     observed.fleet.foreign.insert(1, why.into());
-    observed.fleet.strangers.push(stranger.clone());
+    observed.fleet.unnumbered.push(stranger.clone());
     // Beside one of ours it is a note; where it stands alone, nothing is launched in its place.
     let plan_of = |observed: &Observed| plan_requested(BASE, observed, InstanceRequest::default());
     let plan = plan_of(&observed);
     assert!(plan.is_empty(), "{}", text(&plan));
-    assert!(plan.notes.contains(&stranger) && plan.notes.contains(&format!("Left alone: {why}.")), "{:?}", plan.notes);
+    assert!(plan.notes.contains(&stranger) && plan.notes.contains(&format!("Not changed: {why}.")), "{:?}", plan.notes);
     let destroy = plan_destroy(&config(BASE), &observed, Contents::default(), &[]);
     assert_eq!(steps(instance_change(&destroy, 1)), " | terminate i-1");
     assert!(destroy.notes.contains(&stranger), "{:?}", destroy.notes);
@@ -232,7 +233,9 @@ fn user_data_that_ec2_does_not_show_yet_replaces_nothing() {
     assert!(plan.is_empty(), "{}", text(&plan));
     assert_eq!(
         plan.notes,
-        ["EC2 does not show the user data of i-1 yet: whether it runs what is declared, a plan in a minute will say."]
+        [
+            "EC2 does not return the user data of i-1 yet; plan again in a minute to see whether it runs what is declared."
+        ]
     );
 }
 
@@ -245,7 +248,7 @@ fn an_endpoint_with_a_password_does_not_go_into_user_data() {
         let plan = plan_apply(&config, &desired, &observed, &[]);
         let change = instance_change(&plan, 1);
         assert_eq!(change.action, Action::Blocked);
-        assert!(change.reason.as_ref().unwrap().contains("take them out of the URL"), "{change:?}");
+        assert!(change.reason.as_ref().unwrap().contains("remove them from the URL"), "{change:?}");
         let shown = text(&plan);
         assert!(!shown.contains("secret") && !shown.contains("me@"), "{shown}");
     }

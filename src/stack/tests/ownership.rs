@@ -80,7 +80,7 @@ fn an_adopted_role_gains_rights_and_loses_none_now_or_later() {
     };
     assert_eq!(lost(&first), 0, "{}", text(&first));
 
-    // A later apply, with another policy: its tag says that the role was not thumb's.
+    // A later apply, with another policy: its tag says that the role was adopted.
     ours(&mut observed.role, |role| {
         role.tags.insert(STACK_TAG.into(), "cats".into());
         role.tags.insert(ADOPTED_TAG.into(), "true".into());
@@ -110,7 +110,7 @@ fn an_adopted_bucket_that_holds_something_is_not_opened() {
         let bucket = plan.changes.iter().find(|change| change.address == Address::ThumbnailsBucket).unwrap();
         (bucket.action == Action::Blocked).then(|| bucket.reason.clone().unwrap())
     };
-    assert!(blocked(&observed).unwrap().contains("would let everyone read all that is in it"));
+    assert!(blocked(&observed).unwrap().contains("would let everyone read all of it"));
     ours(&mut observed.thumbnails, |bucket| bucket.holds_objects = false);
     assert_eq!(blocked(&observed), None, "an empty one may be");
     ours(&mut observed.thumbnails, |bucket| {
@@ -130,7 +130,9 @@ fn an_adopted_profile_keeps_its_role() {
     let plan = plan(BASE, &observed);
     let profile = plan.changes.iter().find(|change| change.address == Address::InstanceProfile).unwrap();
     assert_eq!(profile.action, Action::Blocked, "{profile:?}");
-    assert!(profile.reason.as_ref().unwrap().contains("it holds the role web-server, which would have to go"));
+    assert!(
+        profile.reason.as_ref().unwrap().contains("it contains the role web-server, which would have to be removed")
+    );
 }
 
 #[test]
@@ -209,7 +211,7 @@ fn a_policy_that_iam_would_refuse_blocks_the_role() {
     let plan = plan(&format!("{text}{KEY_WITH_BUCKET}"), &observed);
     let role = plan.changes.iter().find(|change| change.address == Address::Role).unwrap();
     assert_eq!(role.action, Action::Blocked);
-    assert!(role.reason.as_ref().unwrap().contains("characters, and IAM takes 10240"), "{role:?}");
+    assert!(role.reason.as_ref().unwrap().contains("characters, but IAM allows 10240"), "{role:?}");
 }
 
 #[test]

@@ -18,13 +18,13 @@ use crate::error::Failure;
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Change};
 
-/// An executable larger than this is something else.
+/// Upper bound on a plausible executable.
 const MAX_BYTES: u64 = 256 << 20;
-/// Twenty megabytes over a slow line.
+/// Time-out of an upload: twenty megabytes over a slow line.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(900);
 /// Objects one DeleteObjects call may name (API DeleteObjects).
 const DELETE_BATCH: usize = 1_000;
-/// Pages of a thousand keys that are looked through for binaries; a stranger's keys may begin as ours do.
+/// Pages of a thousand keys searched for binaries; foreign keys may have the same prefix.
 const MAX_PAGES: u32 = 20;
 
 /// The executable as declared: a file here.
@@ -59,7 +59,7 @@ impl Binary {
         let size = std::fs::metadata(path).map_err(|error| fail(&error))?.len();
         if size > MAX_BYTES {
             return Err(Failure::new(format!(
-                "{shown} has {size} bytes; an executable of more than {MAX_BYTES} is not one of thumb's"
+                "{shown} has {size} bytes, too many for a build of thumb (at most {MAX_BYTES})"
             )));
         }
         let content = std::fs::read(path).map_err(|error| fail(&error))?;
@@ -75,7 +75,7 @@ impl Binary {
     }
 }
 
-/// Whether a key is that of a binary: `thumb-` and a SHA-256. No other key is thumb's to remove.
+/// Whether a key is that of a binary: `thumb-` and a SHA-256. thumb removes no other keys.
 pub fn is_binary(key: &str) -> bool {
     let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     key.strip_prefix(BINARY_PREFIX).is_some_and(|digest| digest.len() == 64 && digest.bytes().all(hex))
@@ -105,7 +105,7 @@ pub async fn read(aws: &Reader, account: &str, bucket: &str) -> Result<Observed,
     Ok(found)
 }
 
-/// `bucket_name`: the code bucket's, which is there as `bucket`.
+/// `bucket_name`: the name of the code bucket, observed as `bucket`.
 pub fn diff(
     desired: &Binary,
     bucket_name: &str,
@@ -116,7 +116,11 @@ pub fn diff(
     let key = desired.key();
     let mut change = Change::new(Address::Binary, &key);
     if matches!(bucket, Found::Foreign(_)) {
-        return Change::blocked(Address::Binary, &key, format!("the bucket {bucket_name} is not thumb's to write to"));
+        return Change::blocked(
+            Address::Binary,
+            &key,
+            format!("the bucket {bucket_name} does not belong to this stack"),
+        );
     }
     let stale: Vec<String> = found.iter().map(|(key, _)| key.clone()).filter(|found| *found != key).collect();
     let upload =
@@ -137,7 +141,7 @@ pub fn diff(
         None => {
             let action = if stale.is_empty() { Action::Create } else { Action::Replace };
             if action == Action::Replace {
-                change.reason = Some("the executable changed".into());
+                change.reason = Some("the program changed".into());
                 change.compare("key", &stale.join(", "), &key);
                 change.removal(remove);
             } else {
@@ -153,7 +157,7 @@ pub fn diff(
     }
 }
 
-/// `reports`: keys of workers' reports that go too, because the bucket stays.
+/// `reports`: keys of workers' reports to delete as well, because the bucket stays.
 pub fn delete(bucket: &str, found: &Observed, reports: &[String]) -> Option<Change<Step>> {
     let binaries = found.iter().map(|(key, _)| key.clone());
     let keys: Vec<String> = reports.iter().cloned().chain(binaries).collect();
@@ -179,8 +183,8 @@ pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result
     }
 }
 
-/// S3 checks what arrives against the digest the plan was made with: a file that changed since is refused. One of
-/// another length is refused here: a call that promises more bytes than come is never answered.
+/// S3 compares the upload with the digest in the plan and refuses a file that has changed since. A file of another length
+/// is refused here: a call that announces more bytes than it sends never gets a response.
 async fn upload(
     bucket: &str,
     path: &Path,
@@ -194,7 +198,7 @@ async fn upload(
     let shown = path.display();
     let found = tokio::fs::metadata(path).await.map_err(|error| refused(format!("cannot read {shown}: {error}")))?;
     if found.len() != bytes {
-        return Err(refused(format!("{shown} has {} bytes, and had {bytes} when it was planned", found.len())));
+        return Err(refused(format!("{shown} has {} bytes, but had {bytes} when it was planned", found.len())));
     }
     let body = ByteStream::from_path(path).await;
     let body = body.map_err(|error| refused(format!("cannot read {shown}: {error}")))?;

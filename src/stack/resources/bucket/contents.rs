@@ -1,4 +1,4 @@
-//! What is in a bucket: counting it before it is lost, and emptying and deleting the bucket.
+//! The contents of a bucket: counting them, emptying and deleting the bucket.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -15,13 +15,13 @@ const PAGE: i32 = 1_000;
 const MAX_COUNT_PAGES: u32 = 20;
 /// Pages of one pass over a bucket that is being emptied: a hundred million objects.
 const MAX_PAGES: u32 = 100_000;
-/// Passes over a bucket before its emptying gives up. The second finds nothing, unless something still writes.
+/// Passes over a bucket before emptying it gives up. The second pass finds nothing, unless objects are still added.
 const MAX_PASSES: u32 = 20;
-/// Attempts at deleting what S3 says it could not delete just now, and the pause after the first; doubled each time, six
-/// seconds in all. The SDK does not retry entries of a batch.
+/// Attempts at deleting entries that failed temporarily, and the pause after the first, doubled each time: six seconds in
+/// all. The SDK does not retry entries of a batch.
 const DELETE_ATTEMPTS: u32 = 6;
 const DELETE_DELAY: Duration = Duration::from_millis(200);
-/// Calls side by side where each is about one object or upload.
+/// Parallel calls where each is about one object or upload.
 const SINGLES: usize = 16;
 
 /// An object's version, or a delete marker. Without an ID: the object as it is now.
@@ -31,7 +31,7 @@ pub struct Version {
     pub id: Option<String>,
 }
 
-/// What a destroy finds in a bucket.
+/// The counted contents of a bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
     /// Versions and delete markers that are not thumb's own.
@@ -50,7 +50,7 @@ struct Page {
 
 type Marker = (Option<String>, Option<String>);
 
-/// `own`: which keys thumb itself has made and can make again.
+/// `own`: which keys thumb has written and can write again.
 pub async fn count_objects(
     aws: &Reader,
     account: &str,
@@ -88,7 +88,7 @@ pub async fn delete_bucket(name: &str, aws: &Writer, context: &StepContext<'_>) 
     let account = context.account;
     ok_if_gone(empty(name, aws, context).await)?;
     let not_yet = |error: &CallError| error.kind == Kind::InUse || error.kind == Kind::NotYet;
-    let why = "something still puts objects into the bucket; emptying it again";
+    let why = "objects are still being added to the bucket; emptying it again";
     context
         .retry(&RetryPolicy::BUCKET_NAME, why, not_yet, || async {
             let result = aws.clients.s3.delete_bucket().bucket(name).expected_bucket_owner(account).send().await;
@@ -129,23 +129,19 @@ async fn empty(name: &str, aws: &Writer, context: &StepContext<'_>) -> Result<()
             }
         }
     }
-    Err(CallError::judged(
-        "s3:DeleteBucket",
-        Kind::InUse,
-        "something puts objects into it faster than they are deleted",
-    ))
+    Err(CallError::judged("s3:DeleteBucket", Kind::InUse, "objects are added faster than they can be deleted"))
 }
 
-/// S3 says that it has deleted what it lists again: going on would never end.
+/// S3 lists an object again that it said it had deleted: continuing would never end.
 fn stuck(action: &'static str, key: &str) -> CallError {
-    let why = format!("S3 says that it deleted {key:?}, and still lists it; delete it by hand");
+    let why = format!("S3 still lists {key:?} after deleting it; delete it manually");
     CallError::judged(action, Kind::Refused, why)
 }
 
 async fn list(name: &str, account: &str, from: Option<Marker>, aws: &Writer) -> Result<Page, CallError> {
     let (key, version) = from.unzip();
     let request = aws.clients.s3.list_object_versions().bucket(name).expected_bucket_owner(account).max_keys(PAGE);
-    // A key may hold what XML cannot: it comes URL-encoded.
+    // Keys may contain characters that XML cannot encode, so request them URL-encoded.
     let request = request.encoding_type(EncodingType::Url).set_key_marker(key.flatten());
     let answer = request.set_version_id_marker(version.flatten()).send().await;
     answer.map(Page::new).action("s3:ListBucketVersions")
@@ -207,7 +203,7 @@ async fn abort_uploads(name: &str, account: &str, aws: &Writer) -> Result<(), Ca
     Ok(())
 }
 
-/// At most [`PAGE`] of them. Those whose keys XML cannot write go one by one.
+/// Deletes at most [`PAGE`] objects; those whose keys XML cannot encode, one by one.
 pub async fn delete_objects(
     bucket: &str,
     account: &str,
@@ -233,7 +229,7 @@ pub async fn delete_objects(
         let delete = Delete::builder().set_objects(Some(objects.collect())).quiet(true).build().expect("they are set");
         let request = s3.delete_objects().bucket(bucket).expected_bucket_owner(account).delete(delete);
         let answer = request.send().await.action("s3:DeleteObject")?;
-        // The call succeeds as a whole and says which objects stayed.
+        // The call succeeds as a whole and lists the objects that were not deleted.
         left = Vec::new();
         for error in answer.errors() {
             let key = error.key().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Making a bucket: not over somebody's, with its tags, and open where it is to be open.
+//! Creates a bucket: never over an existing one, with its tags, and public if declared so.
 
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, ObjectCannedAcl, Tagging};
 
@@ -7,7 +7,7 @@ use super::{PublicAccessBlock, Tags, s3_tags, set_public_access_block, settle};
 use crate::aws::{CallError, CallResult, Kind, Reader, Writer};
 use crate::stack::resources::{Found, RetryPolicy, STACK_TAG, StepContext, ok_if_gone};
 
-/// The key of the object that is put, and taken away at once, to see whether public ACLs are taken.
+/// The key of an object that is put and deleted at once, to check whether public ACLs are accepted.
 pub const PROBE_KEY: &str = ".thumb-public-acl-probe";
 
 /// Its owner is looked at first: for a bucket that the account has already, CreateBucket is a success in us-east-1 (API
@@ -21,9 +21,9 @@ pub async fn create(
 ) -> Result<(), CallError> {
     let refused = |why: String| Err(CallError::judged("s3:CreateBucket", Kind::NotOurs, why));
     match read(&Reader::new(&aws.clients), context.stack, context.account, name, false).await? {
-        // Made by an attempt whose answer was lost, or by another apply at the same time.
+        // Created by an attempt whose response was lost, or by a concurrent apply.
         Found::Ours(_) => return Ok(()),
-        Found::Foreign(foreign) => return refused(format!("it was made after the plan: {}", foreign.reason)),
+        Found::Foreign(foreign) => return refused(format!("it was created after the plan: {}", foreign.reason)),
         Found::Absent => {}
     }
     match send_create(name, region, Some(tags), aws, context).await {
@@ -39,8 +39,8 @@ pub async fn create(
         // Nobody else has tagged it, so it is the one just made, by a service that leaves tags out in silence.
         None if found.is_empty() => put_tags(name, tags, aws, context).await,
         owner => refused(match owner {
-            Some(owner) => format!("the stack {owner:?} made it at the same time"),
-            None => "somebody made it at the same time".to_owned(),
+            Some(owner) => format!("the stack {owner:?} created it at the same time"),
+            None => "someone else created it at the same time".to_owned(),
         }),
     }
 }
@@ -58,7 +58,7 @@ async fn send_create(
         CreateBucketConfiguration::builder().set_location_constraint(constraint).set_tags(tags.map(s3_tags)).build()
     });
     let aborted = |error: &CallError| error.kind == Kind::NotYet;
-    let why = "S3 has not let go of a deleted bucket's name yet; waiting until it is free";
+    let why = "the deleted bucket's name is not available again yet; waiting";
     let result = context
         .retry(&RetryPolicy::BUCKET_NAME, why, aborted, || async {
             let request = aws.clients.s3.create_bucket().bucket(name);
@@ -67,7 +67,7 @@ async fn send_create(
         })
         .await;
     match result {
-        // By an attempt whose answer was lost, or by another apply at the same time: its tags say whose it is.
+        // Created by an attempt whose response was lost, or by a concurrent apply: its tags tell.
         Err(error) if error.kind == Kind::AlreadyExists => Ok(()),
         result => result,
     }
@@ -105,14 +105,14 @@ pub async fn put_tags(name: &str, tags: &Tags, aws: &Writer, context: &StepConte
     .await
 }
 
-/// Block Public Access of the account or of its organization stands above the bucket's, and S3's API does not show it.
-/// Where it refuses the ACL the bucket is closed again, so that the next plan has this to do once more.
+/// Block Public Access of the account or its organization overrides the bucket's, and S3's API does not show it. If the
+/// ACL is refused, the bucket is closed again, so that the next plan repeats this step.
 pub async fn try_public_acl(name: &str, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     let (s3, account) = (&aws.clients.s3, context.account);
     let blocked = |error: &CallError| error.kind == Kind::Denied && error.message.contains("BlockPublicAcls");
-    // Both settings, made a moment ago, count a little later.
+    // Both settings take effect a little later.
     let not_yet = |error: &CallError| blocked(error) || error.code.as_deref() == Some("AccessControlListNotSupported");
-    let why = "S3 still refuses public ACLs; waiting until the bucket's new settings count";
+    let why = "waiting for the bucket's new settings to take effect (S3 still refuses public ACLs)";
     let put = || async {
         let request = s3.put_object().bucket(name).key(PROBE_KEY).expected_bucket_owner(account);
         let result = request.acl(ObjectCannedAcl::PublicRead).send().await;
@@ -127,11 +127,11 @@ pub async fn try_public_acl(name: &str, aws: &Writer, context: &StepContext<'_>)
             set_public_access_block(name, PublicAccessBlock::ALL, aws, context).await?;
             Err(error)
         }
-        // The worker's right is the role's; that these credentials lack it proves nothing.
+        // The worker uses the role's permission; that these credentials lack it proves nothing.
         Err(error) if error.kind == Kind::Denied => {
             (context.waiting)(
                 context.address,
-                "these credentials may not put a public object, so whether S3 takes one is not known",
+                "these credentials cannot put a public object, so thumb cannot check whether S3 accepts one",
             );
             Ok(())
         }

@@ -1,5 +1,5 @@
-//! The two buckets (S3): whose they are, who owns their objects, and what Block Public Access allows. Bucket names are
-//! shared by all accounts, so every call names the account that the bucket must belong to.
+//! The two S3 buckets: owner, object ownership, Block Public Access. Bucket names are shared by all accounts, so every call
+//! names the expected owner.
 
 mod contents;
 mod make;
@@ -34,7 +34,7 @@ pub struct Bucket {
     pub region: String,
     pub ownership: Ownership,
     pub public_access_block: PublicAccessBlock,
-    /// The bucket policy thumb sets; none: whatever policy there is stays, unless it is `retired`.
+    /// The bucket policy that thumb sets; `None` keeps an existing one, unless it is `retired`.
     pub policy: Option<Value>,
     /// A policy thumb would have set under another `access`: removed where it is found.
     pub retired_policy: Option<Value>,
@@ -57,14 +57,14 @@ pub struct PublicAccessBlock {
     pub restrict_public_buckets: bool,
 }
 
-/// A bucket as it is.
+/// A bucket as observed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
     /// As S3 names it; none where no ownership is set (buckets older than April 2023).
     pub ownership: Option<String>,
     pub public_access_block: PublicAccessBlock,
     pub policy: Option<Value>,
-    /// Whether anything is in it; looked at only where a plan depends on it, else `false`.
+    /// Whether it contains objects; checked only if a plan depends on it, otherwise `false`.
     pub holds_objects: bool,
     pub tags: Tags,
 }
@@ -89,8 +89,7 @@ pub enum Step {
         name: String,
         block: PublicAccessBlock,
     },
-    /// Puts an object that everyone may read and takes it away again: whether the account allows that is nowhere to be
-    /// read in S3's API.
+    /// Puts a public object and deletes it: S3's API has no call that tells whether the account allows it.
     TryPublicAcl {
         name: String,
     },
@@ -158,8 +157,8 @@ pub fn diff(address: Address, desired: &Bucket, found: &Found<Observed>) -> Chan
         return Change::blocked(
             address,
             name,
-            "thumb did not make this bucket, and it is not empty: `access = \"policy\"` would let everyone read all that \
-             is in it; set `access` to public-read or private, or name another bucket",
+            "thumb did not create this bucket, and it is not empty: `access = \"policy\"` would let everyone read all of \
+             it; set `access` to public-read or private, or name another bucket",
         );
     }
     let retire = policy.is_none() && before.is_some() && before == retired_policy.as_ref().map(canonical);
@@ -191,7 +190,7 @@ pub fn diff(address: Address, desired: &Bucket, found: &Found<Observed>) -> Chan
     change.settle()
 }
 
-/// `objects`: how many in it nobody can make again, and whether there are more.
+/// `objects`: how many objects thumb cannot create again, and whether there are more.
 pub fn delete(address: Address, name: &str, objects: Option<(u64, bool)>) -> Change<Step> {
     let mut change = Change::new(address, name);
     if let Some((count, more)) = objects.filter(|(count, more)| *count > 0 || *more) {
@@ -201,10 +200,10 @@ pub fn delete(address: Address, name: &str, objects: Option<(u64, bool)>) -> Cha
     change.action(Action::Delete)
 }
 
-/// Gives back a bucket that was adopted.
+/// Releases an adopted bucket.
 pub fn release(address: Address, name: &str, observed: &Observed, configured: &Tags) -> Change<Step> {
     let mut change = Change::new(address, name);
-    change.reason = Some(format!("{RELEASED}, with all that is in it"));
+    change.reason = Some(format!("{RELEASED}, with all its objects"));
     let kept = kept_tags(&observed.tags, configured);
     change.compare("tags", &observed.tags, &kept);
     change.removal(Step::Tag { name: name.to_owned(), tags: kept });
@@ -233,9 +232,9 @@ pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result
         Step::SetPublicAccessBlock { name, block } => set_public_access_block(name, *block, aws, context).await,
         Step::TryPublicAcl { name } => make::try_public_acl(name, aws, context).await,
         Step::PutPolicy { name, policy } => {
-            // Block Public Access, lifted a moment ago, goes on refusing for a while.
+            // A change to Block Public Access takes a while to take effect.
             let blocked = |error: &CallError| error.kind == Kind::Denied && error.message.contains("BlockPublicPolicy");
-            let why = "S3 still blocks public policies; waiting until the bucket's new settings count";
+            let why = "waiting for the bucket's new settings to take effect (S3 still blocks public policies)";
             let put = || async {
                 let request = s3.put_bucket_policy().bucket(name).expected_bucket_owner(account);
                 let result = request.policy(policy.to_string()).send().await;
@@ -274,20 +273,13 @@ async fn set_public_access_block(
     .await
 }
 
-/// A call about a bucket that is there: again while S3 does not know the bucket everywhere, or is at work on it.
+/// A call about an existing bucket: retried while S3 is not consistent, or is still changing it.
 pub(super) async fn settle<T, F: Future<Output = Result<T, CallError>>>(
     context: &StepContext<'_>,
     call: impl FnMut() -> F,
 ) -> Result<T, CallError> {
     let unsettled = |error: &CallError| error.kind == Kind::NotYet || error.code.as_deref() == Some(NO_SUCH_BUCKET);
-    context
-        .retry(
-            &RetryPolicy::BUCKET,
-            "S3 is not ready for the bucket's settings everywhere; trying again",
-            unsettled,
-            call,
-        )
-        .await
+    context.retry(&RetryPolicy::BUCKET, "waiting for the bucket to accept its settings", unsettled, call).await
 }
 
 fn s3_tags(tags: &Tags) -> Vec<Tag> {

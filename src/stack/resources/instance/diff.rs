@@ -1,4 +1,4 @@
-//! What has to happen so that the declared instances run. Pure.
+//! The changes that bring the instances to what is declared. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::stack::change::{Action, Change};
 use crate::stack::resources::instance::user_data::{self, Params};
 use crate::stack::resources::{Tags, hex, own_tags, tag_changes};
 
-/// The changes from what there is to `count` instances of `launch`: one for each number. `Err`: why none can be launched.
+/// The changes to `count` instances of `launch`: one per number. `Err`: why none can be launched.
 pub fn diff(
     stack: &str,
     count: u32,
@@ -60,12 +60,12 @@ pub fn diff(
     changes
 }
 
-/// Nothing that is shown: a change to note differences in.
+/// A scratch change, to record differences in.
 fn probe() -> Change<Step> {
     Change::new(Address::Instance(0), "")
 }
 
-/// What an instance that is there makes room for, or stays for.
+/// What happens to an existing instance.
 struct Next<'a> {
     launch_step: Step,
     kept: &'a Observed,
@@ -73,7 +73,7 @@ struct Next<'a> {
     leftovers: Vec<String>,
 }
 
-/// Adds what concerns other instances of the number: the new one of a replacement, and those that go.
+/// Adds the steps for other instances of the number: the replacement, and those to terminate.
 fn steps(mut change: Change<Step>, next: Next<'_>, launch: &Launch, wait: Wait) -> Change<Step> {
     let Next { launch_step, kept, leftovers } = next;
     let replaced = change.action == Action::Replace;
@@ -96,7 +96,7 @@ fn steps(mut change: Change<Step>, next: Next<'_>, launch: &Launch, wait: Wait) 
             change.removal(Step::AwaitReport { id, bucket });
         }
         if !leftovers.is_empty() {
-            let older = "older instances of this number are left over from a replacement that did not end";
+            let older = "older instances with this number remain from an incomplete replacement";
             change.reason.get_or_insert_with(|| older.into());
             change.action = Action::Update;
         }
@@ -161,7 +161,7 @@ fn create(address: Address, label: &str, launch: &Launch, all_tags: &Tags, step:
     change.action(Action::Create)
 }
 
-/// What happens to an instance that is there; the steps of a replacement are not in it yet.
+/// The change of an existing instance; the steps of a replacement are added later.
 fn change(label: &str, launch: &Launch, stack: &str, observed: &Observed, asked: &InstanceRequest) -> Change<Step> {
     let mut change = Change::new(Address::Instance(observed.index), label);
     let groups = observed.security_groups.join(", ");
@@ -169,13 +169,13 @@ fn change(label: &str, launch: &Launch, stack: &str, observed: &Observed, asked:
     let mut reasons = replacing(&mut change, launch, observed);
     let forced = asked.replace.contains(&observed.index);
     if !reasons.is_empty() || forced {
-        let cannot = if reasons.is_empty() { "" } else { "; a running instance cannot change that" };
+        let cannot = if reasons.is_empty() { "" } else { ", so the instance must be replaced" };
         if forced {
-            reasons.insert(0, "it is asked for (--replace)");
+            reasons.insert(0, "requested with --replace");
         }
         change.reason = Some(format!("{}{cannot}", reasons.join(", ")));
         change.unknown("id", Some(&observed.id));
-        // What is replaced stands before what differs.
+        // The reason for the replacement comes first.
         change.attributes.rotate_right(1);
         // The new one has these too, though they alone would not need a new one.
         change.compare("instance_profile", &observed.profile, &launch.profile);
@@ -213,7 +213,7 @@ fn change(label: &str, launch: &Launch, stack: &str, observed: &Observed, asked:
     change.settle()
 }
 
-/// Notes whether the instance has another profile than the declared one, or one of its name that is no more.
+/// Records whether the instance has another profile than declared, or a deleted one of the same name.
 fn profile_differs(change: &mut Change<Step>, launch: &Launch, observed: &Observed) -> bool {
     if change.compare("instance_profile", &observed.profile, &launch.profile) {
         return true;
@@ -228,7 +228,7 @@ fn profile_differs(change: &mut Change<Step>, launch: &Launch, observed: &Observ
     }
 }
 
-/// Notes the differences that only a new instance can mend; answers what they are, in words.
+/// Records the differences that require a new instance, and returns them in words.
 fn replacing(change: &mut Change<Step>, launch: &Launch, observed: &Observed) -> Vec<&'static str> {
     let mut reasons = Vec::new();
     let mut note = |differs: bool, reason: &'static str| {
@@ -245,23 +245,23 @@ fn replacing(change: &mut Change<Step>, launch: &Launch, observed: &Observed) ->
     }
     // A security group that moves to another VPC takes its instances along.
     note(change.compare("vpc", &observed.vpc, &launch.vpc_id), "the VPC changed");
-    // Not known is no difference.
+    // An unknown value is no difference.
     let Some(user_data) = &observed.user_data else { return reasons };
     let after = user_data_fields(&launch.user_data).unwrap_or_default();
     let Some(before) = user_data_fields(user_data) else {
         // It names this stack, or the instance would not be ours; the rest is another version's.
         let (before, after) = (digest(user_data), digest(&launch.user_data));
-        note(change.compare("user_data", &before, &after), "this version of thumb sets instances up differently");
+        note(change.compare("user_data", &before, &after), "this version of thumb configures instances differently");
         return reasons;
     };
     let names: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
     for name in names {
         let reason = match name {
-            "binary" => "the executable changed",
+            "binary" => "the program changed",
             "worker_config" => "the worker's configuration changed",
             "endpoint" => "the endpoint changed",
             "memory_max" => "the worker's share of the memory changed",
-            _ => "this version of thumb sets instances up differently",
+            _ => "this version of thumb configures instances differently",
         };
         note(change.compare(name, &before.get(name), &after.get(name)), reason);
     }
@@ -295,7 +295,7 @@ fn digest(text: &str) -> String {
     format!("sha256:{short}…")
 }
 
-/// Takes instances away: one change for each number.
+/// Terminates instances: one change per number.
 pub fn delete_all<'a>(stack: &str, instances: impl IntoIterator<Item = &'a Observed>) -> Vec<Change<Step>> {
     let mut numbers: BTreeMap<u32, Vec<&Observed>> = BTreeMap::new();
     for instance in instances {

@@ -1,4 +1,4 @@
-//! The calls that launch, alter and terminate instances.
+//! Launches, changes and terminates instances.
 
 use aws_sdk_ec2::types::{
     BlockDeviceMapping, CreditSpecificationRequest, EbsBlockDevice, Filter, HttpTokensState,
@@ -25,7 +25,7 @@ pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result
         Step::Launch { index, launch, known } => run_launch(*index, launch, known, aws, context).await,
         Step::AwaitReport { id, bucket } => worker::await_report(id.as_deref(), bucket, aws, context).await,
         Step::Start { id } => {
-            // An instance on its way to "stopped" cannot be started yet.
+            // A stopping instance cannot be started yet.
             let stopping = |error: &CallError| matches!(error.code.as_deref(), Some("IncorrectInstanceState"));
             let start = || async {
                 let result = ec2.start_instances().instance_ids(id).send().await;
@@ -37,7 +37,7 @@ pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result
         Step::SetProfile { id, profile } => set_profile(id, profile, aws, context).await,
         Step::SetSecurityGroup { id, security_group_id } => {
             let group = security_group_id.clone().or_else(|| context.outputs.security_group());
-            let why = "EC2 does not know the new security group everywhere yet; trying again until it does";
+            let why = "waiting for the new security group to reach all of EC2";
             context
                 .retry(&RetryPolicy::PROPAGATION, why, group_not_known_yet, || async {
                     let request = ec2.modify_instance_attribute().instance_id(id);
@@ -89,7 +89,7 @@ async fn run_launch(
     ))
 }
 
-/// A security group that was made a moment ago.
+/// Whether a new security group has not reached all of EC2 yet.
 fn group_not_known_yet(error: &CallError) -> bool {
     error.code.as_deref() == Some("InvalidGroup.NotFound")
 }
@@ -158,7 +158,7 @@ async fn run_instances(
     // The same token on every attempt: an attempt whose answer was lost must not have launched a second instance.
     // An image, a key pair or a subnet that is not there will not come.
     let not_yet = |error: &CallError| error.kind == Kind::NotYet || group_not_known_yet(error);
-    let why = "EC2 does not know the new instance profile (or security group) yet; trying again until it does";
+    let why = "waiting for the new instance profile to reach EC2 (usually 10 s)";
     let out = context
         .retry(&RetryPolicy::PROPAGATION, why, not_yet, || async { request().send().await.action("ec2:RunInstances") })
         .await?;
@@ -166,10 +166,10 @@ async fn run_instances(
         .unwrap_or_default()
         .into_iter()
         .next()
-        .ok_or_else(|| CallError::judged("ec2:RunInstances", Kind::Unavailable, "the answer names no instance"))
+        .ok_or_else(|| CallError::judged("ec2:RunInstances", Kind::Unavailable, "the response names no instance"))
 }
 
-/// The same for the same instance to be, whoever asks for it: 64 hexadecimal digits, as long as EC2 allows.
+/// Equal for two applies that launch the same instance: 64 hexadecimal digits, as long as EC2 allows.
 fn client_token(index: u32, launch: &Launch, group: Option<&str>, known: &[String]) -> String {
     // Without what only one of two applies at once may have found. Of the security group both have the ID in `group`.
     let anyone = Launch {
@@ -186,14 +186,14 @@ fn is_going(instance: &Instance) -> bool {
     matches!(state(instance), Some(InstanceStateName::ShuttingDown | InstanceStateName::Terminated))
 }
 
-/// Until EC2 says "running".
+/// Waits until the instance is running.
 async fn wait_running(id: &str, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     let still = |message: &str| CallError::judged("ec2:DescribeInstances", Kind::NotYet, message);
     let pending = |error: &CallError| error.kind == Kind::NotYet;
     let public_ip = context
         .retry(&RetryPolicy::INSTANCE, &format!("{id} is starting"), pending, || async {
             let instances = describe(&[id.to_owned()], aws).await?;
-            // Not listed is no answer either, so soon after the launch.
+            // So soon after the launch EC2 may not list it.
             let Some(instance) = instances.first() else { return Err(still("EC2 does not list the instance yet")) };
             match state(instance) {
                 Some(InstanceStateName::Running) => Ok(instance.public_ip_address.clone().filter(|ip| !ip.is_empty())),
@@ -204,7 +204,7 @@ async fn wait_running(id: &str, aws: &Writer, context: &StepContext<'_>) -> Resu
                     format!(
                         "the instance {id} is {} instead of running: {}",
                         other.as_str(),
-                        instance.state_reason().and_then(|reason| reason.message()).unwrap_or("EC2 says not why")
+                        instance.state_reason().and_then(|reason| reason.message()).unwrap_or("EC2 gives no reason")
                     ),
                 )),
             }
@@ -216,7 +216,7 @@ async fn wait_running(id: &str, aws: &Writer, context: &StepContext<'_>) -> Resu
     Ok(())
 }
 
-/// Until EC2 says "terminated", or lists them no more.
+/// Waits until the instances are terminated or no longer listed.
 async fn terminate(ids: &[String], aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     let result = aws.clients.ec2.terminate_instances().set_instance_ids(Some(ids.to_vec())).send().await;
     ok_if_gone(result.action("ec2:TerminateInstances"))?;
@@ -245,9 +245,9 @@ async fn set_credits(id: &str, credits: Credits, aws: &Writer) -> Result<(), Cal
         InstanceCreditSpecificationRequest::builder().instance_id(id).cpu_credits(credits.to_string()).build();
     let result = aws.clients.ec2.modify_instance_credit_specification().instance_credit_specifications(request).send();
     let out = result.await.action(ACTION)?;
-    // It answers 200 with a list of what failed.
+    // It returns 200 with a list of failures.
     match out.unsuccessful_instance_credit_specifications().first().and_then(|failed| failed.error()) {
-        Some(error) => Err(CallError::judged(ACTION, Kind::Refused, error.message().unwrap_or("EC2 says not why"))),
+        Some(error) => Err(CallError::judged(ACTION, Kind::Refused, error.message().unwrap_or("EC2 gives no reason"))),
         None => Ok(()),
     }
 }
@@ -260,7 +260,7 @@ async fn set_profile(id: &str, profile: &str, aws: &Writer, context: &StepContex
     let current = out.iam_instance_profile_associations.unwrap_or_default().into_iter().next();
     let specification = IamInstanceProfileSpecification::builder().name(profile).build();
     let not_yet = |error: &CallError| error.kind == Kind::NotYet;
-    let why = "EC2 does not know the new instance profile yet; trying again until it does";
+    let why = "waiting for the new instance profile to reach EC2 (usually 10 s)";
     context
         .retry(&RetryPolicy::PROPAGATION, why, not_yet, || async {
             match current.as_ref().and_then(|association| association.association_id()) {
