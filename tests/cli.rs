@@ -134,8 +134,8 @@ fn destroy_wants_the_stacks_name_where_something_would_be_lost() {
     }
 
     let (code, screen) = at_a_terminal(&workdir, &moto, &["destroy"], "yes");
-    let question = "This loses 1 object in the thumbnails bucket, 2 objects in the code bucket that thumb did not put \
-                    there and about 2 messages in the queue, for good.";
+    let question = "This permanently deletes 1 object in the thumbnails bucket, 2 objects in the code bucket (not \
+                    written by thumb) and about 2 messages in the queue.";
     assert!(screen.contains(question), "{screen}");
     assert!(screen.contains("cancelled; nothing was changed"), "{screen}");
     assert_eq!(code, Some(1));
@@ -256,7 +256,7 @@ fn what_does_not_exist_blocks_the_plan_with_what_to_do() {
     for (line, expected) in [
         ("key_pair = \"nobodys\"", "aws ec2 create-key-pair --key-name nobodys"),
         ("image = \"ami-0123456789abcdef0\"", "has no image ami-0123456789abcdef0"),
-        ("type = \"t3.gigantic\"", "has no instance type t3.gigantic"),
+        ("type = \"t3.gigantic\"", "does not offer the instance type t3.gigantic"),
         ("type = \"t4g.micro\"", "arm64"),
         ("subnet = \"subnet-0123456789abcdef0\"", "the subnet subnet-0123456789abcdef0 does not exist"),
         ("binary = \"thumb.toml\"", "cannot run on an instance"),

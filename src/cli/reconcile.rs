@@ -151,7 +151,7 @@ impl DataLoss {
         let mut sentences = Vec::new();
         let buckets = [
             (Address::ThumbnailsBucket, contents.thumbnails, "in the thumbnails bucket"),
-            (Address::CodeBucket, contents.code, "in the code bucket that thumb did not create"),
+            (Address::CodeBucket, contents.code, "in the code bucket (not written by thumb)"),
         ];
         for (address, objects, which) in buckets {
             if let Some((count, more)) = objects.filter(|(count, more)| (*count > 0 || *more) && going(address)) {

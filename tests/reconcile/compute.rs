@@ -223,14 +223,13 @@ async fn all_rights_that_are_missing_are_named_at_once() {
     let failure = survey(&Reader::new(&caller.clients), &caller.config).await.unwrap_err().to_string();
     assert_eq!(
         failure,
-        "cannot read what is in the account: 6 rights are missing: ec2:DescribeImages, iam:GetRole, iam:ListRolePolicies, \
+        "cannot read the account: 6 missing permissions: ec2:DescribeImages, iam:GetRole, iam:ListRolePolicies, \
          s3:GetBucketTagging, sqs:GetQueueAttributes, sqs:ListQueueTags\n  \
-         caused by: refused, without a reason: s3:GetBucketTagging\n  \
+         caused by: denied without a reason: s3:GetBucketTagging\n  \
          caused by: no identity-based policy allows: iam:GetRole, iam:ListRolePolicies, sqs:GetQueueAttributes, \
          sqs:ListQueueTags\n  \
          caused by: an explicit deny in a service control policy forbids: ec2:DescribeImages\n  \
-         hint: `thumb policy plan` prints the policy that these credentials need: hand it to whoever manages the account's \
-         IAM policies"
+         hint: `thumb policy plan` prints the policy that these credentials need, for your AWS administrator"
     );
 }
 
