@@ -127,7 +127,7 @@ async fn what_was_adopted_keeps_what_it_had_and_is_released() {
         .collect();
     let expected = [
         "queue: adopted: released, not deleted",
-        "bucket.code: adopted: released, not deleted, with all that is in it",
+        "bucket.code: adopted: released, not deleted, with all its objects",
         "role: adopted: released, not deleted",
     ];
     assert_eq!(released, expected);
