@@ -1,6 +1,6 @@
-//! How a command fails in front of a user: one line that says what failed, on which resource and why, then the
-//! causes, then what to do about it. Modules whose errors somebody decides on have error types of their own and
-//! become a [`Failure`] only where a person reads them.
+//! How a command reports a failure to the user: one line that says what failed, on which resource and why, then the
+//! causes, then hints. Modules whose callers handle errors have their own error types, which become a [`Failure`] only
+//! where the user reads them.
 
 use std::error::Error;
 use std::fmt;
@@ -8,8 +8,15 @@ use std::process::ExitCode;
 
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
-/// The most causes printed below a failure; a chain longer than this says nothing more to a reader.
+/// The most causes printed below a failure; a longer chain tells a reader nothing more.
 const MAX_CAUSES: usize = 8;
+
+/// What an error that is thumb's own fault says, and what to send.
+const BUG: &str = concat!(
+    "this is a bug in thumb; please report it, with this message, the command and the version (thumb ",
+    env!("CARGO_PKG_VERSION"),
+    ")"
+);
 
 /// A failed command: `error: …`, `caused by: …` lines, `hint: …` lines, and the process's exit code.
 #[derive(Debug)]
@@ -26,15 +33,15 @@ pub struct Failure {
 pub enum Exit {
     /// 1: the command was understood, and failed.
     Failed = 1,
-    /// 2: the command line or thumb.toml was wrong; nothing was tried.
+    /// 2: the command line or thumb.toml is wrong; nothing was attempted.
     Usage = 2,
-    /// 141, as a shell reports a program that SIGPIPE ended: whoever read stdout has left (`thumb plan | head`). Nobody
-    /// is told.
+    /// 141, as a shell reports a program killed by SIGPIPE: the reader of stdout has exited (`thumb plan | head`). Prints
+    /// no message.
     BrokenPipe = 141,
 }
 
 impl Failure {
-    /// `what` is a full sentence without its period, naming the resource: "the queue cats exists already".
+    /// `what` is a full sentence without its period, naming the resource: "the queue cats already exists".
     pub fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), causes: Vec::new(), hints: Vec::new(), exit: Exit::Failed }
     }
@@ -44,7 +51,12 @@ impl Failure {
         Self { exit: Exit::Usage, ..Self::new(what) }
     }
 
-    /// stdout cannot be written to: a failure, or [`Exit::BrokenPipe`] where its reader has had enough.
+    /// Our own fault: the user can only report it.
+    pub fn bug(what: impl Into<String>) -> Self {
+        Self::new(what).hint(BUG)
+    }
+
+    /// stdout cannot be written to: a failure, or [`Exit::BrokenPipe`] if its reader has exited.
     pub fn stdout(error: &std::io::Error) -> Self {
         let exit = match error.kind() {
             std::io::ErrorKind::BrokenPipe => Exit::BrokenPipe,
@@ -53,7 +65,7 @@ impl Failure {
         Self { exit, ..Self::new("cannot write to stdout").caused_by(error) }
     }
 
-    /// Wrong usage becomes an ordinary failure, where 2 as an exit code means something else.
+    /// Turns wrong usage into an ordinary failure, for commands where exit code 2 means something else.
     #[must_use]
     pub fn without_usage(self) -> Self {
         let exit = if self.exit == Exit::Usage { Exit::Failed } else { self.exit };
@@ -66,7 +78,7 @@ impl Failure {
         let mut next = Some(error);
         while let Some(error) = next {
             let text = error.to_string();
-            // Many errors repeat their source's text in their own; one of the two is enough.
+            // Many errors repeat the text of their source; one of the two is enough.
             let repeated = self.causes.last().is_some_and(|last| last.ends_with(&text));
             if !repeated && self.causes.len() < MAX_CAUSES {
                 self.causes.push(text);
@@ -98,7 +110,7 @@ impl Failure {
 }
 
 impl fmt::Display for Failure {
-    /// Several lines, no trailing newline; `error:` comes from whoever prints it.
+    /// Several lines, no trailing newline; the caller prints `error:`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
         for cause in &self.causes {
@@ -145,6 +157,13 @@ mod tests {
         assert_eq!(Failure::stdout(&Error::from(ErrorKind::StorageFull)).exit(), Exit::Failed);
         assert_eq!(Failure::usage("x").without_usage().exit(), Exit::Failed);
         assert_eq!(Failure::stdout(&Error::from(ErrorKind::BrokenPipe)).without_usage().exit(), Exit::BrokenPipe);
+    }
+
+    #[test]
+    fn a_bug_says_what_to_report() {
+        let text = Failure::bug("the engine panicked on cat.jpg").to_string();
+        assert!(text.contains("hint: this is a bug in thumb; please report it"), "{text}");
+        assert!(text.contains(env!("CARGO_PKG_VERSION")), "{text}");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The program as a process: what a user types, sees and gets back, against the emulator.
 
+#[path = "support/fault_injecting_connector.rs"]
+mod fault_injecting_connector;
 #[path = "support/moto.rs"]
 mod moto;
-#[path = "support/seam.rs"]
-mod seam;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -13,35 +13,35 @@ use moto::Moto;
 const THUMB: &str = env!("CARGO_BIN_EXE_thumb");
 
 /// A directory with a thumb.toml.
-struct Desk {
+struct Workdir {
     dir: tempfile::TempDir,
 }
 
-impl Desk {
+impl Workdir {
     fn new(config: &str) -> Self {
-        let desk = Self { dir: tempfile::tempdir().unwrap() };
-        std::fs::write(desk.path().join("thumb.toml"), config).unwrap();
-        desk
+        let workdir = Self { dir: tempfile::tempdir().unwrap() };
+        std::fs::write(workdir.path().join("thumb.toml"), config).unwrap();
+        workdir
     }
 
     fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    fn run(&self, mut command: Command, words: &[&str]) -> Ran {
+    fn run(&self, mut command: Command, words: &[&str]) -> CommandOutput {
         let output = command.current_dir(self.path()).args(words).stdin(Stdio::null()).output().unwrap();
-        Ran::from(output)
+        CommandOutput::from(output)
     }
 }
 
 #[derive(Debug)]
-struct Ran {
+struct CommandOutput {
     code: Option<i32>,
     out: String,
     err: String,
 }
 
-impl From<Output> for Ran {
+impl From<Output> for CommandOutput {
     fn from(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
@@ -58,24 +58,24 @@ fn alone() -> Command {
 #[test]
 fn plan_apply_plan_destroy_as_a_user_types_them() {
     let moto = Moto::start();
-    let desk = Desk::new("name = \"cats\"\n[buckets]\nsources = [\"photos\"]\n");
-    let thumb = |words: &[&str]| desk.run(moto.command(THUMB), words);
+    let workdir = Workdir::new("name = \"cats\"\n[buckets]\nsources = [\"photos\"]\n");
+    let thumb = |words: &[&str]| workdir.run(moto.command(THUMB), words);
 
     let plan = thumb(&["plan", "--detailed-exitcode"]);
     assert_eq!(plan.code, Some(2), "{plan:?}");
     assert!(plan.out.contains("\nPlan: 9 to add, 0 to change, 0 to destroy.\n"), "{plan:?}");
-    assert!(plan.out.contains("Note: No key_pair is set in [instance]: nobody can log in"), "{plan:?}");
+    assert!(plan.out.contains("Note: SSH is off: key_pair is not set in [instance]."), "{plan:?}");
     assert!(!plan.out.contains('\x1b'), "colour is for terminals");
 
     let refused = thumb(&["apply"]);
     assert_eq!(refused.code, Some(1));
-    assert!(refused.err.contains("there is no terminal to ask at\n  hint: say `thumb apply --yes`"), "{refused:?}");
+    assert!(refused.err.contains("stdin is not a terminal\n  hint: use `thumb apply --yes`"), "{refused:?}");
 
     let apply = thumb(&["apply", "--yes"]);
     assert_eq!(apply.code, Some(0), "{apply:?}");
     assert!(apply.out.contains("Apply complete: 9 added, 0 changed, 0 destroyed."), "{apply:?}");
-    assert!(apply.out.contains("no SSH: it was launched without a key pair"), "{apply:?}");
-    assert!(apply.err.contains("queue: created after"), "{apply:?}");
+    assert!(apply.out.contains("SSH: not available (no key pair)"), "{apply:?}");
+    assert!(apply.err.contains("queue: created in"), "{apply:?}");
 
     let again = thumb(&["plan", "--detailed-exitcode"]);
     assert_eq!(again.code, Some(0), "{again:?}");
@@ -94,11 +94,11 @@ fn plan_apply_plan_destroy_as_a_user_types_them() {
     assert!(destroy.out.contains("Destroy complete: 9 destroyed."), "{destroy:?}");
     let nothing = thumb(&["destroy"]);
     assert_eq!(nothing.code, Some(0), "{nothing:?}");
-    assert!(nothing.out.ends_with("No changes. There is nothing of this stack to destroy.\n"), "{nothing:?}");
+    assert!(nothing.out.ends_with("Nothing to destroy: no resource of this stack exists.\n"), "{nothing:?}");
 }
 
 /// `thumb` at a terminal of its own, where this line is typed: its exit code, and what stands on the screen.
-fn at_a_terminal(desk: &Desk, moto: &Moto, words: &[&str], line: &str) -> (Option<i32>, String) {
+fn at_a_terminal(workdir: &Workdir, moto: &Moto, words: &[&str], line: &str) -> (Option<i32>, String) {
     const TERMINAL: &str = r#"
 import os, pty, sys
 child, terminal = pty.fork()
@@ -114,15 +114,15 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 "#;
     let mut python = moto.command("python3");
     python.args(["-c", TERMINAL, line, THUMB]).env("TERM", "xterm");
-    let ran = desk.run(python, words);
-    (ran.code, ran.out)
+    let output = workdir.run(python, words);
+    (output.code, output.out)
 }
 
 #[test]
 fn destroy_wants_the_stacks_name_where_something_would_be_lost() {
     let moto = Moto::start();
-    let desk = Desk::new("name = \"cats\"\n[buckets]\nsources = [\"photos\"]\n");
-    let thumb = |words: &[&str]| desk.run(moto.command(THUMB), words);
+    let workdir = Workdir::new("name = \"cats\"\n[buckets]\nsources = [\"photos\"]\n");
+    let thumb = |words: &[&str]| workdir.run(moto.command(THUMB), words);
     assert_eq!(thumb(&["apply", "--target", "queue", "--target", "buckets", "--yes"]).code, Some(0));
     assert_eq!(moto.request_as_owner("PUT", "/cats-thumbnails-123456789012/owl.jpg", b"owl").unwrap().status, 200);
     let words = ["enqueue", "--bucket", "photos", "--keys", "owl.jpg", "canyon.jpg", "--size", "10x10"];
@@ -133,15 +133,15 @@ fn destroy_wants_the_stacks_name_where_something_would_be_lost() {
         assert_eq!(moto.request_as_owner("PUT", &path, b"x").unwrap().status, 200);
     }
 
-    let (code, screen) = at_a_terminal(&desk, &moto, &["destroy"], "yes");
-    let question = "This loses 1 object in the thumbnails bucket, 2 objects in the code bucket that thumb did not put \
-                    there and about 2 messages in the queue, for good.";
+    let (code, screen) = at_a_terminal(&workdir, &moto, &["destroy"], "yes");
+    let question = "This permanently deletes 1 object in the thumbnails bucket, 2 objects in the code bucket (not \
+                    written by thumb) and about 2 messages in the queue.";
     assert!(screen.contains(question), "{screen}");
-    assert!(screen.contains("nothing was changed: the answer was no"), "{screen}");
+    assert!(screen.contains("cancelled; nothing was changed"), "{screen}");
     assert_eq!(code, Some(1));
     assert_eq!(thumb(&["plan", "--target", "queue", "--target", "buckets", "--detailed-exitcode"]).code, Some(0));
 
-    let (code, screen) = at_a_terminal(&desk, &moto, &["destroy"], "cats");
+    let (code, screen) = at_a_terminal(&workdir, &moto, &["destroy"], "cats");
     assert!(screen.contains("Destroy complete: 4 destroyed."), "{screen}");
     assert_eq!(code, Some(0));
 }
@@ -149,41 +149,50 @@ fn destroy_wants_the_stacks_name_where_something_would_be_lost() {
 #[test]
 fn apply_asks_and_takes_yes_for_an_answer() {
     let moto = Moto::start();
-    let desk = Desk::new("name = \"cats\"\n");
-    let (code, screen) = at_a_terminal(&desk, &moto, &["apply", "--target", "queue"], "y");
+    let workdir = Workdir::new("name = \"cats\"\n");
+    let (code, screen) = at_a_terminal(&workdir, &moto, &["apply", "--target", "queue"], "y");
     assert!(screen.contains("Do you want to perform these actions?"), "{screen}");
     assert_eq!(code, Some(1), "{screen}");
-    let (code, screen) = at_a_terminal(&desk, &moto, &["apply", "--target", "queue"], "yes");
+    let (code, screen) = at_a_terminal(&workdir, &moto, &["apply", "--target", "queue"], "yes");
     assert!(screen.contains("Apply complete: 2 added, 0 changed, 0 destroyed."), "{screen}");
     assert_eq!(code, Some(0), "{screen}");
     assert!(screen.contains("\x1b[32m  +"), "a terminal has colours: {screen:?}");
 }
 
 #[test]
-fn what_is_nobodys_is_left_alone_until_it_is_adopted() {
+fn what_no_stack_owns_is_left_alone_until_it_is_adopted() {
     let moto = Moto::start();
-    let desk = Desk::new("name = \"cats\"\n");
-    let thumb = |words: &[&str]| desk.run(moto.command(THUMB), words);
+    let workdir = Workdir::new("name = \"cats\"\n");
+    let thumb = |words: &[&str]| workdir.run(moto.command(THUMB), words);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let clients = thumb::aws::Clients::from_sdk(seam::Seam::new().sdk(&moto.endpoint()).await).unwrap();
+        let clients = thumb::aws::Clients::from_sdk(
+            fault_injecting_connector::FaultInjectingConnector::new().sdk(&moto.endpoint()).await,
+        )
+        .unwrap();
         clients.sqs.create_queue().queue_name("cats").send().await.unwrap();
     });
     for words in [&["plan"][..], &["apply", "--yes"]] {
         let refused = thumb(words);
         assert_eq!(refused.code, Some(1), "{refused:?}");
-        assert!(refused.out.contains("  ! queue cats\n      # the queue cats exists without the tag"), "{refused:?}");
-        assert!(refused.err.contains("blocked, and left alone: queue"), "{refused:?}");
+        assert!(
+            refused.out.contains("  ! queue cats\n      # the queue cats already exists and belongs to no stack"),
+            "{refused:?}"
+        );
+        assert!(refused.err.contains("nothing was applied: blocked: queue"), "{refused:?}");
     }
     // A destroy leaves it alone, which is no failure; the plan of one says the same.
     for words in [&["destroy", "--yes"][..], &["plan", "--destroy"], &["plan", "--destroy", "--detailed-exitcode"]] {
         let left = thumb(words);
         assert_eq!(left.code, Some(0), "there is nothing else to destroy: {left:?}");
-        assert!(left.out.contains("  ! queue cats\n      # the queue cats exists without the tag"), "{left:?}");
+        assert!(
+            left.out.contains("  ! queue cats\n      # the queue cats already exists and belongs to no stack"),
+            "{left:?}"
+        );
     }
     let both = thumb(&["plan", "--destroy", "--adopt", "queue"]);
     assert_eq!(both.code, Some(2), "{both:?}");
-    assert!(both.err.contains("a destroy takes nothing over"), "{both:?}");
+    assert!(both.err.contains("--adopt cannot be used with --destroy"), "{both:?}");
 
     let adopted = thumb(&["plan", "--target", "queue", "--adopt", "queue"]);
     assert_eq!(adopted.code, Some(0), "{adopted:?}");
@@ -196,19 +205,19 @@ fn what_is_nobodys_is_left_alone_until_it_is_adopted() {
     let released = thumb(&["destroy", "--yes"]);
     assert_eq!(released.code, Some(0), "{released:?}");
     assert!(released.out.contains("  ~ queue cats\n      # adopted: released, not deleted"), "{released:?}");
-    assert!(released.err.contains("queue: released after"), "{released:?}");
+    assert!(released.err.contains("queue: released in"), "{released:?}");
     assert!(released.out.contains("Destroy complete: 1 destroyed, 1 released."), "{released:?}");
 
     let nothing = thumb(&["plan", "--adopt", "security-group"]);
     assert_eq!(nothing.code, Some(1));
-    assert!(nothing.err.contains("cannot adopt security-group: there is nothing of that name"), "{nothing:?}");
+    assert!(nothing.err.contains("cannot adopt security-group: no resource with that name exists"), "{nothing:?}");
 }
 
 #[test]
 fn a_target_brings_what_it_needs_and_nothing_else() {
     let moto = Moto::start();
-    let desk = Desk::new("name = \"cats\"\n");
-    let thumb = |words: &[&str]| desk.run(moto.command(THUMB), words);
+    let workdir = Workdir::new("name = \"cats\"\n");
+    let thumb = |words: &[&str]| workdir.run(moto.command(THUMB), words);
     let queue = thumb(&["apply", "--target", "queue", "--yes"]);
     assert!(queue.out.contains("Apply complete: 2 added"), "{queue:?}");
     let code = thumb(&["apply", "--target=code", "--yes"]);
@@ -223,7 +232,10 @@ fn every_example_is_planned() {
     let moto = Moto::start();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let clients = thumb::aws::Clients::from_sdk(seam::Seam::new().sdk(&moto.endpoint()).await).unwrap();
+        let clients = thumb::aws::Clients::from_sdk(
+            fault_injecting_connector::FaultInjectingConnector::new().sdk(&moto.endpoint()).await,
+        )
+        .unwrap();
         clients.ec2.create_key_pair().key_name("colink-cmsc389l").send().await.unwrap();
     });
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -232,8 +244,8 @@ fn every_example_is_planned() {
     let files: Vec<PathBuf> = tomls.chain([root.join("thumb.toml")]).collect();
     assert!(files.len() >= 5);
     for file in files {
-        let desk = Desk::new("");
-        let plan = desk.run(moto.command(THUMB), &["--config", file.to_str().unwrap(), "plan"]);
+        let workdir = Workdir::new("");
+        let plan = workdir.run(moto.command(THUMB), &["--config", file.to_str().unwrap(), "plan"]);
         assert_eq!(plan.code, Some(0), "{}: {plan:?}", file.display());
     }
 }
@@ -244,21 +256,21 @@ fn what_does_not_exist_blocks_the_plan_with_what_to_do() {
     for (line, expected) in [
         ("key_pair = \"nobodys\"", "aws ec2 create-key-pair --key-name nobodys"),
         ("image = \"ami-0123456789abcdef0\"", "has no image ami-0123456789abcdef0"),
-        ("type = \"t3.gigantic\"", "has no instance type t3.gigantic"),
+        ("type = \"t3.gigantic\"", "does not offer the instance type t3.gigantic"),
         ("type = \"t4g.micro\"", "arm64"),
         ("subnet = \"subnet-0123456789abcdef0\"", "the subnet subnet-0123456789abcdef0 does not exist"),
         ("binary = \"thumb.toml\"", "cannot run on an instance"),
         ("binary = \"no-such-file\"", "cannot read the executable no-such-file"),
     ] {
-        let desk = Desk::new(&format!("name = \"cats\"\n[instance]\n{line}\n"));
-        let plan = desk.run(moto.command(THUMB), &["plan"]);
+        let workdir = Workdir::new(&format!("name = \"cats\"\n[instance]\n{line}\n"));
+        let plan = workdir.run(moto.command(THUMB), &["plan"]);
         assert_eq!(plan.code, Some(1), "{line}: {plan:?}");
         // The text is wrapped to the terminal's width.
         let text = plan.out.replace("\n      #", "");
         assert!(text.contains(expected), "{line}: {plan:?}");
-        let apply = desk.run(moto.command(THUMB), &["apply", "--yes"]);
+        let apply = workdir.run(moto.command(THUMB), &["apply", "--yes"]);
         assert_eq!(apply.code, Some(1));
-        assert!(apply.err.contains("error: blocked, and left alone:"), "{line}: {apply:?}");
+        assert!(apply.err.contains("error: nothing was applied: blocked:"), "{line}: {apply:?}");
         assert!(!apply.err.contains("creating"), "nothing half made: {apply:?}");
     }
 }
@@ -266,11 +278,11 @@ fn what_does_not_exist_blocks_the_plan_with_what_to_do() {
 #[test]
 fn a_wrong_account_is_refused_before_anything_else() {
     let moto = Moto::start();
-    let desk = Desk::new("name = \"cats\"\naccount = \"111111111111\"\n");
-    let ran = desk.run(moto.command(THUMB), &["apply", "--yes"]);
-    assert_eq!(ran.code, Some(1));
+    let workdir = Workdir::new("name = \"cats\"\naccount = \"111111111111\"\n");
+    let output = workdir.run(moto.command(THUMB), &["apply", "--yes"]);
+    assert_eq!(output.code, Some(1));
     assert_eq!(
-        ran.err,
+        output.err,
         "error: these credentials are for the account 123456789012, but thumb.toml says account = \"111111111111\"\n  \
          hint: choose other credentials (AWS_PROFILE), or change `account` in thumb.toml\n"
     );
@@ -278,92 +290,92 @@ fn a_wrong_account_is_refused_before_anything_else() {
 
 #[test]
 fn without_credentials_it_says_how_to_give_some() {
-    let desk = Desk::new("name = \"cats\"\nregion = \"us-east-1\"\n");
+    let workdir = Workdir::new("name = \"cats\"\nregion = \"us-east-1\"\n");
     for command in ["plan", "apply", "destroy"] {
-        let ran = desk.run(alone(), &[command]);
-        assert_eq!(ran.code, Some(1), "{ran:?}");
-        assert!(ran.err.contains("hint: give AWS credentials the ordinary way: AWS_PROFILE"), "{ran:?}");
+        let output = workdir.run(alone(), &[command]);
+        assert_eq!(output.code, Some(1), "{output:?}");
+        assert!(output.err.contains("hint: configure AWS credentials: AWS_PROFILE"), "{output:?}");
     }
 }
 
 #[test]
 fn without_a_region_it_says_where_to_set_one() {
-    let desk = Desk::new("name = \"cats\"\n");
-    let ran = desk.run(alone(), &["plan"]);
+    let workdir = Workdir::new("name = \"cats\"\n");
+    let output = workdir.run(alone(), &["plan"]);
     assert_eq!(
-        (ran.code, ran.err.starts_with("error: no AWS region is set\n  hint: set `region`")),
+        (output.code, output.err.starts_with("error: no AWS region is set\n  hint: set `region`")),
         (Some(1), true),
-        "{ran:?}"
+        "{output:?}"
     );
 }
 
 #[test]
 fn without_a_network_it_gives_up_and_says_so() {
-    let desk = Desk::new("name = \"cats\"\nregion = \"us-east-1\"\n");
+    let workdir = Workdir::new("name = \"cats\"\nregion = \"us-east-1\"\n");
     let mut command = alone();
     // Nothing listens on port 1.
     command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
     command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
-    let ran = desk.run(command, &["plan"]);
-    assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(ran.err.contains("hint: is the network up"), "{ran:?}");
+    let output = workdir.run(command, &["plan"]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.err.contains("hint: check your network"), "{output:?}");
 }
 
 #[test]
 fn mistakes_in_the_file_are_all_named_and_nothing_is_tried() {
-    let desk = Desk::new("nam = \"cats\"\n[queue]\nmax_receives = \"three\"\n");
-    let ran = desk.run(alone(), &["apply", "--yes"]);
-    assert_eq!(ran.code, Some(2), "{ran:?}");
-    assert_eq!(ran.err.lines().filter(|line| line.starts_with("error: thumb.toml:")).count(), 3, "{ran:?}");
-    let missing = desk.run(alone(), &["--config", "nowhere.toml", "plan"]);
+    let workdir = Workdir::new("nam = \"cats\"\n[queue]\nmax_receives = \"three\"\n");
+    let output = workdir.run(alone(), &["apply", "--yes"]);
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert_eq!(output.err.lines().filter(|line| line.starts_with("error: thumb.toml:")).count(), 3, "{output:?}");
+    let missing = workdir.run(alone(), &["--config", "nowhere.toml", "plan"]);
     assert_eq!(missing.code, Some(2));
     assert!(missing.err.starts_with("error: cannot read nowhere.toml\n  caused by: No such file"), "{missing:?}");
 }
 
 #[test]
 fn a_policy_is_printed_without_credentials_and_says_what_it_does_not_know() {
-    let desk = Desk::new("name = \"cats\"\nregion = \"eu-west-1\"\naccount = \"123456789012\"\n");
-    let ran = desk.run(alone(), &["policy", "apply", "destroy"]);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.err.ends_with("a managed policy may have 6144: print one for each command\n"), "{ran:?}");
-    let ran = desk.run(alone(), &["policy", "apply"]);
-    assert_eq!((ran.code, &*ran.err), (Some(0), ""), "{ran:?}");
-    let policy: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let workdir = Workdir::new("name = \"cats\"\nregion = \"eu-west-1\"\naccount = \"123456789012\"\n");
+    let output = workdir.run(alone(), &["policy", "apply", "destroy"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.err.ends_with("a managed policy may have 6144: print one for each command\n"), "{output:?}");
+    let output = workdir.run(alone(), &["policy", "apply"]);
+    assert_eq!((output.code, &*output.err), (Some(0), ""), "{output:?}");
+    let policy: serde_json::Value = serde_json::from_str(&output.out).unwrap();
     assert_eq!(policy["Version"], "2012-10-17");
-    assert!(ran.out.contains("\"arn:aws:sqs:eu-west-1:123456789012:cats-dlq\""), "{ran:?}");
+    assert!(output.out.contains("\"arn:aws:sqs:eu-west-1:123456789012:cats-dlq\""), "{output:?}");
 
-    let desk = Desk::new("name = \"cats\"\n");
-    let ran = desk.run(alone(), &["policy", "enqueue"]);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.out.contains("\"arn:aws:sqs:*:*:cats\""), "{ran:?}");
-    assert!(ran.err.starts_with("note: no AWS region is set: the policy allows every region\nnote: "), "{ran:?}");
-    assert!(ran.err.ends_with(": the policy has * for it (set `account` in thumb.toml)\n"), "{ran:?}");
+    let workdir = Workdir::new("name = \"cats\"\n");
+    let output = workdir.run(alone(), &["policy", "enqueue"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.out.contains("\"arn:aws:sqs:*:*:cats\""), "{output:?}");
+    assert!(output.err.starts_with("note: no AWS region is set: the policy allows every region\nnote: "), "{output:?}");
+    assert!(output.err.ends_with(": the policy allows every account (set `account` in thumb.toml)\n"), "{output:?}");
 
     let moto = Moto::start();
-    let ran = desk.run(moto.command(THUMB), &["policy", "enqueue"]);
-    assert_eq!((ran.code, &*ran.err), (Some(0), ""), "{ran:?}");
-    assert!(ran.out.contains("\"arn:aws:sqs:us-east-1:123456789012:cats\""), "{ran:?}");
+    let output = workdir.run(moto.command(THUMB), &["policy", "enqueue"]);
+    assert_eq!((output.code, &*output.err), (Some(0), ""), "{output:?}");
+    assert!(output.out.contains("\"arn:aws:sqs:us-east-1:123456789012:cats\""), "{output:?}");
     for words in [&["policy"][..], &["policy", "fly"]] {
-        assert_eq!(desk.run(alone(), words).code, Some(2), "{words:?}");
+        assert_eq!(workdir.run(alone(), words).code, Some(2), "{words:?}");
     }
 }
 
 #[test]
 fn a_detailed_exit_code_is_2_for_changes_only() {
-    let wrong = Desk::new("nam = \"cats\"\n");
-    let right = Desk::new("name = \"cats\"\n");
-    for (desk, words) in [
+    let wrong = Workdir::new("nam = \"cats\"\n");
+    let right = Workdir::new("name = \"cats\"\n");
+    for (workdir, words) in [
         (&wrong, &["plan"][..]),
         (&right, &["--config", "nowhere.toml", "plan"]),
         (&right, &["plan", "--nonsense"]),
         (&right, &["plan", "--target", "nonsense"]),
         (&right, &["plan", "--target"]),
     ] {
-        assert_eq!(desk.run(alone(), words).code, Some(2), "{words:?}");
+        assert_eq!(workdir.run(alone(), words).code, Some(2), "{words:?}");
         let detailed = [&words[..], &["--detailed-exitcode"]].concat();
-        let ran = desk.run(alone(), &detailed);
-        assert_eq!(ran.code, Some(1), "{ran:?}");
-        assert!(ran.err.starts_with("error: "), "{ran:?}");
+        let output = workdir.run(alone(), &detailed);
+        assert_eq!(output.code, Some(1), "{output:?}");
+        assert!(output.err.starts_with("error: "), "{output:?}");
     }
 }
 
@@ -371,16 +383,17 @@ fn a_detailed_exit_code_is_2_for_changes_only() {
 #[test]
 fn a_reader_that_has_left_ends_every_command_quietly_and_changes_nothing() {
     let moto = Moto::start();
-    let desk = Desk::new("name = \"cats\"\n[buckets]\nsources = [\"photos\"]\n");
+    let workdir = Workdir::new("name = \"cats\"\n[buckets]\nsources = [\"photos\"]\n");
     let photo = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/photos/life.jpg");
     let photo = photo.to_str().unwrap();
     let unread = |words: &[&str]| {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let mut command = moto.command(THUMB);
-        let ran = command.current_dir(desk.path()).args(words).stdin(Stdio::null()).stdout(writer).output().unwrap();
-        let ran = Ran::from(ran);
-        assert_eq!((ran.code, &*ran.err), (Some(141), ""), "{words:?}");
+        let output =
+            command.current_dir(workdir.path()).args(words).stdin(Stdio::null()).stdout(writer).output().unwrap();
+        let output = CommandOutput::from(output);
+        assert_eq!((output.code, &*output.err), (Some(141), ""), "{words:?}");
     };
     unread(&["--help"]);
     unread(&["--version"]);
@@ -388,7 +401,7 @@ fn a_reader_that_has_left_ends_every_command_quietly_and_changes_nothing() {
     unread(&["plan", "--json", "--detailed-exitcode"]);
     unread(&["apply", "--yes"]);
     unread(&["render", photo, "--size", "40x30", "--out", "."]);
-    let thumb = |words: &[&str]| desk.run(moto.command(THUMB), words);
+    let thumb = |words: &[&str]| workdir.run(moto.command(THUMB), words);
     let plan = thumb(&["plan"]);
     assert!(plan.out.contains("Plan: 9 to add"), "the apply whose plan nobody read made nothing: {plan:?}");
     assert_eq!(thumb(&["apply", "--target", "queue", "--target", "buckets", "--yes"]).code, Some(0));
@@ -401,7 +414,7 @@ fn a_reader_that_has_left_ends_every_command_quietly_and_changes_nothing() {
 
 #[test]
 fn wrong_usage_is_exit_code_2_and_help_is_0() {
-    let desk = Desk::new("name = \"cats\"\n");
+    let workdir = Workdir::new("name = \"cats\"\n");
     for words in [
         &["plan", "--nonsense"][..],
         &["nonsense"],
@@ -411,26 +424,26 @@ fn wrong_usage_is_exit_code_2_and_help_is_0() {
         &["apply", "--replace", "queue"],
         &["plan", "--destroy", "--replace", "instance.1"],
     ] {
-        assert_eq!(desk.run(alone(), words).code, Some(2), "{words:?}");
+        assert_eq!(workdir.run(alone(), words).code, Some(2), "{words:?}");
     }
-    let help = desk.run(alone(), &["--help"]);
+    let help = workdir.run(alone(), &["--help"]);
     assert_eq!(help.code, Some(0));
     for command in ["plan", "apply", "destroy", "enqueue", "work", "render", "policy"] {
         assert!(help.out.contains(&format!("\n  {command} ")), "{command}: {help:?}");
-        assert_eq!(desk.run(alone(), &[command, "--help"]).code, Some(0));
+        assert_eq!(workdir.run(alone(), &[command, "--help"]).code, Some(0));
     }
 }
 
 #[test]
 fn a_plan_says_where_the_region_is_set() {
     let moto = Moto::start();
-    let desk = Desk::new("name = \"cats\"\n");
-    let profiles = desk.path().join("aws");
+    let workdir = Workdir::new("name = \"cats\"\n");
+    let profiles = workdir.path().join("aws");
     std::fs::write(&profiles, "[default]\nregion = us-east-1\n[profile work]\nregion = us-east-1\n").unwrap();
     let first_line = |region: &[(&str, &str)]| {
         let mut command = moto.command(THUMB);
         command.env_remove("AWS_REGION").env("AWS_CONFIG_FILE", &profiles).envs(region.iter().copied());
-        let plan = desk.run(command, &["plan", "--target", "queue"]);
+        let plan = workdir.run(command, &["plan", "--target", "queue"]);
         assert_eq!(plan.code, Some(0), "{plan:?}");
         plan.out.lines().next().unwrap_or_default().to_owned()
     };
@@ -438,8 +451,8 @@ fn a_plan_says_where_the_region_is_set() {
     assert_eq!(first_line(&[]), line("profile default"));
     assert_eq!(first_line(&[("AWS_PROFILE", "work")]), line("profile work"));
     assert_eq!(first_line(&[("AWS_PROFILE", "work"), ("AWS_REGION", "us-east-1")]), line("AWS_REGION"));
-    std::fs::write(desk.path().join("thumb.toml"), "name = \"cats\"\nregion = \"us-east-1\"\n").unwrap();
+    std::fs::write(workdir.path().join("thumb.toml"), "name = \"cats\"\nregion = \"us-east-1\"\n").unwrap();
     assert_eq!(first_line(&[("AWS_REGION", "eu-west-1")]), line("thumb.toml"));
-    let json = desk.run(moto.command(THUMB), &["plan", "--json"]);
+    let json = workdir.run(moto.command(THUMB), &["plan", "--json"]);
     assert!(json.out.contains(r#""region":"us-east-1","region_from":"thumb.toml","#), "{json:?}");
 }

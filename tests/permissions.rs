@@ -1,17 +1,17 @@
 //! `thumb policy` against the calls that are made: each of them is allowed, and nothing is allowed that is never done.
 
+#[path = "support/fault_injecting_connector.rs"]
+mod fault_injecting_connector;
 #[path = "support/least_elf.rs"]
 mod least_elf;
 #[path = "support/moto.rs"]
 mod moto;
-#[path = "support/seam.rs"]
-mod seam;
 
 use std::collections::BTreeSet;
 
 use aws_sdk_s3::primitives::ByteStream;
+use fault_injecting_connector::FaultInjectingConnector;
 use moto::{ACCOUNT, Moto};
-use seam::Seam;
 use serde_json::Value;
 use thumb::aws::{Clients, Reader, Writer};
 use thumb::config::Config;
@@ -21,8 +21,8 @@ use thumb::stack::permissions::{Command, policy};
 use thumb::stack::resources::Interrupt;
 use thumb::stack::resources::binary::Binary;
 use thumb::stack::resources::bucket::count_objects;
-use thumb::stack::resources::policy::Site;
-use thumb::stack::{Contents, Desired, execute, observe, plan_apply, plan_destroy, read_offers};
+use thumb::stack::resources::policy::AwsLocation;
+use thumb::stack::{Contents, Desired, execute, observe, plan_apply, plan_destroy, read_launch_options};
 use thumb::worker::{Work, queue_url, work};
 
 /// What a call needs, by the "Service Authorization Reference": the actions of the call itself, and those that it needs
@@ -110,15 +110,15 @@ fn all_actions(policy: &Value) -> BTreeSet<String> {
 struct Caller {
     config: Config,
     clients: Clients,
-    seam: Seam,
+    connector: FaultInjectingConnector,
 }
 
 impl Caller {
-    async fn new(moto: &Moto, text: &str, world: &Seam) -> Self {
-        let seam = world.again();
+    async fn new(moto: &Moto, text: &str, world: &FaultInjectingConnector) -> Self {
+        let connector = world.again();
         let config = Config::parse(text, "thumb.toml").unwrap();
-        let clients = Clients::from_sdk(seam.sdk(&moto.endpoint()).await).unwrap();
-        Self { config, clients, seam }
+        let clients = Clients::from_sdk(connector.sdk(&moto.endpoint()).await).unwrap();
+        Self { config, clients, connector }
     }
 
     async fn plan(&self) -> Plan {
@@ -126,10 +126,11 @@ impl Caller {
         std::fs::write(file.path(), least_elf::least_elf()).unwrap();
         let (_, path) = file.keep().unwrap();
         let reader = Reader::new(&self.clients);
-        let (observed, offers) = tokio::join!(observe(&reader, &self.config), read_offers(&reader, &self.config));
-        let (observed, offers) = (observed.unwrap(), offers.unwrap());
+        let (observed, launch_options) =
+            tokio::join!(observe(&reader, &self.config), read_launch_options(&reader, &self.config));
+        let (observed, launch_options) = (observed.unwrap(), launch_options.unwrap());
         let binary = Binary::load(&path).map_err(|failure| failure.to_string());
-        let desired = Desired::new(&self.config, &observed, &offers, binary, None);
+        let desired = Desired::new(&self.config, &observed, &launch_options, binary, None);
         plan_apply(&self.config, &desired, &observed, &[])
     }
 
@@ -149,15 +150,15 @@ impl Caller {
     }
 
     fn policy(&self, command: Command) -> Value {
-        let site = Site { partition: "aws".into(), account: ACCOUNT.into(), region: "us-east-1".into() };
-        policy(&[command], &self.config, &site)
+        let location = AwsLocation { partition: "aws".into(), account: ACCOUNT.into(), region: "us-east-1".into() };
+        policy(&[command], &self.config, &location)
     }
 
     /// Every call so far is allowed; what actions they need.
     fn check(&self, command: Command) -> BTreeSet<String> {
         let policy = self.policy(command);
         let mut used = BTreeSet::new();
-        for (operation, subject) in self.seam.subjects() {
+        for (operation, subject) in self.connector.subjects() {
             // A worker that may not look at its bucket goes on: it needs to write to it only.
             if command == Command::Work && operation == "HeadBucket" {
                 continue;
@@ -203,7 +204,7 @@ const MENDS: [(&str, &str); 12] = [
 #[tokio::test]
 async fn what_the_lifecycle_does_is_allowed_and_nothing_else_is() {
     let moto = Moto::start();
-    let world = Seam::new();
+    let world = FaultInjectingConnector::new();
     let whole = format!(
         "{STACK}[instance]\nkey_pair = \"me\"\nsubnet = \"SUBNET\"\n[tags]\na = \"b\"\n[profile]\npolicies = [\"AmazonS3FullAccess\"]"
     );
@@ -248,8 +249,9 @@ async fn what_the_lifecycle_does_is_allowed_and_nothing_else_is() {
             .iter()
             .map(|text| Config::parse(text, "").unwrap())
             .flat_map(|config| {
-                let site = Site { partition: "aws".into(), account: ACCOUNT.into(), region: "us-east-1".into() };
-                policy(&[command], &config, &site)["Statement"].as_array().unwrap().clone()
+                let location =
+                    AwsLocation { partition: "aws".into(), account: ACCOUNT.into(), region: "us-east-1".into() };
+                policy(&[command], &config, &location)["Statement"].as_array().unwrap().clone()
             })
             .collect();
         serde_json::json!({ "Statement": statements })
@@ -286,7 +288,7 @@ impl Progress for Silent {
 #[tokio::test]
 async fn what_enqueue_and_work_do_is_allowed_and_nothing_else_is() {
     let moto = Moto::start();
-    let world = Seam::new();
+    let world = FaultInjectingConnector::new();
     let text =
         "name = \"cats\"\n[buckets]\nsources = [\"photos\"]\n[instance]\ncount = 0\n[worker]\nskip_existing = true";
     let setup = Caller::new(&moto, text, &world).await;

@@ -1,16 +1,16 @@
-//! The reconciler against the emulator, through a seam in the SDK's HTTP client that plays what AWS does and moto does
+//! The reconciler against the emulator, through a connector in the SDK's HTTP client that plays what AWS does and moto does
 //! not: errors that pass, client tokens, a caller that dies between any two calls.
 
 #[path = "reconcile/bucket_steps.rs"]
 mod bucket_steps;
 #[path = "reconcile/compute.rs"]
 mod compute;
+#[path = "support/fault_injecting_connector.rs"]
+mod fault_injecting_connector;
 #[path = "support/least_elf.rs"]
 mod least_elf;
 #[path = "support/moto.rs"]
 mod moto;
-#[path = "support/seam.rs"]
-mod seam;
 #[path = "reconcile/storage.rs"]
 mod storage;
 
@@ -19,9 +19,9 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
+use fault_injecting_connector::FaultInjectingConnector;
 use least_elf::least_elf;
 use moto::Moto;
-use seam::Seam;
 use thumb::aws::{Clients, Reader, Writer};
 use thumb::config::Config;
 use thumb::stack::Plan;
@@ -31,26 +31,26 @@ use thumb::stack::resources::binary::Binary;
 use thumb::stack::resources::{Found, Interrupt};
 use thumb::stack::{
     Contents, Desired, Event, Observed, Outcome, Report, Target, execute, observe, plan_apply, plan_destroy,
-    read_offers, survey,
+    read_launch_options, survey,
 };
 
-/// A caller: a stack's configuration and clients that go through a seam.
+/// A caller: a stack's configuration and clients that go through a fault-injecting connector.
 struct Caller {
     config: Config,
     clients: Clients,
-    seam: Seam,
+    connector: FaultInjectingConnector,
 }
 
 impl Caller {
-    async fn new(moto: &Moto, stack: &str, seam: Seam) -> Self {
+    async fn new(moto: &Moto, stack: &str, connector: FaultInjectingConnector) -> Self {
         let text = format!("name = \"{stack}\"\n[security_group]\nssh_from = [\"203.0.113.0/24\"]");
-        Self::with(moto, &text, seam).await
+        Self::with(moto, &text, connector).await
     }
 
-    async fn with(moto: &Moto, text: &str, seam: Seam) -> Self {
+    async fn with(moto: &Moto, text: &str, connector: FaultInjectingConnector) -> Self {
         let config = Config::parse(text, "thumb.toml").unwrap();
-        let clients = Clients::from_sdk(seam.sdk(&moto.endpoint()).await).unwrap();
-        Self { config, clients, seam }
+        let clients = Clients::from_sdk(connector.sdk(&moto.endpoint()).await).unwrap();
+        Self { config, clients, connector }
     }
 
     async fn observe(&self) -> Observed {
@@ -59,10 +59,11 @@ impl Caller {
 
     async fn plan(&self) -> Plan {
         let reader = Reader::new(&self.clients);
-        let (observed, offers) = tokio::join!(observe(&reader, &self.config), read_offers(&reader, &self.config));
-        let (observed, offers) = (observed.unwrap(), offers.unwrap());
+        let (observed, launch_options) =
+            tokio::join!(observe(&reader, &self.config), read_launch_options(&reader, &self.config));
+        let (observed, launch_options) = (observed.unwrap(), launch_options.unwrap());
         let binary = Binary::load(&executable()).map_err(|failure| failure.to_string());
-        let desired = Desired::new(&self.config, &observed, &offers, binary, reader.endpoint());
+        let desired = Desired::new(&self.config, &observed, &launch_options, binary, reader.endpoint());
         plan_apply(&self.config, &desired, &observed, &[])
     }
 
@@ -121,13 +122,13 @@ fn assert_done(report: &Report) {
 #[tokio::test]
 async fn apply_apply_destroy_destroy() {
     let moto = Moto::start();
-    let caller = Caller::new(&moto, "cats", Seam::new()).await;
+    let caller = Caller::new(&moto, "cats", FaultInjectingConnector::new()).await;
     assert_done(&caller.apply().await.0);
     caller.assert_applied("after apply").await;
 
-    let before = caller.seam.mutating_calls().len();
+    let before = caller.connector.mutating_calls().len();
     assert_done(&caller.apply().await.0);
-    assert_eq!(caller.seam.mutating_calls().len(), before, "a second apply changes nothing");
+    assert_eq!(caller.connector.mutating_calls().len(), before, "a second apply changes nothing");
 
     assert_done(&caller.destroy().await);
     caller.assert_destroyed("after destroy").await;
@@ -137,16 +138,16 @@ async fn apply_apply_destroy_destroy() {
 #[tokio::test]
 async fn a_plan_makes_read_calls_only() {
     let moto = Moto::start();
-    let caller = Caller::new(&moto, "cats", Seam::new()).await;
+    let caller = Caller::new(&moto, "cats", FaultInjectingConnector::new()).await;
     caller.plan().await;
-    assert_eq!(caller.seam.mutating_calls(), Vec::<String>::new());
-    assert!(caller.seam.calls().len() > 10);
+    assert_eq!(caller.connector.mutating_calls(), Vec::<String>::new());
+    assert!(caller.connector.calls().len() > 10);
 }
 
 #[tokio::test]
 async fn every_kind_of_change_is_made_and_then_none_is_left() {
     let moto = Moto::start();
-    let world = Seam::new();
+    let world = FaultInjectingConnector::new();
     let first = Caller::new(&moto, "cats", world.again()).await;
     assert_done(&first.apply().await.0);
     let instance = first.observe().await.fleet.alive[0].id.clone();
@@ -186,19 +187,19 @@ async fn every_kind_of_change_is_made_and_then_none_is_left() {
 #[tokio::test]
 async fn killed_after_any_call_of_an_apply_the_next_one_finishes_the_job() {
     let moto = Moto::start();
-    let world = Seam::new();
+    let world = FaultInjectingConnector::new();
     let whole = Caller::new(&moto, "whole", world.again()).await;
     assert_done(&whole.apply().await.0);
-    let calls = whole.seam.mutating_calls();
+    let calls = whole.connector.mutating_calls();
     assert!(calls.len() >= 17, "{calls:?}");
     for cut in 1..=calls.len() {
         let when = format!("killed after call {cut}");
         let stack = format!("cut-{cut}");
         let killed = Caller::new(&moto, &stack, world.again()).await;
-        killed.seam.cut_after(cut);
+        killed.connector.cut_after(cut);
         tokio::select! {
             (report, _) = killed.apply() => panic!("{when}: it ended: {report:?}"),
-            () = killed.seam.cut.notified() => {}
+            () = killed.connector.cut.notified() => {}
         }
         let next = Caller::new(&moto, &stack, world.again()).await;
         assert_done(&next.apply().await.0);
@@ -211,22 +212,22 @@ async fn killed_after_any_call_of_an_apply_the_next_one_finishes_the_job() {
 #[tokio::test]
 async fn killed_after_any_call_of_a_destroy_the_next_one_finishes_the_job() {
     let moto = Moto::start();
-    let world = Seam::new();
+    let world = FaultInjectingConnector::new();
     let whole = Caller::new(&moto, "whole", world.again()).await;
     assert_done(&whole.apply().await.0);
-    let before = whole.seam.mutating_calls().len();
+    let before = whole.connector.mutating_calls().len();
     assert_done(&whole.destroy().await);
-    let calls = whole.seam.mutating_calls().len() - before;
+    let calls = whole.connector.mutating_calls().len() - before;
     assert!(calls >= 11, "{calls}");
     for cut in 1..=calls {
         let when = format!("killed after call {cut}");
         let stack = format!("cut-{cut}");
         assert_done(&Caller::new(&moto, &stack, world.again()).await.apply().await.0);
         let killed = Caller::new(&moto, &stack, world.again()).await;
-        killed.seam.cut_after(cut);
+        killed.connector.cut_after(cut);
         tokio::select! {
             report = killed.destroy() => panic!("{when}: it ended: {report:?}"),
-            () = killed.seam.cut.notified() => {}
+            () = killed.connector.cut.notified() => {}
         }
         let next = Caller::new(&moto, &stack, world.again()).await;
         assert_done(&next.destroy().await);
@@ -237,7 +238,7 @@ async fn killed_after_any_call_of_a_destroy_the_next_one_finishes_the_job() {
 #[tokio::test]
 async fn two_applies_at_once_make_one_stack() {
     let moto = Moto::start();
-    let world = Seam::new();
+    let world = FaultInjectingConnector::new();
     let (first, second) =
         (Caller::new(&moto, "cats", world.again()).await, Caller::new(&moto, "cats", world.again()).await);
     // Both have planned before either has made anything.
@@ -251,35 +252,45 @@ async fn two_applies_at_once_make_one_stack() {
 #[tokio::test]
 async fn what_aws_refuses_for_a_while_is_tried_again_and_said() {
     let moto = Moto::start();
-    let caller = Caller::new(&moto, "cats", Seam::new()).await;
+    let caller = Caller::new(&moto, "cats", FaultInjectingConnector::new()).await;
     let profile =
         "Value (cats-worker) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name";
-    caller.seam.answer("RunInstances", 3, 400, Seam::ec2_error("InvalidParameterValue", profile));
+    caller.connector.answer(
+        "RunInstances",
+        3,
+        400,
+        FaultInjectingConnector::ec2_error("InvalidParameterValue", profile),
+    );
     let deleted = "You must wait 60 seconds after deleting a queue before you can create another with the same name.";
-    caller.seam.answer("CreateQueue", 1, 400, Seam::sqs_error("QueueDeletedRecently", deleted));
-    caller.seam.answer(
+    caller.connector.answer("CreateQueue", 1, 400, FaultInjectingConnector::sqs_error("QueueDeletedRecently", deleted));
+    caller.connector.answer(
         "CreateBucket",
         1,
         409,
-        Seam::s3_error("OperationAborted", "A conflicting operation is in progress"),
+        FaultInjectingConnector::s3_error("OperationAborted", "A conflicting operation is in progress"),
     );
-    caller.seam.answer("CreateRole", 2, 400, Seam::iam_error("Throttling", "Rate exceeded"));
-    caller.seam.answer(
+    caller.connector.answer("CreateRole", 2, 400, FaultInjectingConnector::iam_error("Throttling", "Rate exceeded"));
+    caller.connector.answer(
         "CreateSecurityGroup",
         1,
         503,
-        Seam::ec2_error("RequestLimitExceeded", "Request limit exceeded."),
+        FaultInjectingConnector::ec2_error("RequestLimitExceeded", "Request limit exceeded."),
     );
     let (report, said) = caller.apply().await;
     assert_done(&report);
     caller.assert_applied("after the errors").await;
-    assert!(said.iter().any(|line| line.contains("refuses a deleted queue's name for 60 seconds")), "{said:?}");
     assert!(
-        said.iter().any(|line| line.contains("instance.1: EC2 does not know the new instance profile")),
+        said.iter().any(|line| line.contains("not allow reusing a deleted queue's name for 60 seconds")),
         "{said:?}"
     );
+    assert!(said.iter().any(|line| line.contains("instance.1: waiting for the new instance profile")), "{said:?}");
 
-    caller.seam.answer("DeleteSecurityGroup", 2, 400, Seam::ec2_error("DependencyViolation", "has a dependent object"));
+    caller.connector.answer(
+        "DeleteSecurityGroup",
+        2,
+        400,
+        FaultInjectingConnector::ec2_error("DependencyViolation", "has a dependent object"),
+    );
     assert_done(&caller.destroy().await);
     caller.assert_destroyed("after the errors").await;
 }
@@ -287,7 +298,7 @@ async fn what_aws_refuses_for_a_while_is_tried_again_and_said() {
 #[tokio::test]
 async fn what_was_made_by_a_call_whose_answer_was_lost_is_not_made_twice() {
     let moto = Moto::start();
-    let world = Seam::new();
+    let world = FaultInjectingConnector::new();
     let first = Caller::new(&moto, "cats", world.again()).await;
     // The plan is from before the stack was there: every create meets what it would create.
     let stale = first.plan().await;
@@ -302,34 +313,34 @@ async fn an_executable_that_changed_since_the_plan_is_not_uploaded() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), least_elf()).unwrap();
     let text = format!("name = \"cats\"\n[instance]\nbinary = \"{}\"", file.path().display());
-    let caller = Caller::with(&moto, &text, Seam::new()).await;
+    let caller = Caller::with(&moto, &text, FaultInjectingConnector::new()).await;
     let reader = Reader::new(&caller.clients);
     let observed = caller.observe().await;
-    let offers = read_offers(&reader, &caller.config).await.unwrap();
+    let launch_options = read_launch_options(&reader, &caller.config).await.unwrap();
     let binary = Binary::load(file.path()).map_err(|failure| failure.to_string());
-    let desired = Desired::new(&caller.config, &observed, &offers, binary, None);
+    let desired = Desired::new(&caller.config, &observed, &launch_options, binary, None);
     let plan = plan_apply(&caller.config, &desired, &observed, &[Target::Code]);
     // A build that is writing it again at this moment.
     std::fs::write(file.path(), &least_elf()[..64]).unwrap();
     let (report, _) = caller.execute(&plan).await;
     let failure = report.failures[0].to_string();
     assert!(failure.starts_with("binary: cannot create the binary thumb-"), "{failure}");
-    assert!(failure.contains("has 64 bytes, and had 120 when it was planned"), "{failure}");
+    assert!(failure.contains("has 64 bytes, but had 120 when it was planned"), "{failure}");
 }
 
 #[tokio::test]
 async fn a_failed_step_leaves_the_rest_right_and_names_what_is_missing() {
     let moto = Moto::start();
-    let caller = Caller::new(&moto, "cats", Seam::new()).await;
+    let caller = Caller::new(&moto, "cats", FaultInjectingConnector::new()).await;
     let denied = "User: arn:aws:iam::123456789012:user/me is not authorized to perform: iam:CreateRole";
-    caller.seam.answer("CreateRole", 1, 403, Seam::iam_error("AccessDenied", denied));
+    caller.connector.answer("CreateRole", 1, 403, FaultInjectingConnector::iam_error("AccessDenied", denied));
     let (report, _) = caller.apply().await;
     let failure = report.failures[0].to_string();
     assert!(
         failure.starts_with("role: cannot create the role cats-worker\n  caused by: iam:CreateRole: AccessDenied"),
         "{failure}"
     );
-    assert!(failure.contains("hint: these credentials need the right iam:CreateRole"), "{failure}");
+    assert!(failure.contains("hint: missing permission iam:CreateRole"), "{failure}");
     let outcome = |address: &str| {
         report.outcomes.iter().find(|(a, ..)| a.to_string() == address).map(|(.., outcome)| outcome.clone()).unwrap()
     };
@@ -345,7 +356,7 @@ async fn a_failed_step_leaves_the_rest_right_and_names_what_is_missing() {
 #[tokio::test]
 async fn what_carries_our_name_without_our_tag_is_left_alone() {
     let moto = Moto::start();
-    let world = Seam::new();
+    let world = FaultInjectingConnector::new();
     // Another stack has all the names that "cats" would take.
     let names = r#"
         name = "dogs"
@@ -393,35 +404,35 @@ async fn make_by_hand(caller: &Caller) {
     let Ok(vpc) = caller.observe().await.vpc else { panic!("the emulator has a default VPC") };
     let group = ec2.create_security_group().group_name("cats-worker").description("by hand").vpc_id(vpc);
     group.send().await.unwrap();
-    let offers = read_offers(&Reader::new(&caller.clients), &caller.config).await.unwrap();
+    let launch_options = read_launch_options(&Reader::new(&caller.clients), &caller.config).await.unwrap();
     let tags = TagSpecification::builder()
         .resource_type(ResourceType::Instance)
         .tags(Tag::builder().key("Name").value("cats-worker-1").build())
         .build();
-    let instance = ec2.run_instances().image_id(offers.ami.unwrap().id).min_count(1).max_count(1);
+    let instance = ec2.run_instances().image_id(launch_options.ami.unwrap().id).min_count(1).max_count(1);
     instance.tag_specifications(tags).send().await.unwrap();
 }
 
 #[tokio::test]
 async fn what_is_nobodys_is_left_alone_at_every_address() {
     let moto = Moto::start();
-    let caller = Caller::new(&moto, "cats", Seam::new()).await;
+    let caller = Caller::new(&moto, "cats", FaultInjectingConnector::new()).await;
     make_by_hand(&caller).await;
     let plan = caller.plan().await;
     assert_eq!(plan.summary.blocked, 9, "{plan:#?}");
-    let before = caller.seam.mutating_calls().len();
+    let before = caller.connector.mutating_calls().len();
     caller.execute(&plan).await;
     caller.destroy().await;
-    assert_eq!(caller.seam.mutating_calls().len(), before, "nothing is touched");
+    assert_eq!(caller.connector.mutating_calls().len(), before, "nothing is touched");
 
     // All but an instance can be adopted, and is then brought into shape; the instance goes on being a stranger.
     let mut observed = caller.observe().await;
     let adoptable: Vec<Address> = Address::SINGLE.into_iter().filter(|address| *address != Address::Binary).collect();
     observed.adopt(&adoptable).unwrap();
     assert!(observed.adopt(&[Address::Instance(1)]).unwrap_err().to_string().contains("cannot be adopted"));
-    let offers = read_offers(&Reader::new(&caller.clients), &caller.config).await.unwrap();
+    let launch_options = read_launch_options(&Reader::new(&caller.clients), &caller.config).await.unwrap();
     let binary = Binary::load(&executable()).map_err(|failure| failure.to_string());
-    let desired = Desired::new(&caller.config, &observed, &offers, binary, None);
+    let desired = Desired::new(&caller.config, &observed, &launch_options, binary, None);
     caller.execute(&plan_apply(&caller.config, &desired, &observed, &[])).await;
     let plan = caller.plan().await;
     let changes: Vec<_> = plan.changes.iter().filter(|change| change.action != Action::None).collect();
@@ -432,8 +443,8 @@ async fn what_is_nobodys_is_left_alone_at_every_address() {
 #[tokio::test]
 async fn a_bucket_name_that_somebody_else_owns_is_blocked() {
     let moto = Moto::start();
-    let caller = Caller::new(&moto, "cats", Seam::new()).await;
-    caller.seam.answer("HeadBucket", 1, 403, "");
+    let caller = Caller::new(&moto, "cats", FaultInjectingConnector::new()).await;
+    caller.connector.answer("HeadBucket", 1, 403, "");
     let plan = caller.plan().await;
     let blocked: Vec<_> = plan.changes.iter().filter(|change| change.action == Action::Blocked).collect();
     assert!(blocked[0].address.to_string().starts_with("bucket."), "{blocked:#?}");
@@ -443,7 +454,7 @@ async fn a_bucket_name_that_somebody_else_owns_is_blocked() {
 #[tokio::test]
 async fn a_bucket_of_a_former_default_name_is_kept_when_thumb_toml_names_it() {
     let moto = Moto::start();
-    let world = Seam::new();
+    let world = FaultInjectingConnector::new();
     let former =
         "name = \"cats\"\n[buckets]\nthumbnails = \"cats-thumbnails\"\ncode = \"cats-code\"\n[instance]\ncount = 0";
     let named = Caller::with(&moto, former, world.again()).await;
@@ -461,13 +472,19 @@ async fn a_bucket_of_a_former_default_name_is_kept_when_thumb_toml_names_it() {
     }
 
     // Who names the buckets pays for no look at other names, and finds them as they were.
-    let heads = |seam: &Seam| seam.calls().iter().filter(|call| *call == "HeadBucket").count();
-    let before = heads(&named.seam);
+    let heads =
+        |connector: &FaultInjectingConnector| connector.calls().iter().filter(|call| *call == "HeadBucket").count();
+    let before = heads(&named.connector);
     assert!(named.plan().await.is_empty());
-    assert_eq!(heads(&named.seam) - before, 2);
+    assert_eq!(heads(&named.connector) - before, 2);
 
     // Another stack's bucket of that name is nothing to this one.
-    let other = Caller::with(&moto, "name = \"cats\"\nqueue.name = \"dogs\"\n[instance]\ncount = 0", Seam::new()).await;
+    let other = Caller::with(
+        &moto,
+        "name = \"cats\"\nqueue.name = \"dogs\"\n[instance]\ncount = 0",
+        FaultInjectingConnector::new(),
+    )
+    .await;
     let s3 = &other.clients.s3;
     s3.delete_bucket_tagging().bucket("cats-thumbnails").send().await.unwrap();
     let former = other.observe().await.former_buckets;
@@ -477,15 +494,15 @@ async fn a_bucket_of_a_former_default_name_is_kept_when_thumb_toml_names_it() {
 #[tokio::test]
 async fn what_is_nobodys_is_adopted_when_the_user_says_so() {
     let moto = Moto::start();
-    let caller = Caller::new(&moto, "cats", Seam::new()).await;
+    let caller = Caller::new(&moto, "cats", FaultInjectingConnector::new()).await;
     caller.clients.sqs.create_queue().queue_name("cats").send().await.unwrap();
     let mut observed = caller.observe().await;
     assert!(matches!(observed.queue, Found::Foreign(_)));
-    assert!(observed.adopt(&[Address::Dlq]).unwrap_err().to_string().contains("there is nothing of that name"));
+    assert!(observed.adopt(&[Address::Dlq]).unwrap_err().to_string().contains("no resource with that name exists"));
     observed.adopt(&[Address::Queue]).unwrap();
-    let offers = read_offers(&Reader::new(&caller.clients), &caller.config).await.unwrap();
+    let launch_options = read_launch_options(&Reader::new(&caller.clients), &caller.config).await.unwrap();
     let binary = Binary::load(&executable()).map_err(|failure| failure.to_string());
-    let desired = Desired::new(&caller.config, &observed, &offers, binary, None);
+    let desired = Desired::new(&caller.config, &observed, &launch_options, binary, None);
     let plan = plan_apply(&caller.config, &desired, &observed, &[Target::Queue]);
     let queue = plan.changes.iter().find(|change| change.address == Address::Queue).unwrap();
     assert_eq!(queue.action, Action::Update);
@@ -497,9 +514,9 @@ async fn what_is_nobodys_is_adopted_when_the_user_says_so() {
 impl Caller {
     /// A destroy that must make no mutating call.
     async fn destroy_nothing(&self) -> Report {
-        let before = self.seam.mutating_calls().len();
+        let before = self.connector.mutating_calls().len();
         let mut report = self.destroy().await;
-        assert_eq!(self.seam.mutating_calls().len(), before);
+        assert_eq!(self.connector.mutating_calls().len(), before);
         report.outcomes.retain(|(_, action, _)| *action != Action::Blocked);
         report
     }

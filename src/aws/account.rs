@@ -1,6 +1,6 @@
-//! Whose credentials these are (STS, API GetCallerIdentity): the account that everything of a stack is in.
+//! The AWS account of the credentials (STS, API GetCallerIdentity), in which the whole stack lives.
 
-use super::{CallError, Clients, Reader, first_call};
+use super::{CallResult, Clients, Reader, first_call};
 use crate::error::{Failure, Result};
 
 /// The caller, as STS sees it.
@@ -10,27 +10,25 @@ pub struct Identity {
     pub account: String,
     /// "aws", "aws-cn", "aws-us-gov".
     pub partition: String,
-    /// The user or the role's session.
+    /// The user, or the session of a role.
     pub arn: String,
 }
 
-/// Asks STS whose credentials these are. Needs no right.
+/// Asks STS for the caller. Needs no permission.
 ///
 /// # Errors
-/// No credentials, none that AWS knows, or no network.
+/// No credentials, invalid credentials, or no network.
 pub async fn account(aws: &Reader) -> Result<Identity> {
     let retries = aws_sdk_sts::config::Builder::new().retry_config(first_call());
     let identity = aws.get_caller_identity().customize().config_override(retries).send().await;
-    let identity = identity.map_err(|e| {
-        CallError::new("sts:GetCallerIdentity", e)
-            .failure("cannot find out which AWS account these credentials are for")
-    })?;
+    let identity =
+        identity.action("sts:GetCallerIdentity").map_err(|error| error.failure("cannot determine the AWS account"))?;
     let arn = identity.arn.unwrap_or_default();
     let partition = arn.split(':').nth(1).unwrap_or("aws").to_owned();
     Ok(Identity { account: identity.account.unwrap_or_default(), partition, arn })
 }
 
-/// The account's number: the one that thumb.toml declares, or the one of the credentials.
+/// The account number: declared in thumb.toml, or that of the credentials.
 ///
 /// # Errors
 /// As [`account`], where none is declared.
@@ -43,7 +41,7 @@ pub async fn account_number(declared: Option<&str>, clients: &Clients) -> Result
 
 impl Identity {
     /// # Errors
-    /// thumb.toml declares another account.
+    /// thumb.toml declares a different account.
     pub fn check(&self, declared: Option<&str>) -> Result<()> {
         let Self { account, .. } = self;
         match declared {

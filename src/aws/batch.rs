@@ -1,4 +1,4 @@
-//! SQS's batch calls answer 200 with a list of what failed, entry by entry; whoever does not read it loses messages.
+//! Batch calls of SQS return 200 with per-entry failures, which must be checked.
 
 use aws_sdk_sqs::types::BatchResultErrorEntry;
 
@@ -13,9 +13,9 @@ pub const MAX_BATCH_BYTES: usize = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Done,
-    /// Not the sender's fault: the same may work later.
+    /// A transient failure: a retry may succeed.
     Again(String),
-    /// The sender's fault, such as a receipt handle that is no longer good.
+    /// The sender's fault, such as an expired receipt handle.
     Refused(String),
 }
 

@@ -1,5 +1,5 @@
-//! S3 clients for buckets of any region. A client speaks to one region, and S3 answers for a bucket of another by saying
-//! where it is, in one of several ways; the SDK follows none of them. Here they are followed, and remembered.
+//! S3 clients for buckets in any region. A client talks to one region; for a bucket of another, S3 returns a redirect in
+//! one of several forms, none of which the SDK follows. This module follows and caches them.
 //!
 //! With a custom endpoint only the region in the signature changes.
 
@@ -18,12 +18,12 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 const MAX_REGIONS: usize = 64;
 /// Buckets whose region is remembered; `sources` names 50 at most, or any.
 const MAX_BUCKETS: usize = 1_000;
-/// Times that one call is sent elsewhere: once for a bucket that is not known, once more for one that has moved.
+/// Redirects of one call: one for an unknown bucket, one more for a bucket that has moved.
 const MAX_MOVES: u32 = 2;
 /// The longest name of a region, in bytes: "us-isob-east-1" has 14, and a part of a host name may have 63.
 const MAX_REGION_BYTES: usize = 63;
 
-/// The header in which S3 says where a bucket is, whatever else it answers (API HeadBucket).
+/// The header with a bucket's region, which S3 sends with any status (API HeadBucket).
 const REGION_HEADER: &str = "x-amz-bucket-region";
 
 /// An answer to a call of S3, or why there is none.
@@ -40,7 +40,7 @@ pub struct RegionalS3 {
 #[derive(Debug, Default)]
 struct Known {
     clients: HashMap<String, Client>,
-    /// Of buckets that are not at home.
+    /// Buckets in other regions.
     regions: HashMap<String, String>,
 }
 
@@ -56,7 +56,7 @@ impl RegionalS3 {
         &self.home
     }
 
-    /// Makes a call about a bucket, in the bucket's region.
+    /// Sends a call about a bucket to the bucket's region.
     ///
     /// # Errors
     /// As the call's.
@@ -84,7 +84,7 @@ impl RegionalS3 {
         call(client).await
     }
 
-    /// Where S3 says that a bucket is, asked about nothing else. Whatever the answer is, it has the header.
+    /// The region of a bucket, from HeadBucket. The response has the header whatever its status.
     async fn ask(&self, bucket: &str) -> Option<String> {
         match self.home.head_bucket().bucket(bucket).send().await {
             Ok(answer) => answer.bucket_region.filter(|region| is_region(region)),
@@ -100,7 +100,7 @@ impl RegionalS3 {
 
     fn learn(&self, bucket: &str, region: String) -> Client {
         let mut known = self.known();
-        // Whoever names so many buckets has no use for being remembered.
+        // With so many buckets, caching is of no use.
         if known.regions.len() >= MAX_BUCKETS {
             known.regions.clear();
         }
@@ -117,7 +117,7 @@ impl RegionalS3 {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        // What is half known is asked for again.
+        // An incomplete entry is read again.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -148,7 +148,7 @@ fn said_region<E>(error: &SdkError<E, HttpResponse>) -> Option<String> {
     header.or_else(body).filter(|region| is_region(region))
 }
 
-/// It becomes a part of a host name.
+/// Checked because it becomes part of a host name.
 fn is_region(text: &str) -> bool {
     (1..=MAX_REGION_BYTES).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')

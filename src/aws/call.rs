@@ -1,4 +1,4 @@
-//! What went wrong with a call to AWS. Every error of the SDK becomes a [`CallError`] through one table of
+//! Errors of calls to AWS. Every error of the SDK becomes a [`CallError`] through one table of
 //! (code, message) pairs, so that callers decide on a [`Kind`] and people read a sentence.
 
 use std::error::Error;
@@ -12,30 +12,30 @@ use super::denial::{Denial, readable};
 use crate::error::Failure;
 use crate::text::printable;
 
-/// What a failed call means for whoever made it.
+/// What a failed call means for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The thing is not there (or not there yet).
+    /// The resource does not exist (or not yet).
     NotFound,
-    /// A thing of this name is there already.
+    /// A resource with this name already exists.
     AlreadyExists,
-    /// The name belongs to somebody else's account.
+    /// The name belongs to another account.
     NotOurs,
     /// These credentials may not do this.
     Denied,
     /// There are no credentials, or AWS does not know them.
     Credentials,
-    /// Something just made or deleted has not reached every part of AWS yet: trying again helps, soon.
+    /// Eventual consistency: a creation or deletion has not reached all of AWS yet; a retry soon succeeds.
     NotYet,
-    /// SQS refuses a deleted queue's name for 60 seconds.
+    /// SQS not allow reusing a deleted queue's name for 60 seconds.
     QueueDeletedRecently,
-    /// Something else still needs the thing.
+    /// Another resource still depends on it.
     InUse,
     /// Too many calls; the SDK has backed off and given up.
     Throttled,
-    /// AWS failed, or was not reached, or did not answer in time: the same call may work later.
+    /// AWS failed, was not reached, or timed out: a retry may succeed.
     Unavailable,
-    /// A client token whose instance is terminated: EC2 launches nothing for it any more.
+    /// A client token of a terminated instance: EC2 does not launch for it again.
     TokenSpent,
     /// The object is in an archive (S3 Glacier) and must be restored before it can be read.
     Archived,
@@ -49,15 +49,15 @@ pub enum Kind {
     Refused,
 }
 
-/// A failed call: which, why, and what that means.
+/// A failed call.
 #[derive(Clone, Debug)]
 pub struct CallError {
     /// The IAM action, as one grants it in a policy: "sqs:CreateQueue".
     pub action: &'static str,
     pub kind: Kind,
-    /// AWS's error code, where AWS answered.
+    /// The error code, if AWS responded.
     pub code: Option<String>,
-    /// AWS's message, or what kept the call from being answered.
+    /// The message of AWS, or why there was no response.
     pub message: String,
 }
 
@@ -74,7 +74,7 @@ impl CallError {
                 let message = meta.message().unwrap_or_default().to_owned();
                 let code = meta.code().map(str::to_owned);
                 let kind = classify(code.as_deref().unwrap_or_default(), &message, status.unwrap_or_default());
-                // HEAD answers have no body, so no code and no message: the status is all there is.
+                // HEAD responses have no body, so no code and no message, only the status.
                 let message = match (message.is_empty(), status) {
                     (true, Some(status)) => format!("AWS answered {status}"),
                     _ => readable(message),
@@ -83,13 +83,13 @@ impl CallError {
             }
             SdkError::ResponseError(_) => {
                 let message = match status {
-                    Some(status) => format!("the answer ({status}) could not be read"),
-                    None => "the answer could not be read".to_owned(),
+                    Some(status) => format!("cannot read the response ({status})"),
+                    None => "cannot read the response".to_owned(),
                 };
                 Self { action, kind: Kind::Unavailable, code: None, message }
             }
             SdkError::TimeoutError(_) => {
-                Self { action, kind: Kind::Unavailable, code: None, message: "no answer in time".to_owned() }
+                Self { action, kind: Kind::Unavailable, code: None, message: "timed out".to_owned() }
             }
             _ => {
                 let kind = if has_cause::<CredentialsError>(&error) { Kind::Credentials } else { Kind::Unavailable };
@@ -98,40 +98,40 @@ impl CallError {
         }
     }
 
-    /// What an answer means though AWS called it a success, or why no call was made.
+    /// An error that thumb concludes itself: from a successful response, or without a call.
     pub fn judged(action: &'static str, kind: Kind, message: impl Into<String>) -> Self {
         Self { action, kind, code: None, message: message.into() }
     }
 
-    /// The right that is missing, where that is what went wrong.
+    /// The missing permission, if that is the cause.
     pub fn denial(&self) -> Option<Denial> {
         (self.kind == Kind::Denied).then(|| Denial::parse(self.action, &self.message))
     }
 
-    /// What AWS says of one entry of a batch that it took as a whole.
+    /// The error of one entry of a batch call.
     pub fn of_entry(action: &'static str, code: Option<&str>, message: impl Into<String>) -> Self {
         let message = message.into();
-        // There is no status of its own: only a code that is known says that it passes.
+        // An entry has no status: only a known code makes it transient.
         let kind = classify(code.unwrap_or_default(), &message, 0);
         Self { action, kind, code: code.map(str::to_owned), message }
     }
 
-    /// This error in front of a user: `what` says what was being done, on which resource ("cannot create the queue cats").
+    /// This error for the user: `what` names the operation and the resource ("cannot create the queue cats").
     pub fn failure(&self, what: impl Into<String>) -> Failure {
         let failure = Failure::new(what).caused_by(self);
         match self.kind {
             Kind::Denied => failure.hint(Denial::parse(self.action, &self.message).hint()),
             Kind::Credentials => {
                 let failure = failure.hint(
-                    "give AWS credentials the ordinary way: AWS_PROFILE, `aws configure`, `aws sso login`, \
-                     or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+                    "configure AWS credentials: AWS_PROFILE, `aws configure`, `aws sso login`, or AWS_ACCESS_KEY_ID and \
+                     AWS_SECRET_ACCESS_KEY",
                 );
-                // All that a region says which the account has not enabled (AWS account management guide, "Specify
+                // The only error of a region that the account has not enabled (AWS account management guide, "Specify
                 // which AWS Regions your account can use").
                 if matches!(self.code.as_deref(), Some("InvalidClientTokenId" | "AuthFailure" | "InvalidToken")) {
                     failure.hint(
-                        "credentials that work in other regions are refused like this where the account has not \
-                         enabled the region: `aws account get-region-opt-status --region-name REGION` says whether it has",
+                        "if these credentials work in other regions, the account may not have enabled this one: check with \
+                         `aws account get-region-opt-status --region-name REGION`",
                     )
                 } else {
                     failure
@@ -142,19 +142,19 @@ impl CallError {
                  another with `region` in thumb.toml",
             ),
             Kind::ClockSkew => failure.hint(
-                "AWS takes no request that is more than 15 minutes early or late: set this machine's clock (timedatectl \
-                 shows whether it is synchronised)",
+                "AWS rejects requests whose time is more than 15 minutes off: set this machine's clock (timedatectl shows \
+                 whether it is synchronised)",
             ),
             Kind::Archived => {
-                failure.hint("restore the object from its archive first (`aws s3api restore-object`), or leave it out")
+                failure.hint("restore the object from its archive first (`aws s3api restore-object`), or skip it")
             }
             Kind::InUse => failure.hint(
-                "something that is not in this plan still needs it: perhaps a resource of this stack under a name \
-                 that thumb.toml gave it before; take that away first",
+                "something outside of this plan still depends on it, perhaps a resource that had another name in thumb.toml \
+                 before; delete that first",
             ),
-            Kind::Throttled => failure.hint("AWS asks to slow down; run the command again in a minute"),
+            Kind::Throttled => failure.hint("AWS is throttling requests; try again in a minute"),
             Kind::Unavailable if self.code.is_none() => {
-                failure.hint("is the network up, and are the region and AWS_ENDPOINT_URL (if set) right?")
+                failure.hint("check your network, the region and AWS_ENDPOINT_URL (if set)")
             }
             _ => failure,
         }
@@ -196,16 +196,16 @@ fn classify(code: &str, message: &str, status: u16) -> Kind {
         {
             Kind::NotYet
         }
-        // A dead-letter queue made a moment ago; SQS has a code of several names for it, and one text (API CreateQueue:
+        // A new dead-letter queue; SQS has a code of several names for it, and one text (API CreateQueue:
         // "wait at least one second after the queue is created").
         _ if message.contains("Dead letter target does not exist") => Kind::NotYet,
         "OperationAborted" | "ConcurrentModification" | "IncorrectState" => Kind::NotYet,
-        // With HTTP status 403 like a missing right, which they are not.
+        // With HTTP status 403 like a missing permission, which they are not.
         "IdempotentInstanceTerminated" => Kind::TokenSpent,
         "InvalidObjectState" => Kind::Archived,
         "RequestTimeTooSkewed" => Kind::ClockSkew,
         "OptInRequired" | "RegionDisabledException" => Kind::RegionNotEnabled,
-        // A role's principal or a profile's role that IAM has not spread yet.
+        // A role's principal or a profile's role that has not reached all of IAM yet.
         "MalformedPolicyDocument" if message.contains("Invalid principal") => Kind::NotYet,
         "BucketAlreadyExists" => Kind::NotOurs,
         "QueueNameExists"
@@ -260,8 +260,8 @@ fn has_cause<T: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
     chain(error).any(|error| error.is::<T>())
 }
 
-/// The last error of the chain, which says what really happened ("Connection refused"), where those before it say
-/// only that something did ("dispatch failure").
+/// The last error of the chain, which names the cause ("Connection refused"); those before it do not ("dispatch
+/// failure").
 fn innermost(error: &(dyn Error + 'static)) -> String {
     chain(error)
         .map(ToString::to_string)
@@ -270,7 +270,26 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
         .unwrap_or_else(|| "the call failed".to_owned())
 }
 
-/// The status of an HTTP answer; a trait so that [`CallError::new`] takes every client's error type.
+/// Turns the SDK's errors into [`CallError`]s: `request.send().await.action("sqs:CreateQueue")?`.
+pub trait CallResult<T> {
+    /// `action`: the IAM action of the call.
+    ///
+    /// # Errors
+    /// The call's own error.
+    fn action(self, action: &'static str) -> Result<T, CallError>;
+}
+
+impl<T, E, R> CallResult<T> for Result<T, SdkError<E, R>>
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    R: fmt::Debug + HttpStatus + 'static,
+{
+    fn action(self, action: &'static str) -> Result<T, CallError> {
+        self.map_err(|error| CallError::new(action, error))
+    }
+}
+
+/// The status of an HTTP response; a trait so that [`CallError::new`] takes every client's error type.
 pub trait HttpStatus {
     fn status(&self) -> u16;
 }
@@ -346,14 +365,14 @@ mod tests {
             text.starts_with("cannot create the queue cats\n  caused by: sqs:CreateQueue: AccessDenied: User is"),
             "{text}"
         );
-        assert!(text.contains("hint: these credentials need the right sqs:CreateQueue"), "{text}");
+        assert!(text.contains("hint: missing permission sqs:CreateQueue"), "{text}");
         let error = CallError {
             action: "ec2:RunInstances",
             message: "User: me is not authorized to perform: iam:PassRole on resource: x".into(),
             ..error
         };
         let text = error.failure("cannot create the instance cats-worker-1").to_string();
-        assert!(text.contains("hint: these credentials need the right iam:PassRole"), "{text}");
+        assert!(text.contains("hint: missing permission iam:PassRole"), "{text}");
     }
 
     #[test]
@@ -366,7 +385,7 @@ mod tests {
         assert!(hint("InvalidObjectState").contains("hint: restore the object from its archive"));
         assert!(hint("RequestTimeTooSkewed").contains("set this machine's clock"));
         assert!(hint("OptInRequired").contains("aws account enable-region"));
-        assert!(hint("InvalidClientTokenId").contains("where the account has not enabled the region"));
+        assert!(hint("InvalidClientTokenId").contains("the account may not have enabled this one"));
         assert!(!hint("ExpiredToken").contains("region"));
     }
 }

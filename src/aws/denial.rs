@@ -1,10 +1,10 @@
-//! Why AWS said no. The right that is missing is not always the call's own (RunInstances also needs iam:PassRole and
-//! ec2:CreateTags), and not every refusal is a missing right; both stand in the message's words only (IAM user guide,
+//! Why AWS denied a call. The missing permission is not always that of the call (RunInstances also needs iam:PassRole and
+//! ec2:CreateTags), and not every denial is a missing permission; only the text of the message tells (IAM user guide,
 //! "Troubleshoot access denied error messages").
 
 use std::fmt;
 
-/// A refusal for want of a right.
+/// A denied call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
     /// The IAM action that is missing, as one grants it: "iam:PassRole".
@@ -12,14 +12,14 @@ pub struct Denial {
     pub because: Because,
 }
 
-/// What refused it.
+/// What denied it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Because {
     /// AWS does not say.
     Unsaid,
     /// No policy of this kind allows it: "identity-based policy", "permissions boundary", "service control policy".
     NotAllowedBy(String),
-    /// A policy of this kind forbids it, whatever others allow.
+    /// An explicit deny in a policy of this kind, which overrides every allow.
     ForbiddenBy(String),
     /// S3 Block Public Access, of the bucket or of the whole account.
     PublicAccessBlock,
@@ -81,21 +81,21 @@ impl Denial {
             Because::Unsaid => needed(right),
             Because::NotAllowedBy(policy) if policy == "identity-based policy" => needed(right),
             Because::NotAllowedBy(policy) => format!(
-                "these credentials need the right {right}, and no {policy} allows it: an IAM policy alone does not help; \
-                 ask whoever manages the {policy}"
+                "missing permission {right}: no {policy} allows it, and an IAM policy alone does not help; ask the \
+                 administrator of the {policy}"
             ),
             Because::ForbiddenBy(policy) => format!(
-                "a policy forbids {right} (an explicit deny in the {policy}): no further right helps; ask whoever manages it"
+                "{right} is explicitly denied in the {policy}: no other permission helps; ask its administrator"
             ),
             Because::PublicAccessBlock => {
-                "S3 Block Public Access is on for the whole account or its organization, and stands above the bucket's: \
-                 lift it there (S3 console, \"Block Public Access settings for this account\"), or set \
+                "S3 Block Public Access is on for the whole account or its organization, which overrides the bucket's: turn \
+                 it off there (S3 console, \"Block Public Access settings for this account\"), or set \
                  `access = \"private\"` in [buckets] of thumb.toml"
                     .to_owned()
             }
             Because::Encoded => format!(
-                "these credentials need the right {right}, or one that it takes along (iam:PassRole, ec2:CreateTags); \
-                 `aws sts decode-authorization-message --encoded-message …` says which, to whoever may \
+                "missing permission {right}, or one that it requires (iam:PassRole, ec2:CreateTags); `aws sts \
+                 decode-authorization-message --encoded-message …` says which, with permission \
                  sts:DecodeAuthorizationMessage"
             ),
         }
@@ -103,21 +103,18 @@ impl Denial {
 }
 
 fn needed(right: &str) -> String {
-    format!(
-        "these credentials need the right {right}: ask whoever manages the account's IAM policies for it; \
-         `thumb policy` prints what each command needs"
-    )
+    format!("missing permission {right}; ask your AWS administrator (`thumb policy` prints what each command needs)")
 }
 
 impl fmt::Display for Because {
     /// The beginning of a sentence that rights end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unsaid => f.write_str("refused, without a reason"),
+            Self::Unsaid => f.write_str("denied without a reason"),
             Self::NotAllowedBy(policy) => write!(f, "no {policy} allows"),
             Self::ForbiddenBy(policy) => write!(f, "an explicit deny in a {policy} forbids"),
             Self::PublicAccessBlock => f.write_str("S3 Block Public Access forbids"),
-            Self::Encoded => f.write_str("refused, with the reason in an encoded message"),
+            Self::Encoded => f.write_str("denied with an encoded message"),
         }
     }
 }

@@ -1,5 +1,4 @@
-//! The errors of calls that run side by side, each to its end. A plan that ended at the first right that is missing
-//! would have to be made once for every other.
+//! The errors of parallel calls, all of which run to the end, so that one plan reports all missing permissions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -9,7 +8,7 @@ use super::denial::Because;
 use super::{CallError, Kind};
 use crate::error::Failure;
 
-/// What failed of calls that ran side by side: at least one.
+/// The errors of parallel calls: at least one.
 #[derive(Debug, Default)]
 pub struct Errors(Vec<CallError>);
 
@@ -30,7 +29,7 @@ impl Errors {
         self.0.iter().any(is)
     }
 
-    /// All errors in front of a user: every right that is missing in one failure; what failed for another reason first.
+    /// All errors as one failure for the user: every missing permission; an error of another kind comes first.
     /// `command`: whose policy `thumb policy` prints.
     pub fn failure(&self, what: &str, command: &str) -> Failure {
         let other = self.0.iter().find(|error| error.kind != Kind::Denied);
@@ -39,8 +38,11 @@ impl Errors {
             return other.map_or_else(|| Failure::new(what), |error| error.failure(what));
         }
         let rights: BTreeSet<&str> = denials.iter().map(|denial| denial.right.as_str()).collect();
-        let count = if rights.len() == 1 { "a right is".to_owned() } else { format!("{} rights are", rights.len()) };
-        let mut failure = Failure::new(format!("{what}: {count} missing: {}", join(&rights)));
+        let count = match rights.len() {
+            1 => "missing permission".to_owned(),
+            count => format!("{count} missing permissions"),
+        };
+        let mut failure = Failure::new(format!("{what}: {count}: {}", join(&rights)));
         if let Some(error) = other {
             failure = failure.caused_by(error);
         }
@@ -52,8 +54,7 @@ impl Errors {
             failure = failure.caused_by(&Sentence(format!("{because}: {}", join(&rights))));
         }
         failure.hint(format!(
-            "`thumb policy {command}` prints the policy that these credentials need: hand it to whoever manages the \
-             account's IAM policies"
+            "`thumb policy {command}` prints the policy that these credentials need, for your AWS administrator"
         ))
     }
 }
@@ -68,7 +69,7 @@ impl From<CallError> for Errors {
     }
 }
 
-/// For callers that go on with one error only: the first that is not a missing right, else the first.
+/// For callers that handle one error only: the first that is not a missing permission, else the first.
 impl From<Errors> for CallError {
     fn from(errors: Errors) -> Self {
         let Errors(mut errors) = errors;
@@ -133,14 +134,13 @@ mod tests {
             Ok(((), other))
         }
         .await;
-        let failure = result.unwrap_err().failure("cannot read what is in the account", "plan").to_string();
+        let failure = result.unwrap_err().failure("cannot read the account", "plan").to_string();
         assert_eq!(
             failure,
-            "cannot read what is in the account: 2 rights are missing: iam:GetRole, s3:GetBucketTagging\n  \
-             caused by: refused, without a reason: iam:GetRole\n  \
+            "cannot read the account: 2 missing permissions: iam:GetRole, s3:GetBucketTagging\n  \
+             caused by: denied without a reason: iam:GetRole\n  \
              caused by: an explicit deny in a service control policy forbids: s3:GetBucketTagging\n  \
-             hint: `thumb policy plan` prints the policy that these credentials need: hand it to whoever manages the \
-             account's IAM policies"
+             hint: `thumb policy plan` prints the policy that these credentials need, for your AWS administrator"
         );
     }
 
@@ -148,9 +148,9 @@ mod tests {
     fn what_failed_for_another_reason_comes_first() {
         let mut errors = Errors::default();
         errors.take(Err::<(), _>(denied("iam:GetRole", "no")));
-        errors.take(Err::<(), _>(CallError::judged("sqs:GetQueueUrl", Kind::Unavailable, "no answer in time")));
+        errors.take(Err::<(), _>(CallError::judged("sqs:GetQueueUrl", Kind::Unavailable, "timed out")));
         let failure = errors.failure("cannot read", "plan").to_string();
-        assert!(failure.contains("caused by: sqs:GetQueueUrl: no answer in time\n  caused by: refused"), "{failure}");
+        assert!(failure.contains("caused by: sqs:GetQueueUrl: timed out\n  caused by: denied"), "{failure}");
         assert_eq!(CallError::from(errors).action, "sqs:GetQueueUrl");
     }
 }

@@ -1,8 +1,9 @@
-//! The connection to AWS: credentials, region, endpoint and HTTP client from the ordinary chain, and two views of it.
-//! A [`Reader`] offers read calls only, so that `plan` cannot write; a [`Writer`] is what the steps of `apply` and
-//! `destroy` are given. `enqueue` and `work` take the [`Clients`] themselves.
+//! The connection to AWS: credentials, region, endpoint and HTTP client from the SDK's default chain, and two views of it.
+//! A [`Reader`] has read calls only, so that `plan` cannot write; the steps of `apply` and `destroy` get a [`Writer`].
+//! `enqueue` and `work` use the [`Clients`] directly.
 
 mod account;
+mod backoff;
 mod batch;
 mod bucket_region;
 mod call;
@@ -22,9 +23,10 @@ use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
 pub use account::{Identity, account, account_number};
+pub use backoff::Backoff;
 pub use batch::{Answer, BATCH, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES, answers};
 pub use bucket_region::RegionalS3;
-pub use call::{CallError, Kind};
+pub use call::{CallError, CallResult, Kind};
 pub use denial::{Because, Denial};
 pub use errors::Errors;
 pub(crate) use errors::all;
@@ -36,13 +38,13 @@ use crate::text::without_secrets;
 /// Attempts at one call, the first included. Throttles and resets are retried by the SDK with exponential back-off
 /// and full jitter, up to [`MAX_BACKOFF`] apart: about half a minute in all.
 const MAX_ATTEMPTS: u32 = 10;
-/// Attempts at a command's first call: without a network it is the one to fail, and soon.
+/// Attempts at a command's first call: fewer, so that a missing network is reported soon.
 const FIRST_CALL_ATTEMPTS: u32 = 4;
 const INITIAL_BACKOFF: Duration = Duration::from_millis(200);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
-/// A connection that takes longer than this is not going to be made.
+/// TCP connect time-out.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// No call of the control plane takes this long; a call that hangs is given up and tried again.
+/// Time-out of one attempt. No control-plane call takes this long; a call that hangs is abandoned and retried.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The clients of one region, as the environment and the profile configure them.
@@ -53,24 +55,24 @@ pub struct Clients {
     pub ec2: aws_sdk_ec2::Client,
     pub iam: aws_sdk_iam::Client,
     pub sts: aws_sdk_sts::Client,
-    /// What the clients were made from, for those who need other time-outs.
+    /// The configuration of the clients, for callers that need other time-outs.
     pub sdk: SdkConfig,
     pub region: String,
     /// A custom endpoint (an emulator, a private gateway), from AWS_ENDPOINT_URL or the profile.
     pub endpoint: Option<String>,
 }
 
-/// The right to change things; the CLI makes one after it has asked the user.
+/// The permission to write. The CLI creates it after the user has confirmed.
 #[derive(Clone, Debug)]
 pub struct Writer {
     pub clients: Clients,
 }
 
 impl Clients {
-    /// Reads the ordinary AWS chain; makes no call but those the credentials themselves need (later, when first used).
+    /// Reads the SDK's default chain. Makes no call, except those that resolve credentials (on first use).
     ///
     /// # Errors
-    /// No region anywhere.
+    /// No region is set.
     pub async fn connect(region: Option<&str>) -> Result<Self> {
         let http =
             aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
@@ -81,7 +83,7 @@ impl Clients {
         Self::from_sdk(loader.load().await)
     }
 
-    /// What every client has: who it is, and how long and how often it tries.
+    /// What every client has: application name, time-outs and retries.
     pub fn loader() -> ConfigLoader {
         aws_config::defaults(BehaviorVersion::v2026_01_12())
             .app_name(AppName::new(concat!("thumb-", env!("CARGO_PKG_VERSION"))).expect("letters, digits, dots"))
@@ -99,25 +101,25 @@ impl Clients {
             )
     }
 
-    /// The clients of a configuration that is made already.
+    /// Clients from an existing configuration.
     ///
     /// # Errors
-    /// It has no region, or an endpoint that holds a password.
+    /// It has no region, or an endpoint with a password.
     pub fn from_sdk(sdk: SdkConfig) -> Result<Self> {
         let region = sdk.region().map(ToString::to_string).ok_or_else(|| {
             Failure::new("no AWS region is set")
                 .hint("set `region` in thumb.toml, AWS_REGION, or `region` in your AWS profile")
         })?;
         let endpoint = sdk.endpoint_url().map(str::to_owned);
-        // Instances get the endpoint in their user data, which everybody who may describe them can read.
+        // Instances get the endpoint in their user data, which everyone who may describe them can read.
         if let Some(endpoint) = endpoint.as_ref().and_then(|endpoint| url::Url::parse(endpoint).ok())
             && (!endpoint.username().is_empty() || endpoint.password().is_some())
         {
             return Err(Failure::new(format!(
-                "the endpoint {} is given with a user name or a password, which would be in the instances' user data",
+                "the endpoint {} contains a user name or password, which would end up in the instances' user data",
                 without_secrets(endpoint.as_str())
             ))
-            .hint("give AWS_ENDPOINT_URL without them"));
+            .hint("remove them from AWS_ENDPOINT_URL"));
         }
         Ok(Self {
             sqs: aws_sdk_sqs::Client::new(&sdk),
@@ -137,8 +139,8 @@ pub fn first_call() -> RetryConfig {
     RetryConfig::standard().with_max_attempts(FIRST_CALL_ATTEMPTS).with_initial_backoff(INITIAL_BACKOFF)
 }
 
-/// S3's configuration. With a custom endpoint the bucket goes into the path: an emulator's name has no
-/// subdomain for each bucket.
+/// S3's configuration. A custom endpoint gets path-style requests: an emulator has no subdomain
+/// for each bucket.
 pub fn s3_config(sdk: &SdkConfig) -> aws_sdk_s3::config::Builder {
     aws_sdk_s3::config::Builder::from(sdk).force_path_style(sdk.endpoint_url().is_some())
 }
@@ -152,7 +154,7 @@ mod tests {
         let sdk = SdkConfig::builder().region(Region::new("us-east-1")).behavior_version(BehaviorVersion::latest());
         let failure = Clients::from_sdk(sdk.endpoint_url("https://me:SECRET@gateway.example/s3").build()).unwrap_err();
         let text = failure.to_string();
-        assert!(text.starts_with("the endpoint https://gateway.example/s3 is given with a user name"), "{text}");
+        assert!(text.starts_with("the endpoint https://gateway.example/s3 contains a user name"), "{text}");
         assert!(!text.contains("SECRET"), "{text}");
     }
 }

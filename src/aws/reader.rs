@@ -1,9 +1,9 @@
-//! The read calls that `plan` is made of, all of them and nothing else: the clients behind a [`Reader`] are private
-//! to this file, so code that holds only a `Reader` cannot change an account.
+//! The read calls of `plan`, and nothing else: the clients of a [`Reader`] are private to this file, so code that has only
+//! a `Reader` cannot change an account.
 
 use super::Clients;
 
-/// A view of an account that can only look.
+/// A read-only view of an account.
 #[derive(Clone, Debug)]
 pub struct Reader {
     clients: Clients,

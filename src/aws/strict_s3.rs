@@ -77,14 +77,14 @@ impl StrictS3 {
         self.0.lock().unwrap()
     }
 
-    /// Makes a bucket of our own.
+    /// Creates a bucket of this account.
     pub fn bucket(&self, name: &str, region: &str) {
         let owner = ACCOUNT.to_owned();
         let bucket = Bucket { region: region.into(), owner, requester_pays: false, objects: BTreeMap::new() };
         self.state().buckets.insert(name.to_owned(), bucket);
     }
 
-    /// Gives a bucket to a stranger, who lets everybody do everything.
+    /// Gives a bucket to another account, which allows everything to everyone.
     pub fn give_away(&self, name: &str) {
         self.state().buckets.get_mut(name).unwrap().owner = "999999999999".to_owned();
     }

@@ -1,4 +1,4 @@
-//! `thumb apply`: makes the account what thumb.toml declares, and says what there is then.
+//! `thumb apply`: brings the account to what thumb.toml declares, and prints the outputs.
 
 use argh::FromArgs;
 
@@ -10,32 +10,32 @@ use super::{Global, print};
 use crate::error::{Failure, Result};
 use crate::stack::Target;
 use crate::stack::address::Address;
-use crate::stack::resources::instance::{Asked, Wait};
+use crate::stack::resources::instance::{InstanceRequest, Wait};
 use crate::text::printable_json;
 
-/// Create and change what thumb.toml declares, after showing the plan and asking.
+/// Create and update what thumb.toml declares, after showing the plan and asking.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "apply", help_triggers("-h", "--help"))]
 pub struct Args {
     /// apply only this part and what it needs: queue, buckets, code, profile, security-group, instance (repeatable)
     #[argh(option, arg_name = "T")]
     target: Vec<Target>,
-    /// take over what is there under this address and nobody's, after showing what that changes (repeatable)
+    /// adopt an existing resource that no stack owns, after showing what would change (repeatable)
     #[argh(option, arg_name = "ADDRESS", from_str_fn(address))]
     adopt: Vec<Address>,
-    /// make this instance anew though nothing has changed, with the newest image: instance.N (repeatable)
+    /// replace this instance even if nothing has changed, with the newest image: instance.N (repeatable)
     #[argh(option, arg_name = "ADDRESS", from_str_fn(instance))]
     replace: Vec<u32>,
-    /// wait until every instance's worker has reported that it takes messages, not only where it replaces an older one
+    /// wait until the worker of every instance has reported, not only those of replacements
     #[argh(switch)]
     wait: bool,
-    /// wait for no worker; an instance that is replaced goes as soon as its successor runs
+    /// do not wait for workers; a replaced instance is terminated as soon as its replacement runs
     #[argh(switch)]
     no_wait: bool,
-    /// answer every question with yes
+    /// do not ask for confirmation
     #[argh(switch, short = 'y')]
     yes: bool,
-    /// print JSON: the plan, a line an event, and what there is at the end; needs --yes
+    /// JSON Lines output: the plan, events, then outputs (requires --yes)
     #[argh(switch)]
     json: bool,
 }
@@ -43,16 +43,16 @@ pub struct Args {
 pub async fn run(args: Args, global: &Global) -> Result<()> {
     let Args { target, adopt, replace, wait, no_wait, yes, json } = args;
     if json && !yes {
-        return Err(Failure::usage("--json needs --yes: a question would stand between the lines of JSON"));
+        return Err(Failure::usage("--json requires --yes"));
     }
     let wait = match (wait, no_wait) {
-        (true, true) => return Err(Failure::usage("--wait and --no-wait are opposites: leave one of them out")),
+        (true, true) => return Err(Failure::usage("--wait and --no-wait exclude each other")),
         (true, false) => Wait::ForAll,
         (false, true) => Wait::Never,
         (false, false) => Wait::ForReplacements,
     };
     let session = Session::open(global).await?;
-    let asked = Asked { replace: replace.into_iter().collect(), wait };
+    let asked = InstanceRequest { replace: replace.into_iter().collect(), wait };
     let Planned { plan, observed } = session.plan_apply(&target, &adopt, asked).await?;
     print_plan(&plan, json)?;
     refuse_blocked(&plan)?;

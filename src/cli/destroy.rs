@@ -1,4 +1,4 @@
-//! `thumb destroy`: takes away everything of the stack, after saying what will be lost.
+//! `thumb destroy`: deletes the stack, after showing what data would be lost.
 
 use argh::FromArgs;
 
@@ -7,14 +7,14 @@ use super::{Global, print};
 use crate::error::Result;
 use crate::stack::Target;
 
-/// Delete everything that apply made, after counting what will be lost and asking.
+/// Delete everything that apply created, after counting what would be lost and asking.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "destroy", help_triggers("-h", "--help"))]
 pub struct Args {
     /// destroy only this part and what needs it: queue, buckets, code, profile, security-group, instance (repeatable)
     #[argh(option, arg_name = "T")]
     target: Vec<Target>,
-    /// answer every question with yes
+    /// do not ask for confirmation
     #[argh(switch, short = 'y')]
     yes: bool,
 }
@@ -25,17 +25,17 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
     let (plan, losses, right_region) = session.plan_destroy(&target).await?;
     print_plan(&plan, false)?;
     right_region?;
-    // What is not ours stays, and does not keep the rest from going.
+    // Foreign resources stay, and do not block the rest.
     if !plan.has_work() {
         return Ok(());
     }
     if !yes {
         match losses.sentence() {
             Some(lost) => {
-                let question = format!("This loses {lost}, for good. Type the stack's name to go on.");
+                let question = format!("This permanently deletes {lost}. Type the stack name to confirm.");
                 ask(&question, &session.config.name, "destroy")?;
             }
-            None => ask("Do you really want to destroy all of this?", "yes", "destroy")?,
+            None => ask("Destroy these resources?", "yes", "destroy")?,
         }
     }
     let report = run_plan(&plan, &session.writer(), false).await;

@@ -26,22 +26,22 @@ use crate::worker;
     example = "thumb enqueue --bucket my-photos --keys a.jpg b.jpg --width 400 --height 300",
     example = "thumb enqueue --bucket my-photos --prefix 2026/ --size 400x400 --size 150x100",
     example = "find-keys | thumb enqueue --bucket my-photos - --size 400x400",
-    note = "Exits with 1 if any request was not queued, and names it. A key that begins with a hyphen goes after --."
+    note = "Exits with 1 if any request could not be queued. A key that begins with a hyphen goes after --."
 )]
 pub struct Args {
-    /// the photographs' bucket (default: the one of [buckets] sources, if there is only one)
+    /// the bucket of the photos (default: the only bucket in [buckets] sources)
     #[argh(option, arg_name = "B")]
     bucket: Option<String>,
-    /// keys in the bucket, several after one another
+    /// one or more keys
     #[argh(option, long = "keys", arg_name = "K")]
     more_keys: Vec<String>,
-    /// every .jpg and .jpeg whose key begins so
+    /// all .jpg and .jpeg objects under this prefix
     #[argh(option, arg_name = "P")]
     prefix: Option<String>,
-    /// a photograph on the web, by http or https; may be repeated; needs [worker] url_sources
+    /// an http or https URL of a photo (repeatable; requires [worker] url_sources)
     #[argh(option, long = "url", arg_name = "U")]
     urls: Vec<String>,
-    /// read keys from stdin, one a line; "-" does the same
+    /// read keys from stdin, one per line; "-" does the same
     #[argh(switch)]
     stdin: bool,
     /// width of the thumbnail in pixels
@@ -50,7 +50,7 @@ pub struct Args {
     /// height of the thumbnail in pixels
     #[argh(option, arg_name = "H")]
     height: Option<u32>,
-    /// a thumbnail's size; may be repeated (default: [thumbnail] sizes)
+    /// a thumbnail size (repeatable; default: [thumbnail] sizes)
     #[argh(option, long = "size", arg_name = "WxH", from_str_fn(size))]
     sizes: Vec<Size>,
     /// cover, contain or fill (default: the worker's [thumbnail] fit)
@@ -84,7 +84,7 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
     match summary.not_queued {
         0 => Ok(()),
         _ => Err(Failure::new(format!(
-            "{} of {} requests were not queued; they are named above",
+            "{} of {} requests could not be queued (listed above)",
             summary.not_queued,
             summary.not_queued + summary.queued
         ))),
@@ -103,14 +103,14 @@ fn wanted(args: &Args, config: &Config) -> Result<Wanted> {
         sizes.clone_from(&config.thumbnail.sizes);
     }
     if sizes.is_empty() {
-        return Err(Failure::usage("no size is given")
+        return Err(Failure::usage("missing size")
             .hint("give --width and --height, or --size WxH, or set `sizes` in [thumbnail] of thumb.toml"));
     }
     if let Some(index) = (1..sizes.len()).find(|&index| sizes[..index].contains(&sizes[index])) {
         return Err(Failure::usage(format!("the size {} is given twice", sizes[index])));
     }
     if sizes.len() > MAX_SIZES {
-        return Err(Failure::usage(format!("{} sizes are given; a request takes at most {MAX_SIZES}", sizes.len())));
+        return Err(Failure::usage(format!("too many sizes: {}; a request takes at most {MAX_SIZES}", sizes.len())));
     }
     config::check_target_pixels(&sizes).map_err(|why| Failure::usage(format!("the sizes {why}")))?;
     if args.quality.is_some_and(|quality| !(1..=100).contains(&quality)) {
@@ -124,18 +124,19 @@ fn sources(args: Args, config: &Config) -> Result<Sources> {
     let keys: Vec<String> = more_keys.into_iter().chain(keys).collect();
     let of_bucket = !keys.is_empty() || prefix.is_some() || stdin;
     if !of_bucket && urls.is_empty() {
-        return Err(Failure::usage("nothing is given to enqueue")
-            .hint("name keys, or give --prefix P, --url U, or - to read keys from stdin"));
+        return Err(
+            Failure::usage("nothing to enqueue").hint("give keys, --prefix P, --url U, or - to read keys from stdin")
+        );
     }
     if !urls.is_empty() && config.worker.url_sources == UrlSources::Off {
-        return Err(Failure::usage("the workers of this stack fetch nothing from URLs")
-            .hint("set url_sources = \"public\" in [worker] of thumb.toml, and apply it"));
+        return Err(Failure::usage("the workers of this stack do not fetch URLs")
+            .hint("set url_sources = \"public\" in [worker] of thumb.toml, then run `thumb apply`"));
     }
     let bucket = match (bucket, &config.buckets.sources) {
         (Some(bucket), _) => bucket,
         (None, config::Sources::Buckets(buckets)) if buckets.len() == 1 => buckets[0].clone(),
         (None, _) if !of_bucket => String::new(),
-        (None, _) => return Err(Failure::usage("no bucket is given").hint("name the photographs' bucket: --bucket B")),
+        (None, _) => return Err(Failure::usage("missing --bucket").hint("--bucket B names the bucket of the photos")),
     };
     if of_bucket {
         config::bucket_name(&bucket).map_err(|why| Failure::usage(format!("the bucket {bucket:?} {why}")))?;
@@ -170,7 +171,10 @@ fn sentence(summary: &Summary, queue: &str) -> String {
         sentence.push_str(&format!(" ({:.0} a second)", *queued as f64 / seconds));
     }
     if *skipped > 0 {
-        sentence.push_str(&format!("; skipped {skipped} keys that are not .jpg or .jpeg, or are empty"));
+        sentence.push_str(&format!(
+            "; skipped {skipped} {} (not .jpg/.jpeg, or empty)",
+            if *skipped == 1 { "object" } else { "objects" }
+        ));
     }
     if *not_queued > 0 {
         sentence.push_str(&format!("; {not_queued} not queued"));
@@ -178,7 +182,7 @@ fn sentence(summary: &Summary, queue: &str) -> String {
     sentence
 }
 
-/// A progress bar on a terminal's stderr, and nothing elsewhere; what failed is named on stderr everywhere.
+/// A progress bar on stderr, if that is a terminal; failures are printed in any case.
 struct Bar(ProgressBar);
 
 impl Bar {
@@ -198,7 +202,7 @@ fn style(template: &str) -> ProgressStyle {
 
 /// indicatif's own `{per_sec}` has four decimals.
 fn rate(state: &ProgressState, text: &mut dyn fmt::Write) {
-    // A text in memory takes all that is written to it.
+    // Writing to a string cannot fail.
     let _ = write!(text, "{:.0}/s", state.per_sec());
 }
 
@@ -209,7 +213,7 @@ impl Progress for Bar {
 
     fn not_queued(&mut self, name: &str, why: &str) {
         self.0.suspend(|| {
-            // The exit code says it too, when stderr is gone.
+            // If stderr is closed, the exit code still says it.
             let _ = writeln!(std::io::stderr(), "not queued: {}: {}", printable(name), printable(why));
         });
     }

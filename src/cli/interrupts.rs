@@ -1,5 +1,5 @@
-//! Ctrl-C while a plan is done. The first one ends every wait; what AWS was asked for already is awaited, because only its
-//! answer tells what there is. The second one ends the process, and says what is not known then.
+//! Ctrl-C while a plan is executed. The first one ends every wait, but not the calls in flight, because only their answers
+//! tell what was done. The second one ends the process and lists the calls whose result is unknown.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,17 +12,17 @@ use crate::stack::{Doing, Event};
 /// As a shell reports a process that SIGINT ended.
 const EXIT_INTERRUPTED: i32 = 130;
 
-/// Sees Ctrl-C from its making to the end of the process: tokio never gives the signal back.
+/// Handles Ctrl-C until the end of the process: tokio never restores the default handler.
 pub struct Interrupts {
     pub interrupt: Arc<Interrupt>,
     running: Arc<Mutex<Running>>,
 }
 
-/// What runs.
+/// The steps that are running.
 struct Running {
     purpose: Purpose,
     steps: Vec<(Address, Doing, String)>,
-    /// The plan is done or given up: nothing is lost by an end.
+    /// The plan has ended; quitting is safe.
     over: bool,
 }
 
@@ -48,7 +48,7 @@ impl Interrupts {
         interrupts
     }
 
-    /// Keeps up with what runs.
+    /// Updates the running steps.
     pub fn note(&self, event: &Event<'_>) {
         lock(&self.running).note(event);
     }
@@ -89,17 +89,16 @@ impl Running {
 
     /// After the first Ctrl-C.
     fn awaited(&self) -> String {
-        format!("Interrupted: awaiting only the calls that are in flight: {}. Once more ends at once.", self.list())
+        format!("Stopping: waiting for the calls in flight: {}. Press Ctrl-C again to quit immediately.", self.list())
     }
 
     /// After the second one.
     fn unknown(&self) -> String {
         if self.steps.is_empty() {
-            return "Ended.".to_owned();
+            return "Quit.".to_owned();
         }
         format!(
-            "Ended at once. Whether AWS has done what was in flight is not known: {}. Run `thumb {}` again: it finds out, and \
-             goes on.",
+            "Quit. AWS may or may not have completed the calls in flight: {}. Run `thumb {}` again to check and continue.",
             self.list(),
             self.purpose.command()
         )
@@ -126,14 +125,14 @@ mod tests {
         running.note(&Event::Started { change: &instance, doing: Doing::Deleting });
         assert_eq!(
             running.awaited(),
-            "Interrupted: awaiting only the calls that are in flight: queue (creating cats), instance.1 (deleting what it \
-             replaces). Once more ends at once."
+            "Stopping: waiting for the calls in flight: queue (creating cats), instance.1 (deleting the old one). Press \
+             Ctrl-C again to quit immediately."
         );
         running.note(&Event::Interrupted { change: &queue, doing: creating, elapsed });
         assert_eq!(
             running.unknown(),
-            "Ended at once. Whether AWS has done what was in flight is not known: instance.1 (deleting what it replaces). \
-             Run `thumb apply` again: it finds out, and goes on."
+            "Quit. AWS may or may not have completed the calls in flight: instance.1 (deleting the old one). Run `thumb \
+             apply` again to check and continue."
         );
     }
 }

@@ -1,5 +1,5 @@
-//! The command line: what was typed, and which command it means. Commands live in one file each; a command's `run`
-//! gets its own arguments and the [`Global`] ones, prints data on stdout and talk on stderr, and returns a
+//! The command line. Each command has its own file; a command's `run`
+//! gets its own arguments and the [`Global`] ones, prints results on stdout and messages on stderr, and returns a
 //! [`Failure`] for `main` to print.
 
 mod apply;
@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::error::{Exit, Failure, Result};
 use crate::text::printable_lines;
 
-/// What applies to every command.
+/// Options of every command.
 pub struct Global {
     pub config: PathBuf,
 }
@@ -41,7 +41,7 @@ impl Global {
 #[argh(
     help_triggers("-h", "--help"),
     note = "Every command has its own help: thumb COMMAND --help.",
-    example = "See what would be made, make it, send requests:\n$ thumb plan\n$ thumb apply\n$ thumb enqueue --bucket my-photos --prefix 2026/ --size 400x400",
+    example = "Show the plan, apply it, send requests:\n$ thumb plan\n$ thumb apply\n$ thumb enqueue --bucket my-photos --prefix 2026/ --size 400x400",
     error_code(0, "done"),
     error_code(1, "failed"),
     error_code(2, "wrong usage")
@@ -87,7 +87,7 @@ pub fn main() -> ExitCode {
         return print_line(concat!("thumb ", env!("CARGO_PKG_VERSION")));
     }
     let Some(command) = args.command else {
-        return report(&Failure::usage("no command is given").hint("`thumb --help` lists the commands"));
+        return report(&Failure::usage("missing command").hint("`thumb --help` lists the commands"));
     };
     let global = Global { config: args.config };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -105,7 +105,7 @@ pub fn main() -> ExitCode {
             Command::Policy(args) => policy::run(args, &global).await.map(|()| ExitCode::SUCCESS),
         }
     });
-    // A blocking read of stdin or a lookup of a dead name must not hold the process up.
+    // A blocking read of stdin or a slow DNS lookup must not delay the exit.
     runtime.shutdown_background();
     match result {
         Ok(code) => code,
@@ -113,8 +113,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The program's name and its words, as argh wants them: valid UTF-8, `--key=value` in two, and the command first
-/// when the program was called by a link that names it.
+/// The program name and its arguments, as argh needs them: valid UTF-8, `--key=value` split in two, and the command first
+/// if the program was called through a link that names it.
 fn split(mut args: impl Iterator<Item = OsString>) -> Result<(String, Vec<String>)> {
     let called = args.next().unwrap_or_default();
     let called = std::path::Path::new(&called).file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -140,13 +140,13 @@ fn split(mut args: impl Iterator<Item = OsString>) -> Result<(String, Vec<String
     Ok(("thumb".to_owned(), words))
 }
 
-/// argh leaves early for help (to stdout, success) and for wrong usage (to stderr, exit code 2).
+/// argh exits early for help (stdout, success) and for wrong usage (stderr, exit code 2).
 fn leave(early: &argh::EarlyExit, program: &str, words: &[&str]) -> ExitCode {
     if early.status.is_ok() {
         return print_line(early.output.trim_end());
     }
     let failure = Failure::usage(early.output.trim_end()).hint(format!("`{program} --help` explains the usage"));
-    // Whoever asks for it takes 2 for "there are changes".
+    // With this switch, exit code 2 means "there are changes".
     report(&if words.contains(&plan::DETAILED_EXITCODE) { failure.without_usage() } else { failure })
 }
 
@@ -166,9 +166,9 @@ fn print(text: &str) -> Result<()> {
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| Failure::stdout(&error))
 }
 
-/// A line of talk, on stderr.
+/// Prints a message on stderr.
 fn tell(text: &str) {
-    // Nothing is left to do when stderr itself is gone.
+    // If stderr is closed, there is no way to report anything.
     let _ = writeln!(anstream::stderr(), "{}", printable_lines(text));
 }
 
@@ -182,7 +182,7 @@ fn print_failure(failure: &Failure) {
         return;
     }
     let red = anstyle::AnsiColor::Red.on_default().bold();
-    // Nothing is left to do when stderr itself is gone.
+    // If stderr is closed, there is no way to report anything.
     let _ = writeln!(anstream::stderr(), "{red}error:{red:#} {}", printable_lines(&failure.to_string()));
 }
 

@@ -1,5 +1,5 @@
-//! What there is after an apply: where requests and thumbnails go, and how to log in. From what was read before and from
-//! what was made since, not from another read: for some seconds AWS may not list what it has just made.
+//! The outputs of an apply: where requests and thumbnails go, and how to log in. They are derived from what was observed
+//! before and created since, not read again: AWS may not list a new resource for some seconds.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use crate::stack::address::Address;
 use crate::stack::{Observed, Outcome, Report};
 use crate::worker_report;
 
-/// What there is of the stack.
+/// The existing resources of the stack.
 #[derive(Debug, PartialEq)]
 pub struct Outputs {
     queue_url: Option<String>,
@@ -25,14 +25,14 @@ struct Instance {
     state: String,
     public_ip: Option<String>,
     key_pair: Option<String>,
-    /// It was launched by this apply, and its worker has not reported yet.
+    /// Launched by this apply, and its worker has not reported yet.
     boots: bool,
 }
 
 impl Outputs {
-    /// `observed`: as it was when the plan was made; `report`: of what was done since, if anything was.
+    /// `observed`: from before the apply; `report`: of the apply, if anything was done.
     pub fn new(config: &Config, observed: &Observed, report: Option<&Report>) -> Self {
-        let account = &observed.site.account;
+        let account = &observed.location.account;
         let done = |address: Address| {
             let done = |(at, _, outcome): &(Address, _, Outcome)| *at == address && *outcome == Outcome::Done;
             report.is_some_and(|report| report.outcomes.iter().any(done))
@@ -103,20 +103,20 @@ impl Outputs {
         rows.chain(self.booting()).collect()
     }
 
-    /// When messages will be taken, and how to see it.
+    /// When the new workers will take messages, and how to check.
     fn booting(&self) -> Option<String> {
         let mut booting = self.instances.iter().filter(|instance| instance.boots);
         let first = booting.next()?;
         let (what, its) = if booting.next().is_none() {
-            (format!("instance.{} boots", first.index), "its worker's")
+            (format!("instance.{} is booting", first.index), "its worker sends")
         } else {
-            ("The new instances boot".to_owned(), "each worker's")
+            ("The new instances are booting".to_owned(), "each worker sends")
         };
         let code = self.code.as_deref().unwrap_or("CODE-BUCKET");
         Some(format!(
-            "\n{what}, and takes messages in a minute or two: {its} first report says so.\n  \
+            "\n{what}. In a minute or two {its} its first report and takes messages:\n  \
              aws s3 cp s3://{code}/{} -\n\
-             `thumb apply --wait` waits for it. If none comes, the console says why:\n  \
+             `thumb apply --wait` waits for the report. If none comes, see the console:\n  \
              aws ec2 get-console-output --latest --output text --instance-id {}\n",
             worker_report::key(&first.id),
             first.id
@@ -140,13 +140,13 @@ impl Outputs {
     }
 }
 
-/// The command that logs in, or why none does.
+/// The SSH command, or why there is none.
 fn ssh(config: &Config, instance: &Instance) -> String {
     let Some(key_pair) = &instance.key_pair else {
-        return "no SSH: it was launched without a key pair".into();
+        return "SSH: not available (no key pair)".into();
     };
     let Some(ip) = &instance.public_ip else {
-        return "no SSH: it has no public IP".into();
+        return "SSH: not available (no public IP)".into();
     };
     let user = config.instance.image.ssh_user().unwrap_or("USER");
     let open = if config.security_group.ssh_from.is_empty() { "  (port 22 is closed: set ssh_from)" } else { "" };

@@ -1,4 +1,4 @@
-//! `thumb plan`: what `apply` (or `destroy`) would do, and nothing else: it holds no right to write.
+//! `thumb plan`: shows what `apply` (or `destroy`) would do. It has no `Writer`, so it cannot write.
 
 use std::process::ExitCode;
 
@@ -9,28 +9,28 @@ use super::reconcile::{Planned, Session, address, instance, print_plan, refuse_b
 use crate::error::{Failure, Result};
 use crate::stack::Target;
 use crate::stack::address::Address;
-use crate::stack::resources::instance::{Asked, Wait};
+use crate::stack::resources::instance::{InstanceRequest, Wait};
 
-/// Show what apply would change. Makes read calls only.
+/// Show what apply would change. Read-only.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "plan", help_triggers("-h", "--help"))]
 pub struct Args {
     /// plan only this part and what it needs: queue, buckets, code, profile, security-group, instance (repeatable)
     #[argh(option, arg_name = "T")]
     target: Vec<Target>,
-    /// plan what destroy would do
+    /// show what destroy would delete
     #[argh(switch)]
     destroy: bool,
-    /// take over what is there under this address and nobody's (repeatable): plan shows what that would change
+    /// adopt an existing resource that no stack owns (repeatable); plan shows what would change
     #[argh(option, arg_name = "ADDRESS", from_str_fn(address))]
     adopt: Vec<Address>,
-    /// plan to make this instance anew though nothing has changed: instance.N (repeatable)
+    /// replace this instance even if nothing has changed: instance.N (repeatable)
     #[argh(option, arg_name = "ADDRESS", from_str_fn(instance))]
     replace: Vec<u32>,
     /// print the plan as JSON
     #[argh(switch)]
     json: bool,
-    /// exit with 0 when nothing would change, 2 when something would, 1 on any error, wrong usage too
+    /// exit with 0 if nothing would change, 2 if something would, 1 on any error (wrong usage included)
     #[argh(switch)]
     detailed_exitcode: bool,
 }
@@ -47,20 +47,20 @@ pub async fn run(args: Args, global: &Global) -> Result<ExitCode> {
 async fn plan(args: Args, global: &Global) -> Result<ExitCode> {
     let Args { target, adopt, replace, destroy, json, detailed_exitcode } = args;
     if destroy && !replace.is_empty() {
-        return Err(Failure::usage("--replace does not go with --destroy: a destroy makes nothing anew"));
+        return Err(Failure::usage("--replace cannot be used with --destroy"));
     }
     if destroy && !adopt.is_empty() {
-        return Err(Failure::usage("--adopt does not go with --destroy: a destroy takes nothing over"));
+        return Err(Failure::usage("--adopt cannot be used with --destroy"));
     }
     let session = Session::open(global).await?;
     let plan = if destroy {
-        // As `destroy` itself: what is not ours is no part of the stack, and no error.
+        // As in `destroy`, a foreign resource is not part of the stack, and no error.
         let (plan, _, right_region) = session.plan_destroy(&target).await?;
         print_plan(&plan, json)?;
         right_region?;
         plan
     } else {
-        let asked = Asked { replace: replace.into_iter().collect(), wait: Wait::ForReplacements };
+        let asked = InstanceRequest { replace: replace.into_iter().collect(), wait: Wait::ForReplacements };
         let Planned { plan, .. } = session.plan_apply(&target, &adopt, asked).await?;
         print_plan(&plan, json)?;
         refuse_blocked(&plan)?;

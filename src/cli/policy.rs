@@ -1,4 +1,4 @@
-//! `thumb policy`: the IAM policy that a command needs. Nothing of the account is read but its number.
+//! `thumb policy`: the IAM policy that a command needs. Reads nothing but the account ID.
 
 use argh::FromArgs;
 
@@ -7,44 +7,44 @@ use crate::aws::{Clients, Identity, Reader, account};
 use crate::config::Config;
 use crate::error::{Failure, Result};
 use crate::stack::permissions::{self, Command, MAX_POLICY_CHARACTERS};
-use crate::stack::resources::policy::Site;
+use crate::stack::resources::policy::AwsLocation;
 
-/// Print the IAM policy that a command needs, to hand to whoever manages the account's rights.
+/// Print the IAM policy that a command needs, for your AWS administrator.
 #[derive(FromArgs)]
 #[argh(
     subcommand,
     name = "policy",
     help_triggers("-h", "--help"),
     example = "thumb policy apply > policy.json",
-    note = "apply covers plan too. --adopt needs more: the right to tag what is not the stack's yet. With `account` and \
-            `region` in thumb.toml no credentials are needed."
+    note = "The policy for apply covers plan. --adopt needs permission to tag the adopted resources as well. With \
+            `account` and `region` in thumb.toml no credentials are needed."
 )]
 pub struct Args {
-    /// plan, apply, destroy, enqueue, work; several give one policy for all of them
+    /// plan, apply, destroy, enqueue or work; several give one policy for all
     #[argh(positional, arg_name = "COMMAND")]
     commands: Vec<Command>,
 }
 
 pub async fn run(args: Args, global: &Global) -> Result<()> {
     if args.commands.is_empty() {
-        return Err(Failure::usage("no command is given").hint("thumb policy apply"));
+        return Err(Failure::usage("missing command").hint("thumb policy apply"));
     }
     let config = global.load_config()?;
-    let policy = permissions::policy(&args.commands, &config, &site(&config).await);
+    let policy = permissions::policy(&args.commands, &config, &location(&config).await);
     let characters = policy.to_string().len();
     if characters > MAX_POLICY_CHARACTERS {
         note(&format!(
-            "the policy has {characters} characters, and a managed policy may have {MAX_POLICY_CHARACTERS}: print one for \
+            "the policy has {characters} characters, but a managed policy may have {MAX_POLICY_CHARACTERS}: print one for \
              each command"
         ));
     }
     let text = serde_json::to_string_pretty(&policy)
-        .map_err(|error| Failure::new("cannot write the policy as JSON").caused_by(&error))?;
+        .map_err(|error| Failure::bug("cannot write the policy as JSON").caused_by(&error))?;
     print(&format!("{text}\n"))
 }
 
-/// Where the policy's resources are; what is not known is `*`, and said.
-async fn site(config: &Config) -> Site {
+/// The location of the policy's resources; an unknown part is `*`, with a note.
+async fn location(config: &Config) -> AwsLocation {
     let clients = Clients::connect(config.region.as_deref()).await;
     let region = match &clients {
         Ok(clients) => clients.region.clone(),
@@ -59,10 +59,10 @@ async fn site(config: &Config) -> Site {
         (None, Err(_)) => Err(Failure::new("`account` is not set in thumb.toml")),
     };
     let Identity { account, partition, arn: _ } = identity.unwrap_or_else(|failure| {
-        note(&format!("{}: the policy has * for it (set `account` in thumb.toml)", failure.what()));
+        note(&format!("{}: the policy allows every account (set `account` in thumb.toml)", failure.what()));
         declared("*", &region)
     });
-    Site { partition, account, region }
+    AwsLocation { partition, account, region }
 }
 
 fn note(text: &str) {

@@ -1,5 +1,5 @@
-//! What `plan`, `apply` and `destroy` share: the connection, a plan from thumb.toml and the account, the question
-//! before anything changes, and the lines while it does.
+//! What `plan`, `apply` and `destroy` share: the connection, a plan from thumb.toml and the account, the confirmation,
+//! and the progress lines.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::stack::change::{Action, Purpose};
 use crate::stack::render::{DEFAULT_WIDTH, render};
 use crate::stack::resources::binary::{self, Binary};
 use crate::stack::resources::bucket::{self, Counted, count_objects};
-use crate::stack::resources::instance::Asked;
+use crate::stack::resources::instance::InstanceRequest;
 use crate::stack::resources::{Found, is_adopted};
 use crate::stack::{
     Contents, Desired, Event, Observed, Outcome, Report, Target, execute, misplaced_bucket, observe, plan_apply,
@@ -27,7 +27,7 @@ use crate::stack::{
 };
 use crate::text::{printable, printable_json};
 
-/// A configuration and the account it is about.
+/// A configuration and a connection to its account.
 pub struct Session {
     pub config: Config,
     pub clients: Clients,
@@ -36,7 +36,7 @@ pub struct Session {
     region_from: String,
 }
 
-/// A plan, and what it was made from.
+/// A plan, and what was observed for it.
 pub struct Planned {
     pub plan: Plan,
     pub observed: Observed,
@@ -55,10 +55,10 @@ impl Session {
     }
 
     /// Reads the account and plans an apply.
-    pub async fn plan_apply(&self, targets: &[Target], adopt: &[Address], asked: Asked) -> Result<Planned> {
+    pub async fn plan_apply(&self, targets: &[Target], adopt: &[Address], asked: InstanceRequest) -> Result<Planned> {
         let Self { config, reader, .. } = self;
         let path = config.instance.binary.clone();
-        // Tens of megabytes are read and hashed: beside the calls, not between them.
+        // Reads and hashes tens of megabytes, in parallel with the calls.
         let binary = tokio::task::spawn_blocking(move || {
             let path = path.map_or_else(std::env::current_exe, Ok);
             let path = path.map_err(|error| format!("cannot find the running executable: {error}"))?;
@@ -66,24 +66,24 @@ impl Session {
         });
         let count = config.instance.count;
         if let Some(none) = asked.replace.iter().find(|index| **index > count) {
-            let what = format!("there is no instance.{none} to replace: `count` in [instance] is {count}");
+            let what = format!("instance.{none} does not exist: `count` in [instance] is {count}");
             return Err(Failure::usage(what));
         }
         let (read, binary) = tokio::join!(survey(reader, config), binary);
-        let (mut observed, offers) = read?;
+        let (mut observed, launch_options) = read?;
         observed.adopt(adopt)?;
-        let binary = binary.map_err(|error| Failure::new("cannot read the executable").caused_by(&error))?;
-        let desired = Desired { asked, ..Desired::new(config, &observed, &offers, binary, reader.endpoint()) };
+        let binary = binary.map_err(|error| Failure::bug("cannot read the executable").caused_by(&error))?;
+        let desired = Desired { asked, ..Desired::new(config, &observed, &launch_options, binary, reader.endpoint()) };
         let plan = plan_apply(config, &desired, &observed, targets);
         Ok(Planned { plan: self.placed(plan), observed })
     }
 
-    /// Reads the account and plans a destroy; what would be lost is counted. The last of the three is an error where a
-    /// bucket is in another region: then the whole command looks at the wrong place.
-    pub async fn plan_destroy(&self, targets: &[Target]) -> Result<(Plan, Losses, Result<()>)> {
+    /// Reads the account and plans a destroy, with a count of the data it would delete. The third value is an error if a
+    /// bucket is in another region: then the command uses the wrong region.
+    pub async fn plan_destroy(&self, targets: &[Target]) -> Result<(Plan, DataLoss, Result<()>)> {
         let Self { config, reader, .. } = self;
         let observed = observe(reader, config).await?;
-        let account = &observed.site.account;
+        let account = &observed.location.account;
         let count = async |found: &Found<bucket::Observed>, name: &str, own: fn(&str) -> bool| match found {
             Found::Ours(_) => count_objects(reader, account, name, own).await.map(Some),
             _ => Ok(None),
@@ -94,8 +94,8 @@ impl Session {
             count(&observed.thumbnails, &names.0, |_| false),
             count(&observed.code, &names.1, is_own),
         )
-        .map_err(|error| error.failure("cannot count the objects that would be lost"))?;
-        // A bucket that is deleted takes them with it.
+        .map_err(|error| error.failure("cannot count the objects that would be deleted"))?;
+        // A deleted bucket takes its reports with it.
         let stays = observed.code.ours().is_some_and(|bucket| is_adopted(&bucket.tags));
         let reports = code.iter().filter(|_| stays).flat_map(|counted| &counted.own);
         let mut reports: Vec<String> = reports.filter(|key| binary::is_report(key)).cloned().collect();
@@ -103,15 +103,14 @@ impl Session {
         let held = |counted: Option<Counted>| counted.map(|counted| (counted.objects, counted.more));
         let contents = Contents { thumbnails: held(thumbnails), code: held(code), reports };
         let plan = plan_destroy(config, &observed, contents.clone(), targets);
-        let losses = Losses::new(&plan, &observed, &contents);
+        let losses = DataLoss::new(&plan, &observed, &contents);
         let right_region = match misplaced_bucket(config, &observed, &plan) {
             Some((bucket, region)) => Err(Failure::new(format!(
-                "nothing of this stack is destroyed: its bucket {bucket} is in {region}, and this command looks in {}",
-                observed.site.region
+                "nothing was destroyed: the stack's bucket {bucket} is in {region}, but this command uses {}",
+                observed.location.region
             ))
             .hint(
-                "say which region the stack is in, with `region` in thumb.toml or AWS_REGION; `--target` leaves the \
-                 buckets out",
+                "set the stack's region with `region` in thumb.toml or AWS_REGION; `--target` can leave the buckets out",
             )),
             None => Ok(()),
         };
@@ -141,18 +140,18 @@ async fn region_from() -> String {
     "instance metadata".to_owned()
 }
 
-/// What a destroy would lose that apply cannot make again.
-pub struct Losses {
+/// The data that a destroy would delete and that apply cannot create again.
+pub struct DataLoss {
     sentences: Vec<String>,
 }
 
-impl Losses {
+impl DataLoss {
     fn new(plan: &Plan, observed: &Observed, contents: &Contents) -> Self {
         let going = |address| plan.changes.iter().any(|c| c.address == address && c.action == Action::Delete);
         let mut sentences = Vec::new();
         let buckets = [
             (Address::ThumbnailsBucket, contents.thumbnails, "in the thumbnails bucket"),
-            (Address::CodeBucket, contents.code, "in the code bucket that thumb did not put there"),
+            (Address::CodeBucket, contents.code, "in the code bucket (not written by thumb)"),
         ];
         for (address, objects, which) in buckets {
             if let Some((count, more)) = objects.filter(|(count, more)| (*count > 0 || *more) && going(address)) {
@@ -169,7 +168,7 @@ impl Losses {
         Self { sentences }
     }
 
-    /// "12 objects in the thumbnails bucket and about 3 messages in the queue"; none when nothing is lost.
+    /// "12 objects in the thumbnails bucket and about 3 messages in the queue"; `None` if nothing would be lost.
     pub fn sentence(&self) -> Option<String> {
         let (last, rest) = self.sentences.split_last()?;
         Some(if rest.is_empty() { last.clone() } else { format!("{} and {last}", rest.join(", ")) })
@@ -184,7 +183,7 @@ fn plural(count: u64, noun: &str) -> String {
 pub fn print_plan(plan: &Plan, json: bool) -> Result<()> {
     let text = if json {
         let json = serde_json::to_string(plan)
-            .map_err(|error| Failure::new("cannot write the plan as JSON").caused_by(&error))?;
+            .map_err(|error| Failure::bug("cannot write the plan as JSON").caused_by(&error))?;
         format!("{}\n", printable_json(&json))
     } else {
         let width = terminal_size::terminal_size().map_or(DEFAULT_WIDTH, |(width, _)| width.0.into());
@@ -206,24 +205,24 @@ pub fn instance(text: &str) -> Result<u32, String> {
     }
 }
 
-/// Why a plan cannot be applied: resources that are not ours, or that cannot be made as declared.
+/// Fails if a resource is blocked: owned by someone else, or impossible as declared.
 pub fn refuse_blocked(plan: &Plan) -> Result<()> {
     let blocked: Vec<String> =
         plan.changes.iter().filter(|change| change.action == Action::Blocked).map(|c| c.address.to_string()).collect();
     if blocked.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(format!("blocked, and left alone: {}", blocked.join(", ")))
-        .hint("the plan says why, behind each `!`; `--target` leaves out what is blocked, `--adopt ADDRESS` takes over what is nobody's"))
+    Err(Failure::new(format!("nothing was applied: blocked: {}", blocked.join(", "))).hint(
+        "the plan gives each reason, marked `!`; `--adopt ADDRESS` adopts a resource that no stack owns, `--target` \
+             plans a part of the stack",
+    ))
 }
 
-/// Asks a question whose only good answer is `answer`. `--yes` is the caller's to look at.
+/// Asks for confirmation; anything but `answer` cancels. The caller handles `--yes`.
 pub fn ask(question: &str, answer: &str, command: &str) -> Result<()> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::new(format!(
-            "{command} asks before it changes anything, and there is no terminal to ask at"
-        ))
-        .hint(format!("say `thumb {command} --yes` to answer every question with yes")));
+        return Err(Failure::new(format!("{command} needs confirmation, but stdin is not a terminal"))
+            .hint(format!("use `thumb {command} --yes` to skip the question")));
     }
     let mut stderr = anstream::stderr();
     let bold = anstyle::Style::new().bold();
@@ -233,25 +232,25 @@ pub fn ask(question: &str, answer: &str, command: &str) -> Result<()> {
     let read = std::io::stdin().read_line(&mut line);
     match read {
         Ok(_) if line.trim() == answer => Ok(()),
-        Ok(_) => Err(Failure::new("nothing was changed: the answer was no")),
-        Err(error) => Err(Failure::new("nothing was changed: the answer could not be read").caused_by(&error)),
+        Ok(_) => Err(Failure::new("cancelled; nothing was changed")),
+        Err(error) => Err(Failure::new("cannot read the answer; nothing was changed").caused_by(&error)),
     }
 }
 
-/// Does a plan, a line on stderr (or, with `json`, on stdout) for everything that happens.
+/// Executes a plan, with a line on stderr (or, with `json`, on stdout) for each event.
 pub async fn run(plan: &Plan, writer: &Writer, json: bool) -> Report {
     let interrupts = Interrupts::watch(plan.purpose);
     let tell = |event: Event<'_>| {
         interrupts.note(&event);
         if json {
-            // What has begun is finished, whether or not anybody reads of it; the last line fails if nobody does.
+            // A closed stdout does not stop the plan; the last line reports it.
             let _ = writeln!(std::io::stdout(), "{}", printable_json(&event_json(&event).to_string()));
         } else {
             let _ = writeln!(anstream::stderr(), "{}", event_text(&event));
         }
     };
     if !json {
-        // Between the plan, or the question, and what happens.
+        // An empty line between the plan or question and the events.
         let _ = writeln!(std::io::stderr());
     }
     let report = execute(plan, writer, &tell, &interrupts.interrupt).await;
@@ -270,11 +269,11 @@ fn event_text(event: &Event<'_>) -> String {
         Event::Waiting { address, why } => format!("{} {}", head(*address), printable(why)),
         Event::Still { change, doing, elapsed } => {
             let (_, creating, _) = doing.words();
-            format!("{} still {creating} ({} elapsed)", head(change.address), seconds(*elapsed))
+            format!("{} still {creating} ({})", head(change.address), seconds(*elapsed))
         }
         Event::Done { change, doing, elapsed } => {
             let (.., created) = doing.words();
-            format!("{} {created} after {}", head(change.address), seconds(*elapsed))
+            format!("{} {created} in {}", head(change.address), seconds(*elapsed))
         }
         Event::Failed { change, error, .. } => {
             let red = anstyle::AnsiColor::Red.on_default();
@@ -282,12 +281,14 @@ fn event_text(event: &Event<'_>) -> String {
         }
         Event::Interrupted { change, doing, elapsed } => {
             let (_, creating, _) = doing.words();
-            format!("{} interrupted while {creating}, after {}", head(change.address), seconds(*elapsed))
+            format!("{} interrupted after {} while {creating}", head(change.address), seconds(*elapsed))
         }
         Event::Skipped { change, needed } if *needed == change.address => {
-            format!("{} what it was to replace stays", head(change.address))
+            format!("{} the old one is kept", head(change.address))
         }
-        Event::Skipped { change, needed } => format!("{} skipped: it needs {needed}", head(change.address)),
+        Event::Skipped { change, needed } => {
+            format!("{} skipped because {needed} failed or was skipped", head(change.address))
+        }
     }
 }
 
@@ -325,9 +326,9 @@ fn seconds(elapsed: Duration) -> String {
     }
 }
 
-/// How it ended: a sentence of counts when everything was done, else the failures with what was done and what not.
+/// The result: the counts if everything succeeded, otherwise the failures and what was and was not completed.
 pub fn conclude(report: &Report, purpose: Purpose) -> Result<String> {
-    let Report { outcomes, failures, missing_rights, interrupted, facts: _ } = report;
+    let Report { outcomes, failures, missing_permissions, interrupted, facts: _ } = report;
     let count = |actions: &[Action]| {
         outcomes.iter().filter(|(_, action, outcome)| *outcome == Outcome::Done && actions.contains(action)).count()
     };
@@ -349,14 +350,12 @@ pub fn conclude(report: &Report, purpose: Purpose) -> Result<String> {
     }
     let what = if *interrupted { "was interrupted" } else { "failed" };
     let mut lines: Vec<String> = failures.iter().map(Failure::to_string).collect();
-    lines.push(format!("{command} {what}: {done}; not done: {}", undone.join(", ")));
+    lines.push(format!("{command} {what}: {done}; not completed: {}", undone.join(", ")));
     let mut failure = Failure::new(lines.join("\nerror: "));
-    if missing_rights.len() > 1 {
-        let rights: Vec<&str> = missing_rights.iter().map(String::as_str).collect();
-        failure = failure.hint(format!(
-            "rights that are missing, all together: {}; `thumb policy apply` prints the whole policy",
-            rights.join(", ")
-        ));
+    if missing_permissions.len() > 1 {
+        let rights: Vec<&str> = missing_permissions.iter().map(String::as_str).collect();
+        failure = failure
+            .hint(format!("missing permissions: {}; `thumb policy apply` prints the whole policy", rights.join(", ")));
     }
-    Err(failure.hint(format!("run `thumb {command}` again: it goes on where this one stopped")))
+    Err(failure.hint(format!("run `thumb {command}` again to continue")))
 }

@@ -1,4 +1,4 @@
-//! `thumb work`: takes requests off the queue and makes the thumbnails.
+//! `thumb work`: runs the worker.
 
 use std::net::SocketAddr;
 
@@ -11,32 +11,32 @@ use crate::error::{Failure, Result};
 use crate::worker::Work;
 use crate::{worker, worker_report};
 
-/// Take thumbnail requests off the queue: photographs from S3, thumbnails to S3.
+/// Process thumbnail requests from the queue: photos from S3, thumbnails to S3.
 #[derive(FromArgs)]
 #[argh(
     subcommand,
     name = "work",
     help_triggers("-h", "--help"),
-    note = "A line on stdout for each thumbnail; SIGTERM or Ctrl-C finishes what runs, a second one gives it back to \
-            the queue. [worker] in thumb.toml has more settings."
+    note = "Prints a line for each thumbnail. SIGTERM or Ctrl-C finishes running work; a second one returns it to the \
+            queue. [worker] in thumb.toml has more settings."
 )]
 pub struct Args {
-    /// return when nothing is left on the queue, in flight or backing off
+    /// exit when the queue is empty
     #[argh(switch)]
     drain: bool,
-    /// messages in work at once (default: [worker] concurrency, else 8 for each CPU)
+    /// messages processed in parallel (default: [worker] concurrency, else 8 for each CPU)
     #[argh(option, arg_name = "N")]
     concurrency: Option<u32>,
-    /// memory to stay below, such as 700M or 2G (default: [worker] max_memory_bytes, else 3/4 of what there is)
+    /// memory limit, such as 700M or 2G (default: [worker] max_memory_bytes, else 3/4 of the memory)
     #[argh(option, arg_name = "BYTES", from_str_fn(memory))]
     max_memory: Option<u64>,
-    /// seconds that a worker told to stop may finish in (default: [worker] grace, else 25)
+    /// how long to finish running work when stopped, in seconds (default: [worker] grace, else 25)
     #[argh(option, arg_name = "SECONDS")]
     grace: Option<u32>,
-    /// serve numbers for Prometheus at http://ADDR/metrics, and /healthz; ADDR is such as 127.0.0.1:9090
+    /// serve Prometheus metrics at http://ADDR/metrics, and /healthz; for example 127.0.0.1:9090
     #[argh(option, arg_name = "ADDR")]
     metrics: Option<SocketAddr>,
-    /// one JSON object a line, on stdout
+    /// print JSON Lines on stdout
     #[argh(switch)]
     json: bool,
 }

@@ -1,4 +1,4 @@
-//! What a resource is called in plans and on the command line.
+//! The address of a resource in plans and on the command line.
 
 use std::fmt;
 use std::str::FromStr;
@@ -76,7 +76,7 @@ impl FromStr for Address {
         text.strip_prefix("instance.").and_then(|n| n.parse().ok()).filter(|&n| n > 0).map(Self::Instance).ok_or_else(
             || {
                 let known: Vec<String> = Self::SINGLE.iter().map(Self::to_string).collect();
-                format!("is not an address; there are {}, instance.N", known.join(", "))
+                format!("is not an address; use one of {}, instance.N", known.join(", "))
             },
         )
     }

@@ -1,5 +1,5 @@
-//! The plan: what would change in the account, as data. It is made by `diff`, printed by `render` or as JSON, and the
-//! very same value is then applied. Nothing in here calls AWS.
+//! The plan: what would change in the account, as data. `diff` makes it, `render` prints it, and `execute` runs the
+//! very value that was printed. Nothing in this module calls AWS.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::address::Address;
 use super::cost;
 
-/// The version of the plan's JSON; raised when a field changes its meaning or goes.
+/// The version of the plan's JSON; increased when a field is removed or changes meaning.
 pub const JSON_VERSION: u32 = 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -17,10 +17,10 @@ pub enum Action {
     None,
     Create,
     Update,
-    /// Made anew; the old one goes when the new one is there.
+    /// Created anew; the old one is deleted once the new one exists.
     Replace,
     Delete,
-    /// Something of this name is there that is not ours: it is left alone, and so is all that needs it.
+    /// Owned by someone else, or cannot be created as declared: nothing is done to it, nor to what depends on it.
     Blocked,
 }
 
@@ -34,7 +34,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// The command that does such a plan.
+    /// The command that executes such a plan.
     pub fn command(self) -> &'static str {
         match self {
             Self::Apply => "apply",
@@ -48,9 +48,9 @@ impl Purpose {
 #[cfg_attr(test, derive(serde::Deserialize))]
 pub struct Attribute {
     pub name: String,
-    /// `null`: not there before.
+    /// `null`: did not exist before.
     pub before: Value,
-    /// `null`: not there after, or not known yet.
+    /// `null`: does not exist afterwards, or is not known yet.
     pub after: Value,
     /// AWS will choose it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -69,12 +69,12 @@ pub struct Change<S> {
     /// Why it is replaced, blocked or adopted.
     pub reason: Option<String>,
     pub attributes: Vec<Attribute>,
-    /// The calls that make or alter it, in order.
+    /// The calls that create or update it, in order.
     #[serde(skip)]
-    pub up: Vec<S>,
-    /// The calls that take it (or what it replaces) away; they wait for what depends on it.
+    pub steps: Vec<S>,
+    /// The calls that delete or release it (or what it replaces); they wait for what depends on it.
     #[serde(skip)]
-    pub down: Vec<S>,
+    pub removals: Vec<S>,
 }
 
 /// How many changes of each kind; resources without a change are not counted.
@@ -88,8 +88,8 @@ pub struct Summary {
     pub blocked: u32,
 }
 
-/// Read back from its JSON in tests only: a plan from a file has lost its steps, and must not be taken for one that
-/// can be applied.
+/// Deserialised in tests only: the JSON has no steps, so a plan from a file must not be taken for one that can be
+/// applied.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(serde::Deserialize))]
 #[serde(bound = "")]
@@ -104,16 +104,16 @@ pub struct Plan<S> {
     pub region_from: Option<String>,
     pub changes: Vec<Change<S>>,
     pub summary: Summary,
-    /// What is worth saying about the stack besides, each a sentence.
+    /// Further notes about the stack, each a sentence.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// Of the declared instances; none when there are none, or when they are not planned.
+    /// Of the declared instances; `None` when there are none, or when they are not part of the plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimate: Option<cost::Estimate>,
 }
 
 impl<S> Plan<S> {
-    /// Without notes, an estimate and where the region is set.
+    /// A plan without notes, estimate and `region_from`.
     pub fn new(purpose: Purpose, stack: &str, account: &str, region: &str, changes: Vec<Change<S>>) -> Self {
         let mut summary = Summary::default();
         for change in &changes {
@@ -146,12 +146,12 @@ impl<S> Plan<S> {
         self.summary == Summary::default()
     }
 
-    /// Whether there is something to do: a change, or only something to wait for.
+    /// Whether there is something to execute: a change, or only a wait.
     pub fn has_steps(&self) -> bool {
-        self.changes.iter().any(|change| !change.up.is_empty() || !change.down.is_empty())
+        self.changes.iter().any(|change| !change.steps.is_empty() || !change.removals.is_empty())
     }
 
-    /// Whether there is anything to do: what is blocked is not done.
+    /// Whether anything would change; blocked changes do not count.
     pub fn has_work(&self) -> bool {
         Summary { blocked: 0, ..self.summary } != Summary::default()
     }
@@ -160,9 +160,9 @@ impl<S> Plan<S> {
 impl<S> Change<S> {
     /// The same change in terms of a larger set of steps: a resource's own become the plan's.
     pub fn lift<T: From<S>>(self) -> Change<T> {
-        let Self { address, name, action, reason, attributes, up, down } = self;
+        let Self { address, name, action, reason, attributes, steps, removals } = self;
         let lift = |steps: Vec<S>| steps.into_iter().map(T::from).collect();
-        Change { address, name, action, reason, attributes, up: lift(up), down: lift(down) }
+        Change { address, name, action, reason, attributes, steps: lift(steps), removals: lift(removals) }
     }
 
     /// A change that does nothing yet: attributes and steps are added to it, then [`Change::settle`] decides what it is.
@@ -173,8 +173,8 @@ impl<S> Change<S> {
             action: Action::None,
             reason: None,
             attributes: Vec::new(),
-            up: Vec::new(),
-            down: Vec::new(),
+            steps: Vec::new(),
+            removals: Vec::new(),
         }
     }
 
@@ -182,7 +182,7 @@ impl<S> Change<S> {
         Self { action: Action::Blocked, reason: Some(reason.into()), ..Self::new(address, name) }
     }
 
-    /// Notes an attribute when it differs; says whether it does.
+    /// Records an attribute if it differs, and returns whether it does.
     pub fn compare<B, A>(&mut self, name: &str, before: &B, after: &A) -> bool
     where
         B: Serialize + ?Sized,
@@ -196,7 +196,7 @@ impl<S> Change<S> {
         differs
     }
 
-    /// Notes an attribute of something that is not there yet.
+    /// Records an attribute of something that does not exist yet.
     pub fn set<T: Serialize + ?Sized>(&mut self, name: &str, after: &T) {
         let after = json(after);
         if !after.is_null() {
@@ -204,32 +204,34 @@ impl<S> Change<S> {
         }
     }
 
-    /// Notes an attribute that AWS will choose.
+    /// Records an attribute whose value AWS will choose.
     pub fn unknown(&mut self, name: &str, before: Option<&str>) {
         let before = json(&before);
         self.attributes.push(Attribute { name: name.to_owned(), before, after: Value::Null, after_unknown: true });
     }
 
-    /// Notes an attribute of something that goes.
-    pub fn lose<T: Serialize + ?Sized>(&mut self, name: &str, before: &T) {
+    /// Records an attribute that will be removed.
+    pub fn removed<T: Serialize + ?Sized>(&mut self, name: &str, before: &T) {
         let before = json(before);
         self.attributes.push(Attribute { name: name.to_owned(), before, after: Value::Null, after_unknown: false });
     }
 
-    pub fn up(&mut self, step: impl Into<S>) {
-        self.up.push(step.into());
+    /// Adds a call that creates or updates.
+    pub fn step(&mut self, step: impl Into<S>) {
+        self.steps.push(step.into());
     }
 
-    pub fn down(&mut self, step: impl Into<S>) {
-        self.down.push(step.into());
+    /// Adds a call that deletes or releases.
+    pub fn removal(&mut self, step: impl Into<S>) {
+        self.removals.push(step.into());
     }
 
-    /// An update when anything differs, else nothing.
+    /// Decides the action: an update if anything differs, otherwise none.
     #[must_use]
     pub fn settle(mut self) -> Self {
         debug_assert_eq!(
             self.attributes.is_empty(),
-            self.up.is_empty(),
+            self.steps.is_empty(),
             "{}: what is shown is what is done",
             self.address
         );
@@ -244,7 +246,7 @@ impl<S> Change<S> {
     }
 }
 
-/// Only types of ours come here: maps with string keys, lists, strings, numbers. They cannot fail to serialise.
+/// Called with our own types only (maps with string keys, lists, strings, numbers), which always serialise.
 fn json<T: Serialize + ?Sized>(value: &T) -> Value {
     serde_json::to_value(value).unwrap_or(Value::Null)
 }

@@ -1,10 +1,10 @@
-//! What the declared instances cost a month, roughly: what runs continuously, at the list prices of one region. Pure.
+//! A rough monthly estimate for the declared instances, at the list prices of one region. Pure.
 
 use serde::Serialize;
 
 use crate::config::Credits;
 
-/// Hours in a month, as AWS's own calculator counts.
+/// Hours in a month, as in the AWS pricing calculator.
 const HOURS: f64 = 730.0;
 /// Where and when the prices below were listed.
 pub const PRICES_OF: &str = "us-east-1, 2025";
@@ -74,9 +74,9 @@ const BASELINES_T2: [(&str, f64, f64); 7] = [
     ("2xlarge", 8.0, 17.0),
 ];
 
-/// What is rented.
+/// What is billed while it exists.
 #[derive(Clone, Copy, Debug)]
-pub struct Rented<'a> {
+pub struct BilledResources<'a> {
     pub instances: u32,
     pub instance_type: &'a str,
     /// Of each instance.
@@ -87,7 +87,7 @@ pub struct Rented<'a> {
     pub credits: Option<Credits>,
 }
 
-/// An estimate of what runs continuously. Requests, transfer and stored thumbnails come on top.
+/// An estimate without requests, traffic and stored thumbnails.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(serde::Deserialize))]
 pub struct Estimate {
@@ -105,8 +105,8 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    pub fn new(rented: &Rented<'_>) -> Self {
-        let Rented { instances, instance_type, volume_gib, public_addresses, credits } = *rented;
+    pub fn new(billed: &BilledResources<'_>) -> Self {
+        let BilledResources { instances, instance_type, volume_gib, public_addresses, credits } = *billed;
         let (count, addresses) = (f64::from(instances), f64::from(public_addresses));
         let hour = INSTANCE_HOUR.iter().find(|(name, _)| *name == instance_type).map(|(_, hour)| hour);
         let usd = |usd: f64| (usd * 100.0).round() / 100.0;
@@ -144,16 +144,15 @@ impl Estimate {
         let what = format!("{instances} {instance_type}, {each}with {volume_gib} GiB gp3 {address}");
         let sentence = match usd_a_month {
             Some(usd) => format!(
-                "Estimated cost: ${usd:.2} a month for what runs continuously ({what}; list prices of {prices_of}). \
-                 Requests, traffic and stored thumbnails come on top."
+                "Estimated cost: about ${usd:.2} a month for {what}, plus requests, traffic and storage (list prices of \
+                 {prices_of})."
             ),
-            None => format!("Estimated cost: not known for {instance_type} ({what}); see AWS's price list."),
+            None => format!("Estimated cost: unknown for {instance_type} ({what}); see the AWS price list."),
         };
         match surplus_usd_a_month {
-            Some(surplus) => format!(
-                "{sentence} So do surplus CPU credits, which are unlimited: up to ${surplus:.2} a month at full load all \
-                 the time."
-            ),
+            Some(surplus) => {
+                format!("{sentence} Unlimited CPU credits add up to ${surplus:.2} a month at full load all the time.")
+            }
             None => sentence,
         }
     }
@@ -176,7 +175,7 @@ fn surplus_hour(instance_type: &str) -> Option<f64> {
 mod tests {
     use super::*;
 
-    const MICRO: Rented<'_> = Rented {
+    const MICRO: BilledResources<'_> = BilledResources {
         instances: 1,
         instance_type: "t3.micro",
         volume_gib: 8,
@@ -186,27 +185,30 @@ mod tests {
 
     #[test]
     fn an_estimate_is_the_sum_of_instance_volume_and_address() {
-        let usd = |rented: Rented<'_>| Estimate::new(&rented).usd_a_month;
+        let usd = |billed: BilledResources<'_>| Estimate::new(&billed).usd_a_month;
         // 0.0104 * 730 + 0.005 * 730 + 0.08 * 8 = 7.592 + 3.65 + 0.64
         assert_eq!(usd(MICRO), Some(11.88));
-        assert_eq!(usd(Rented { instances: 2, public_addresses: 2, ..MICRO }), Some(23.76));
-        assert_eq!(usd(Rented { instance_type: "p5.48xlarge", credits: None, ..MICRO }), None);
+        assert_eq!(usd(BilledResources { instances: 2, public_addresses: 2, ..MICRO }), Some(23.76));
+        assert_eq!(usd(BilledResources { instance_type: "p5.48xlarge", credits: None, ..MICRO }), None);
     }
 
     #[test]
     fn an_address_that_is_not_there_is_not_paid_for() {
-        let without = Estimate::new(&Rented { public_addresses: 0, ..MICRO });
+        let without = Estimate::new(&BilledResources { public_addresses: 0, ..MICRO });
         assert_eq!(without.usd_a_month, Some(8.23));
-        assert!(without.sentence().contains("(1 t3.micro, with 8 GiB gp3 and no public IPv4 address;"));
-        let some = Estimate::new(&Rented { instances: 3, public_addresses: 2, ..MICRO });
+        assert!(without.sentence().contains("for 1 t3.micro, with 8 GiB gp3 and no public IPv4 address, plus"));
+        let some = Estimate::new(&BilledResources { instances: 3, public_addresses: 2, ..MICRO });
         assert_eq!(some.usd_a_month, Some(32.0));
-        assert!(some.sentence().contains("(3 t3.micro, each with 8 GiB gp3 and 2 of them with a public IPv4 address;"));
+        assert!(
+            some.sentence()
+                .contains("for 3 t3.micro, each with 8 GiB gp3 and 2 of them with a public IPv4 address, plus")
+        );
     }
 
     #[test]
     fn unlimited_credits_can_cost_more_than_the_instance() {
         let unlimited =
-            |kind| Estimate::new(&Rented { instance_type: kind, credits: Some(Credits::Unlimited), ..MICRO });
+            |kind| Estimate::new(&BilledResources { instance_type: kind, credits: Some(Credits::Unlimited), ..MICRO });
         // 2 CPUs, nine tenths of each, 730 hours at $0.05.
         assert_eq!(unlimited("t3.micro").surplus_usd_a_month, Some(65.7));
         assert_eq!(unlimited("t4g.micro").surplus_usd_a_month, Some(52.56));

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::observe::{Observed, Offers};
+use super::observe::{LaunchOptions, Observed};
 use crate::config::{Access, Config, is_burstable};
 use crate::stack::resources::binary::Binary;
 use crate::stack::resources::binary::elf;
 use crate::stack::resources::bucket::{Bucket, Ownership, PublicAccessBlock};
 use crate::stack::resources::instance::user_data;
-use crate::stack::resources::instance::{Asked, Launch, ProfileId};
+use crate::stack::resources::instance::{InstanceRequest, Launch, ProfileId};
 use crate::stack::resources::instance_profile::InstanceProfile;
 use crate::stack::resources::queue::{Queue, Redrive};
 use crate::stack::resources::role::{INLINE_POLICY, Role};
@@ -18,7 +18,7 @@ use crate::stack::resources::{Found, REGION_TAG, STACK_TAG, Tags, policy, securi
 /// The worker's share of an instance's memory, in percent: the rest is the system's.
 const WORKER_MEMORY_PERCENT: u8 = 80;
 
-/// The stack as declared. An `Err` says, as a sentence, why a resource cannot be made as declared.
+/// The stack as declared. An `Err` says why a resource cannot be created as declared, as a sentence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
     pub stack: String,
@@ -32,25 +32,25 @@ pub struct Desired {
     pub security_group: Result<SecurityGroup, String>,
     pub count: u32,
     pub launch: Result<Launch, String>,
-    /// Nothing, unless the command line says otherwise.
-    pub asked: Asked,
-    /// What is worth saying about what is declared, each a sentence.
+    /// From the command line; nothing by default.
+    pub asked: InstanceRequest,
+    /// Notes about the declaration, each a sentence.
     pub notes: Vec<String>,
 }
 
 impl Desired {
-    /// `binary`: the executable to upload, or why there is none. `endpoint`: a custom endpoint, which instances get too.
+    /// `binary`: the executable to upload, or why there is none. `endpoint`: a custom endpoint, for the instances too.
     pub fn new(
         config: &Config,
         observed: &Observed,
-        offers: &Offers,
+        launch_options: &LaunchOptions,
         binary: Result<Binary, String>,
         endpoint: Option<&str>,
     ) -> Self {
-        let site = &observed.site;
+        let location = &observed.location;
         let mut tags: Tags = config.tags.clone();
         tags.insert(STACK_TAG.into(), config.name.clone());
-        // SQS keeps what a worker rejects as long as it can, because a message's age counts from its first send.
+        // The dead-letter queue has the longest retention, because the age of a message counts from its first send.
         const DLQ_RETENTION_S: u32 = 1_209_600;
         let queue = |name: &str, retention_s: u32, redrive: Option<Redrive>| Queue {
             name: name.to_owned(),
@@ -59,19 +59,20 @@ impl Desired {
             redrive,
             tags: tags.clone(),
         };
-        let redrive = Redrive { dlq_arn: site.queue_arn(&config.queue.dlq), max_receives: config.queue.max_receives };
+        let redrive =
+            Redrive { dlq_arn: location.queue_arn(&config.queue.dlq), max_receives: config.queue.max_receives };
         let policies = &config.profile.policies;
-        let mut attached: Vec<String> = policies.iter().map(|policy| site.policy_arn(policy)).collect();
+        let mut attached: Vec<String> = policies.iter().map(|policy| location.policy_arn(policy)).collect();
         attached.sort();
         attached.dedup();
         let inline = if attached.is_empty() {
-            BTreeMap::from([(INLINE_POLICY.to_owned(), policy::worker(config, site))])
+            BTreeMap::from([(INLINE_POLICY.to_owned(), policy::worker(config, location))])
         } else {
             BTreeMap::new()
         };
         // IAM has one role and one profile of a name for all regions.
         let mut global_tags = tags.clone();
-        global_tags.insert(REGION_TAG.into(), site.region.clone());
+        global_tags.insert(REGION_TAG.into(), location.region.clone());
         let security_group = observed.vpc.clone().map(|vpc_id| {
             let name = config.security_group.name.clone();
             let ingress: BTreeSet<Rule> = config.security_group.ssh_from.iter().map(Rule::ssh).collect();
@@ -79,16 +80,16 @@ impl Desired {
             tags.insert("Name".into(), name.clone());
             SecurityGroup { name, vpc_id, ingress, tags }
         });
-        let binary = binary.and_then(|binary| fit(binary, config, offers));
-        let launch = launch(config, observed, offers, &binary, &security_group, endpoint, &tags);
+        let binary = binary.and_then(|binary| fit(binary, config, launch_options));
+        let launch = launch(config, observed, launch_options, &binary, &security_group, endpoint, &tags);
         Self {
             stack: config.name.clone(),
             dlq: queue(&config.queue.dlq, DLQ_RETENTION_S, None),
             queue: queue(&config.queue.name, config.queue.retention_s, Some(redrive)),
             thumbnails: thumbnails(config, observed, &tags),
             code: Bucket {
-                name: config.code_bucket(&site.account),
-                region: site.region.clone(),
+                name: config.code_bucket(&location.account),
+                region: location.region.clone(),
                 ownership: Ownership::BucketOwnerEnforced,
                 public_access_block: PublicAccessBlock::ALL,
                 policy: None,
@@ -98,7 +99,7 @@ impl Desired {
             binary,
             role: Role {
                 name: config.profile.role.clone(),
-                trust: policy::trust(site),
+                trust: policy::trust(location),
                 inline,
                 attached,
                 boundary: config.profile.permissions_boundary.clone(),
@@ -112,15 +113,15 @@ impl Desired {
             security_group,
             count: config.instance.count,
             launch,
-            asked: Asked::default(),
-            notes: offers.source_notes.clone(),
+            asked: InstanceRequest::default(),
+            notes: launch_options.source_notes.clone(),
         }
     }
 }
 
 fn thumbnails(config: &Config, observed: &Observed, tags: &Tags) -> Bucket {
-    let name = config.thumbnails_bucket(&observed.site.account);
-    let public_policy = policy::public_read(&name, &observed.site);
+    let name = config.thumbnails_bucket(&observed.location.account);
+    let public_policy = policy::public_read(&name, &observed.location);
     let (ownership, public_access_block, policy, retired_policy) = match config.buckets.access {
         Access::PublicRead => {
             (Ownership::BucketOwnerPreferred, PublicAccessBlock::ALLOW_ACLS, None, Some(public_policy))
@@ -130,7 +131,7 @@ fn thumbnails(config: &Config, observed: &Observed, tags: &Tags) -> Bucket {
     };
     Bucket {
         name,
-        region: observed.site.region.clone(),
+        region: observed.location.region.clone(),
         ownership,
         public_access_block,
         policy,
@@ -139,9 +140,9 @@ fn thumbnails(config: &Config, observed: &Observed, tags: &Tags) -> Bucket {
     }
 }
 
-/// The binary, if it can start on the declared instances. Without instances any Linux executable will do.
-fn fit(binary: Binary, config: &Config, offers: &Offers) -> Result<Binary, String> {
-    if let (true, Ok(arch)) = (config.instance.count > 0, &offers.arch) {
+/// The binary, if it runs on the declared instances. Without instances any Linux executable is accepted.
+fn fit(binary: Binary, config: &Config, launch_options: &LaunchOptions) -> Result<Binary, String> {
+    if let (true, Ok(arch)) = (config.instance.count > 0, &launch_options.arch) {
         elf::check(&binary.executable, *arch, &config.instance.image).map_err(|misfit| {
             format!("{} cannot run on the instances: {misfit}\n{}", binary.path.display(), misfit.hint())
         })?;
@@ -152,27 +153,27 @@ fn fit(binary: Binary, config: &Config, offers: &Offers) -> Result<Binary, Strin
 fn launch(
     config: &Config,
     observed: &Observed,
-    offers: &Offers,
+    launch_options: &LaunchOptions,
     binary: &Result<Binary, String>,
     security_group: &Result<SecurityGroup, String>,
     endpoint: Option<&str>,
     tags: &Tags,
 ) -> Result<Launch, String> {
-    offers.arch.as_ref().map_err(Clone::clone)?;
-    let ami = offers.ami.clone()?;
-    offers.key_pair.clone()?;
-    let binary = binary.as_ref().map_err(|_| "it needs the binary, which is blocked".to_owned())?;
-    let group = security_group.as_ref().map_err(|_| "it needs the security group, which is blocked".to_owned())?;
+    launch_options.arch.as_ref().map_err(Clone::clone)?;
+    let ami = launch_options.ami.clone()?;
+    launch_options.key_pair.clone()?;
+    let binary = binary.as_ref().map_err(|_| "depends on binary, which is blocked".to_owned())?;
+    let group = security_group.as_ref().map_err(|_| "depends on security-group, which is blocked".to_owned())?;
     if endpoint.is_some_and(has_userinfo) {
-        return Err("the endpoint (AWS_ENDPOINT_URL) holds a user name or a password, and everybody on an instance can read its \
-             user data: take them out of the URL"
+        return Err("the endpoint (AWS_ENDPOINT_URL) contains a user name or password, but everyone on an instance can read its \
+             user data: remove them from the URL"
             .to_owned());
     }
-    let account = &observed.site.account;
+    let account = &observed.location.account;
     let code_bucket = config.code_bucket(account);
     let user_data = user_data::render(&user_data::Params {
         stack: config.name.clone(),
-        region: observed.site.region.clone(),
+        region: observed.location.region.clone(),
         bucket: code_bucket.clone(),
         key: binary.key(),
         sha256: binary.sha256.clone(),
@@ -200,7 +201,7 @@ fn launch(
         security_group_id: kept.map(|found| found.id.clone()),
         vpc_id: group.vpc_id.clone(),
         subnet: config.instance.subnet.clone(),
-        public_address: offers.public_address.clone(),
+        public_address: launch_options.public_address.clone(),
         credits: is_burstable(&config.instance.instance_type).then_some(config.instance.credits),
         user_data,
         code_bucket,

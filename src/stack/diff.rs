@@ -1,4 +1,4 @@
-//! From what is declared and what is there to a plan. Pure: the same two values always give the same plan.
+//! Compares what is declared with what is observed, and returns the plan. Pure: equal inputs give equal plans.
 
 use std::collections::BTreeSet;
 
@@ -10,17 +10,17 @@ use super::target::Target;
 use crate::config::{Access, Config, Sources};
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Attribute, Purpose};
-use crate::stack::cost::{Estimate, Rented};
+use crate::stack::cost::{BilledResources, Estimate};
 use crate::stack::resources::instance::{FIRST_REPORT, Fleet, Launch, PublicAddress, Wait};
 use crate::stack::resources::{
     Found, STACK_TAG, binary, bucket, instance, instance_profile, is_adopted, queue, role, security_group,
 };
 
-/// Objects in the two buckets, for a destroy: how many, and whether it is "or more". `None`: not counted.
+/// Objects in the two buckets, for a destroy: the count, and whether there are more. `None`: not counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
     pub thumbnails: Option<(u64, bool)>,
-    /// Without thumb's own.
+    /// Without those that thumb wrote.
     pub code: Option<(u64, bool)>,
     /// The keys of workers' reports in a code bucket that stays.
     pub reports: Vec<String>,
@@ -50,7 +50,7 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
         bucket::diff(Address::CodeBucket, code, &observed.code).lift(),
         match binary {
             Ok(binary) => binary::diff(binary, &code.name, &observed.code, &observed.binaries).lift(),
-            // Nobody runs it: a laptop that cannot make a binary for instances makes everything else.
+            // No instance runs it, so a computer that cannot build for the instances can still apply the rest.
             Err(_) if *count == 0 => Change::new(Address::Binary, "thumb"),
             Err(reason) => Change::blocked(Address::Binary, "thumb", reason),
         },
@@ -64,7 +64,7 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
     let instances = instance::diff(stack, *count, launch.as_ref().map_err(String::as_str), &observed.fleet, asked);
     changes.extend(instances.into_iter().map(change::Change::lift));
     for change in changes.iter_mut().filter(|change| is_adoption(change)) {
-        change.reason = Some("adopted: it carried no stack's tag so far".into());
+        change.reason = Some("adopted (not managed by any stack before)".into());
     }
     block_former_buckets(&mut changes, observed);
     let changes = select(changes, targets, false);
@@ -72,7 +72,7 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
     notes.extend(about_declared.iter().cloned());
     let instances = changes.iter().any(|change| matches!(change.address, Address::Instance(_)));
     let estimate = launch.as_ref().ok().filter(|_| instances && *count > 0).map(|launch| {
-        Estimate::new(&Rented {
+        Estimate::new(&BilledResources {
             instances: *count,
             instance_type: &launch.instance_type,
             volume_gib: launch.ami.root_gib.unsigned_abs(),
@@ -80,33 +80,33 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
             credits: launch.credits,
         })
     });
-    let plan = Plan::new(Purpose::Apply, stack, &observed.site.account, &observed.site.region, changes);
+    let plan = Plan::new(Purpose::Apply, stack, &observed.location.account, &observed.location.region, changes);
     Plan { notes, estimate, ..plan }
 }
 
-/// What `destroy` would do. What was adopted is released; what is not ours is shown, and left alone.
+/// What `destroy` would do. Adopted resources are released; foreign ones are shown as blocked.
 pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, targets: &[Target]) -> Plan {
     let Contents { thumbnails: thumbnails_held, code: code_held, reports } = contents;
     let configured = &config.tags;
     let mut changes = Vec::new();
     let queues =
         [(Address::Dlq, &config.queue.dlq, &observed.dlq), (Address::Queue, &config.queue.name, &observed.queue)];
-    // A dead-letter queue that goes must not be named by a queue that stays.
+    // A queue that stays must not keep a redrive policy to a deleted dead-letter queue.
     let dlq_goes = observed.dlq.ours().is_some_and(|dlq| !is_adopted(&dlq.tags));
     for (address, name, found) in queues {
-        changes.extend(going(address, name, found, |observed| match is_adopted(&observed.tags) {
+        changes.extend(planned_removal(address, name, found, |observed| match is_adopted(&observed.tags) {
             true => queue::release(address, name, observed, configured, dlq_goes.then_some(&*config.queue.dlq)),
             false => queue::delete(address, name, observed),
         }));
     }
-    let account = &observed.site.account;
+    let account = &observed.location.account;
     let (thumbnails, code) = (config.thumbnails_bucket(account), config.code_bucket(account));
     let buckets = [
         (Address::ThumbnailsBucket, &thumbnails, &observed.thumbnails, thumbnails_held),
         (Address::CodeBucket, &code, &observed.code, code_held),
     ];
     for (address, name, found, objects) in buckets {
-        changes.extend(going(address, name, found, |observed| match is_adopted(&observed.tags) {
+        changes.extend(planned_removal(address, name, found, |observed| match is_adopted(&observed.tags) {
             true => bucket::release(address, name, observed, configured),
             false => bucket::delete(address, name, objects),
         }));
@@ -116,24 +116,27 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
     }
     let role = &config.profile.role;
     let role_goes = observed.role.ours().is_some_and(|role| !is_adopted(&role.tags));
-    changes.extend(going(Address::Role, role, &observed.role, |observed| match is_adopted(&observed.tags) {
+    changes.extend(planned_removal(Address::Role, role, &observed.role, |observed| match is_adopted(&observed.tags) {
         true => role::release(role, observed, configured),
         false => role::delete(role, observed),
     }));
     let profile = &config.profile.name;
-    changes.extend(going(Address::InstanceProfile, profile, &observed.profile, |observed| {
-        match is_adopted(&observed.tags) {
-            true => instance_profile::release(profile, observed, configured, role_goes.then_some(&**role)),
-            false => instance_profile::delete(profile, observed),
-        }
+    changes.extend(planned_removal(Address::InstanceProfile, profile, &observed.profile, |observed| match is_adopted(
+        &observed.tags,
+    ) {
+        true => instance_profile::release(profile, observed, configured, role_goes.then_some(&**role)),
+        false => instance_profile::delete(profile, observed),
     }));
     let group = &config.security_group.name;
-    changes.extend(going(Address::SecurityGroup, group, &observed.security_group, |observed| {
-        match is_adopted(&observed.tags) {
+    changes.extend(planned_removal(
+        Address::SecurityGroup,
+        group,
+        &observed.security_group,
+        |observed| match is_adopted(&observed.tags) {
             true => security_group::release(group, observed, configured),
             false => security_group::delete(group, observed),
-        }
-    }));
+        },
+    ));
     changes.extend(instance::delete_all(&config.name, &observed.fleet.alive).into_iter().map(change::Change::lift));
     let ours: BTreeSet<u32> = observed.fleet.alive.iter().map(|instance| instance.index).collect();
     for (index, reason) in observed.fleet.foreign.iter().filter(|(index, _)| !ours.contains(index)) {
@@ -147,19 +150,20 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
     let public = config.buckets.access != Access::Private;
     if public && goes(&changes, Address::ThumbnailsBucket) {
         notes.push(format!(
-            "Bucket names are shared by all of AWS: when {thumbnails} is deleted anybody can take its name, and links to \
-             thumbnails then show what is put there."
+            "Bucket names are shared by all AWS accounts: once {thumbnails} is deleted, anyone can create a bucket of that \
+             name, and existing links to thumbnails then lead there."
         ));
     }
     notes.extend(instance_notes(observed, &changes));
-    let plan = Plan::new(Purpose::Destroy, &config.name, &observed.site.account, &observed.site.region, changes);
+    let plan =
+        Plan::new(Purpose::Destroy, &config.name, &observed.location.account, &observed.location.region, changes);
     Plan { notes, ..plan }
 }
 
-/// A bucket of the plan that is in another region: its name, and the region. Then the region is probably not the one
-/// that the stack is in, and nothing of it may be destroyed.
+/// A bucket of the plan that is in another region: its name and region. Then the command probably uses the wrong region,
+/// and nothing may be destroyed.
 pub fn misplaced_bucket(config: &Config, observed: &Observed, plan: &Plan) -> Option<(String, String)> {
-    let account = &observed.site.account;
+    let account = &observed.location.account;
     let buckets = [
         (Address::ThumbnailsBucket, config.thumbnails_bucket(account), &observed.thumbnails),
         (Address::CodeBucket, config.code_bucket(account), &observed.code),
@@ -176,7 +180,7 @@ fn goes(changes: &[Change], address: Address) -> bool {
     changes.iter().any(|change| change.address == address && change.action == Action::Delete)
 }
 
-fn going<T, S>(
+fn planned_removal<T, S>(
     address: Address,
     name: &str,
     found: &Found<T>,
@@ -192,14 +196,14 @@ where
     }
 }
 
-/// A bucket of ours under a name that it had by default once: neither a second one is made beside it, nor is it left
-/// behind without a word.
+/// Blocks buckets that still have a former default name: otherwise a second bucket would be created and the first one
+/// forgotten.
 fn block_former_buckets(changes: &mut [Change], observed: &Observed) {
     for (address, name) in &observed.former_buckets {
         let key = if *address == Address::CodeBucket { "code" } else { "thumbnails" };
         let reason = format!(
-            "the stack's bucket is {name}, and the name of a bucket that thumb.toml does not name ends with the \
-             account's number now: set {key} = \"{name}\" in [buckets] of thumb.toml to keep it"
+            "the stack's bucket is {name}, but default bucket names now end with the account ID: set {key} = \"{name}\" in \
+             [buckets] of thumb.toml to keep it"
         );
         for change in changes.iter_mut().filter(|change| change.address == *address) {
             *change = Change::blocked(*address, name, &reason);
@@ -207,7 +211,7 @@ fn block_former_buckets(changes: &mut [Change], observed: &Observed) {
     }
 }
 
-/// Whether a change puts our tag on something that is there.
+/// Whether a change adds the stack tag to an existing resource.
 fn is_adoption(change: &Change) -> bool {
     change.attributes.iter().any(|Attribute { name, before, after, after_unknown: _ }| {
         name == "tags" && before.is_object() && before.get(STACK_TAG).is_none() && after.get(STACK_TAG).is_some()
@@ -220,37 +224,37 @@ fn select(changes: Vec<Change>, targets: &[Target], destroy: bool) -> Vec<Change
     changes.into_iter().filter(|change| selected.contains(&change.address)).collect()
 }
 
-/// What is worth knowing of instances that the plan leaves alone.
+/// Notes about instances that the plan does not change.
 fn instance_notes(observed: &Observed, changes: &[Change]) -> Vec<String> {
-    let Fleet { alive, dead: _, foreign, strangers } = &observed.fleet;
-    let mut notes = strangers.clone();
-    // Blocked, they stand among the changes.
+    let Fleet { alive, dead: _, foreign, unnumbered } = &observed.fleet;
+    let mut notes = unnumbered.clone();
+    // Blocked instances are shown as changes.
     let shown = |index: u32| {
         changes.iter().any(|change| change.address == Address::Instance(index) && change.action == Action::Blocked)
     };
     for (_, reason) in foreign.iter().filter(|(index, _)| !shown(**index)) {
-        notes.push(format!("Left alone: {reason}."));
+        notes.push(format!("Not changed: {reason}."));
     }
     for instance in alive.iter().filter(|instance| instance.user_data.is_none()) {
         notes.push(format!(
-            "EC2 does not show the user data of {} yet: whether it runs what is declared, a plan in a minute will say.",
+            "EC2 does not return the user data of {} yet; plan again in a minute to see whether it runs what is declared.",
             instance.id
         ));
     }
     notes
 }
 
-/// What those should know who launch instances where they get no public address.
+/// A note if the instances get no public address.
 fn address_note(launch: &Launch) -> Option<String> {
     match &launch.public_address {
         PublicAddress::Yes => None,
         PublicAddress::No(place) => Some(format!(
-            "The instances get no public IPv4 address in {place}: they reach S3 and SQS only by way of a NAT gateway or VPC \
-             endpoints, and without either they cost and do nothing."
+            "The instances get no public IPv4 address in {place}: they need a NAT gateway or VPC endpoints to reach S3 and \
+             SQS, and otherwise cost money and do nothing."
         )),
         PublicAddress::Perhaps => Some(
-            "Some subnets of the default VPC give no public IPv4 address, and EC2 chooses one of all: an instance without \
-             one reaches S3 and SQS only by way of a NAT gateway or VPC endpoints. `subnet` in [instance] names one."
+            "Some subnets of the default VPC assign no public IPv4 address, and EC2 chooses the subnet: an instance without \
+             an address needs a NAT gateway or VPC endpoints to reach S3 and SQS. Set `subnet` in [instance] to choose."
                 .to_owned(),
         ),
     }
@@ -262,8 +266,8 @@ fn notes(config: &Config, desired: &Desired, observed: &Observed, changes: &[Cha
     if new && !observed.other_stacks.is_empty() {
         let others: Vec<&str> = observed.other_stacks.iter().map(String::as_str).collect();
         notes.push(format!(
-            "The stack {name} is new, and this account and region already have the {stacks} {others}. If `name` was \
-             changed in thumb.toml, the stack of the old name stays (and costs) until it is destroyed under that name.",
+            "The stack {name} is new, but this account and region already have the {stacks} {others}. If you changed \
+             `name` in thumb.toml, the old stack keeps running and costing money until you destroy it under its old name.",
             name = config.name,
             stacks = if others.len() == 1 { "stack" } else { "stacks" },
             others = others.join(", "),
@@ -278,15 +282,15 @@ fn notes(config: &Config, desired: &Desired, observed: &Observed, changes: &[Cha
     });
     if opened && access != Access::Private {
         notes.push(format!(
-            "Everyone on the Internet may read the thumbnails, because `access` in [buckets] is {access}; private shows \
-             them to nobody outside the account."
+            "Everyone on the Internet can read the thumbnails, because `access` in [buckets] is {access}; with private, only \
+             the account can."
         ));
     }
     if config.buckets.sources == Sources::Any {
         let public = if access == Access::Private { "" } else { ", and its thumbnails are public" };
         notes.push(format!(
-            "`sources` in [buckets] is [\"*\"]: whoever may send a request can have any photograph read that the worker's \
-             role can read, in any bucket{public}."
+            "`sources` in [buckets] is [\"*\"]: anyone who can send a request can make a worker read any photo that its role \
+             can read, in any bucket{public}."
         ));
     }
     let any = |actions: &[Action]| {
@@ -295,7 +299,7 @@ fn notes(config: &Config, desired: &Desired, observed: &Observed, changes: &[Cha
     };
     let instances = any(&[Action::Create, Action::Replace]);
     if instances && config.instance.key_pair.is_none() {
-        notes.push("No key_pair is set in [instance]: nobody can log in to the instances over SSH.".into());
+        notes.push("SSH is off: key_pair is not set in [instance].".into());
     } else if instances && config.security_group.ssh_from.is_empty() {
         notes.push(
             "ssh_from in [security_group] is empty: the instances have a key pair, but port 22 is closed.".into(),
@@ -306,8 +310,8 @@ fn notes(config: &Config, desired: &Desired, observed: &Observed, changes: &[Cha
     }
     if any(&[Action::Replace]) && desired.asked.wait != Wait::Never {
         notes.push(format!(
-            "An instance that is replaced goes when its successor's worker has reported that it takes messages; apply waits \
-             up to {} minutes for that, and else keeps it (--no-wait does neither).",
+            "A replaced instance is terminated after the worker of its replacement has reported. apply waits up to {} minutes \
+             for that, and otherwise keeps the old instance (--no-wait does not wait).",
             FIRST_REPORT.as_secs() / 60
         ));
     }

@@ -1,5 +1,5 @@
-//! Doing a plan: every change's steps in order, independent changes side by side. A failed change leaves the rest
-//! correct: what needs it is skipped and named, everything else goes on, and the next apply finishes the job.
+//! Executes a plan: the steps of a change in order, independent changes in parallel. When a change fails, the changes
+//! that depend on it are skipped, all others go on, and the next apply continues from there.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -14,19 +14,19 @@ use crate::aws::{CallError, Kind, Writer};
 use crate::error::Failure;
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Purpose};
-use crate::stack::resources::{Facts, Interrupt, Learned, Scene, instance};
+use crate::stack::resources::{Facts, Interrupt, StepContext, StepOutputs, instance};
 
 /// How often a change that is still running says so.
 const STILL_EVERY: Duration = Duration::from_secs(10);
 
-/// What happens while a plan is done, in the order in which it happens.
+/// What happens while a plan is executed, in order.
 #[derive(Debug)]
 pub enum Event<'a> {
     Started {
         change: &'a Change,
         doing: Doing,
     },
-    /// It waits for AWS; `why` is a sentence.
+    /// A step waits for AWS; `why` is a sentence.
     Waiting {
         address: Address,
         why: &'a str,
@@ -46,13 +46,13 @@ pub enum Event<'a> {
         doing: Doing,
         error: &'a CallError,
     },
-    /// The user ended it before it was done; no call of it is in flight any more.
+    /// The user interrupted it; none of its calls is in flight any more.
     Interrupted {
         change: &'a Change,
         doing: Doing,
         elapsed: Duration,
     },
-    /// Not tried, because `needed` failed or was skipped itself.
+    /// Not started, because `needed` failed or was skipped itself.
     Skipped {
         change: &'a Change,
         needed: Address,
@@ -65,17 +65,16 @@ pub enum Doing {
     Creating,
     Updating,
     Deleting,
-    /// Giving back what was adopted.
+    /// Releasing an adopted resource.
     Releasing,
-    /// For its worker's first report; nothing changes.
+    /// Waiting for its worker's first report; nothing is changed.
     AwaitingReport,
 }
 
 impl Doing {
-    /// A change's name while this is done to it: what is deleted because its replacement exists does not have the
-    /// replacement's name.
+    /// The name to show: a resource that has been replaced does not have the name of its replacement.
     pub fn name_of(self, change: &Change) -> &str {
-        if self == Self::Deleting && change.action != Action::Delete { "what it replaces" } else { &change.name }
+        if self == Self::Deleting && change.action != Action::Delete { "the old one" } else { &change.name }
     }
 
     /// "create", "creating", "created".
@@ -85,7 +84,7 @@ impl Doing {
             Self::Updating => ("update", "updating", "updated"),
             Self::Deleting => ("delete", "deleting", "deleted"),
             Self::Releasing => ("release", "releasing", "released"),
-            Self::AwaitingReport => ("wait for", "waiting for", "heard from"),
+            Self::AwaitingReport => ("wait for", "waiting for", "reported"),
         }
     }
 }
@@ -96,28 +95,37 @@ pub enum Outcome {
     Done,
     Failed,
     Skipped,
-    /// The user interrupted before it was done.
+    /// The user interrupted before it was finished.
     NotDone,
 }
 
 /// How a plan ended.
 #[derive(Debug)]
 pub struct Report {
-    /// Of every change that was to be done, in the plan's order.
+    /// Of every change with something to do, in the plan's order.
     pub outcomes: Vec<(Address, Action, Outcome)>,
     pub failures: Vec<Failure>,
-    /// Every right that a call was refused for want of.
-    pub missing_rights: BTreeSet<String>,
+    /// Every permission that a refused call lacked.
+    pub missing_permissions: BTreeSet<String>,
     pub interrupted: bool,
-    /// What was made, as AWS told while it was made.
+    /// What the steps have created, as AWS answered.
     pub facts: Facts,
 }
 
-/// One half of a change: making (or altering), or taking away.
+/// Which part of a change: a replacement is two nodes, its creation and its destruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Creating or updating.
+    Create,
+    /// Deleting or releasing.
+    Destroy,
+}
+
+/// A change and its phase: what is scheduled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Node {
     change: usize,
-    down: bool,
+    phase: Phase,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,24 +137,25 @@ enum State {
     Skipped,
 }
 
-/// Around all steps of a plan.
-struct Site<'a> {
+/// What all changes of a plan share.
+struct Execution<'a> {
     plan: &'a Plan,
     aws: &'a Writer,
-    learned: &'a Learned,
-    missing_rights: &'a Mutex<BTreeSet<String>>,
+    outputs: &'a StepOutputs,
+    missing_permissions: &'a Mutex<BTreeSet<String>>,
     tell: &'a (dyn Fn(Event<'_>) + Sync),
     interrupt: &'a Interrupt,
 }
 
-/// Does the plan. `tell` hears of everything at once. Once `interrupt` is raised, no step begins and no wait goes on: what
-/// is in flight is awaited, and that is all.
+/// Executes the plan. `tell` receives every event as it happens. Once `interrupt` is raised, no further step starts and
+/// every wait ends; calls in flight are still awaited.
 pub async fn execute(plan: &Plan, aws: &Writer, tell: &(dyn Fn(Event<'_>) + Sync), interrupt: &Interrupt) -> Report {
     let nodes = nodes(plan);
     let mut states = vec![State::Waiting; nodes.len()];
     let mut failures = Vec::new();
-    let (learned, missing_rights) = (Learned::default(), Mutex::default());
-    let site = Site { plan, aws, learned: &learned, missing_rights: &missing_rights, tell, interrupt };
+    let (outputs, missing_permissions) = (StepOutputs::default(), Mutex::default());
+    let execution =
+        Execution { plan, aws, outputs: &outputs, missing_permissions: &missing_permissions, tell, interrupt };
     let mut running = FuturesUnordered::new();
     loop {
         skip(plan, &nodes, &mut states, tell);
@@ -160,8 +169,8 @@ pub async fn execute(plan: &Plan, aws: &Writer, tell: &(dyn Fn(Event<'_>) + Sync
                 if ready {
                     states[index] = State::Running;
                     let change = &plan.changes[node.change];
-                    let site = &site;
-                    running.push(async move { (index, run(site, change, node.down).await) });
+                    let execution = &execution;
+                    running.push(async move { (index, run(execution, change, node.phase).await) });
                 }
             }
         }
@@ -180,20 +189,20 @@ pub async fn execute(plan: &Plan, aws: &Writer, tell: &(dyn Fn(Event<'_>) + Sync
     Report {
         outcomes: outcomes(plan, &nodes, &states),
         failures,
-        missing_rights: missing_rights.into_inner().unwrap_or_else(PoisonError::into_inner),
+        missing_permissions: missing_permissions.into_inner().unwrap_or_else(PoisonError::into_inner),
         interrupted: interrupt.is_raised(),
-        facts: learned.into_facts(),
+        facts: outputs.into_facts(),
     }
 }
 
 fn nodes(plan: &Plan) -> Vec<Node> {
     let mut nodes = Vec::new();
     for (index, change) in plan.changes.iter().enumerate() {
-        if !change.up.is_empty() {
-            nodes.push(Node { change: index, down: false });
+        if !change.steps.is_empty() {
+            nodes.push(Node { change: index, phase: Phase::Create });
         }
-        if !change.down.is_empty() {
-            nodes.push(Node { change: index, down: true });
+        if !change.removals.is_empty() {
+            nodes.push(Node { change: index, phase: Phase::Destroy });
         }
     }
     nodes
@@ -202,60 +211,64 @@ fn nodes(plan: &Plan) -> Vec<Node> {
 /// Whether `node` must wait for `other`.
 fn after(plan: &Plan, node: Node, other: Node) -> bool {
     let (address, other_address) = (plan.changes[node.change].address, plan.changes[other.change].address);
-    match (node.down, other.down) {
-        // Made after what it needs.
-        (false, false) => needs(address, other_address),
-        (false, true) => false,
-        // Taken away after its own replacement is there, and after what needs it has moved on or gone.
-        (true, false) => node.change == other.change || needs(other_address, address),
-        (true, true) => outlives(address, other_address),
+    match (node.phase, other.phase) {
+        // Created after what it needs.
+        (Phase::Create, Phase::Create) => needs(address, other_address),
+        (Phase::Create, Phase::Destroy) => false,
+        // Destroyed after its own replacement exists, and after what needs it has been updated or deleted.
+        (Phase::Destroy, Phase::Create) => node.change == other.change || needs(other_address, address),
+        (Phase::Destroy, Phase::Destroy) => outlives(address, other_address),
     }
 }
 
-/// Marks everything that can no longer be done, and says so.
+/// Marks every change that can no longer be executed as skipped.
 fn skip(plan: &Plan, nodes: &[Node], states: &mut [State], tell: &(dyn Fn(Event<'_>) + Sync)) {
     // As many rounds as there are nodes: each marks at least one or is the last.
     for _ in 0..nodes.len() {
-        let lost = (0..nodes.len()).find_map(|index| {
+        let blocked = (0..nodes.len()).find_map(|index| {
             let broken = (0..nodes.len()).find(|&other| {
                 matches!(states[other], State::Failed | State::Skipped) && after(plan, nodes[index], nodes[other])
             })?;
             (states[index] == State::Waiting).then_some((index, broken))
         });
-        let Some((index, broken)) = lost else { return };
+        let Some((index, broken)) = blocked else { return };
         states[index] = State::Skipped;
         let needed = plan.changes[nodes[broken].change].address;
         tell(Event::Skipped { change: &plan.changes[nodes[index].change], needed });
     }
 }
 
-/// Runs one half of a change; `false` when it was interrupted.
-async fn run(site: &Site<'_>, change: &Change, down: bool) -> Result<bool, Failure> {
-    let Site { plan, aws, learned, missing_rights, tell, interrupt } = site;
-    let doing = match (down, change.action) {
-        (true, Action::Update) if plan.purpose == Purpose::Destroy => Doing::Releasing,
-        (true, _) => Doing::Deleting,
-        (false, Action::Create | Action::Replace) => Doing::Creating,
-        (false, Action::None) => Doing::AwaitingReport,
-        (false, _) => Doing::Updating,
+/// Runs one phase of a change; `false` when it was interrupted.
+async fn run(execution: &Execution<'_>, change: &Change, phase: Phase) -> Result<bool, Failure> {
+    let Execution { plan, aws, outputs, missing_permissions, tell, interrupt } = execution;
+    let doing = match (phase, change.action) {
+        (Phase::Destroy, Action::Update) if plan.purpose == Purpose::Destroy => Doing::Releasing,
+        (Phase::Destroy, _) => Doing::Deleting,
+        (Phase::Create, Action::Create | Action::Replace) => Doing::Creating,
+        (Phase::Create, Action::None) => Doing::AwaitingReport,
+        (Phase::Create, _) => Doing::Updating,
     };
     let started = Instant::now();
     tell(Event::Started { change, doing });
     let waiting = |address: Address, why: &str| tell(Event::Waiting { address, why });
-    let scene = Scene {
+    let context = StepContext {
         stack: &plan.stack,
         account: &plan.account,
         address: change.address,
-        learned,
+        outputs,
         waiting: &waiting,
         interrupt,
     };
     let steps = async {
-        for step in if down { &change.down } else { &change.up } {
+        let steps = match phase {
+            Phase::Create => &change.steps,
+            Phase::Destroy => &change.removals,
+        };
+        for step in steps {
             if interrupt.is_raised() {
                 return Ok(false);
             }
-            step.run(aws, &scene).await?;
+            step.run(aws, &context).await?;
         }
         Ok::<bool, CallError>(true)
     };
@@ -277,13 +290,13 @@ async fn run(site: &Site<'_>, change: &Change, down: bool) -> Result<bool, Failu
         Err(error) if error.kind != Kind::Interrupted => {
             tell(Event::Failed { change, doing, error: &error });
             if let Some(denial) = error.denial() {
-                missing_rights.lock().unwrap_or_else(PoisonError::into_inner).insert(denial.right);
+                missing_permissions.lock().unwrap_or_else(PoisonError::into_inner).insert(denial.right);
             }
             let (address, name, noun) = (change.address, &change.name, change.address.noun());
             let (verb, ..) = doing.words();
             Err(error.failure(match error.action {
-                // The instance is there; that it works is what is missing.
-                instance::AWAITED => format!("{address}: the worker of {name} does not report"),
+                // The instance exists, but its worker has not reported.
+                instance::AWAITED => format!("{address}: the worker of {name} has not reported"),
                 _ => format!("{address}: cannot {verb} the {noun} {name}"),
             }))
         }

@@ -23,7 +23,7 @@ mod target;
 pub use desired::Desired;
 pub use diff::{Contents, misplaced_bucket, plan_apply, plan_destroy};
 pub use execute::{Doing, Event, Outcome, Report, execute};
-pub use observe::{Observed, Offers, observe, read_offers, survey};
+pub use observe::{LaunchOptions, Observed, observe, read_launch_options, survey};
 pub use operation::{Change, Operation, Plan};
 pub use target::Target;
 

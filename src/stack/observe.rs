@@ -1,4 +1,4 @@
-//! Reading an account: everything the plan needs to know, side by side, through read calls only.
+//! Observes the account: everything that a plan needs, in parallel, with read calls only.
 
 use std::collections::BTreeSet;
 
@@ -7,15 +7,15 @@ use crate::config::image::Arch;
 use crate::config::{Access, Config, Sources};
 use crate::error::{Failure, Result};
 use crate::stack::address::Address;
-use crate::stack::resources::policy::Site;
+use crate::stack::resources::policy::AwsLocation;
 use crate::stack::resources::{
     Foreign, Found, binary, bucket, instance, instance_profile, queue, role, security_group, source,
 };
 
-/// What is in the account under the stack's names.
+/// What exists in the account under the stack's names.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
-    pub site: Site,
+    pub location: AwsLocation,
     pub dlq: Found<queue::Observed>,
     pub queue: Found<queue::Observed>,
     pub thumbnails: Found<bucket::Observed>,
@@ -25,17 +25,17 @@ pub struct Observed {
     pub profile: Found<instance_profile::Observed>,
     pub security_group: Found<security_group::Observed>,
     pub fleet: instance::Fleet,
-    /// Where the security group goes; `Err`: why there is no such VPC, as a sentence.
+    /// The VPC of the security group; `Err`: why there is none, as a sentence.
     pub vpc: Result<String, String>,
-    /// Buckets of the stack under the names that were the default once; only where there is none under today's.
+    /// Buckets of the stack under former default names, if there is none under the current name.
     pub former_buckets: Vec<(Address, String)>,
     /// Names of other stacks of thumb in this account and region.
     pub other_stacks: BTreeSet<String>,
 }
 
-/// What there is that a stack is made from: what the region offers to launch instances with. An inner `Err` says, as a sentence, what is missing.
+/// What instances can be launched with: CPU type, AMI, key pair. An inner `Err` says what is missing, as a sentence.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Offers {
+pub struct LaunchOptions {
     pub arch: Result<Arch, String>,
     pub ami: Result<instance::Ami, String>,
     pub key_pair: Result<(), String>,
@@ -45,10 +45,10 @@ pub struct Offers {
 }
 
 impl Observed {
-    /// Makes ours what is at these addresses and nobody's.
+    /// Adopts the resources at these addresses.
     ///
     /// # Errors
-    /// Something at one of them cannot be adopted: another stack's, not there, or an instance.
+    /// One of them cannot be adopted: it belongs to another stack, does not exist, or is an instance.
     pub fn adopt(&mut self, addresses: &[Address]) -> Result<()> {
         for address in addresses {
             let adopted = match address {
@@ -59,8 +59,10 @@ impl Observed {
                 Address::Role => adopt(&mut self.role),
                 Address::InstanceProfile => adopt(&mut self.profile),
                 Address::SecurityGroup => adopt(&mut self.security_group),
-                Address::Binary => Err("it is its bucket's: adopt bucket.code".to_owned()),
-                Address::Instance(_) => Err("an instance cannot be adopted: what runs on it is not known".to_owned()),
+                Address::Binary => Err("the binary belongs to its bucket; use --adopt bucket.code".to_owned()),
+                Address::Instance(_) => {
+                    Err("instances cannot be adopted, because thumb cannot know what runs on them".to_owned())
+                }
             };
             adopted.map_err(|why| Failure::new(format!("cannot adopt {address}: {why}")))?;
         }
@@ -71,48 +73,50 @@ impl Observed {
 fn adopt<T>(found: &mut Found<T>) -> Result<(), String> {
     *found = std::mem::replace(found, Found::Absent).adopt();
     match found {
-        // Ours already: an adoption may be said again.
+        // Already ours: adopting again is fine.
         Found::Ours(_) => Ok(()),
-        Found::Absent => Err("there is nothing of that name".into()),
+        Found::Absent => Err("no resource with that name exists".into()),
         Found::Foreign(foreign) => Err(foreign.reason.clone()),
     }
 }
 
-/// The command whose policy has all the rights that reading needs, for `thumb policy`.
+/// The command whose policy has all permissions that reading needs, for `thumb policy`.
 const COMMAND: &str = "plan";
 
-/// Reads what is there: at most three round trips one after the other.
+/// Observes the stack, in at most three sequential round trips.
 ///
 /// # Errors
-/// No credentials, the wrong account, rights that are missing (all of them at once), or no network.
+/// No credentials, the wrong account, missing permissions (all of them at once), or no network.
 pub async fn observe(aws: &Reader, config: &Config) -> Result<Observed> {
     let (observed, ()) = observe_beside(aws, config, async { Ok(()) }).await?;
     Ok(observed)
 }
 
-/// Reads what is there, and what instances can be launched with.
+/// Observes the stack and the launch options.
 ///
 /// # Errors
 /// As [`observe`].
-pub async fn survey(aws: &Reader, config: &Config) -> Result<(Observed, Offers)> {
-    observe_beside(aws, config, read_offers(aws, config)).await
+pub async fn survey(aws: &Reader, config: &Config) -> Result<(Observed, LaunchOptions)> {
+    observe_beside(aws, config, read_launch_options(aws, config)).await
 }
 
-/// Reads what is there and something else, side by side and each to its end: what is missing of both is one failure.
+/// Observes the stack and something else in parallel, both to the end: their errors become one failure.
 async fn observe_beside<T>(
     aws: &Reader,
     config: &Config,
     beside: impl Future<Output = Result<T, Errors>>,
 ) -> Result<(Observed, T)> {
-    // The account is asked for side by side with the rest, but judged before it: with the wrong credentials every other
+    // The account is requested in parallel with the rest, but its error comes first: with wrong credentials every other
     // call fails too, and less clearly. The buckets wait for it, unless thumb.toml declares it: they must be its own.
-    let site = async {
+    let location = async {
         if let Some(account) = &config.account {
-            return tokio::try_join!(read_site(aws, config), async { Ok(read_buckets(aws, config, account).await) });
+            return tokio::try_join!(read_location(aws, config), async {
+                Ok(read_buckets(aws, config, account).await)
+            });
         }
-        let site = read_site(aws, config).await?;
-        let buckets = read_buckets(aws, config, &site.account).await;
-        Ok((site, buckets))
+        let location = read_location(aws, config).await?;
+        let buckets = read_buckets(aws, config, &location.account).await;
+        Ok((location, buckets))
     };
     // The rest's errors wait for it, and its own error waits for nothing.
     let rest = async {
@@ -122,16 +126,16 @@ async fn observe_beside<T>(
             beside: beside,
         ))
     };
-    let ((site, buckets), rest) = tokio::try_join!(site, rest)?;
+    let ((location, buckets), rest) = tokio::try_join!(location, rest)?;
     let mut errors = Errors::default();
     let (Some(buckets), Some((resources, other_stacks, beside))) = (errors.take(buckets), errors.take(rest)) else {
-        return Err(errors.failure("cannot read what is in the account", COMMAND));
+        return Err(errors.failure("cannot read the account", COMMAND));
     };
     let (dlq, queue, role, profile, (vpc, security_group), fleet) = resources;
     let Buckets { thumbnails, code, binaries, former: former_buckets } = buckets;
     let profile = instance_profile::beside_role(profile, &config.name, aws.region(), &config.profile.name, &role);
     let observed = Observed {
-        site,
+        location,
         dlq,
         queue,
         thumbnails,
@@ -148,11 +152,11 @@ async fn observe_beside<T>(
     Ok((observed, beside))
 }
 
-/// Reads what instances can be launched with: at most two round trips one after the other.
+/// Reads the launch options, in at most two sequential round trips.
 ///
 /// # Errors
 /// As [`observe`].
-pub async fn read_offers(aws: &Reader, config: &Config) -> Result<Offers, Errors> {
+pub async fn read_launch_options(aws: &Reader, config: &Config) -> Result<LaunchOptions, Errors> {
     let declared = &config.instance;
     let image = async {
         let arch = instance::read_arch(aws, &declared.instance_type).await?;
@@ -177,14 +181,14 @@ pub async fn read_offers(aws: &Reader, config: &Config) -> Result<Offers, Errors
     };
     let ((arch, ami), key_pair, public_address, source_notes) =
         all!(image: image, key_pair: key_pair, address: address, sources: sources)?;
-    Ok(Offers { arch, ami, key_pair, public_address, source_notes })
+    Ok(LaunchOptions { arch, ami, key_pair, public_address, source_notes })
 }
 
 /// The account and the partition the credentials are for.
-async fn read_site(aws: &Reader, config: &Config) -> Result<Site> {
+async fn read_location(aws: &Reader, config: &Config) -> Result<AwsLocation> {
     let identity = account(aws).await?;
     identity.check(config.account.as_deref())?;
-    Ok(Site { partition: identity.partition, account: identity.account, region: aws.region().to_owned() })
+    Ok(AwsLocation { partition: identity.partition, account: identity.account, region: aws.region().to_owned() })
 }
 
 struct Buckets {
@@ -206,14 +210,14 @@ async fn read_buckets(aws: &Reader, config: &Config, account: &str) -> Result<Bu
         };
         Ok::<_, Errors>((found, former))
     };
-    // A policy that opens the bucket would open what somebody else has put there.
+    // A public policy would also expose objects that thumb did not write.
     let look_inside = config.buckets.access == Access::Policy;
     let ((thumbnails, former_thumbnails), (code, former_code), binaries) = all!(
         thumbnails: read(&thumbnails, config.former_thumbnails_bucket(), look_inside),
         code: read(&code, config.former_code_bucket(), false),
         binaries: async { Ok::<_, Errors>(binary::read(aws, account, &code).await) },
     )?;
-    // What a bucket that is not ours answers to the list is no matter.
+    // For a foreign bucket the result of the listing does not matter.
     let binaries = match &code {
         Found::Ours(_) | Found::Foreign(Foreign { adoptable: Some(_), .. }) => binaries?,
         Found::Absent | Found::Foreign(_) => Vec::new(),
@@ -235,7 +239,7 @@ type Resources = (
 async fn read_resources(aws: &Reader, config: &Config) -> Result<Resources, Errors> {
     let stack = config.name.as_str();
     let group = async {
-        // Which of several groups of that name is meant depends on the VPC.
+        // Which of several groups of that name is ours depends on the VPC.
         let vpc = instance::read_vpc(aws, config.instance.subnet.as_deref()).await?;
         let name = &config.security_group.name;
         let group = security_group::read(aws, stack, name, vpc.as_deref().ok()).await?;

@@ -1,7 +1,7 @@
-//! Every resource's steps as one type: what a plan is made of, and what `execute` runs.
+//! The steps of all resources as one type, which plans contain and `execute` runs.
 
 use super::change;
-use super::resources::{Scene, binary, bucket, instance, instance_profile, queue, role, security_group};
+use super::resources::{StepContext, binary, bucket, instance, instance_profile, queue, role, security_group};
 use crate::aws::{CallError, Writer};
 
 /// One call (or a few that belong together) that changes the account, with all it needs: the plan's unit of work.
@@ -34,8 +34,8 @@ from_step! { Queue: queue, Bucket: bucket, Binary: binary, Role: role, InstanceP
 SecurityGroup: security_group, Instance: instance }
 
 impl Operation {
-    /// Runs it. It may run again: what exists already, or is gone already, is not an error.
-    pub async fn run(&self, aws: &Writer, context: &Scene<'_>) -> Result<(), CallError> {
+    /// Runs it. It can be repeated: "already exists" and "already gone" are not errors.
+    pub async fn run(&self, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
         match self {
             Self::Queue(step) => queue::run(step, aws, context).await,
             Self::Bucket(step) => bucket::run(step, aws, context).await,

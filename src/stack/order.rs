@@ -1,8 +1,8 @@
-//! Which resource needs which: the one place that says so. Making goes along these edges, taking away against them.
+//! The dependencies between resources. Creation follows these edges, deletion goes against them.
 
 use crate::stack::address::Address;
 
-/// Whether `address` needs `other` to be there, directly.
+/// Whether `address` directly depends on `other`.
 pub fn needs(address: Address, other: Address) -> bool {
     match address {
         Address::Dlq | Address::ThumbnailsBucket | Address::CodeBucket | Address::Role | Address::SecurityGroup => {
@@ -12,7 +12,7 @@ pub fn needs(address: Address, other: Address) -> bool {
         Address::Queue => other == Address::Dlq,
         Address::Binary => other == Address::CodeBucket,
         Address::InstanceProfile => other == Address::Role,
-        // The worker looks for all of it when it starts.
+        // The worker needs all of these when it starts.
         Address::Instance(_) => matches!(
             other,
             Address::Queue
@@ -27,8 +27,8 @@ pub fn needs(address: Address, other: Address) -> bool {
     }
 }
 
-/// Whether `address` must stay until `other` has gone, because that one needs it. SQS lets a dead-letter queue go while a
-/// queue still names it, and takes a minute for each: these two go side by side.
+/// Whether `other` must be deleted before `address`, because it depends on it. SQS allows deleting a dead-letter queue that
+/// a queue still names, and each deletion takes a minute, so these two are deleted in parallel.
 pub fn outlives(address: Address, other: Address) -> bool {
     needs(other, address) && (address, other) != (Address::Dlq, Address::Queue)
 }

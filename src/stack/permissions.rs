@@ -1,6 +1,6 @@
-//! What a command needs to be allowed: the IAM policy that `thumb policy` prints, to hand to whoever manages the account's
-//! rights. Pure. Actions are those of the calls that the command makes for this thumb.toml, and resources are as narrow as
-//! the "Service Authorization Reference" lets them be. tests/permissions.rs holds it against the calls that are made.
+//! The permissions of a command: the IAM policy that `thumb policy` prints, for an AWS administrator. Pure. The actions are
+//! those of the calls that the command makes for this thumb.toml; the resources are as narrow as the "Service Authorization
+//! Reference" allows. tests/permissions.rs compares the policy with the calls.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde_json::{Map, Value, json};
 
 use crate::config::{Access, Config, Sources};
-use crate::stack::resources::policy::{self, Site};
+use crate::stack::resources::policy::{self, AwsLocation};
 use crate::stack::resources::{STACK_TAG, bucket, code_bucket};
 
 /// A managed policy has at most this many characters, white space not counted (IAM quotas).
@@ -19,7 +19,7 @@ pub const MAX_POLICY_CHARACTERS: usize = 6_144;
 pub enum Command {
     /// `plan --destroy` too.
     Plan,
-    /// All of a stack's life but its end: also what a later change of thumb.toml takes away.
+    /// Everything but destroying the stack: also what a later change of thumb.toml removes.
     Apply,
     Destroy,
     Enqueue,
@@ -53,19 +53,19 @@ impl FromStr for Command {
     }
 }
 
-/// The policy that allows these commands for the stack of `config`. Where `site` has `*` for the account or the region,
+/// The policy that allows these commands for the stack of `config`. Where `location` has `*` for the account or the region,
 /// so have the resources.
 ///
 /// sts:GetCallerIdentity is not in it: AWS lets every caller make that call (API GetCallerIdentity).
-pub fn policy(commands: &[Command], config: &Config, site: &Site) -> Value {
-    let stack = Stack::new(config, site);
+pub fn policy(commands: &[Command], config: &Config, location: &AwsLocation) -> Value {
+    let stack = Stack::new(config, location);
     let asked = |any: &[Command]| commands.iter().any(|command| any.contains(command));
     let mut statements = Vec::new();
     if asked(&[Command::Plan, Command::Apply, Command::Destroy]) {
         stack.read(&mut statements);
     }
     if asked(&[Command::Plan, Command::Apply]) {
-        stack.read_offers(&mut statements);
+        stack.read_launch_options(&mut statements);
     }
     if asked(&[Command::Apply]) {
         stack.make(&mut statements);
@@ -85,7 +85,7 @@ pub fn policy(commands: &[Command], config: &Config, site: &Site) -> Value {
 /// A stack's resources by their ARNs.
 struct Stack<'a> {
     config: &'a Config,
-    site: &'a Site,
+    location: &'a AwsLocation,
     queues: Vec<String>,
     buckets: Vec<String>,
     role: String,
@@ -93,37 +93,37 @@ struct Stack<'a> {
 }
 
 impl<'a> Stack<'a> {
-    fn new(config: &'a Config, site: &'a Site) -> Self {
-        let Site { partition, account, region: _ } = site;
+    fn new(config: &'a Config, location: &'a AwsLocation) -> Self {
+        let AwsLocation { partition, account, region: _ } = location;
         let buckets = [config.thumbnails_bucket(account), config.code_bucket(account)];
         Self {
             config,
-            site,
-            queues: [&config.queue.name, &config.queue.dlq].map(|name| site.queue_arn(name)).to_vec(),
-            buckets: buckets.iter().map(|name| site.bucket_arn(name)).collect(),
+            location,
+            queues: [&config.queue.name, &config.queue.dlq].map(|name| location.queue_arn(name)).to_vec(),
+            buckets: buckets.iter().map(|name| location.bucket_arn(name)).collect(),
             role: format!("arn:{partition}:iam::{account}:role/{}", config.profile.role),
             profile: format!("arn:{partition}:iam::{account}:instance-profile/{}", config.profile.name),
         }
     }
 
     fn bucket_arns(&self, buckets: &[String]) -> Vec<String> {
-        buckets.iter().map(|bucket| self.site.bucket_arn(bucket)).collect()
+        buckets.iter().map(|bucket| self.location.bucket_arn(bucket)).collect()
     }
 
     fn ec2(&self, what: &str) -> String {
-        let Site { partition, account, region } = self.site;
+        let AwsLocation { partition, account, region } = self.location;
         format!("arn:{partition}:ec2:{region}:{account}:{what}")
     }
 
-    /// What EC2 has tagged as the stack's.
+    /// EC2 resources with the stack tag.
     fn ours(&self) -> Value {
         json!({ "StringEquals": { format!("aws:ResourceTag/{STACK_TAG}"): self.config.name } })
     }
 
-    /// What is read of the stack before anything else.
+    /// The calls that observe the stack.
     fn read(&self, statements: &mut Vec<Value>) {
         let former = [self.config.former_thumbnails_bucket(), self.config.former_code_bucket()];
-        let former = former.iter().flatten().map(|name| self.site.bucket_arn(name));
+        let former = former.iter().flatten().map(|name| self.location.bucket_arn(name));
         let buckets: Vec<String> = self.buckets.iter().cloned().chain(former).collect();
         let queues = ["sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ListQueueTags"];
         statements.push(allow("ReadQueues", &queues, &self.queues));
@@ -151,8 +151,8 @@ impl<'a> Stack<'a> {
         statements.push(self.in_region(allow("ReadEc2", &describe, &["*"])));
     }
 
-    /// What is read of that which instances can be launched with.
-    fn read_offers(&self, statements: &mut Vec<Value>) {
+    /// The calls that read the launch options.
+    fn read_launch_options(&self, statements: &mut Vec<Value>) {
         let mut describe = vec!["ec2:DescribeImages", "ec2:DescribeInstanceTypes", "ec2:DescribeSubnets"];
         if self.config.instance.key_pair.is_some() {
             describe.push("ec2:DescribeKeyPairs");
@@ -165,7 +165,7 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// What `apply` makes and changes, beside what it reads.
+    /// The calls with which `apply` creates and updates.
     fn make(&self, statements: &mut Vec<Value>) {
         let Config { buckets, instance, profile, .. } = self.config;
         let make = ["sqs:CreateQueue", "sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:UntagQueue"];
@@ -198,12 +198,12 @@ impl<'a> Stack<'a> {
         if profile.policies.is_empty() {
             make.push("iam:PutRolePolicy");
         } else {
-            let arns: Vec<String> = profile.policies.iter().map(|policy| self.site.policy_arn(policy)).collect();
+            let arns: Vec<String> = profile.policies.iter().map(|policy| self.location.policy_arn(policy)).collect();
             let attach = allow("AttachPolicies", &["iam:AttachRolePolicy"], &[&self.role]);
             statements.push(when(attach, json!({ "ArnEquals": { "iam:PolicyARN": arns } })));
         }
         match &profile.permissions_boundary {
-            // No role without it, and no other one: it is what keeps the holder of these rights from giving more.
+            // Only with exactly this boundary: it keeps the holder of this policy from granting more.
             Some(boundary) => {
                 let create = ["iam:CreateRole", "iam:PutRolePermissionsBoundary"];
                 let create = allow("CreateRole", &create, &[&self.role]);
@@ -221,7 +221,7 @@ impl<'a> Stack<'a> {
         ];
         statements.push(allow("MakeProfile", &make, &[&self.profile]));
         let pass = allow("PassRole", &["iam:PassRole"], &[&self.role]);
-        let service = policy::ec2_service(self.site);
+        let service = policy::ec2_service(self.location);
         statements.push(when(pass, json!({ "StringEqualsIfExists": { "iam:PassedToService": service } })));
 
         let (instances, groups) = (self.ec2("instance/*"), self.ec2("security-group/*"));
@@ -236,7 +236,7 @@ impl<'a> Stack<'a> {
             "ec2:DeleteSecurityGroup",
             "ec2:DeleteTags",
             "ec2:RevokeSecurityGroupIngress",
-            // Also where `count` is 0 now: it may have been more.
+            // Even if `count` is 0 now: it may have been more.
             "ec2:TerminateInstances",
         ];
         if instance.count > 0 {
@@ -254,10 +254,10 @@ impl<'a> Stack<'a> {
         if instance.count == 0 {
             return;
         }
-        let Site { partition, region, .. } = self.site;
+        let AwsLocation { partition, region, .. } = self.location;
         let subnet = instance.subnet.as_deref().unwrap_or("*");
         let mut launch = vec![
-            // Images of AWS, Canonical and Debian: of no account of ours.
+            // The images of AWS, Canonical and Debian belong to other accounts.
             format!("arn:{partition}:ec2:{region}::image/*"),
             instances.clone(),
             self.ec2("network-interface/*"),
@@ -273,7 +273,7 @@ impl<'a> Stack<'a> {
         statements.push(allow("ReadReports", &["s3:GetObject"], &[reports]));
     }
 
-    /// What `destroy` takes away, beside what it reads.
+    /// The calls with which `destroy` deletes and releases.
     fn take_away(&self, statements: &mut Vec<Value>) {
         statements.push(allow("DeleteQueues", &["sqs:DeleteQueue"], &self.queues));
         let delete = ["s3:DeleteBucket", "s3:ListBucketMultipartUploads"];
@@ -285,7 +285,7 @@ impl<'a> Stack<'a> {
         statements.push(allow("DeleteRole", &delete, &[&self.role]));
         let delete = ["iam:DeleteInstanceProfile", "iam:RemoveRoleFromInstanceProfile"];
         statements.push(allow("DeleteProfile", &delete, &[&self.profile]));
-        // What was adopted stays, without what makes it the stack's.
+        // Adopted resources are released.
         statements.push(allow("ReleaseQueues", &["sqs:SetQueueAttributes", "sqs:UntagQueue"], &self.queues));
         statements.push(allow("ReleaseBuckets", &["s3:PutBucketTagging"], &self.buckets));
         let release = ["iam:UntagRole", "iam:UpdateAssumeRolePolicy"];
@@ -301,7 +301,7 @@ impl<'a> Stack<'a> {
     fn enqueue(&self, statements: &mut Vec<Value>) {
         statements.push(allow("Enqueue", &["sqs:GetQueueUrl", "sqs:SendMessage"], &self.queues[..1]));
         let sources: Vec<String> = match &self.config.buckets.sources {
-            Sources::Any => vec![self.site.bucket_arn("*")],
+            Sources::Any => vec![self.location.bucket_arn("*")],
             Sources::Buckets(buckets) => self.bucket_arns(buckets),
         };
         if !sources.is_empty() {
@@ -309,16 +309,16 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// As the role of the instances, which fetch the binary before they work.
+    /// The permissions of the instances' role, without the download of the binary.
     fn work(&self, statements: &mut Vec<Value>) {
-        let worker = policy::worker(self.config, self.site);
+        let worker = policy::worker(self.config, self.location);
         let all = worker["Statement"].as_array().into_iter().flatten();
         statements.extend(all.filter(|statement| statement["Sid"] != policy::FETCH_BINARY).cloned());
     }
 
-    /// EC2's Describe calls know no resources; that they are about this region can be said.
+    /// Describe calls of EC2 take no resources, but a condition on the region.
     fn in_region(&self, statement: Value) -> Value {
-        match self.site.region.as_str() {
+        match self.location.region.as_str() {
             "*" => statement,
             region => when(statement, json!({ "StringEquals": { "aws:RequestedRegion": region } })),
         }
@@ -345,8 +345,8 @@ fn when(statement: Value, condition: Value) -> Value {
 mod tests {
     use super::*;
 
-    fn site() -> Site {
-        Site { partition: "aws".into(), account: "123456789012".into(), region: "eu-west-1".into() }
+    fn location() -> AwsLocation {
+        AwsLocation { partition: "aws".into(), account: "123456789012".into(), region: "eu-west-1".into() }
     }
 
     fn config(text: &str) -> Config {
@@ -375,13 +375,13 @@ mod tests {
     fn every_command_has_its_rights_on_the_stacks_own_resources() {
         let config = config("[buckets]\nsources = [\"photos\"]\n[instance]\nkey_pair = \"me\"");
         for command in Command::ALL {
-            insta::assert_snapshot!(format!("policy_{command}"), lines(&policy(&[command], &config, &site())));
+            insta::assert_snapshot!(format!("policy_{command}"), lines(&policy(&[command], &config, &location())));
         }
     }
 
     #[test]
     fn no_statement_is_there_twice() {
-        let policy = policy(&Command::ALL, &config("[buckets]\nsources = [\"photos\"]"), &site());
+        let policy = policy(&Command::ALL, &config("[buckets]\nsources = [\"photos\"]"), &location());
         let sids: Vec<&str> = policy["Statement"]
             .as_array()
             .unwrap()
@@ -395,7 +395,7 @@ mod tests {
     #[test]
     fn what_thumb_toml_does_not_ask_for_is_not_allowed() {
         let allowed = |text: &str, action: &str| {
-            let policy = policy(&[Command::Apply], &config(text), &site());
+            let policy = policy(&[Command::Apply], &config(text), &location());
             lines(&policy).lines().any(|line| line.trim() == action)
         };
         for (text, action) in [
@@ -416,8 +416,8 @@ mod tests {
 
     #[test]
     fn an_account_that_is_not_known_is_a_star_in_every_name() {
-        let site = Site { account: "*".into(), region: "*".into(), ..site() };
-        let text = lines(&policy(&Command::ALL, &config(""), &site));
+        let location = AwsLocation { account: "*".into(), region: "*".into(), ..location() };
+        let text = lines(&policy(&Command::ALL, &config(""), &location));
         assert!(
             text.contains("arn:aws:s3:::cats-thumbnails-*\n") && text.contains("arn:aws:sqs:*:*:cats-dlq"),
             "{text}"
@@ -431,7 +431,7 @@ mod tests {
         let name = "c".repeat(39);
         let config = Config::parse(&format!("name = \"{name}\""), "").unwrap();
         for command in [Command::Plan, Command::Apply, Command::Destroy, Command::Enqueue] {
-            let text = policy(&[command], &config, &site()).to_string();
+            let text = policy(&[command], &config, &location()).to_string();
             assert!(text.len() <= MAX_POLICY_CHARACTERS, "{command}: {}", text.len());
         }
     }

@@ -1,7 +1,7 @@
-//! A plan as people read it: Terraform's symbols and sentences, a block a change, attributes aligned, documents
-//! compared field by field. Pure; it reads nothing but the plan, so the JSON says as much as the text.
+//! Renders a plan as text: Terraform's symbols and sentences, one block per change, attributes aligned, documents
+//! compared field by field. Pure; it reads only the plan, so the JSON contains everything the text does.
 //!
-//! The text holds ANSI colours; whoever prints it strips them where they are not wanted.
+//! The text contains ANSI colours; the caller strips them where they are not wanted.
 
 use std::fmt::Write;
 
@@ -14,10 +14,10 @@ use crate::text::{is_command, printable};
 
 /// Columns assumed where there is no terminal.
 pub const DEFAULT_WIDTH: usize = 100;
-/// Columns below which nothing is wrapped any further.
+/// The narrowest width that text is wrapped to.
 const MIN_WIDTH: usize = 40;
 const INDENT: usize = 6;
-/// Between what is there and what it becomes.
+/// Between the value before and after.
 const ARROW: &str = "->";
 
 /// The whole plan, ending in a newline.
@@ -58,10 +58,10 @@ pub fn summary(plan: &Plan) -> String {
     if plan.is_empty() {
         return match plan.purpose {
             Purpose::Apply => "No changes. Your infrastructure matches the configuration.".into(),
-            Purpose::Destroy => "No changes. There is nothing of this stack to destroy.".into(),
+            Purpose::Destroy => "Nothing to destroy: no resource of this stack exists.".into(),
         };
     }
-    // A replacement is one thing made and one taken away, as Terraform counts.
+    // A replacement counts as one added and one destroyed, as in Terraform.
     let counts = format!("{} to add, {update} to change, {} to destroy", create + replace, delete + replace);
     match blocked {
         0 => format!("Plan: {counts}."),
@@ -82,7 +82,7 @@ fn style(action: Action) -> (&'static str, Style) {
 }
 
 fn render_change(out: &mut String, change: &Change, width: usize) {
-    let Change { address, name, action, reason, attributes, up: _, down: _ } = change;
+    let Change { address, name, action, reason, attributes, steps: _, removals: _ } = change;
     let (symbol, style) = style(*action);
     let bold = Style::new().bold();
     line(out, &format!("{style}{symbol}{style:#} {bold}{address}{bold:#} {}", printable(name)));
@@ -106,7 +106,7 @@ fn render_change(out: &mut String, change: &Change, width: usize) {
     }
 }
 
-/// One line of a change: a label, and what is there, or what it becomes.
+/// One line of a change: a label, and the value before or after.
 struct Row {
     label: String,
     value: Shown,
@@ -118,7 +118,7 @@ enum Shown {
 }
 
 impl Shown {
-    /// In so many columns: on one line if it fits, else what it becomes below what it was.
+    /// In this many columns: on one line if it fits, otherwise the value after below the value before.
     fn lines(&self, room: usize) -> Vec<String> {
         match self {
             Self::After(value) => wrap(value, room),
@@ -263,7 +263,7 @@ fn same<'a>(statements: &'a [Value], statement: &Value) -> Option<&'a Value> {
     statements.iter().find(|other| other["Sid"] == statement["Sid"])
 }
 
-/// A statement that comes or goes is a sentence; one that changes is compared field by field.
+/// An added or removed statement is shown as a sentence; a changed one field by field.
 fn compare_statement(path: &str, before: Option<&Value>, after: Option<&Value>, rows: &mut Vec<Row>) {
     let words = |statement: Option<&Value>| statement.map_or_else(|| "(none)".into(), sentence);
     match (before, after) {
@@ -284,7 +284,7 @@ fn join(path: &str, key: &str) -> String {
 fn scalar(value: &Value) -> String {
     match value {
         Value::Null => "(none)".into(),
-        // A control character in a tag or a message of AWS's must not reach the terminal.
+        // A control character in a tag or an AWS message must not reach the terminal.
         Value::String(text) if text.is_empty() || text.contains(is_command) => format!("{text:?}"),
         Value::String(text) => text.clone(),
         Value::Array(items) if items.is_empty() => "(none)".into(),

@@ -1,4 +1,4 @@
-//! `--target`: the codelab's steps, and which addresses each of them means.
+//! `--target`: parts of a stack (the steps of the codelab) and their addresses.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -34,8 +34,8 @@ impl Target {
         }
     }
 
-    /// The addresses that `targets` mean among `all`; no target means every one. As in Terraform, what a target needs
-    /// comes along when something is made, and what needs it when something is destroyed.
+    /// The addresses among `all` that `targets` select; no target selects all. As in Terraform, creating a target includes its
+    /// dependencies, and destroying it includes its dependents.
     pub fn select(targets: &[Target], all: &BTreeSet<Address>, destroy: bool) -> BTreeSet<Address> {
         if targets.is_empty() {
             return all.clone();
@@ -84,7 +84,7 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|target| target.to_string() == text).ok_or_else(|| {
             let known: Vec<String> = Self::ALL.iter().map(Self::to_string).collect();
-            format!("{text:?} is not a target; there are {}", known.join(", "))
+            format!("there is no target {text:?}; use one of {}", known.join(", "))
         })
     }
 }

@@ -12,7 +12,7 @@ use crate::stack::address::Address;
 use crate::stack::change::Action;
 use crate::stack::render::render;
 use crate::stack::resources::binary::elf::Executable;
-use crate::stack::resources::policy::Site;
+use crate::stack::resources::policy::AwsLocation;
 use crate::stack::resources::{
     Foreign, Found, STACK_TAG, binary, bucket, instance, instance_profile, queue, role, security_group,
 };
@@ -37,14 +37,14 @@ fn config(text: &str) -> Config {
     Config::parse(text, "thumb.toml").unwrap_or_else(|failure| panic!("{failure}"))
 }
 
-fn site() -> Site {
-    Site { partition: "aws".into(), account: "123456789012".into(), region: "us-east-1".into() }
+fn location() -> AwsLocation {
+    AwsLocation { partition: "aws".into(), account: "123456789012".into(), region: "us-east-1".into() }
 }
 
 /// An account with nothing in it.
 fn nothing() -> Observed {
     Observed {
-        site: site(),
+        location: location(),
         dlq: Found::Absent,
         queue: Found::Absent,
         thumbnails: Found::Absent,
@@ -60,14 +60,14 @@ fn nothing() -> Observed {
     }
 }
 
-fn offers() -> Offers {
+fn launch_options() -> LaunchOptions {
     let ami = instance::Ami {
         id: "ami-1".into(),
         name: "ubuntu-noble-24.04-amd64-server-20261008".into(),
         root_device: "/dev/sda1".into(),
         root_gib: 8,
     };
-    Offers {
+    LaunchOptions {
         arch: Ok(Arch::X86_64),
         ami: Ok(ami),
         key_pair: Ok(()),
@@ -86,7 +86,7 @@ fn executable(sha256: &str) -> Result<binary::Binary, String> {
 }
 
 fn desired(config: &Config, observed: &Observed, sha256: &str) -> Desired {
-    Desired::new(config, observed, &offers(), executable(sha256), None)
+    Desired::new(config, observed, &launch_options(), executable(sha256), None)
 }
 
 /// The account after an apply of `config`: what AWS answers for everything that was declared.
@@ -286,7 +286,7 @@ fn what_differs_in_user_data_is_told_apart() {
     let with_an_endpoint = {
         let config = config(BASE);
         let endpoint = Some("http://emulator.internal:4566");
-        let desired = Desired::new(&config, &observed, &offers(), executable("aa"), endpoint);
+        let desired = Desired::new(&config, &observed, &launch_options(), executable("aa"), endpoint);
         text(&plan_apply(&config, &desired, &observed, &[]))
     };
     insta::assert_snapshot!(
@@ -347,7 +347,7 @@ fn a_security_group_in_another_vpc_is_replaced_and_its_instances_with_it() {
 
 #[test]
 fn what_is_not_ours_is_blocked() {
-    let foreign = || "it exists without the tag thumb:stack = cats".to_owned();
+    let foreign = || "it already exists and belongs to no stack".to_owned();
     let observed = Observed {
         dlq: Found::foreign(foreign()),
         queue: Found::foreign(foreign()),
@@ -361,9 +361,9 @@ fn what_is_not_ours_is_blocked() {
     };
     let plan = plan(BASE, &observed);
     assert_eq!(plan.summary.blocked, 9, "{}", text(&plan));
-    assert!(plan.changes.iter().all(|change| change.up.is_empty() && change.down.is_empty()));
+    assert!(plan.changes.iter().all(|change| change.steps.is_empty() && change.removals.is_empty()));
     let destroy = plan_destroy(&config(BASE), &observed, Contents::default(), &[]);
-    assert!(destroy.changes.iter().all(|change| change.action == Action::Blocked && change.down.is_empty()));
+    assert!(destroy.changes.iter().all(|change| change.action == Action::Blocked && change.removals.is_empty()));
     insta::assert_snapshot!([plan, destroy].map(|plan| text(&plan)).join("\n---\n\n"));
 }
 
@@ -423,9 +423,10 @@ fn lines_are_as_wide_as_the_terminal_and_only_what_cannot_be_broken_is_wider() {
 fn what_the_region_does_not_offer_blocks_what_needs_it() {
     let mut observed = nothing();
     observed.vpc = Err("the region us-east-1 has no default VPC".into());
-    let offers = Offers { key_pair: Err("the key pair colink does not exist in us-east-1".into()), ..offers() };
+    let launch_options =
+        LaunchOptions { key_pair: Err("the key pair colink does not exist in us-east-1".into()), ..launch_options() };
     let config = config(BASE);
-    let desired = Desired::new(&config, &observed, &offers, Err("thumb is a macOS executable".into()), None);
+    let desired = Desired::new(&config, &observed, &launch_options, Err("thumb is a macOS executable".into()), None);
     insta::assert_snapshot!(text(&plan_apply(&config, &desired, &observed, &[])));
 }
 
@@ -433,7 +434,7 @@ fn what_the_region_does_not_offer_blocks_what_needs_it() {
 fn without_instances_nobody_needs_a_binary() {
     let observed = nothing();
     let config = config(&with("[instance]", "count = 0"));
-    let desired = Desired::new(&config, &observed, &offers(), Err("thumb is a macOS executable".into()), None);
+    let desired = Desired::new(&config, &observed, &launch_options(), Err("thumb is a macOS executable".into()), None);
     let plan = plan_apply(&config, &desired, &observed, &[]);
     assert_eq!((plan.summary.blocked, plan.summary.create), (0, 7), "{}", text(&plan));
 }

@@ -2,17 +2,17 @@
 
 use aws_sdk_ec2::types::{Filter, InstanceStateName};
 use aws_sdk_s3::primitives::ByteStream;
-use thumb::stack::resources::instance::{Asked, Wait};
+use thumb::stack::resources::instance::{InstanceRequest, Wait};
 use thumb::worker_report::{self, Counts, Memory, State, VERSION, WorkerReport};
 
 use super::*;
 
 impl Caller {
-    async fn plan_asked(&self, asked: Asked) -> Plan {
+    async fn plan_requested(&self, asked: InstanceRequest) -> Plan {
         let reader = Reader::new(&self.clients);
-        let (observed, offers) = survey(&reader, &self.config).await.unwrap();
+        let (observed, launch_options) = survey(&reader, &self.config).await.unwrap();
         let binary = Binary::load(&executable()).map_err(|failure| failure.to_string());
-        let desired = Desired::new(&self.config, &observed, &offers, binary, reader.endpoint());
+        let desired = Desired::new(&self.config, &observed, &launch_options, binary, reader.endpoint());
         plan_apply(&self.config, &Desired { asked, ..desired }, &observed, &[])
     }
 
@@ -50,7 +50,7 @@ const NONE: &str = "name = \"cats\"\n[instance]\ncount = 0\n";
 #[tokio::test]
 async fn a_stack_that_is_down_in_the_evening_is_up_in_the_morning() {
     let moto = Moto::start();
-    let world = Seam::new();
+    let world = FaultInjectingConnector::new();
     let (day, night) = (Caller::with(&moto, ONE, world.again()).await, Caller::with(&moto, NONE, world.again()).await);
     for morning in 1..=3 {
         assert_done(&day.apply().await.0);
@@ -73,12 +73,12 @@ async fn a_stack_that_is_down_in_the_evening_is_up_in_the_morning() {
 #[tokio::test]
 async fn the_old_instance_goes_after_the_new_ones_first_report() {
     let moto = Moto::start();
-    let world = Seam::new();
+    let world = FaultInjectingConnector::new();
     let caller = Caller::with(&moto, ONE, world.again()).await;
     assert_done(&caller.apply().await.0);
     let old = caller.running().await.remove(0);
-    let asked = Asked { replace: [1].into(), wait: Wait::ForReplacements };
-    let plan = caller.plan_asked(asked).await;
+    let asked = InstanceRequest { replace: [1].into(), wait: Wait::ForReplacements };
+    let plan = caller.plan_requested(asked).await;
     let worker = async {
         let new = loop {
             let running = caller.running().await;
@@ -105,15 +105,15 @@ async fn the_old_instance_goes_after_the_new_ones_first_report() {
 #[tokio::test]
 async fn an_interrupt_leaves_both_instances_and_the_next_apply_goes_on_waiting() {
     let moto = Moto::start();
-    let world = Seam::new();
+    let world = FaultInjectingConnector::new();
     let caller = Caller::with(&moto, ONE, world.again()).await;
     assert_done(&caller.apply().await.0);
     let old = caller.running().await.remove(0);
-    let waiting = Asked { replace: [1].into(), wait: Wait::ForReplacements };
-    let plan = caller.plan_asked(waiting).await;
+    let waiting = InstanceRequest { replace: [1].into(), wait: Wait::ForReplacements };
+    let plan = caller.plan_requested(waiting).await;
     let interrupt = Interrupt::new();
     let tell = |event: Event<'_>| {
-        if matches!(&event, Event::Waiting { why, .. } if why.contains("reports that it takes messages")) {
+        if matches!(&event, Event::Waiting { why, .. } if why.contains("first report of the worker")) {
             interrupt.raise();
         }
     };
@@ -124,7 +124,8 @@ async fn an_interrupt_leaves_both_instances_and_the_next_apply_goes_on_waiting()
     assert_eq!(outcome.2, Outcome::NotDone);
     assert_eq!(caller.running().await.len(), 2, "the old one works on");
 
-    let plan = caller.plan_asked(Asked { wait: Wait::ForReplacements, ..Asked::default() }).await;
+    let plan =
+        caller.plan_requested(InstanceRequest { wait: Wait::ForReplacements, ..InstanceRequest::default() }).await;
     assert_eq!((plan.summary.update, plan.summary.replace), (1, 0), "{plan:#?}");
     let new = report.facts.running[&1].id.clone();
     caller.report(&new).await;
@@ -136,12 +137,12 @@ async fn an_interrupt_leaves_both_instances_and_the_next_apply_goes_on_waiting()
 #[tokio::test]
 async fn what_was_copied_with_our_tags_is_not_ours() {
     let moto = Moto::start();
-    let world = Seam::new();
+    let world = FaultInjectingConnector::new();
     let caller = Caller::with(&moto, ONE, world.again()).await;
     assert_done(&caller.apply().await.0);
     let ours = caller.running().await;
-    let offers = read_offers(&Reader::new(&caller.clients), &caller.config).await.unwrap();
-    let image = offers.ami.unwrap().id;
+    let launch_options = read_launch_options(&Reader::new(&caller.clients), &caller.config).await.unwrap();
+    let image = launch_options.ami.unwrap().id;
     let copy = async |tags: &[(&str, &str)], user_data: &str| {
         let tags = tags.iter().map(|(key, value)| Tag::builder().key(*key).value(*value).build()).collect();
         let tags = TagSpecification::builder().resource_type(ResourceType::Instance).set_tags(Some(tags)).build();
@@ -174,70 +175,85 @@ async fn what_was_copied_with_our_tags_is_not_ours() {
 #[tokio::test]
 async fn an_instance_that_ec2_does_not_know_everywhere_yet_is_not_replaced() {
     let moto = Moto::start();
-    let caller = Caller::with(&moto, ONE, Seam::new()).await;
+    let caller = Caller::with(&moto, ONE, FaultInjectingConnector::new()).await;
     assert_done(&caller.apply().await.0);
-    let not_found = Seam::ec2_error("InvalidInstanceID.NotFound", "The instance ID 'i-1' does not exist");
-    caller.seam.answer("DescribeInstanceAttribute", 1, 400, not_found.clone());
-    caller.seam.answer("DescribeInstanceCreditSpecifications", 1, 400, not_found);
+    let not_found =
+        FaultInjectingConnector::ec2_error("InvalidInstanceID.NotFound", "The instance ID 'i-1' does not exist");
+    caller.connector.answer("DescribeInstanceAttribute", 1, 400, not_found.clone());
+    caller.connector.answer("DescribeInstanceCreditSpecifications", 1, 400, not_found);
     let plan = caller.plan().await;
     assert!(plan.is_empty(), "{plan:#?}");
-    assert!(plan.notes.iter().any(|note| note.contains("does not show the user data")), "{:?}", plan.notes);
+    assert!(plan.notes.iter().any(|note| note.contains("does not return the user data")), "{:?}", plan.notes);
 }
 
 #[tokio::test]
 async fn all_rights_that_are_missing_are_named_at_once() {
     let moto = Moto::start();
-    let caller = Caller::with(&moto, ONE, Seam::new()).await;
+    let caller = Caller::with(&moto, ONE, FaultInjectingConnector::new()).await;
     assert_done(&caller.apply().await.0);
     let denied = |action: &str| {
         format!(
             "User: me is not authorized to perform: {action} because no identity-based policy allows the {action} action"
         )
     };
-    let seam = &caller.seam;
-    seam.answer(
+    let connector = &caller.connector;
+    connector.answer(
         "GetQueueAttributes",
         2,
         403,
-        Seam::sqs_error("AccessDeniedException", &denied("sqs:getqueueattributes")),
+        FaultInjectingConnector::sqs_error("AccessDeniedException", &denied("sqs:getqueueattributes")),
     );
-    seam.answer("ListQueueTags", 2, 403, Seam::sqs_error("AccessDeniedException", &denied("sqs:listqueuetags")));
-    seam.answer("GetBucketTagging", 2, 403, Seam::s3_error("AccessDenied", "Access Denied"));
-    seam.answer("GetRole", 1, 403, Seam::iam_error("AccessDenied", &denied("iam:GetRole")));
-    seam.answer("ListRolePolicies", 1, 403, Seam::iam_error("AccessDenied", &denied("iam:ListRolePolicies")));
+    connector.answer(
+        "ListQueueTags",
+        2,
+        403,
+        FaultInjectingConnector::sqs_error("AccessDeniedException", &denied("sqs:listqueuetags")),
+    );
+    connector.answer("GetBucketTagging", 2, 403, FaultInjectingConnector::s3_error("AccessDenied", "Access Denied"));
+    connector.answer("GetRole", 1, 403, FaultInjectingConnector::iam_error("AccessDenied", &denied("iam:GetRole")));
+    connector.answer(
+        "ListRolePolicies",
+        1,
+        403,
+        FaultInjectingConnector::iam_error("AccessDenied", &denied("iam:ListRolePolicies")),
+    );
     let scp = "You are not authorized to perform this operation. User: me is not authorized to perform: \
                ec2:DescribeImages with an explicit deny in a service control policy";
-    seam.answer("DescribeImages", 1, 403, Seam::ec2_error("UnauthorizedOperation", scp));
+    connector.answer("DescribeImages", 1, 403, FaultInjectingConnector::ec2_error("UnauthorizedOperation", scp));
     let failure = survey(&Reader::new(&caller.clients), &caller.config).await.unwrap_err().to_string();
     assert_eq!(
         failure,
-        "cannot read what is in the account: 6 rights are missing: ec2:DescribeImages, iam:GetRole, iam:ListRolePolicies, \
+        "cannot read the account: 6 missing permissions: ec2:DescribeImages, iam:GetRole, iam:ListRolePolicies, \
          s3:GetBucketTagging, sqs:GetQueueAttributes, sqs:ListQueueTags\n  \
-         caused by: refused, without a reason: s3:GetBucketTagging\n  \
+         caused by: denied without a reason: s3:GetBucketTagging\n  \
          caused by: no identity-based policy allows: iam:GetRole, iam:ListRolePolicies, sqs:GetQueueAttributes, \
          sqs:ListQueueTags\n  \
          caused by: an explicit deny in a service control policy forbids: ec2:DescribeImages\n  \
-         hint: `thumb policy plan` prints the policy that these credentials need: hand it to whoever manages the account's \
-         IAM policies"
+         hint: `thumb policy plan` prints the policy that these credentials need, for your AWS administrator"
     );
 }
 
 #[tokio::test]
 async fn a_right_that_a_call_takes_along_is_named_and_not_the_call() {
     let moto = Moto::start();
-    let caller = Caller::with(&moto, ONE, Seam::new()).await;
+    let caller = Caller::with(&moto, ONE, FaultInjectingConnector::new()).await;
     let denied = |action: &str| format!("User: me is not authorized to perform: {action} on resource: x");
-    caller.seam.answer("RunInstances", 1, 403, Seam::ec2_error("UnauthorizedOperation", &denied("iam:PassRole")));
+    caller.connector.answer(
+        "RunInstances",
+        1,
+        403,
+        FaultInjectingConnector::ec2_error("UnauthorizedOperation", &denied("iam:PassRole")),
+    );
     let (report, _) = caller.apply().await;
     let failure = report.failures[0].to_string();
-    assert!(failure.contains("hint: these credentials need the right iam:PassRole: ask whoever"), "{failure}");
-    assert_eq!(report.missing_rights, ["iam:PassRole".to_owned()].into());
+    assert!(failure.contains("hint: missing permission iam:PassRole; ask your AWS administrator"), "{failure}");
+    assert_eq!(report.missing_permissions, ["iam:PassRole".to_owned()].into());
 }
 
 #[tokio::test]
 async fn what_was_made_is_known_without_another_read() {
     let moto = Moto::start();
-    let caller = Caller::with(&moto, ONE, Seam::new()).await;
+    let caller = Caller::with(&moto, ONE, FaultInjectingConnector::new()).await;
     let (report, _) = caller.apply().await;
     assert_done(&report);
     let urls: Vec<&str> = report.facts.queue_urls.values().map(String::as_str).collect();

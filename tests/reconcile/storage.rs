@@ -26,9 +26,9 @@ impl Caller {
         let reader = Reader::new(&self.clients);
         let mut observed = self.observe().await;
         observed.adopt(addresses).unwrap();
-        let offers = read_offers(&reader, &self.config).await.unwrap();
+        let launch_options = read_launch_options(&reader, &self.config).await.unwrap();
         let binary = Binary::load(&executable()).map_err(|failure| failure.to_string());
-        let desired = Desired::new(&self.config, &observed, &offers, binary, reader.endpoint());
+        let desired = Desired::new(&self.config, &observed, &launch_options, binary, reader.endpoint());
         plan_apply(&self.config, &desired, &observed, &[])
     }
 
@@ -52,7 +52,7 @@ impl Caller {
 #[tokio::test]
 async fn a_stack_in_another_region_is_not_taken_apart() {
     let moto = Moto::start();
-    let world = Seam::new();
+    let world = FaultInjectingConnector::new();
     let here = Caller::with(&moto, NO_INSTANCES, world.again()).await;
     assert_done(&here.apply().await.0);
 
@@ -66,7 +66,7 @@ async fn a_stack_in_another_region_is_not_taken_apart() {
     let misplaced = misplaced_bucket(&there.config, &observed, &destroy);
     assert_eq!(misplaced, Some((THUMBNAILS.to_owned(), "us-east-1".to_owned())));
     there.execute(&destroy).await;
-    assert_eq!(there.seam.mutating_calls(), Vec::<String>::new());
+    assert_eq!(there.connector.mutating_calls(), Vec::<String>::new());
 
     // With bucket names of its own an apply would turn the role to its region.
     let buckets = format!("{NO_INSTANCES}[buckets]\nthumbnails = \"west-thumbnails\"\ncode = \"west-code\"\n");
@@ -87,7 +87,7 @@ async fn a_stack_in_another_region_is_not_taken_apart() {
 #[tokio::test]
 async fn what_was_adopted_keeps_what_it_had_and_is_released() {
     let moto = Moto::start();
-    let caller = Caller::with(&moto, NO_INSTANCES, Seam::new()).await;
+    let caller = Caller::with(&moto, NO_INSTANCES, FaultInjectingConnector::new()).await;
     let Clients { s3, iam, sqs, .. } = &caller.clients;
     let queue =
         sqs.create_queue().queue_name("cats").tags("owner", "somebody").send().await.unwrap().queue_url.unwrap();
@@ -127,7 +127,7 @@ async fn what_was_adopted_keeps_what_it_had_and_is_released() {
         .collect();
     let expected = [
         "queue: adopted: released, not deleted",
-        "bucket.code: adopted: released, not deleted, with all that is in it",
+        "bucket.code: adopted: released, not deleted, with all its objects",
         "role: adopted: released, not deleted",
     ];
     assert_eq!(released, expected);
@@ -141,13 +141,13 @@ async fn what_was_adopted_keeps_what_it_had_and_is_released() {
     assert!(!role.assume_role_policy_document.unwrap().contains("ec2"));
     let policies = iam.list_role_policies().role_name("cats-worker").send().await.unwrap().policy_names;
     assert_eq!(policies, ["db"]);
-    assert!(matches!(caller.observe().await.queue, Found::Foreign(_)), "and they are nobody's again");
+    assert!(matches!(caller.observe().await.queue, Found::Foreign(_)), "and no stack owns them any more");
 }
 
 #[tokio::test]
 async fn a_bucket_that_another_stack_made_since_the_plan_is_not_taken_over() {
     let moto = Moto::start();
-    let world = Seam::new();
+    let world = FaultInjectingConnector::new();
     let text = |name: &str| {
         format!("name = \"{name}\"\n[instance]\ncount = 0\n[buckets]\nthumbnails = \"shared-thumbnails\"\n")
     };
@@ -158,7 +158,7 @@ async fn a_bucket_that_another_stack_made_since_the_plan_is_not_taken_over() {
     assert_done(&cats.execute(&first).await.0);
     let (report, _) = dogs.execute(&second).await;
     let failure = report.failures[0].to_string();
-    assert!(failure.contains("it was made after the plan: the bucket shared-thumbnails belongs to"), "{failure}");
+    assert!(failure.contains("it was created after the plan: the bucket shared-thumbnails belongs to"), "{failure}");
     assert_eq!(cats.bucket_tags("shared-thumbnails").await["thumb:stack"], "cats");
     let plan = cats.plan().await;
     assert!(plan.is_empty(), "untouched: {plan:#?}");
@@ -167,48 +167,58 @@ async fn a_bucket_that_another_stack_made_since_the_plan_is_not_taken_over() {
 #[tokio::test]
 async fn every_call_to_a_bucket_says_whose_it_must_be() {
     let moto = Moto::start();
-    let caller = Caller::new(&moto, "cats", Seam::new()).await;
+    let caller = Caller::new(&moto, "cats", FaultInjectingConnector::new()).await;
     assert_done(&caller.apply().await.0);
     caller.put(THUMBNAILS, "a.jpg").await;
     assert_done(&caller.destroy().await);
     // CreateBucket has no such condition, and the test's own call is none of thumb's.
-    let unowned: Vec<String> = caller.seam.unowned().into_iter().filter(|made| made != "CreateBucket").collect();
+    let unowned: Vec<String> = caller.connector.unowned().into_iter().filter(|made| made != "CreateBucket").collect();
     assert_eq!(unowned, ["PutObject"]);
 }
 
 #[tokio::test]
 async fn a_strangers_bucket_with_our_tag_is_a_strangers() {
     let moto = Moto::start();
-    let caller = Caller::with(&moto, NO_INSTANCES, Seam::new()).await;
+    let caller = Caller::with(&moto, NO_INSTANCES, FaultInjectingConnector::new()).await;
     assert_done(&caller.apply().await.0);
-    caller.seam.give_away(THUMBNAILS);
+    caller.connector.give_away(THUMBNAILS);
     let plan = caller.plan().await;
     assert_eq!(blocked(&plan), "bucket.thumbnails");
     assert!(change_at(&plan, Address::ThumbnailsBucket).reason.as_ref().unwrap().contains("another account"));
 
     // An endpoint that does not know the condition on the owner: the policy is the owner's alone to read.
-    let denied = || Seam::s3_error("AccessDenied", "Access Denied");
-    caller.seam.answer("GetBucketTagging", 1, 403, denied());
-    caller.seam.answer("GetBucketOwnershipControls", 1, 403, denied());
-    caller.seam.answer("GetPublicAccessBlock", 1, 403, denied());
-    caller.seam.answer("GetBucketPolicy", 1, 405, Seam::s3_error("MethodNotAllowed", "not against this resource"));
+    let denied = || FaultInjectingConnector::s3_error("AccessDenied", "Access Denied");
+    caller.connector.answer("GetBucketTagging", 1, 403, denied());
+    caller.connector.answer("GetBucketOwnershipControls", 1, 403, denied());
+    caller.connector.answer("GetPublicAccessBlock", 1, 403, denied());
+    caller.connector.answer(
+        "GetBucketPolicy",
+        1,
+        405,
+        FaultInjectingConnector::s3_error("MethodNotAllowed", "not against this resource"),
+    );
     assert!(blocked(&caller.plan().await).contains("bucket."), "it is no error");
 }
 
 #[tokio::test]
 async fn a_list_that_another_regions_bucket_refuses_does_not_fail_the_plan() {
     let moto = Moto::start();
-    let world = Seam::new();
+    let world = FaultInjectingConnector::new();
     let east = Caller::with(&moto, NO_INSTANCES, world.again()).await;
     east.clients.s3.create_bucket().bucket(CODE).send().await.unwrap();
     let west = Caller::with(&moto, NO_INSTANCES, world.again().in_region("eu-west-1")).await;
     for code in ["AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"] {
-        west.seam.answer("ListObjectsV2", 1, 400, Seam::s3_error(code, "the region is wrong"));
+        west.connector.answer("ListObjectsV2", 1, 400, FaultInjectingConnector::s3_error(code, "the region is wrong"));
         assert_eq!(blocked(&west.plan().await), "bucket.code binary", "{code}");
         // HEAD has no body: without the header it is the next call's code that says so.
-        west.seam.answer("HeadBucket", 2, 400, "");
-        west.seam.answer("GetBucketTagging", 2, 400, Seam::s3_error(code, "the region is wrong"));
-        west.seam.answer("ListObjectsV2", 1, 400, Seam::s3_error(code, "the region is wrong"));
+        west.connector.answer("HeadBucket", 2, 400, "");
+        west.connector.answer(
+            "GetBucketTagging",
+            2,
+            400,
+            FaultInjectingConnector::s3_error(code, "the region is wrong"),
+        );
+        west.connector.answer("ListObjectsV2", 1, 400, FaultInjectingConnector::s3_error(code, "the region is wrong"));
         let plan = west.plan().await;
         assert!(blocked(&plan).starts_with("bucket."), "{code}: {plan:#?}");
     }
@@ -218,32 +228,39 @@ async fn a_list_that_another_regions_bucket_refuses_does_not_fail_the_plan() {
 async fn what_a_new_bucket_and_a_new_role_answer_for_a_while_is_tried_again() {
     let moto = Moto::start();
     let text = format!("{NO_INSTANCES}[buckets]\naccess = \"policy\"\n");
-    let caller = Caller::with(&moto, &text, Seam::new()).await;
-    let busy = || Seam::s3_error("OperationAborted", "A conflicting conditional operation is currently in progress");
-    let unknown = || Seam::s3_error("NoSuchBucket", "The specified bucket does not exist");
-    caller.seam.answer("GetBucketTagging", 1, 404, unknown());
-    caller.seam.answer("PutBucketOwnershipControls", 1, 409, busy());
-    caller.seam.answer("PutPublicAccessBlock", 1, 404, unknown());
+    let caller = Caller::with(&moto, &text, FaultInjectingConnector::new()).await;
+    let busy = || {
+        FaultInjectingConnector::s3_error(
+            "OperationAborted",
+            "A conflicting conditional operation is currently in progress",
+        )
+    };
+    let unknown = || FaultInjectingConnector::s3_error("NoSuchBucket", "The specified bucket does not exist");
+    caller.connector.answer("GetBucketTagging", 1, 404, unknown());
+    caller.connector.answer("PutBucketOwnershipControls", 1, 409, busy());
+    caller.connector.answer("PutPublicAccessBlock", 1, 404, unknown());
     let blocks = "because public policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access.";
-    caller.seam.answer("PutBucketPolicy", 1, 403, Seam::s3_error("AccessDenied", blocks));
-    caller.seam.answer("PutBucketPolicy", 1, 409, busy());
-    caller.seam.answer("PutObject", 1, 404, unknown());
-    let no_role = || Seam::iam_error("NoSuchEntity", "The role with name cats-worker cannot be found.");
-    caller.seam.answer("PutRolePolicy", 1, 404, no_role());
-    caller.seam.answer("AddRoleToInstanceProfile", 1, 404, no_role());
-    let changing = Seam::iam_error("ConcurrentModification", "was modified concurrently");
-    caller.seam.answer("AddRoleToInstanceProfile", 1, 409, changing);
+    caller.connector.answer("PutBucketPolicy", 1, 403, FaultInjectingConnector::s3_error("AccessDenied", blocks));
+    caller.connector.answer("PutBucketPolicy", 1, 409, busy());
+    caller.connector.answer("PutObject", 1, 404, unknown());
+    let no_role =
+        || FaultInjectingConnector::iam_error("NoSuchEntity", "The role with name cats-worker cannot be found.");
+    caller.connector.answer("PutRolePolicy", 1, 404, no_role());
+    caller.connector.answer("AddRoleToInstanceProfile", 1, 404, no_role());
+    let changing = FaultInjectingConnector::iam_error("ConcurrentModification", "was modified concurrently");
+    caller.connector.answer("AddRoleToInstanceProfile", 1, 409, changing);
     assert_done(&caller.apply().await.0);
 
     // What was made is found, whatever part of AWS does not know it yet.
-    caller.seam.answer("GetBucketOwnershipControls", 2, 404, unknown());
-    caller.seam.answer("ListRolePolicies", 1, 404, no_role());
+    caller.connector.answer("GetBucketOwnershipControls", 2, 404, unknown());
+    caller.connector.answer("ListRolePolicies", 1, 404, no_role());
     let plan = caller.plan().await;
     assert!(plan.is_empty(), "{plan:#?}");
 
-    let conflict = Seam::iam_error("DeleteConflict", "Cannot delete entity, must detach all policies first.");
-    caller.seam.answer("DeleteRole", 2, 409, conflict);
-    caller.seam.answer("DeleteRolePolicy", 1, 404, no_role());
+    let conflict =
+        FaultInjectingConnector::iam_error("DeleteConflict", "Cannot delete entity, must detach all policies first.");
+    caller.connector.answer("DeleteRole", 2, 409, conflict);
+    caller.connector.answer("DeleteRolePolicy", 1, 404, no_role());
     assert_done(&caller.destroy().await);
     caller.assert_destroyed("after the errors").await;
 }
@@ -252,20 +269,20 @@ async fn what_a_new_bucket_and_a_new_role_answer_for_a_while_is_tried_again() {
 async fn a_managed_policy_that_does_not_exist_is_said_at_once() {
     let moto = Moto::start();
     let text = format!("{NO_INSTANCES}[profile]\npolicies = [\"AmazonS3FullAcess\"]\n");
-    let caller = Caller::with(&moto, &text, Seam::new()).await;
+    let caller = Caller::with(&moto, &text, FaultInjectingConnector::new()).await;
     let message = "Policy arn:aws:iam::aws:policy/AmazonS3FullAcess does not exist or is not attachable.";
-    caller.seam.answer("AttachRolePolicy", 1, 404, Seam::iam_error("NoSuchEntity", message));
+    caller.connector.answer("AttachRolePolicy", 1, 404, FaultInjectingConnector::iam_error("NoSuchEntity", message));
     let (report, _) = caller.apply().await;
     assert!(report.failures[0].to_string().contains(message), "{report:?}");
-    assert_eq!(caller.seam.calls().iter().filter(|made| *made == "AttachRolePolicy").count(), 1);
+    assert_eq!(caller.connector.calls().iter().filter(|made| *made == "AttachRolePolicy").count(), 1);
 }
 
 #[tokio::test]
 async fn where_a_bucket_cannot_be_made_with_its_tags_it_gets_them_right_after() {
     let moto = Moto::start();
-    let caller = Caller::with(&moto, NO_INSTANCES, Seam::new()).await;
+    let caller = Caller::with(&moto, NO_INSTANCES, FaultInjectingConnector::new()).await;
     let message = "The request contained an unsupported argument.";
-    caller.seam.answer("CreateBucket", 1, 400, Seam::s3_error("UnsupportedArgument", message));
+    caller.connector.answer("CreateBucket", 1, 400, FaultInjectingConnector::s3_error("UnsupportedArgument", message));
     assert_done(&caller.apply().await.0);
     assert!(caller.plan().await.is_empty());
     // Which of the two met it is chance.
@@ -277,7 +294,7 @@ async fn where_a_bucket_cannot_be_made_with_its_tags_it_gets_them_right_after() 
 #[tokio::test]
 async fn keys_that_xml_cannot_write_are_deleted_too() {
     let moto = Moto::start();
-    let caller = Caller::with(&moto, NO_INSTANCES, Seam::new()).await;
+    let caller = Caller::with(&moto, NO_INSTANCES, FaultInjectingConnector::new()).await;
     assert_done(&caller.apply().await.0);
     let versioning = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
     let request = caller.clients.s3.put_bucket_versioning().bucket(THUMBNAILS);
@@ -288,13 +305,13 @@ async fn keys_that_xml_cannot_write_are_deleted_too() {
     }
     assert_done(&caller.destroy().await);
     caller.assert_destroyed("with such keys").await;
-    assert!(caller.seam.calls().iter().any(|made| made == "DeleteObject"));
+    assert!(caller.connector.calls().iter().any(|made| made == "DeleteObject"));
 }
 
 #[tokio::test]
 async fn sources_that_cannot_be_read_are_a_note() {
     let moto = Moto::start();
-    let world = Seam::new();
+    let world = FaultInjectingConnector::new();
     let east = Caller::with(&moto, NO_INSTANCES, world.again()).await;
     for bucket in ["photos", "east-photos", "their-photos"] {
         east.clients.s3.create_bucket().bucket(bucket).send().await.unwrap();

@@ -1,4 +1,4 @@
-//! A door before the emulator that refuses some requests as S3 refuses what moto lets pass; all others go through.
+//! An HTTP proxy in front of the emulator that rejects chosen requests with S3's error, where moto accepts them.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,9 +9,12 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Listens for as long as the test process lives.
-pub struct Refusal(SocketAddr);
+pub struct FaultProxy(SocketAddr);
 
-/// What is refused, and how.
+/// The name that tests/worker.rs imports.
+pub type Refusal = FaultProxy;
+
+/// Which requests are rejected, and how.
 #[derive(Clone, Copy)]
 struct Rule {
     emulator: SocketAddr,
@@ -21,7 +24,7 @@ struct Rule {
     message: &'static str,
 }
 
-impl Refusal {
+impl FaultProxy {
     pub fn start(emulator: SocketAddr, what: &'static str, code: &'static str, message: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("it is bound");

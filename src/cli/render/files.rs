@@ -1,5 +1,5 @@
-//! `thumb render`: the worker's engine on local files, without AWS. Thumbnails appear whole or not at all, and a source
-//! is never written over.
+//! `thumb render`: the engine on local files, without AWS. Thumbnails are written atomically and never overwrite a
+//! source.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Failure, Result};
 use crate::thumbnail::{self, Options, Spec, Thumbnail};
 
-/// A thumbnail that is on the disk now.
+/// A thumbnail that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
     pub path: PathBuf,
@@ -19,7 +19,7 @@ pub struct Rendered {
     pub bytes: usize,
 }
 
-/// Files to render, and the paths that are spoken for: sources, and thumbnails of this run.
+/// One source and its thumbnails.
 pub struct Job {
     pub source: PathBuf,
     /// A path for each spec.
@@ -28,14 +28,13 @@ pub struct Job {
 
 /// Plans where each thumbnail goes: `{stem}-{width}x{height}.jpg`, in `out` or beside its source.
 ///
-/// The second of each pair is why a source is left out: its thumbnail would be written over a source, or over another
-/// thumbnail of this run.
+/// A source is an error if its thumbnail would overwrite a source or another thumbnail of this run.
 pub fn plan(sources: &[PathBuf], specs: &[Spec], out: Option<&Path>) -> Vec<Result<Job>> {
     let mut taken: HashSet<PathBuf> = sources.iter().map(|source| absolute(source)).collect();
     sources
         .iter()
         .map(|source| {
-            let stem = source.file_stem().ok_or_else(|| Failure::new(format!("{} is no file", source.display())))?;
+            let stem = source.file_stem().ok_or_else(|| Failure::new(format!("{} is not a file", source.display())))?;
             let dir = out.or(source.parent()).unwrap_or(Path::new(""));
             let target = |spec: &Spec| {
                 let mut name = stem.to_owned();
@@ -46,11 +45,11 @@ pub fn plan(sources: &[PathBuf], specs: &[Spec], out: Option<&Path>) -> Vec<Resu
             for (_, path) in &targets {
                 if !taken.insert(absolute(path)) {
                     return Err(Failure::new(format!(
-                        "{} is left out: its thumbnail would be written over {}, a source or another thumbnail",
+                        "skipped {}: its thumbnail would overwrite {}, a source or another thumbnail",
                         source.display(),
                         path.display()
                     ))
-                    .hint("render it by itself, or with another --out"));
+                    .hint("render it separately, or use another --out"));
                 }
             }
             Ok(Job { source: source.clone(), targets })
@@ -58,11 +57,11 @@ pub fn plan(sources: &[PathBuf], specs: &[Spec], out: Option<&Path>) -> Vec<Resu
         .collect()
 }
 
-/// Makes one source's thumbnails. Also says how long the engine took.
+/// Makes the thumbnails of one source, and returns how long the engine took.
 ///
 /// # Errors
-/// The source cannot be read, is no photograph or beyond the limits, or a thumbnail cannot be written. What was written
-/// before is whole.
+/// The source cannot be read, is not a picture or exceeds a limit, or a thumbnail cannot be written. Thumbnails written
+/// before are complete.
 pub fn render(job: &Job, options: &Options) -> Result<(Vec<Rendered>, Duration)> {
     let shown = job.source.display();
     let source = read_bounded(&job.source, options.limits.max_source_bytes)
@@ -82,7 +81,7 @@ pub fn render(job: &Job, options: &Options) -> Result<(Vec<Rendered>, Duration)>
     Ok((rendered, took))
 }
 
-/// A file of at most so many bytes; of a longer one, enough to see that it is longer.
+/// Reads at most `max` bytes, and one more if the file is longer.
 fn read_bounded(path: &Path, max: usize) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
@@ -91,7 +90,7 @@ fn read_bounded(path: &Path, max: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes a file beside its place, then puts it there in one step. After an error nothing is left of it.
+/// Writes a temporary file in the same directory, then renames it. After an error nothing is left.
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
@@ -99,7 +98,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // As any new file's, less the umask; a temporary file's would be for its owner alone.
+        // The usual mode of a new file; a temporary file would be readable by its owner only.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     let mut file = builder.tempfile_in(dir)?;
@@ -107,7 +106,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.persist(path).map(drop).map_err(|error| error.error)
 }
 
-/// A path by which the same file is known under all of its names; of one that is not there, by its directory's.
+/// The canonical path; for a file that does not exist, that of its directory plus the file name.
 fn absolute(path: &Path) -> PathBuf {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let whole = || Some(dir.canonicalize().ok()?.join(path.file_name()?));

@@ -16,7 +16,7 @@ use crate::text::printable;
 use crate::thumbnail::{DEFAULT_QUALITY, Fit, Options, Size, Spec};
 use files::{Job, Rendered};
 
-/// Make thumbnails of local files with the worker's own engine; no AWS, no thumb.toml.
+/// Make thumbnails of local files, as a worker would; without AWS and thumb.toml.
 #[derive(FromArgs)]
 #[argh(
     subcommand,
@@ -25,7 +25,7 @@ use files::{Job, Rendered};
     example = "thumb render cat.jpg owl.jpg --size 400x400 --size 150x100 --out thumbnails"
 )]
 pub struct Args {
-    /// a thumbnail's size; may be repeated
+    /// a thumbnail size (repeatable)
     #[argh(option, long = "size", arg_name = "WxH", from_str_fn(size))]
     sizes: Vec<Size>,
     /// directory for the thumbnails (default: beside each file)
@@ -37,7 +37,7 @@ pub struct Args {
     /// from 1 to 100 (default: 80)
     #[argh(option, default = "DEFAULT_QUALITY")]
     quality: u8,
-    /// files to run at once (default: as many as there are CPUs)
+    /// files processed in parallel (default: the number of CPUs)
     #[argh(option, arg_name = "N")]
     jobs: Option<usize>,
     /// JPEG files
@@ -48,17 +48,18 @@ pub struct Args {
 pub async fn run(args: Args, _global: &Global) -> Result<()> {
     let Args { sizes, out, fit, quality, jobs, files } = args;
     if files.is_empty() {
-        return Err(Failure::usage("no file is given"));
+        return Err(Failure::usage("missing FILE"));
     }
     if sizes.is_empty() {
-        return Err(Failure::usage("no size is given").hint("--size 400x300"));
+        return Err(Failure::usage("missing size").hint("--size 400x300"));
     }
     if !(1..=100).contains(&quality) {
         return Err(Failure::usage("--quality must be between 1 and 100"));
     }
     if let Some(out) = &out {
-        std::fs::create_dir_all(out)
-            .map_err(|error| Failure::new(format!("cannot make the directory {}", out.display())).caused_by(&error))?;
+        std::fs::create_dir_all(out).map_err(|error| {
+            Failure::new(format!("cannot create the directory {}", out.display())).caused_by(&error)
+        })?;
     }
     let specs: Vec<Spec> = sizes.iter().map(|&size| Spec { size, fit, quality }).collect();
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
@@ -77,7 +78,7 @@ pub async fn run(args: Args, _global: &Global) -> Result<()> {
     }
     match failed {
         0 => Ok(()),
-        failed => Err(Failure::new(format!("{failed} of {} files have no thumbnails", files.len()))),
+        failed => Err(Failure::new(format!("{failed} of {} files failed", files.len()))),
     }
 }
 
@@ -85,9 +86,9 @@ async fn one(job: Result<Arc<Job>>) -> Result<(Arc<Job>, Vec<Rendered>, Duration
     let job = job?;
     let worked_on = Arc::clone(&job);
     let run = tokio::task::spawn_blocking(move || files::render(&worked_on, &Options::default()));
-    let (rendered, took) = run
-        .await
-        .map_err(|error| Failure::new(format!("{} made thumb panic", job.source.display())).caused_by(&error))??;
+    let (rendered, took) = run.await.map_err(|error| {
+        Failure::bug(format!("the engine panicked on {}", job.source.display())).caused_by(&error)
+    })??;
     Ok((job, rendered, took))
 }
 

@@ -1,11 +1,11 @@
-//! The instance profile, through which EC2 hands the role to an instance (IAM).
+//! The instance profile, which gives an instance its role (IAM).
 
 use super::role::{self, iam_tags, known, really_gone, same_stack, tags_of};
 use super::{
-    Found, Pace, REGION_TAG, RELEASED, Scene, Tags, gone_is_fine, is_adopted, kept_tags, optional, own_tags,
+    Found, REGION_TAG, RELEASED, RetryPolicy, StepContext, Tags, is_adopted, kept_tags, ok_if_gone, optional, own_tags,
     tag_changes, wanted_tags,
 };
-use crate::aws::{CallError, Kind, Reader, Writer};
+use crate::aws::{CallError, CallResult, Kind, Reader, Writer};
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Change};
 
@@ -17,10 +17,10 @@ pub struct InstanceProfile {
     pub tags: Tags,
 }
 
-/// An instance profile as it is.
+/// An instance profile as observed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
-    /// What EC2 knows it by: another one made under its name has another ID.
+    /// EC2 refers to it by this ID: a profile created again under the same name has another one.
     pub id: String,
     pub role: Option<String>,
     pub tags: Tags,
@@ -37,7 +37,7 @@ pub enum Step {
 
 pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observed>, CallError> {
     let result = aws.get_instance_profile().instance_profile_name(name).send().await;
-    let profile = optional(result.map_err(|e| CallError::new("iam:GetInstanceProfile", e)))?;
+    let profile = optional(result.action("iam:GetInstanceProfile"))?;
     let Some(profile) = profile.and_then(|out| out.instance_profile) else {
         return Ok(Found::Absent);
     };
@@ -49,7 +49,7 @@ pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observe
     Ok(found.in_region(stack, aws.region(), tags.get(REGION_TAG).map(String::as_str), &what))
 }
 
-/// A profile from before there was the tag for its region is where the role that it holds is.
+/// A profile older than the region tag has the region of its role.
 #[must_use]
 pub fn beside_role(
     found: Found<Observed>,
@@ -75,29 +75,29 @@ pub fn diff(desired: &InstanceProfile, found: &Found<Observed>) -> Change<Step> 
         Found::Absent => {
             change.set("role", role);
             change.set("tags", tags);
-            change.up(Step::Create { name: name.clone(), tags: tags.clone() });
-            change.up(Step::AddRole { name: name.clone(), role: role.clone() });
+            change.step(Step::Create { name: name.clone(), tags: tags.clone() });
+            change.step(Step::AddRole { name: name.clone(), role: role.clone() });
             return change.action(Action::Create);
         }
         Found::Ours(observed) => observed,
     };
     if let Some(other) = observed.role.as_ref().filter(|held| *held != role && is_adopted(&observed.tags)) {
         let why = format!(
-            "thumb did not make it, and it holds the role {other}, which would have to go: set `name` in [profile] to \
+            "thumb did not create it, and it contains the role {other}, which would have to be removed: set `name` in [profile] to \
              another name, or `role` to {other}"
         );
         return Change::blocked(Address::InstanceProfile, name, why);
     }
     if change.compare("role", &observed.role, role) {
         if let Some(role) = &observed.role {
-            change.up(Step::RemoveRole { name: name.clone(), role: role.clone() });
+            change.step(Step::RemoveRole { name: name.clone(), role: role.clone() });
         }
-        change.up(Step::AddRole { name: name.clone(), role: role.clone() });
+        change.step(Step::AddRole { name: name.clone(), role: role.clone() });
     }
     let tags = wanted_tags(tags, &observed.tags);
     if change.compare("tags", &observed.tags, &tags) {
         let (set, remove) = tag_changes(&observed.tags, &tags);
-        change.up(Step::Tag { name: name.clone(), set, remove });
+        change.step(Step::Tag { name: name.clone(), set, remove });
     }
     change.settle()
 }
@@ -106,39 +106,39 @@ pub fn diff(desired: &InstanceProfile, found: &Found<Observed>) -> Change<Step> 
 pub fn delete(name: &str, observed: &Observed) -> Change<Step> {
     let mut change = Change::new(Address::InstanceProfile, name);
     if let Some(role) = &observed.role {
-        change.lose("role", role);
-        change.down(Step::RemoveRole { name: name.to_owned(), role: role.clone() });
+        change.removed("role", role);
+        change.removal(Step::RemoveRole { name: name.to_owned(), role: role.clone() });
     }
-    change.down(Step::Delete { name: name.to_owned() });
+    change.removal(Step::Delete { name: name.to_owned() });
     change.action(Action::Delete)
 }
 
-/// Gives back a profile that was adopted. `role`: the stack's role, where it is deleted: then it must leave the profile.
+/// Releases an adopted profile. `role`: the stack's role, if it is deleted: then it is removed from the profile.
 pub fn release(name: &str, observed: &Observed, configured: &Tags, role: Option<&str>) -> Change<Step> {
     let mut change = Change::new(Address::InstanceProfile, name);
     change.reason = Some(RELEASED.into());
     if let Some(role) = observed.role.as_deref().filter(|held| Some(*held) == role) {
-        change.lose("role", role);
-        change.down(Step::RemoveRole { name: name.to_owned(), role: role.to_owned() });
+        change.removed("role", role);
+        change.removal(Step::RemoveRole { name: name.to_owned(), role: role.to_owned() });
     }
     let kept = kept_tags(&observed.tags, configured);
     change.compare("tags", &observed.tags, &kept);
     let (set, remove) = tag_changes(&observed.tags, &kept);
-    change.down(Step::Tag { name: name.to_owned(), set, remove });
+    change.removal(Step::Tag { name: name.to_owned(), set, remove });
     change.action(Action::Update)
 }
 
-pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     let iam = &aws.clients.iam;
     match step {
         Step::Create { name, tags } => {
             let request = iam.create_instance_profile().instance_profile_name(name).set_tags(Some(iam_tags(tags)));
-            match request.send().await.map_err(|e| CallError::new("iam:CreateInstanceProfile", e)) {
-                // Made by an attempt whose answer was lost, or by another apply at the same time: then it has our tags.
+            match request.send().await.action("iam:CreateInstanceProfile") {
+                // Created by an attempt whose response was lost, or by a concurrent apply: then it has our tags.
                 Err(error) if error.kind == Kind::AlreadyExists => {
-                    let profile = known(scene, || async {
+                    let profile = known(context, || async {
                         let result = iam.get_instance_profile().instance_profile_name(name).send().await;
-                        result.map_err(|e| CallError::new("iam:GetInstanceProfile", e))
+                        result.action("iam:GetInstanceProfile")
                     });
                     let found = profile.await?.instance_profile.map(|profile| tags_of(profile.tags()));
                     if same_stack(&found.unwrap_or_default(), tags) { Ok(()) } else { Err(error) }
@@ -147,9 +147,9 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
             }
         }
         Step::AddRole { name, role } => {
-            let add = known(scene, || async {
+            let add = known(context, || async {
                 let request = iam.add_role_to_instance_profile().instance_profile_name(name).role_name(role);
-                request.send().await.map_err(|e| CallError::new("iam:AddRoleToInstanceProfile", e))
+                request.send().await.action("iam:AddRoleToInstanceProfile")
             });
             match add.await {
                 // "Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1" is IAM's answer when a role is in
@@ -165,11 +165,11 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
             }
         }
         Step::RemoveRole { name, role } => {
-            let remove = really_gone(scene, || async {
+            let remove = really_gone(context, || async {
                 let request = iam.remove_role_from_instance_profile().instance_profile_name(name).role_name(role);
-                request.send().await.map_err(|e| CallError::new("iam:RemoveRoleFromInstanceProfile", e))
+                request.send().await.action("iam:RemoveRoleFromInstanceProfile")
             });
-            match gone_is_fine(remove.await) {
+            match ok_if_gone(remove.await) {
                 // Taken out by an attempt whose answer was lost: the profile says.
                 Err(_) if !holds(name, role, aws).await? => Ok(()),
                 result => result,
@@ -177,17 +177,17 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
         }
         Step::Tag { name, set, remove } => {
             if !set.is_empty() {
-                known(scene, || async {
+                known(context, || async {
                     let request = iam.tag_instance_profile().instance_profile_name(name).set_tags(Some(iam_tags(set)));
-                    request.send().await.map(drop).map_err(|e| CallError::new("iam:TagInstanceProfile", e))
+                    request.send().await.map(drop).action("iam:TagInstanceProfile")
                 })
                 .await?;
             }
             if !remove.is_empty() {
-                known(scene, || async {
+                known(context, || async {
                     let request = iam.untag_instance_profile().instance_profile_name(name);
                     let result = request.set_tag_keys(Some(remove.clone())).send().await;
-                    result.map(drop).map_err(|e| CallError::new("iam:UntagInstanceProfile", e))
+                    result.map(drop).action("iam:UntagInstanceProfile")
                 })
                 .await?;
             }
@@ -195,12 +195,12 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
         }
         Step::Delete { name } => {
             let in_use = |error: &CallError| error.kind == Kind::InUse;
-            let why = "IAM still finds the role in the instance profile; waiting until it does not";
+            let why = "waiting for the role to leave the instance profile";
             let delete = || async {
                 let result = iam.delete_instance_profile().instance_profile_name(name).send().await;
-                result.map(drop).map_err(|e| CallError::new("iam:DeleteInstanceProfile", e))
+                result.map(drop).action("iam:DeleteInstanceProfile")
             };
-            gone_is_fine(scene.retry(&Pace::PROPAGATION, why, in_use, || really_gone(scene, delete)).await)
+            ok_if_gone(context.retry(&RetryPolicy::PROPAGATION, why, in_use, || really_gone(context, delete)).await)
         }
     }
 }
@@ -208,7 +208,7 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
 /// Whether the role is in the profile now.
 async fn holds(name: &str, role: &str, aws: &Writer) -> Result<bool, CallError> {
     let result = aws.clients.iam.get_instance_profile().instance_profile_name(name).send().await;
-    let profile = optional(result.map_err(|e| CallError::new("iam:GetInstanceProfile", e)))?;
+    let profile = optional(result.action("iam:GetInstanceProfile"))?;
     let held = profile.and_then(|out| out.instance_profile);
     Ok(held.is_some_and(|profile| profile.roles().iter().any(|held| held.role_name == role)))
 }

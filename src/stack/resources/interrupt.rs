@@ -1,4 +1,4 @@
-//! The user's wish to end: raised once, seen by everything that waits.
+//! The interrupt: raised by Ctrl-C, observed by everything that waits.
 
 use tokio::sync::watch;
 
@@ -11,7 +11,7 @@ impl Interrupt {
         Self(watch::Sender::new(false))
     }
 
-    /// Raises it; says whether it was raised already.
+    /// Raises it, and returns whether it was raised already.
     pub fn raise(&self) -> bool {
         self.0.send_replace(true)
     }
@@ -20,7 +20,7 @@ impl Interrupt {
         *self.0.borrow()
     }
 
-    /// Until it is raised.
+    /// Waits until it is raised.
     pub async fn raised(&self) {
         // The sender lives as long as this borrow: the wait cannot fail.
         let _ = self.0.subscribe().wait_for(|raised| *raised).await;

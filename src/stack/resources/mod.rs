@@ -1,5 +1,5 @@
-//! The resources, a module each, with plain functions: `read` what is there (through the [`Reader`], so it cannot
-//! write), `diff` it against what is declared (pure), and `run` one [`Step`] of the resulting change.
+//! The resources, one module each, with plain functions: `read` observes the resource (through the [`Reader`], so it
+//! cannot write), `diff` compares it with the declaration (pure), and `run` executes one step of the resulting change.
 //!
 //! [`Reader`]: crate::aws::Reader
 
@@ -22,35 +22,34 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::aws::{CallError, Kind};
+use crate::aws::{Backoff, CallError, Kind};
 use crate::stack::address::Address;
 pub use interrupt::Interrupt;
 
-/// The tag whose value names the stack that a resource belongs to. It is set in the creating call itself; what lacks
-/// it is never touched.
+/// The tag that names the stack a resource belongs to. The creating call itself sets it; a resource without it is never
+/// changed.
 pub const STACK_TAG: &str = "thumb:stack";
-/// The tag that says in which region the stack of a role or an instance profile is: IAM has one of each name for all
-/// regions.
+/// The tag that names the region of the stack of a role or instance profile: IAM names are shared by all regions.
 pub const REGION_TAG: &str = "thumb:region";
-/// The tag, with the value [`ADOPTED`], of what thumb did not make: `--adopt` sets it, and `destroy` takes thumb's tags
-/// off such a thing instead of deleting it.
+/// Marks an adopted resource (with the value [`ADOPTED`]): `--adopt` sets it, and `destroy` releases the resource,
+/// removing thumb's tags, instead of deleting it.
 pub const ADOPTED_TAG: &str = "thumb:adopted";
 pub const ADOPTED: &str = "true";
-/// What every tag of thumb's own begins with; thumb.toml cannot set such a one.
+/// Prefix of thumb's own tags, which thumb.toml cannot set.
 const OWN_TAGS: &str = "thumb:";
 
-/// Why a destroy leaves something where it is.
+/// Why `destroy` does not delete a resource.
 pub const RELEASED: &str = "adopted: released, not deleted";
 
-/// Attempts at reading a part of something that was found; what was made a moment ago is not known everywhere at once.
+/// Attempts at reading one part of an observed resource; a new resource is eventually consistent.
 const PART_ATTEMPTS: u32 = 6;
-/// After the first of them; doubled each time, three seconds in all.
-const PART_DELAY: Duration = Duration::from_millis(100);
+/// Between them: three seconds in all.
+const PART_BACKOFF: Backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_millis(1_600) };
 
 /// Tags by key.
 pub type Tags = BTreeMap<String, String>;
 
-/// What there is under a name of ours.
+/// What exists under a name of the stack.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found<T> {
     Absent,
@@ -58,35 +57,33 @@ pub enum Found<T> {
     Ours(T),
 }
 
-/// Something that is not ours to touch.
+/// A resource that the stack does not own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Foreign<T> {
     /// Why not, as a sentence.
     pub reason: String,
-    /// The thing itself, if it is nobody's: `--adopt` may make it ours.
+    /// The resource itself, if no stack owns it: `--adopt` may take it into this one.
     pub adoptable: Option<T>,
-    /// The region it is in, or works for, where that is why it is not ours.
+    /// The region it is in or belongs to, if that is why it is foreign.
     pub elsewhere: Option<String>,
 }
 
 impl<T> Found<T> {
-    /// Ours when the tags say so.
+    /// Ours if the tags name this stack.
     pub fn by_tags(stack: &str, tags: &Tags, what: &str, thing: T) -> Self {
         match tags.get(STACK_TAG) {
             Some(owner) if owner == stack => Self::Ours(thing),
-            Some(owner) => {
-                Self::foreign(format!("{what} belongs to the stack {owner:?} (its tag {STACK_TAG} says so)"))
-            }
+            Some(owner) => Self::foreign(format!("{what} belongs to the stack {owner:?} (tag {STACK_TAG})")),
             None => Self::Foreign(Foreign {
-                reason: format!("{what} exists without the tag {STACK_TAG} = {stack}, so it is not thumb's to change"),
+                reason: format!("{what} already exists and belongs to no stack"),
                 adoptable: Some(thing),
                 elsewhere: None,
             }),
         }
     }
 
-    /// Of what IAM has once for all regions: ours only if `theirs`, the region of the stack it belongs to, is this one.
-    /// Where that is not known, the stack's name decides alone.
+    /// For IAM resources, whose names are shared by all regions: ours only if `theirs`, the region of their stack, is
+    /// this one. If it is unknown, the stack's name alone decides.
     #[must_use]
     pub fn in_region(self, stack: &str, here: &str, theirs: Option<&str>, what: &str) -> Self {
         match (self, theirs) {
@@ -97,17 +94,17 @@ impl<T> Found<T> {
         }
     }
 
-    /// Not ours, and not to be adopted either.
+    /// Foreign, and not adoptable.
     pub fn foreign(reason: impl Into<String>) -> Self {
         Self::Foreign(Foreign { reason: reason.into(), adoptable: None, elsewhere: None })
     }
 
-    /// Not ours, because it is in another region.
+    /// Foreign, because it is in another region.
     pub fn elsewhere(reason: impl Into<String>, region: impl Into<String>) -> Self {
         Self::Foreign(Foreign { reason: reason.into(), adoptable: None, elsewhere: Some(region.into()) })
     }
 
-    /// What is nobody's becomes ours: its tags are then one of the differences that an apply mends.
+    /// Adopts a resource that no stack owns: the missing tags are then a difference that `apply` corrects.
     #[must_use]
     pub fn adopt(self) -> Self {
         match self {
@@ -124,35 +121,35 @@ impl<T> Found<T> {
     }
 }
 
-/// What steps learn, because AWS chooses it: later steps need some of it, and the user is told the rest at the end. A read
-/// right after a create may not have it yet.
+/// Values that AWS chose in earlier steps (IDs, URLs, addresses): later steps need some of them, and the user is shown the
+/// rest at the end. A read right after a create may not return them yet.
 #[derive(Debug, Default)]
-pub struct Learned(Mutex<Facts>);
+pub struct StepOutputs(Mutex<Facts>);
 
-/// What a run has learned.
+/// The outputs of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// The ID of a security group that this run has made.
+    /// The ID of a security group that this run has created.
     pub security_group_id: Option<String>,
-    /// Of the queues that this run has made.
+    /// Of the queues that this run has created.
     pub queue_urls: BTreeMap<Address, String>,
     /// The instances that this run has launched or started, by number.
     pub running: BTreeMap<u32, Running>,
-    /// IDs of the instances that this run has taken away.
+    /// IDs of the instances that this run has terminated.
     pub terminated: Vec<String>,
 }
 
-/// An instance that runs since a moment ago.
+/// An instance that has just been launched or started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Running {
     pub id: String,
     pub public_ip: Option<String>,
-    /// Its worker's first report has come.
+    /// Its worker has reported.
     pub reported: bool,
 }
 
-impl Learned {
-    /// The ID of a security group that this run has made.
+impl StepOutputs {
+    /// The ID of a security group that this run has created.
     pub fn security_group(&self) -> Option<String> {
         self.facts().security_group_id.clone()
     }
@@ -170,37 +167,37 @@ impl Learned {
     }
 }
 
-/// Around a running step: whose it is, what earlier steps learned, whom to tell about a wait, and who may end it.
-pub struct Scene<'a> {
+/// What a step may use: its stack and address, the outputs of earlier steps, the progress callback and the interrupt.
+pub struct StepContext<'a> {
     pub stack: &'a str,
-    /// The account that the plan is about, whose every bucket of the stack must be.
+    /// The account of the plan; every bucket of the stack must belong to it.
     pub account: &'a str,
     pub address: Address,
-    pub learned: &'a Learned,
-    /// Called with a sentence about what is being waited for.
+    pub outputs: &'a StepOutputs,
+    /// Called with a sentence that says what the step is waiting for.
     pub waiting: &'a (dyn Fn(Address, &str) + Sync),
-    /// Raised when the user wants an end: calls in flight are awaited, nothing else.
+    /// Raised when the user interrupts: calls in flight are awaited, waits end.
     pub interrupt: &'a Interrupt,
 }
 
-impl Scene<'_> {
-    /// Repeats a call while `again` says its error will pass, at the pace's delays, until the pace's budget is spent;
-    /// then the last error is the answer. An interrupt ends the wait between two attempts at once.
+impl StepContext<'_> {
+    /// Repeats a call while `again` says that its error is transient, as the policy says; when the policy's budget is
+    /// spent, returns the last error. An interrupt ends the wait between two attempts immediately.
     pub async fn retry<T, F: Future<Output = Result<T, CallError>>>(
         &self,
-        pace: &Pace,
+        policy: &RetryPolicy,
         why: &str,
         again: impl Fn(&CallError) -> bool,
         mut call: impl FnMut() -> F,
     ) -> Result<T, CallError> {
-        let deadline = Instant::now() + pace.budget;
+        let deadline = Instant::now() + policy.budget;
         for attempt in 0.. {
             match call().await {
                 Err(error) if again(&error) && Instant::now() < deadline => {
-                    if attempt == pace.quiet {
+                    if attempt == policy.quiet {
                         (self.waiting)(self.address, why);
                     }
-                    self.pause(pace.delay(attempt), error.action).await?;
+                    self.pause(policy.backoff.delay(attempt), error.action).await?;
                 }
                 result => return result,
             }
@@ -208,7 +205,7 @@ impl Scene<'_> {
         unreachable!("the loop ends when the budget is spent")
     }
 
-    /// Between two calls of `action` that need not follow each other.
+    /// Checks for an interrupt between two calls of `action`.
     ///
     /// # Errors
     /// The user has interrupted.
@@ -219,7 +216,7 @@ impl Scene<'_> {
         Err(CallError::judged(action, Kind::Interrupted, "interrupted between two calls"))
     }
 
-    /// Lets some time pass before `action` is tried again.
+    /// Waits before `action` is tried again.
     ///
     /// # Errors
     /// The user has interrupted.
@@ -227,52 +224,46 @@ impl Scene<'_> {
         tokio::select! {
             biased;
             () = self.interrupt.raised() => {
-                Err(CallError::judged(action, Kind::Interrupted, "interrupted while it was waited for"))
+                Err(CallError::judged(action, Kind::Interrupted, "interrupted while waiting"))
             }
             () = tokio::time::sleep(time) => Ok(()),
         }
     }
 }
 
-/// How densely, and how long, something is tried again that AWS will allow in a while.
-pub struct Pace {
-    first: Duration,
-    max: Duration,
+/// How often, and for how long, to retry a call that AWS will accept in a while.
+pub struct RetryPolicy {
+    backoff: Backoff,
     budget: Duration,
-    /// Attempts after which the user is told.
+    /// Failed attempts before the user is told.
     quiet: u32,
 }
 
-impl Pace {
-    /// IAM's propagation to EC2: about ten seconds (Karpenter and Packer retry as densely).
-    pub const PROPAGATION: Pace = Pace::new(250, 2_000, 60, 1);
-    /// IAM: until "there is no such role" is believed, of one that was read a moment ago.
-    pub const IAM_GONE: Pace = Pace::new(250, 1_000, 5, 1);
+impl RetryPolicy {
+    /// IAM's propagation to EC2: about ten seconds (Karpenter and Packer retry as often).
+    pub const PROPAGATION: RetryPolicy = RetryPolicy::new(250, 2_000, 60, 1);
+    /// IAM: until NoSuchEntity is believed for a role that was read a moment ago.
+    pub const IAM_GONE: RetryPolicy = RetryPolicy::new(250, 1_000, 5, 1);
     /// SQS: a deleted queue's name is refused for 60 seconds (API DeleteQueue).
-    pub const QUEUE_NAME: Pace = Pace::new(1_000, 2_000, 90, 0);
+    pub const QUEUE_NAME: RetryPolicy = RetryPolicy::new(1_000, 2_000, 90, 0);
     /// SQS: a queue can be used, also as a dead-letter queue, about a second after its creation (API CreateQueue).
-    pub const NEW_QUEUE: Pace = Pace::new(250, 2_000, 60, 1);
+    pub const NEW_QUEUE: RetryPolicy = RetryPolicy::new(250, 2_000, 60, 1);
     /// S3: a deleted bucket's name is refused "for some time" (409 OperationAborted).
-    pub const BUCKET_NAME: Pace = Pace::new(500, 5_000, 300, 1);
+    pub const BUCKET_NAME: RetryPolicy = RetryPolicy::new(500, 5_000, 300, 1);
     /// S3: a new bucket is not known everywhere, or refuses changes (409 OperationAborted), for up to a minute
     /// (hashicorp/terraform-provider-aws #7628).
-    pub const BUCKET: Pace = Pace::new(250, 5_000, 60, 1);
-    /// S3: a setting of Block Public Access counts some seconds after it was set (AWS's support to env0/templates #174).
-    pub const PUBLIC_ACCESS: Pace = Pace::new(500, 2_000, 20, 1);
-    /// EC2: starting and terminating take up to some minutes, and dependencies last as long.
-    pub const INSTANCE: Pace = Pace::new(1_000, 5_000, 600, 0);
+    pub const BUCKET: RetryPolicy = RetryPolicy::new(250, 5_000, 60, 1);
+    /// S3: a change to Block Public Access takes effect after some seconds (AWS's support to env0/templates #174).
+    pub const PUBLIC_ACCESS: RetryPolicy = RetryPolicy::new(500, 2_000, 20, 1);
+    /// EC2: starting and terminating take up to some minutes; dependencies remain as long.
+    pub const INSTANCE: RetryPolicy = RetryPolicy::new(1_000, 5_000, 600, 0);
 
     const fn new(first_ms: u64, max_ms: u64, budget_s: u64, quiet: u32) -> Self {
         Self {
-            first: Duration::from_millis(first_ms),
-            max: Duration::from_millis(max_ms),
+            backoff: Backoff { first: Duration::from_millis(first_ms), max: Duration::from_millis(max_ms) },
             budget: Duration::from_secs(budget_s),
             quiet,
         }
-    }
-
-    fn delay(&self, attempt: u32) -> Duration {
-        self.first.saturating_mul(1 << attempt.min(10)).min(self.max)
     }
 }
 
@@ -283,13 +274,13 @@ pub fn tag_changes(before: &Tags, after: &Tags) -> (Tags, Vec<String>) {
     (set.map(|(key, value)| (key.clone(), value.clone())).collect(), remove.cloned().collect())
 }
 
-/// Whether something of ours was adopted or, having no stack's tag yet, is being adopted.
+/// Whether a resource was adopted or, having no stack tag yet, is being adopted.
 pub fn is_adopted(tags: &Tags) -> bool {
     tags.get(ADOPTED_TAG).is_some_and(|value| value == ADOPTED) || !tags.contains_key(STACK_TAG)
 }
 
-/// The tags that something of ours should have: the declared ones. What was adopted is marked as such, and keeps the
-/// tags that thumb.toml does not name, and its name for people.
+/// The tags that a resource of the stack should have: the declared ones. An adopted resource gets the adoption tag, and
+/// keeps its `Name` and all tags that thumb.toml does not set.
 pub fn wanted_tags(declared: &Tags, observed: &Tags) -> Tags {
     let mut tags = declared.clone();
     if is_adopted(observed) {
@@ -302,49 +293,59 @@ pub fn wanted_tags(declared: &Tags, observed: &Tags) -> Tags {
     tags
 }
 
-/// The tags that something adopted keeps when it is released: all but thumb's own, and but those of thumb.toml
-/// (`configured`) that still say what thumb.toml says.
+/// The tags that an adopted resource keeps when it is released: all except thumb's own, and except those of thumb.toml
+/// (`configured`) whose value is still the configured one.
 pub fn kept_tags(observed: &Tags, configured: &Tags) -> Tags {
     let ours = |key: &str, value: &String| key.starts_with(OWN_TAGS) || configured.get(key) == Some(value);
     let kept = observed.iter().filter(|(key, value)| !ours(key, value));
     kept.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-/// Tags without AWS's own, which nobody can set: what a plan compares and shows.
+/// Tags without AWS's reserved ones (`aws:…`): what a plan compares and shows.
 pub fn own_tags(tags: &Tags) -> Tags {
     tags.iter().filter(|(key, _)| !key.starts_with("aws:")).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-/// Reads a part of something that is there, a few times while `again` says that AWS does not know the whole of it yet;
-/// then the last error is the answer.
+/// Reads one part of an existing resource. Retries a few times while `again` says that AWS is not consistent yet, then
+/// returns the last error.
 async fn read_part<T, F: Future<Output = Result<T, CallError>>>(
     again: impl Fn(&CallError) -> bool,
     mut call: impl FnMut() -> F,
 ) -> Result<T, CallError> {
-    for attempt in 1..PART_ATTEMPTS {
+    for attempt in 0..PART_ATTEMPTS - 1 {
         match call().await {
-            Err(error) if again(&error) => tokio::time::sleep(PART_DELAY * (1 << (attempt - 1))).await,
+            Err(error) if again(&error) => tokio::time::sleep(PART_BACKOFF.delay(attempt)).await,
             result => return result,
         }
     }
     call().await
 }
 
-/// Success when the thing is gone already.
-pub fn gone_is_fine<T>(result: Result<T, CallError>) -> Result<(), CallError> {
+/// Success if the resource is already gone.
+pub fn ok_if_gone<T>(result: Result<T, CallError>) -> Result<(), CallError> {
     match result {
         Err(error) if error.kind == Kind::NotFound => Ok(()),
         result => result.map(drop),
     }
 }
 
-/// `None` when the thing is not there.
+/// `None` if the resource does not exist.
 pub fn optional<T>(result: Result<T, CallError>) -> Result<Option<T>, CallError> {
     match result {
         Ok(thing) => Ok(Some(thing)),
         Err(error) if error.kind == Kind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

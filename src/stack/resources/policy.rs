@@ -1,4 +1,4 @@
-//! The policy documents that thumb writes, and when two documents are the same.
+//! The policy documents that thumb writes, and the comparison of documents.
 
 use std::collections::BTreeSet;
 
@@ -12,14 +12,14 @@ pub const VERSION: &str = "2012-10-17";
 
 /// Where the documents' ARNs point.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Site {
+pub struct AwsLocation {
     /// "aws", "aws-cn", "aws-us-gov".
     pub partition: String,
     pub account: String,
     pub region: String,
 }
 
-impl Site {
+impl AwsLocation {
     pub fn queue_arn(&self, name: &str) -> String {
         let Self { partition, account, region } = self;
         format!("arn:{partition}:sqs:{region}:{account}:{name}")
@@ -46,27 +46,27 @@ impl Site {
 }
 
 /// EC2 as a principal.
-pub fn ec2_service(site: &Site) -> &'static str {
-    if site.partition == "aws-cn" { "ec2.amazonaws.com.cn" } else { "ec2.amazonaws.com" }
+pub fn ec2_service(location: &AwsLocation) -> &'static str {
+    if location.partition == "aws-cn" { "ec2.amazonaws.com.cn" } else { "ec2.amazonaws.com" }
 }
 
-/// The Sid of the only right that an instance needs before it works.
+/// The Sid of the only permission that an instance needs before its worker runs.
 pub const FETCH_BINARY: &str = "FetchBinary";
 
-/// Who may take on the worker's role: EC2, for its instances.
-pub fn trust(site: &Site) -> Value {
+/// The trust policy of the worker's role: EC2, for its instances.
+pub fn trust(location: &AwsLocation) -> Value {
     json!({
         "Version": VERSION,
         "Statement": [{
-            "Effect": "Allow", "Principal": { "Service": ec2_service(site) }, "Action": "sts:AssumeRole",
+            "Effect": "Allow", "Principal": { "Service": ec2_service(location) }, "Action": "sts:AssumeRole",
         }],
     })
 }
 
-/// The `Sid` of the statement that thumb adds to the trust policy of a role that it did not make.
+/// The `Sid` of the statement that thumb adds to the trust policy of an adopted role.
 const TRUST_SID: &str = "ThumbInstances";
 
-/// The trust policy of a role that was adopted: as it is, with what `ours` says besides.
+/// The trust policy of an adopted role: the observed one plus the statements of `ours`.
 pub fn with_trust(observed: &Value, ours: &Value) -> Value {
     let bare = |statement: &Value| {
         let mut statement = statement.clone();
@@ -84,7 +84,7 @@ pub fn with_trust(observed: &Value, ours: &Value) -> Value {
     with_statements(observed, all)
 }
 
-/// A trust policy without what [`with_trust`] added; none where it added nothing, or where nothing else would be left.
+/// A trust policy without what [`with_trust`] added; `None` if it added nothing, or nothing else would be left.
 pub fn without_trust(observed: &Value) -> Option<Value> {
     let all = statements(observed);
     let left: Vec<Value> = all.iter().filter(|statement| statement["Sid"] != TRUST_SID).cloned().collect();
@@ -120,19 +120,19 @@ pub fn queue_region(document: &Value) -> Option<String> {
 
 /// What the worker needs, and nothing else: read the sources and its binary, write thumbnails and its report, consume
 /// the queue, send to the dead-letter queue. The two buckets must be the account's own: their names are shared by all of
-/// AWS, and a name that is free is anybody's.
-pub fn worker(config: &Config, site: &Site) -> Value {
+/// AWS, and anyone can take a free name.
+pub fn worker(config: &Config, location: &AwsLocation) -> Value {
     let sources: Vec<String> = match &config.buckets.sources {
-        Sources::Any => vec![site.bucket_arn("*")],
-        Sources::Buckets(buckets) => buckets.iter().map(|bucket| site.bucket_arn(bucket)).collect(),
+        Sources::Any => vec![location.bucket_arn("*")],
+        Sources::Buckets(buckets) => buckets.iter().map(|bucket| location.bucket_arn(bucket)).collect(),
     };
     let objects: Vec<String> = sources.iter().map(|bucket| format!("{bucket}/*")).collect();
-    // HeadObject: is the thumbnail there already?
+    // HeadObject: does the thumbnail exist already?
     let write =
         if config.worker.skip_existing { json!(["s3:GetObject", "s3:PutObject"]) } else { json!("s3:PutObject") };
-    let thumbnails = format!("{}/*", site.bucket_arn(&config.thumbnails_bucket(&site.account)));
-    let code = site.bucket_arn(&config.code_bucket(&site.account));
-    let own = json!({ "StringEquals": { "s3:ResourceAccount": site.account } });
+    let thumbnails = format!("{}/*", location.bucket_arn(&config.thumbnails_bucket(&location.account)));
+    let code = location.bucket_arn(&config.code_bucket(&location.account));
+    let own = json!({ "StringEquals": { "s3:ResourceAccount": location.account } });
     let mut statements = vec![
         json!({
             "Sid": "Consume",
@@ -141,13 +141,13 @@ pub fn worker(config: &Config, site: &Site) -> Value {
                 "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl",
                 "sqs:ReceiveMessage",
             ],
-            "Resource": site.queue_arn(&config.queue.name),
+            "Resource": location.queue_arn(&config.queue.name),
         }),
         json!({
             "Sid": "Reject",
             "Effect": "Allow",
             "Action": ["sqs:GetQueueUrl", "sqs:SendMessage"],
-            "Resource": site.queue_arn(&config.queue.dlq),
+            "Resource": location.queue_arn(&config.queue.dlq),
         }),
         json!({
             "Sid": FETCH_BINARY,
@@ -167,7 +167,8 @@ pub fn worker(config: &Config, site: &Site) -> Value {
     ];
     if config.buckets.access == Access::PublicRead {
         // This ACL and no other: with s3:PutObjectAcl alone an object could be given away.
-        let public = json!({ "StringEquals": { "s3:ResourceAccount": site.account, "s3:x-amz-acl": "public-read" } });
+        let public =
+            json!({ "StringEquals": { "s3:ResourceAccount": location.account, "s3:x-amz-acl": "public-read" } });
         statements.push(json!({
             "Sid": "Publish",
             "Effect": "Allow",
@@ -179,7 +180,7 @@ pub fn worker(config: &Config, site: &Site) -> Value {
     if !sources.is_empty() {
         statements
             .push(json!({ "Sid": "ReadSources", "Effect": "Allow", "Action": "s3:GetObject", "Resource": objects }));
-        // Without the right to list, S3 answers 403 for a key that does not exist (API GetObject).
+        // Without permission to list, S3 answers 403 for a key that does not exist (API GetObject).
         statements
             .push(json!({ "Sid": "ListSources", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": sources }));
     }
@@ -188,17 +189,17 @@ pub fn worker(config: &Config, site: &Site) -> Value {
         statements.push(json!({
             "Sid": "UseKeys",
             "Effect": "Allow",
-            // To read encrypted photographs, and to write into a thumbnails bucket that encrypts.
+            // To read encrypted objects, and to write into an encrypted thumbnails bucket.
             "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
             "Resource": keys,
-            "Condition": { "StringEquals": { "kms:ViaService": site.s3_in_regions_of(keys) } },
+            "Condition": { "StringEquals": { "kms:ViaService": location.s3_in_regions_of(keys) } },
         }));
     }
     json!({ "Version": VERSION, "Statement": statements })
 }
 
 /// A bucket policy that lets everyone read objects.
-pub fn public_read(bucket: &str, site: &Site) -> Value {
+pub fn public_read(bucket: &str, location: &AwsLocation) -> Value {
     json!({
         "Version": VERSION,
         "Statement": [{
@@ -206,7 +207,7 @@ pub fn public_read(bucket: &str, site: &Site) -> Value {
             "Effect": "Allow",
             "Principal": "*",
             "Action": "s3:GetObject",
-            "Resource": format!("{}/*", site.bucket_arn(bucket)),
+            "Resource": format!("{}/*", location.bucket_arn(bucket)),
         }],
     })
 }
@@ -252,8 +253,8 @@ mod tests {
         assert_ne!(canonical(&ours), canonical(&wider));
     }
 
-    fn site() -> Site {
-        Site { partition: "aws".into(), account: "123456789012".into(), region: "us-east-1".into() }
+    fn location() -> AwsLocation {
+        AwsLocation { partition: "aws".into(), account: "123456789012".into(), region: "us-east-1".into() }
     }
 
     #[test]
@@ -265,7 +266,7 @@ mod tests {
             "thumb.toml",
         )
         .unwrap();
-        insta::assert_snapshot!(serde_json::to_string_pretty(&worker(&config, &site())).unwrap());
+        insta::assert_snapshot!(serde_json::to_string_pretty(&worker(&config, &location())).unwrap());
     }
 
     #[test]
@@ -273,7 +274,7 @@ mod tests {
         let sources: Vec<String> = (10..60).map(|n| format!("\"{}{n}\"", "b".repeat(61))).collect();
         let key = "[thumbnail]\nkey = \"{bucket}/{name}-{width}x{height}.jpg\"";
         let text = format!("name = \"cats\"\n[buckets]\nsources = [{}]\n{key}", sources.join(", "));
-        let document = worker(&Config::parse(&text, "thumb.toml").unwrap(), &site()).to_string();
+        let document = worker(&Config::parse(&text, "thumb.toml").unwrap(), &location()).to_string();
         assert!(document.len() <= 10_240, "{}", document.len());
     }
 
@@ -281,21 +282,21 @@ mod tests {
     fn an_adopted_roles_trust_gains_a_statement_and_gets_it_back_off() {
         let theirs = json!({ "Version": VERSION, "Statement":
             { "Effect": "Allow", "Principal": { "Service": "lambda.amazonaws.com" }, "Action": "sts:AssumeRole" } });
-        let ours = trust(&site());
+        let ours = trust(&location());
         let both = with_trust(&theirs, &ours);
         assert_eq!(statements(&both).len(), 2);
         assert_eq!(statements(&both)[0], theirs["Statement"]);
         assert_eq!(statements(&both)[1]["Principal"], json!({ "Service": "ec2.amazonaws.com" }));
         assert_eq!(with_trust(&both, &ours), both, "once is enough");
         assert_eq!(statements(&without_trust(&both).unwrap()), statements(&theirs));
-        assert_eq!(without_trust(&ours), None, "what trusted EC2 before goes on doing so");
+        assert_eq!(without_trust(&ours), None, "a role that trusted EC2 before still does");
         assert_eq!(with_trust(&ours, &ours), ours);
     }
 
     #[test]
     fn a_policy_says_in_which_region_its_queue_is() {
         let config = Config::parse("name = \"cats\"", "thumb.toml").unwrap();
-        let there = Site { region: "eu-west-1".into(), ..site() };
+        let there = AwsLocation { region: "eu-west-1".into(), ..location() };
         assert_eq!(queue_region(&worker(&config, &there)).as_deref(), Some("eu-west-1"));
         assert_eq!(queue_region(&json!({ "Statement": [{ "Resource": "*" }] })), None);
     }

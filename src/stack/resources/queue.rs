@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    Found, Pace, RELEASED, Scene, Tags, gone_is_fine, kept_tags, optional, own_tags, tag_changes, wanted_tags,
+    Found, RELEASED, RetryPolicy, StepContext, Tags, kept_tags, ok_if_gone, optional, own_tags, tag_changes,
+    wanted_tags,
 };
-use crate::aws::{CallError, Errors, Kind, Reader, Writer, all};
+use crate::aws::{CallError, CallResult, Errors, Kind, Reader, Writer, all};
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Change};
 
-/// How often in a row SQS must say that a deleted queue is not there before it is believed: each of its servers answers
-/// for itself.
+/// Consecutive "not found" responses before a queue counts as deleted: SQS servers answer independently.
 const GONE_ANSWERS: u32 = 5;
 /// The same once SQS has contradicted itself (Terraform asks as often).
 const GONE_ANSWERS_AFTER_DOUBT: u32 = 15;
@@ -31,7 +31,7 @@ pub struct Queue {
     pub name: String,
     pub visibility_timeout_s: u32,
     pub retention_s: u32,
-    /// Where a message goes after so many receives; none for the dead-letter queue itself.
+    /// The redrive policy; none for the dead-letter queue itself.
     pub redrive: Option<Redrive>,
     pub tags: Tags,
 }
@@ -42,7 +42,7 @@ pub struct Redrive {
     pub max_receives: u32,
 }
 
-/// A queue as it is.
+/// A queue as observed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
     pub url: String,
@@ -85,17 +85,16 @@ impl Redrive {
 
 pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observed>, Errors> {
     let url = aws.get_queue_url().queue_name(name).send().await;
-    let Some(url) = optional(url.map_err(|e| CallError::new("sqs:GetQueueUrl", e)))?.and_then(|out| out.queue_url)
-    else {
+    let Some(url) = optional(url.action("sqs:GetQueueUrl"))?.and_then(|out| out.queue_url) else {
         return Ok(Found::Absent);
     };
     let attributes = async {
         let result = aws.get_queue_attributes().queue_url(&url).attribute_names(Name::All).send().await;
-        optional(result.map_err(|e| CallError::new("sqs:GetQueueAttributes", e)))
+        optional(result.action("sqs:GetQueueAttributes"))
     };
     let tags = async {
         let result = aws.list_queue_tags().queue_url(&url).send().await;
-        optional(result.map_err(|e| CallError::new("sqs:ListQueueTags", e)))
+        optional(result.action("sqs:ListQueueTags"))
     };
     let (Some(attributes), Some(tags)) = all!(attributes: attributes, tags: tags)? else {
         // Deleted between the calls.
@@ -129,7 +128,7 @@ pub fn diff(address: Address, desired: &Queue, found: &Found<Observed>) -> Chang
             change.set("retention", &seconds(&retention_s.to_string()));
             change.set("redrive_policy", &redrive.as_ref().map(Redrive::to_json));
             change.set("tags", tags);
-            change.up(Step::Create(desired.clone()));
+            change.step(Step::Create(desired.clone()));
             return change.action(Action::Create);
         }
         Found::Ours(observed) => observed,
@@ -139,7 +138,7 @@ pub fn diff(address: Address, desired: &Queue, found: &Found<Observed>) -> Chang
     let mut compare = |label: &str, name: Name, before: Value, after: Value| {
         if change.compare(label, &before, &after) {
             let name = name.to_string();
-            // SQS removes a redrive policy that is set to nothing.
+            // An empty value removes the redrive policy.
             let value = wanted.get(&name).cloned().unwrap_or_default();
             attributes.insert(name, value);
         }
@@ -152,33 +151,32 @@ pub fn diff(address: Address, desired: &Queue, found: &Found<Observed>) -> Chang
         number(visibility_timeout_s),
     );
     compare("retention", Name::MessageRetentionPeriod, seconds(&observed.retention_s), number(retention_s));
-    // SQS answers the policy as it was written: numbers as text, any order of keys. Only the values count.
+    // SQS returns the policy as it was written: numbers as text, keys in any order. Only the values are compared.
     let before = observed.redrive.as_deref().map(redrive_json).unwrap_or_default();
     let after = redrive.as_ref().map(Redrive::to_json).unwrap_or_default();
     compare("redrive_policy", Name::RedrivePolicy, before, after);
     if !attributes.is_empty() {
-        change.up(Step::SetAttributes { url: observed.url.clone(), attributes });
+        change.step(Step::SetAttributes { url: observed.url.clone(), attributes });
     }
     let tags = wanted_tags(tags, &observed.tags);
     if change.compare("tags", &observed.tags, &tags) {
         let (set, remove) = tag_changes(&observed.tags, &tags);
-        change.up(Step::Tag { url: observed.url.clone(), set, remove });
+        change.step(Step::Tag { url: observed.url.clone(), set, remove });
     }
     change.settle()
 }
 
 pub fn delete(address: Address, name: &str, observed: &Observed) -> Change<Step> {
     let mut change = Change::new(address, name);
-    change.lose("url", &observed.url);
+    change.removed("url", &observed.url);
     if observed.messages > 0 {
-        change.lose("messages", &format!("about {}", observed.messages));
+        change.removed("messages", &format!("about {}", observed.messages));
     }
-    change.down(Step::Delete { url: observed.url.clone() });
+    change.removal(Step::Delete { url: observed.url.clone() });
     change.action(Action::Delete)
 }
 
-/// Gives back a queue that was adopted. `dlq`: the stack's dead-letter queue, where that one is deleted: then the queue
-/// must not name it any more.
+/// Releases an adopted queue. `dlq`: the stack's dead-letter queue, if it is deleted: then the redrive policy is removed.
 pub fn release(
     address: Address,
     name: &str,
@@ -191,90 +189,89 @@ pub fn release(
     let redrive = observed.redrive.as_deref().map(redrive_json).unwrap_or_default();
     let target = redrive["deadLetterTargetArn"].as_str().and_then(|arn| arn.rsplit(':').next());
     if target.is_some() && target == dlq {
-        change.lose("redrive_policy", &redrive);
+        change.removed("redrive_policy", &redrive);
         let attributes = BTreeMap::from([(Name::RedrivePolicy.to_string(), String::new())]);
-        change.down(Step::SetAttributes { url: observed.url.clone(), attributes });
+        change.removal(Step::SetAttributes { url: observed.url.clone(), attributes });
     }
     let kept = kept_tags(&observed.tags, configured);
     change.compare("tags", &observed.tags, &kept);
     let (set, remove) = tag_changes(&observed.tags, &kept);
-    change.down(Step::Tag { url: observed.url.clone(), set, remove });
+    change.removal(Step::Tag { url: observed.url.clone(), set, remove });
     change.action(Action::Update)
 }
 
-pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     let sqs = &aws.clients.sqs;
     match step {
         Step::Create(queue) => {
-            let url = create(queue, aws, scene).await?;
-            scene.learned.facts().queue_urls.insert(scene.address, url);
+            let url = create(queue, aws, context).await?;
+            context.outputs.facts().queue_urls.insert(context.address, url);
             Ok(())
         }
         Step::SetAttributes { url, attributes } => {
-            with_dlq(scene, || async {
+            with_dlq(context, || async {
                 let attributes = attributes.iter().map(|(name, value)| (Name::from(name.as_str()), value.clone()));
                 let request = sqs.set_queue_attributes().queue_url(url).set_attributes(Some(attributes.collect()));
-                request.send().await.map(drop).map_err(|e| CallError::new("sqs:SetQueueAttributes", e))
+                request.send().await.map(drop).action("sqs:SetQueueAttributes")
             })
             .await
         }
         Step::Tag { url, set, remove } => {
             if !set.is_empty() {
                 let request = sqs.tag_queue().queue_url(url).set_tags(Some(set.clone().into_iter().collect()));
-                request.send().await.map_err(|e| CallError::new("sqs:TagQueue", e))?;
+                request.send().await.action("sqs:TagQueue")?;
             }
             if !remove.is_empty() {
                 let request = sqs.untag_queue().queue_url(url).set_tag_keys(Some(remove.clone()));
-                request.send().await.map_err(|e| CallError::new("sqs:UntagQueue", e))?;
+                request.send().await.action("sqs:UntagQueue")?;
             }
             Ok(())
         }
         Step::Delete { url } => {
             let result = sqs.delete_queue().queue_url(url).send().await;
-            gone_is_fine(result.map_err(|e| CallError::new("sqs:DeleteQueue", e)))?;
-            wait_until_gone(url, aws, scene).await
+            ok_if_gone(result.action("sqs:DeleteQueue"))?;
+            wait_until_gone(url, aws, context).await
         }
     }
 }
 
-/// Answers the new queue's URL.
-async fn create(queue: &Queue, aws: &Writer, scene: &Scene<'_>) -> Result<String, CallError> {
-    let why = "AWS refuses a deleted queue's name for 60 seconds; waiting until it is free";
+/// Returns the URL of the new queue.
+async fn create(queue: &Queue, aws: &Writer, context: &StepContext<'_>) -> Result<String, CallError> {
+    let why = "AWS does not allow reusing a deleted queue's name for 60 seconds; waiting";
     let recently = |error: &CallError| error.kind == Kind::QueueDeletedRecently;
     let create = || async {
         let attributes = queue.attributes().into_iter().map(|(name, value)| (Name::from(name.as_str()), value));
         let request = aws.clients.sqs.create_queue().queue_name(&queue.name);
         let request = request.set_attributes(Some(attributes.collect()));
         let result = request.set_tags(Some(queue.tags.clone().into_iter().collect())).send().await;
-        result.map(|out| out.queue_url.unwrap_or_default()).map_err(|e| CallError::new("sqs:CreateQueue", e))
+        result.map(|out| out.queue_url.unwrap_or_default()).action("sqs:CreateQueue")
     };
-    scene.retry(&Pace::QUEUE_NAME, why, recently, || with_dlq(scene, create)).await
+    context.retry(&RetryPolicy::QUEUE_NAME, why, recently, || with_dlq(context, create)).await
 }
 
 /// Repeats a call that names the dead-letter queue until SQS knows it.
 async fn with_dlq<T, F: Future<Output = Result<T, CallError>>>(
-    scene: &Scene<'_>,
+    context: &StepContext<'_>,
     call: impl FnMut() -> F,
 ) -> Result<T, CallError> {
-    let why = "SQS does not know the new dead-letter queue everywhere yet; trying again until it does";
-    scene.retry(&Pace::NEW_QUEUE, why, |error| error.kind == Kind::NotYet, call).await
+    let why = "waiting for the new dead-letter queue to reach all of SQS";
+    context.retry(&RetryPolicy::NEW_QUEUE, why, |error| error.kind == Kind::NotYet, call).await
 }
 
-/// Until SQS knows a deleted queue no more. While it does, a plan takes the queue for one that stays.
-async fn wait_until_gone(url: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+/// Waits until SQS no longer finds a deleted queue; until then a plan would take it for an existing one.
+async fn wait_until_gone(url: &str, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     const ACTION: &str = "sqs:GetQueueUrl";
     let name = url.rsplit('/').next().unwrap_or(url);
     let deadline = Instant::now() + GONE_BUDGET;
     let (mut in_a_row, mut wanted) = (0, GONE_ANSWERS);
     loop {
         let result = aws.clients.sqs.get_queue_url().queue_name(name).send().await;
-        match optional(result.map_err(|e| CallError::new(ACTION, e)))? {
+        match optional(result.action(ACTION))? {
             None => in_a_row += 1,
             Some(_) => {
                 if wanted == GONE_ANSWERS {
-                    let why =
-                        "SQS takes up to a minute to delete a queue; waiting until none of its answers has it any more";
-                    (scene.waiting)(scene.address, why);
+                    let why = "SQS takes up to a minute to delete a queue; waiting";
+                    (context.waiting)(context.address, why);
                     wanted = GONE_ANSWERS_AFTER_DOUBT;
                 }
                 in_a_row = 0;
@@ -285,10 +282,10 @@ async fn wait_until_gone(url: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(
         }
         if Instant::now() >= deadline {
             let seconds = GONE_BUDGET.as_secs();
-            let message = format!("SQS still answers for the queue {name}, {seconds} seconds after it was deleted");
+            let message = format!("SQS still finds the queue {name}, {seconds} seconds after it was deleted");
             return Err(CallError::judged(ACTION, Kind::NotYet, message));
         }
-        scene.pause(if in_a_row > 0 { GONE_AGAIN } else { STILL_THERE_AGAIN }, ACTION).await?;
+        context.pause(if in_a_row > 0 { GONE_AGAIN } else { STILL_THERE_AGAIN }, ACTION).await?;
     }
 }
 
@@ -323,7 +320,7 @@ mod tests {
 
     use super::*;
     use crate::aws::fake::{Fake, sqs_error};
-    use crate::stack::resources::tests::{Stage, silent};
+    use crate::stack::resources::tests::{TestContext, silent};
 
     const URL: &str = "http://localhost/123456789012/cats";
 
@@ -360,11 +357,11 @@ mod tests {
             other => panic!("{other}"),
         });
         let said = Arc::new(Mutex::new(Vec::new()));
-        let stage = Stage::new();
+        let test = TestContext::new();
         let tell = |_: Address, why: &str| said.lock().unwrap().push(why.to_owned());
         let aws = fake.writer().await;
         let began = Instant::now();
-        let result = run(&Step::Delete { url: URL.into() }, &aws, &stage.scene(Address::Queue, &tell)).await;
+        let result = run(&Step::Delete { url: URL.into() }, &aws, &test.context(Address::Queue, &tell)).await;
         (result, fake.calls().len() - 1, began.elapsed(), said.lock().unwrap().clone())
     }
 
@@ -390,7 +387,7 @@ mod tests {
     async fn a_queue_that_does_not_die_ends_the_wait() {
         let (result, _, took, _) = delete(|_| true).await;
         let error = result.unwrap_err();
-        assert!(error.message.contains("still answers for the queue cats, 120 seconds after"), "{error}");
+        assert!(error.message.contains("still finds the queue cats, 120 seconds after"), "{error}");
         assert!((120..123).contains(&took.as_secs()), "{took:?}");
     }
 
@@ -403,14 +400,10 @@ mod tests {
             let why = "Value {} for parameter RedrivePolicy is invalid. Reason: Dead letter target does not exist.";
             if refusals > 0 { sqs_error("InvalidParameterValueException", why) } else { there() }
         });
-        let stage = Stage::new();
+        let test = TestContext::new();
         let aws = fake.writer().await;
-        run(&Step::Create(queue()), &aws, &stage.scene(Address::Queue, &silent)).await.unwrap();
+        run(&Step::Create(queue()), &aws, &test.context(Address::Queue, &silent)).await.unwrap();
         assert_eq!(fake.calls().len(), 4);
-        assert_eq!(
-            stage.learned.into_facts().queue_urls[&Address::Queue],
-            URL,
-            "what was made is known without a read"
-        );
+        assert_eq!(test.outputs.into_facts().queue_urls[&Address::Queue], URL, "what was made is known without a read");
     }
 }

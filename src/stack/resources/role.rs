@@ -1,4 +1,4 @@
-//! The role that instances take on (IAM): its trust policy, and what it may do.
+//! The IAM role of the instances: its trust policy and permissions.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -8,19 +8,19 @@ use serde_json::Value;
 
 use super::policy::{self, canonical};
 use super::{
-    Found, Pace, REGION_TAG, RELEASED, STACK_TAG, Scene, Tags, gone_is_fine, is_adopted, kept_tags, optional, own_tags,
-    read_part, tag_changes, wanted_tags,
+    Found, REGION_TAG, RELEASED, RetryPolicy, STACK_TAG, StepContext, Tags, is_adopted, kept_tags, ok_if_gone,
+    optional, own_tags, read_part, tag_changes, wanted_tags,
 };
-use crate::aws::{CallError, Errors, Kind, Reader, Writer, all};
+use crate::aws::{CallError, CallResult, Errors, Kind, Reader, Writer, all};
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Change};
 
 /// The name of the inline policy that thumb writes.
 pub const INLINE_POLICY: &str = "thumb-worker";
-/// Characters, white space aside, that a role's inline policies may have together (IAM quotas).
+/// The maximum total size of a role's inline policies, in characters without white space (IAM quotas).
 const MAX_INLINE_CHARS: usize = 10_240;
 
-/// A role as declared: it has exactly these policies. One that was adopted has them besides its own.
+/// A role as declared: it has exactly these policies. An adopted role keeps its own as well.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Role {
     pub name: String,
@@ -29,12 +29,12 @@ pub struct Role {
     pub inline: BTreeMap<String, Value>,
     /// ARNs of managed policies, sorted.
     pub attached: Vec<String>,
-    /// The ARN of the managed policy beyond which no right goes; none: whatever boundary there is stays.
+    /// The ARN of the permissions boundary; `None` keeps an existing one.
     pub boundary: Option<String>,
     pub tags: Tags,
 }
 
-/// A role as it is.
+/// A role as observed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
     pub trust: Value,
@@ -59,18 +59,18 @@ pub enum Step {
 
 pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observed>, Errors> {
     let result = aws.get_role().role_name(name).send().await;
-    let role = optional(result.map_err(|e| CallError::new("iam:GetRole", e)));
+    let role = optional(result.action("iam:GetRole"));
     let inline = read_part(is_unknown, || async {
         let result = aws.list_role_policies().role_name(name).send().await;
-        result.map_err(|e| CallError::new("iam:ListRolePolicies", e))
+        result.action("iam:ListRolePolicies")
     });
     let attached = read_part(is_unknown, || async {
         let result = aws.list_attached_role_policies().role_name(name).send().await;
-        result.map_err(|e| CallError::new("iam:ListAttachedRolePolicies", e))
+        result.action("iam:ListAttachedRolePolicies")
     });
     let role = match role {
         Ok(role) => role.and_then(|out| out.role),
-        // Whether the rest may be read is to be known at once.
+        // Report all missing permissions at once.
         Err(error) if error.kind == Kind::Denied => {
             return Err(Errors::from(error).and(all!(inline: inline, attached: attached)));
         }
@@ -85,7 +85,7 @@ pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observe
     let documents = inline.policy_names.iter().map(|policy| async move {
         let out = read_part(is_unknown, || async {
             let result = aws.get_role_policy().role_name(name).policy_name(policy).send().await;
-            result.map_err(|e| CallError::new("iam:GetRolePolicy", e))
+            result.action("iam:GetRolePolicy")
         });
         let out = optional(out.await)?;
         Ok::<_, CallError>((policy.clone(), document(&out.map(|out| out.policy_document).unwrap_or_default())))
@@ -104,8 +104,8 @@ pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observe
     Ok(found.in_region(stack, aws.region(), region.as_deref(), &what))
 }
 
-/// The region of the stack that a role is for: its tag says so or, on a role from before there was that tag, the queue
-/// that its inline policy names.
+/// The region of the stack of a role: from its tag or, for a role older than that tag, from the queue ARN in its inline
+/// policy.
 fn region_of(tags: &Tags, inline: &BTreeMap<String, Value>) -> Option<String> {
     tags.get(REGION_TAG).cloned().or_else(|| policy::queue_region(inline.get(INLINE_POLICY)?))
 }
@@ -117,7 +117,7 @@ pub fn diff(desired: &Role, found: &Found<Observed>) -> Change<Step> {
     let chars: usize = chars.sum();
     if chars > MAX_INLINE_CHARS && !matches!(found, Found::Foreign(_)) {
         let why = format!(
-            "its policy would have {chars} characters, and IAM takes {MAX_INLINE_CHARS}: name fewer buckets in `sources`, \
+            "its policy would have {chars} characters, but IAM allows {MAX_INLINE_CHARS}: name fewer buckets in `sources`, \
              or fewer `kms_keys`"
         );
         return Change::blocked(Address::Role, name, why);
@@ -135,13 +135,13 @@ pub fn diff(desired: &Role, found: &Found<Observed>) -> Change<Step> {
             change.set("permissions_boundary", boundary);
             change.set("tags", tags);
             let (trust, boundary, tags) = (trust.clone(), boundary.clone(), tags.clone());
-            change.up(Step::Create { name: name.clone(), trust, boundary, tags });
+            change.step(Step::Create { name: name.clone(), trust, boundary, tags });
             for (policy, document) in inline {
                 let (policy, document) = (policy.clone(), document.clone());
-                change.up(Step::PutInline { name: name.clone(), policy, document });
+                change.step(Step::PutInline { name: name.clone(), policy, document });
             }
             for arn in attached {
-                change.up(Step::Attach { name: name.clone(), arn: arn.clone() });
+                change.step(Step::Attach { name: name.clone(), arn: arn.clone() });
             }
             return change.action(Action::Create);
         }
@@ -150,21 +150,21 @@ pub fn diff(desired: &Role, found: &Found<Observed>) -> Change<Step> {
     let adopted = is_adopted(&observed.tags);
     let trust = if adopted { policy::with_trust(&observed.trust, trust) } else { trust.clone() };
     if change.compare("trust_policy", &canonical(&observed.trust), &canonical(&trust)) {
-        change.up(Step::SetTrust { name: name.clone(), trust });
+        change.step(Step::SetTrust { name: name.clone(), trust });
     }
     for (policy, document) in inline {
         let before = observed.inline.get(policy).map(canonical);
         if change.compare(&format!("inline_policy.{policy}"), &before, &canonical(document)) {
             let (policy, document) = (policy.clone(), document.clone());
-            change.up(Step::PutInline { name: name.clone(), policy, document });
+            change.step(Step::PutInline { name: name.clone(), policy, document });
         }
     }
-    // What was adopted gains rights and loses none, but for those that thumb gave it.
+    // An adopted role gains permissions and keeps its own; only the policy that thumb wrote is removed.
     let ours = |policy: &str| !adopted || policy == INLINE_POLICY;
     for (policy, document) in observed.inline.iter().filter(|(policy, _)| !inline.contains_key(*policy) && ours(policy))
     {
-        change.lose(&format!("inline_policy.{policy}"), document);
-        change.up(Step::DeleteInline { name: name.clone(), policy: policy.clone() });
+        change.removed(&format!("inline_policy.{policy}"), document);
+        change.step(Step::DeleteInline { name: name.clone(), policy: policy.clone() });
     }
     let mut attached = attached.clone();
     if adopted {
@@ -174,73 +174,73 @@ pub fn diff(desired: &Role, found: &Found<Observed>) -> Change<Step> {
     }
     if change.compare("managed_policies", &observed.attached, &attached) {
         for arn in attached.iter().filter(|arn| !observed.attached.contains(arn)) {
-            change.up(Step::Attach { name: name.clone(), arn: arn.clone() });
+            change.step(Step::Attach { name: name.clone(), arn: arn.clone() });
         }
         for arn in observed.attached.iter().filter(|arn| !attached.contains(arn)) {
-            change.up(Step::Detach { name: name.clone(), arn: arn.clone() });
+            change.step(Step::Detach { name: name.clone(), arn: arn.clone() });
         }
     }
     if let Some(arn) = boundary.as_ref().filter(|_| !adopted)
         && change.compare("permissions_boundary", &observed.boundary, arn)
     {
-        change.up(Step::SetBoundary { name: name.clone(), arn: arn.clone() });
+        change.step(Step::SetBoundary { name: name.clone(), arn: arn.clone() });
     }
     let tags = wanted_tags(tags, &observed.tags);
     if change.compare("tags", &observed.tags, &tags) {
         let (set, remove) = tag_changes(&observed.tags, &tags);
-        change.up(Step::Tag { name: name.clone(), set, remove });
+        change.step(Step::Tag { name: name.clone(), set, remove });
     }
     change.settle()
 }
 
-/// IAM deletes a role only when no policy is left on it (API DeleteRole).
+/// IAM deletes a role only after all its policies are removed (API DeleteRole).
 pub fn delete(name: &str, observed: &Observed) -> Change<Step> {
     let mut change = Change::new(Address::Role, name);
     for policy in observed.inline.keys() {
-        change.lose("inline_policy", policy);
-        change.down(Step::DeleteInline { name: name.to_owned(), policy: policy.clone() });
+        change.removed("inline_policy", policy);
+        change.removal(Step::DeleteInline { name: name.to_owned(), policy: policy.clone() });
     }
     for arn in &observed.attached {
-        change.lose("managed_policy", arn);
-        change.down(Step::Detach { name: name.to_owned(), arn: arn.clone() });
+        change.removed("managed_policy", arn);
+        change.removal(Step::Detach { name: name.to_owned(), arn: arn.clone() });
     }
-    change.down(Step::Delete { name: name.to_owned() });
+    change.removal(Step::Delete { name: name.to_owned() });
     change.action(Action::Delete)
 }
 
-/// Gives back a role that was adopted: what thumb gave it goes, the tags last, so that a release that was cut short goes
-/// on. Managed policies stay: which of them it had before nobody knows.
+/// Releases an adopted role: removes what thumb added, the tags last, so that an interrupted release can continue. Managed
+/// policies stay, because it is unknown which of them the role had before.
 pub fn release(name: &str, observed: &Observed, configured: &Tags) -> Change<Step> {
     let mut change = Change::new(Address::Role, name);
     change.reason = Some(RELEASED.into());
     if let Some(document) = observed.inline.get(INLINE_POLICY) {
-        change.lose(&format!("inline_policy.{INLINE_POLICY}"), document);
-        change.down(Step::DeleteInline { name: name.to_owned(), policy: INLINE_POLICY.into() });
+        change.removed(&format!("inline_policy.{INLINE_POLICY}"), document);
+        change.removal(Step::DeleteInline { name: name.to_owned(), policy: INLINE_POLICY.into() });
     }
     if let Some(trust) = policy::without_trust(&observed.trust) {
         change.compare("trust_policy", &canonical(&observed.trust), &canonical(&trust));
-        change.down(Step::SetTrust { name: name.to_owned(), trust });
+        change.removal(Step::SetTrust { name: name.to_owned(), trust });
     }
     let kept = kept_tags(&observed.tags, configured);
     change.compare("tags", &observed.tags, &kept);
     let (set, remove) = tag_changes(&observed.tags, &kept);
-    change.down(Step::Tag { name: name.to_owned(), set, remove });
+    change.removal(Step::Tag { name: name.to_owned(), set, remove });
     change.action(Action::Update)
 }
 
-pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     let iam = &aws.clients.iam;
     match step {
         Step::Create { name, trust, boundary, tags } => {
             let request = iam.create_role().role_name(name).assume_role_policy_document(trust.to_string());
             let request = request.set_permissions_boundary(boundary.clone());
             let request = request.description("Lets thumb's instances make thumbnails").set_tags(Some(iam_tags(tags)));
-            match request.send().await.map_err(|e| CallError::new("iam:CreateRole", e)) {
-                // Made by an attempt whose answer was lost, or by another apply at the same time: then it has our tags.
+            match request.send().await.action("iam:CreateRole") {
+                // Created by an attempt whose response was lost, or by a concurrent apply: then it has our tags.
                 Err(error) if error.kind == Kind::AlreadyExists => {
-                    let role = known(scene, || async {
+                    let role = known(context, || async {
                         let result = iam.get_role().role_name(name).send().await;
-                        result.map_err(|e| CallError::new("iam:GetRole", e))
+                        result.action("iam:GetRole")
                     });
                     let found = role.await?.role.map(|role| tags_of(role.tags())).unwrap_or_default();
                     if same_stack(&found, tags) { Ok(()) } else { Err(error) }
@@ -249,75 +249,75 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
             }
         }
         Step::SetBoundary { name, arn } => {
-            known(scene, || async {
+            known(context, || async {
                 let result = iam.put_role_permissions_boundary().role_name(name).permissions_boundary(arn).send().await;
-                result.map(drop).map_err(|e| CallError::new("iam:PutRolePermissionsBoundary", e))
+                result.map(drop).action("iam:PutRolePermissionsBoundary")
             })
             .await
         }
         Step::SetTrust { name, trust } => {
-            known(scene, || async {
+            known(context, || async {
                 let request = iam.update_assume_role_policy().role_name(name).policy_document(trust.to_string());
-                request.send().await.map(drop).map_err(|e| CallError::new("iam:UpdateAssumeRolePolicy", e))
+                request.send().await.map(drop).action("iam:UpdateAssumeRolePolicy")
             })
             .await
         }
         Step::PutInline { name, policy, document } => {
-            known(scene, || async {
+            known(context, || async {
                 let request = iam.put_role_policy().role_name(name).policy_name(policy);
                 let result = request.policy_document(document.to_string()).send().await;
-                result.map(drop).map_err(|e| CallError::new("iam:PutRolePolicy", e))
+                result.map(drop).action("iam:PutRolePolicy")
             })
             .await
         }
         Step::DeleteInline { name, policy } => {
             let delete = || async {
                 let result = iam.delete_role_policy().role_name(name).policy_name(policy).send().await;
-                result.map(drop).map_err(|e| CallError::new("iam:DeleteRolePolicy", e))
+                result.map(drop).action("iam:DeleteRolePolicy")
             };
-            gone_is_fine(really_gone(scene, delete).await)
+            ok_if_gone(really_gone(context, delete).await)
         }
         Step::Attach { name, arn } => {
-            known(scene, || async {
+            known(context, || async {
                 let result = iam.attach_role_policy().role_name(name).policy_arn(arn).send().await;
-                result.map(drop).map_err(|e| CallError::new("iam:AttachRolePolicy", e))
+                result.map(drop).action("iam:AttachRolePolicy")
             })
             .await
         }
         Step::Detach { name, arn } => {
             let detach = || async {
                 let result = iam.detach_role_policy().role_name(name).policy_arn(arn).send().await;
-                result.map(drop).map_err(|e| CallError::new("iam:DetachRolePolicy", e))
+                result.map(drop).action("iam:DetachRolePolicy")
             };
-            gone_is_fine(really_gone(scene, detach).await)
+            ok_if_gone(really_gone(context, detach).await)
         }
         Step::Tag { name, set, remove } => {
             if !set.is_empty() {
-                known(scene, || async {
+                known(context, || async {
                     let request = iam.tag_role().role_name(name).set_tags(Some(iam_tags(set)));
-                    request.send().await.map(drop).map_err(|e| CallError::new("iam:TagRole", e))
+                    request.send().await.map(drop).action("iam:TagRole")
                 })
                 .await?;
             }
             if !remove.is_empty() {
-                known(scene, || async {
+                known(context, || async {
                     let request = iam.untag_role().role_name(name).set_tag_keys(Some(remove.clone()));
-                    request.send().await.map(drop).map_err(|e| CallError::new("iam:UntagRole", e))
+                    request.send().await.map(drop).action("iam:UntagRole")
                 })
                 .await?;
             }
             Ok(())
         }
         Step::Delete { name } => {
-            // For a while after its last policy went IAM says that there is one (hashicorp/terraform-provider-aws,
+            // For a while after its last policy was removed IAM says that there is one (hashicorp/terraform-provider-aws,
             // aws_iam_role, waits for minutes).
             let in_use = |error: &CallError| error.kind == Kind::InUse;
-            let why = "IAM has not let go of the role's policies everywhere yet; waiting until it has";
+            let why = "waiting for the removal of the role's policies to reach all of IAM";
             let delete = || async {
                 let result = iam.delete_role().role_name(name).send().await;
-                result.map(drop).map_err(|e| CallError::new("iam:DeleteRole", e))
+                result.map(drop).action("iam:DeleteRole")
             };
-            gone_is_fine(scene.retry(&Pace::PROPAGATION, why, in_use, || really_gone(scene, delete)).await)
+            ok_if_gone(context.retry(&RetryPolicy::PROPAGATION, why, in_use, || really_gone(context, delete)).await)
         }
     }
 }
@@ -327,30 +327,30 @@ pub(super) fn same_stack(found: &Tags, tags: &Tags) -> bool {
     [STACK_TAG, REGION_TAG].iter().all(|key| found.get(*key) == tags.get(*key))
 }
 
-/// IAM does not know a role or an instance profile that was made a moment ago, or is at work on it. Anything else that
-/// it does not know, such as a managed policy, is not there.
+/// IAM does not know a new role or instance profile yet, or is still changing it. Anything else that is not found, such as
+/// a managed policy, does not exist.
 pub(super) fn is_unknown(error: &CallError) -> bool {
     let known_as = ["The role with name", "Instance Profile"];
     error.kind == Kind::NotFound && known_as.iter().any(|text| error.message.contains(text))
 }
 
-/// A call about a role or an instance profile that is there: again while IAM does not know it everywhere.
+/// A call about an existing role or instance profile: retried while IAM is not consistent.
 pub(super) async fn known<T, F: Future<Output = Result<T, CallError>>>(
-    scene: &Scene<'_>,
+    context: &StepContext<'_>,
     call: impl FnMut() -> F,
 ) -> Result<T, CallError> {
     let again = |error: &CallError| is_unknown(error) || error.kind == Kind::NotYet;
-    scene.retry(&Pace::PROPAGATION, "IAM does not know it everywhere yet; trying again", again, call).await
+    context.retry(&RetryPolicy::PROPAGATION, "waiting for it to reach all of IAM", again, call).await
 }
 
-/// A call that takes something away: again for a few seconds while IAM says that it is not there, which soon after its
-/// making need not be so.
+/// A call that deletes: retried for a few seconds while IAM says that the resource does not exist, which may be wrong soon
+/// after its creation.
 pub(super) async fn really_gone<T, F: Future<Output = Result<T, CallError>>>(
-    scene: &Scene<'_>,
+    context: &StepContext<'_>,
     call: impl FnMut() -> F,
 ) -> Result<T, CallError> {
     let again = |error: &CallError| is_unknown(error) || error.kind == Kind::NotYet;
-    scene.retry(&Pace::IAM_GONE, "IAM does not know it; making sure that it is gone", again, call).await
+    context.retry(&RetryPolicy::IAM_GONE, "IAM does not find it; checking that it is really gone", again, call).await
 }
 
 pub(super) fn iam_tags(tags: &Tags) -> Vec<Tag> {

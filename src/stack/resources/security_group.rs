@@ -1,5 +1,5 @@
-//! The security group: who may reach the instances (EC2). Nobody, unless SSH is opened. Outbound rules are neither set
-//! nor compared: a new group has EC2's own, which lets everything out.
+//! The security group of the instances (EC2): no inbound traffic, unless SSH is opened. Outbound rules are neither set nor
+//! compared: a new group allows all outbound traffic.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,9 +10,10 @@ use aws_sdk_ec2::types::{
 use serde::Serialize;
 
 use super::{
-    Found, Pace, RELEASED, STACK_TAG, Scene, Tags, gone_is_fine, kept_tags, own_tags, tag_changes, wanted_tags,
+    Found, RELEASED, RetryPolicy, STACK_TAG, StepContext, Tags, kept_tags, ok_if_gone, own_tags, tag_changes,
+    wanted_tags,
 };
-use crate::aws::{CallError, Kind, Reader, Writer};
+use crate::aws::{CallError, CallResult, Kind, Reader, Writer};
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Change};
 
@@ -28,7 +29,7 @@ pub struct SecurityGroup {
     pub tags: Tags,
 }
 
-/// A security group as it is.
+/// A security group as observed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
     pub id: String,
@@ -131,12 +132,11 @@ impl Serialize for Rule {
     }
 }
 
-/// Looks in every VPC: a group of ours in another than the declared one is replaced.
+/// Searches all VPCs: a group of the stack in another VPC than the declared one is replaced.
 pub async fn read(aws: &Reader, stack: &str, name: &str, vpc_id: Option<&str>) -> Result<Found<Observed>, CallError> {
     let by_name = Filter::builder().name("group-name").values(name).build();
     let result = aws.describe_security_groups().filters(by_name).send().await;
-    let groups =
-        result.map_err(|e| CallError::new("ec2:DescribeSecurityGroups", e))?.security_groups.unwrap_or_default();
+    let groups = result.action("ec2:DescribeSecurityGroups")?.security_groups.unwrap_or_default();
     let found: Vec<(Observed, Tags)> = groups
         .into_iter()
         .map(|group| {
@@ -152,8 +152,8 @@ pub async fn read(aws: &Reader, stack: &str, name: &str, vpc_id: Option<&str>) -
         .collect();
     let ours = |tags: &Tags| tags.get(STACK_TAG).is_some_and(|owner| owner == stack);
     let here = |group: &Observed| vpc_id.is_none_or(|vpc_id| group.vpc_id == vpc_id);
-    // Ours in the declared VPC, else ours elsewhere, else a stranger in the declared VPC. A stranger's group in
-    // another VPC is in nobody's way.
+    // Ours in the declared VPC, else ours in another VPC, else a foreign group in the declared VPC. A foreign group in
+    // another VPC does not conflict.
     let best = found
         .iter()
         .find(|(group, tags)| ours(tags) && here(group))
@@ -168,7 +168,7 @@ pub async fn read(aws: &Reader, stack: &str, name: &str, vpc_id: Option<&str>) -
 pub async fn other_stacks(aws: &Reader, stack: &str) -> Result<BTreeSet<String>, CallError> {
     let tagged = Filter::builder().name("tag-key").values(STACK_TAG).build();
     let result = aws.describe_security_groups().filters(tagged).send().await;
-    let out = result.map_err(|e| CallError::new("ec2:DescribeSecurityGroups", e))?;
+    let out = result.action("ec2:DescribeSecurityGroups")?;
     let owners = out.security_groups().iter().filter_map(|group| tags_of(group.tags()).remove(STACK_TAG));
     Ok(owners.filter(|owner| owner != stack).collect())
 }
@@ -183,7 +183,7 @@ pub fn diff(desired: &SecurityGroup, found: &Found<Observed>) -> Change<Step> {
             change.set("vpc", vpc_id);
             change.set("ingress", ingress);
             change.set("tags", tags);
-            change.up(Step::Create(desired.clone()));
+            change.step(Step::Create(desired.clone()));
             return change.action(Action::Create);
         }
         Found::Ours(observed) => observed,
@@ -194,81 +194,81 @@ pub fn diff(desired: &SecurityGroup, found: &Found<Observed>) -> Change<Step> {
         change.compare("vpc", &observed.vpc_id, vpc_id);
         change.compare("ingress", &observed.ingress, ingress);
         change.compare("tags", &observed.tags, tags);
-        change.up(Step::Create(desired.clone()));
-        change.down(Step::Delete { id: observed.id.clone() });
+        change.step(Step::Create(desired.clone()));
+        change.removal(Step::Delete { id: observed.id.clone() });
         return change.action(Action::Replace);
     }
     let id = &observed.id;
     if change.compare("ingress", &observed.ingress, ingress) {
         let missing: BTreeSet<Rule> = ingress.difference(&observed.ingress).cloned().collect();
         if !missing.is_empty() {
-            change.up(Step::Authorize { id: id.clone(), rules: missing });
+            change.step(Step::Authorize { id: id.clone(), rules: missing });
         }
         let extra: BTreeSet<Rule> = observed.ingress.difference(ingress).cloned().collect();
         if !extra.is_empty() {
-            change.up(Step::Revoke { id: id.clone(), rules: extra });
+            change.step(Step::Revoke { id: id.clone(), rules: extra });
         }
     }
     let tags = wanted_tags(tags, &observed.tags);
     if change.compare("tags", &observed.tags, &tags) {
         let (set, remove) = tag_changes(&observed.tags, &tags);
-        change.up(Step::Tag { id: id.clone(), set, remove });
+        change.step(Step::Tag { id: id.clone(), set, remove });
     }
     change.settle()
 }
 
 pub fn delete(name: &str, observed: &Observed) -> Change<Step> {
     let mut change = Change::new(Address::SecurityGroup, name);
-    change.lose("id", &observed.id);
-    change.down(Step::Delete { id: observed.id.clone() });
+    change.removed("id", &observed.id);
+    change.removal(Step::Delete { id: observed.id.clone() });
     change.action(Action::Delete)
 }
 
-/// Gives back a security group that was adopted, with the rules that it has.
+/// Releases an adopted security group; its rules stay.
 pub fn release(name: &str, observed: &Observed, configured: &Tags) -> Change<Step> {
     let mut change = Change::new(Address::SecurityGroup, name);
     change.reason = Some(RELEASED.into());
     let kept = kept_tags(&observed.tags, configured);
     change.compare("tags", &observed.tags, &kept);
     let (set, remove) = tag_changes(&observed.tags, &kept);
-    change.down(Step::Tag { id: observed.id.clone(), set, remove });
+    change.removal(Step::Tag { id: observed.id.clone(), set, remove });
     change.action(Action::Update)
 }
 
-pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     let ec2 = &aws.clients.ec2;
     match step {
-        Step::Create(group) => create(group, aws, scene).await,
-        Step::Authorize { id, rules } => authorize(id, rules, aws, scene).await,
+        Step::Create(group) => create(group, aws, context).await,
+        Step::Authorize { id, rules } => authorize(id, rules, aws, context).await,
         Step::Revoke { id, rules } => {
             let permissions = rules.iter().map(Rule::to_permission).collect();
             let request = ec2.revoke_security_group_ingress().group_id(id).set_ip_permissions(Some(permissions));
-            gone_is_fine(request.send().await.map_err(|e| CallError::new("ec2:RevokeSecurityGroupIngress", e)))
+            ok_if_gone(request.send().await.action("ec2:RevokeSecurityGroupIngress"))
         }
         Step::Tag { id, set, remove } => tag(id, set, remove, aws).await,
         Step::Delete { id } => {
             // "In use" lasts until the last instance is really terminated, minutes at times (EC2 user guide, "Delete a
             // security group").
             let in_use = |error: &CallError| error.kind == Kind::InUse;
-            let why = "its instances are not quite gone yet; waiting until EC2 lets go of the group";
+            let why = "waiting for its instances to terminate";
             let delete = || async {
                 let result = ec2.delete_security_group().group_id(id).send().await;
-                gone_is_fine(result.map_err(|e| CallError::new("ec2:DeleteSecurityGroup", e)))
+                ok_if_gone(result.action("ec2:DeleteSecurityGroup"))
             };
-            scene.retry(&Pace::INSTANCE, why, in_use, delete).await
+            context.retry(&RetryPolicy::INSTANCE, why, in_use, delete).await
         }
     }
 }
 
-async fn create(group: &SecurityGroup, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+async fn create(group: &SecurityGroup, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     let request = aws.clients.ec2.create_security_group().group_name(&group.name).description(DESCRIPTION);
     let request =
         request.vpc_id(&group.vpc_id).tag_specifications(specification(ResourceType::SecurityGroup, &group.tags));
-    let id = match request.send().await.map_err(|e| CallError::new("ec2:CreateSecurityGroup", e)) {
-        // Made by an attempt whose answer was lost, or by another apply at the same time: then it has our tags.
+    let id = match request.send().await.action("ec2:CreateSecurityGroup") {
+        // Created by an attempt whose response was lost, or by a concurrent apply: then it has our tags.
         Err(error) if error.kind == Kind::AlreadyExists => {
             let reader = Reader::new(&aws.clients);
-            match read(&reader, scene.stack, &group.name, Some(&group.vpc_id)).await? {
+            match read(&reader, context.stack, &group.name, Some(&group.vpc_id)).await? {
                 Found::Ours(observed) => Some(observed.id),
                 _ => return Err(error),
             }
@@ -276,22 +276,27 @@ async fn create(group: &SecurityGroup, aws: &Writer, scene: &Scene<'_>) -> Resul
         result => result?.group_id,
     };
     let id = id.unwrap_or_default();
-    authorize(&id, &group.ingress, aws, scene).await?;
-    scene.learned.set_security_group(id);
+    authorize(&id, &group.ingress, aws, context).await?;
+    context.outputs.set_security_group(id);
     Ok(())
 }
 
-async fn authorize(id: &str, rules: &BTreeSet<Rule>, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+async fn authorize(id: &str, rules: &BTreeSet<Rule>, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     // One rule a call: EC2 refuses a whole call when one of its rules is there already.
     for rule in rules {
-        scene.go_on("ec2:AuthorizeSecurityGroupIngress")?;
+        context.go_on("ec2:AuthorizeSecurityGroupIngress")?;
         let not_found_yet = |error: &CallError| error.kind == Kind::NotFound;
-        let result = scene
-            .retry(&Pace::PROPAGATION, "EC2 does not know the new group everywhere yet", not_found_yet, || async {
-                let request = aws.clients.ec2.authorize_security_group_ingress().group_id(id);
-                let result = request.ip_permissions(rule.to_permission()).send().await;
-                result.map(drop).map_err(|e| CallError::new("ec2:AuthorizeSecurityGroupIngress", e))
-            })
+        let result = context
+            .retry(
+                &RetryPolicy::PROPAGATION,
+                "waiting for the new security group to reach all of EC2",
+                not_found_yet,
+                || async {
+                    let request = aws.clients.ec2.authorize_security_group_ingress().group_id(id);
+                    let result = request.ip_permissions(rule.to_permission()).send().await;
+                    result.map(drop).action("ec2:AuthorizeSecurityGroupIngress")
+                },
+            )
             .await;
         match result {
             Err(error) if error.kind == Kind::AlreadyExists => {}
@@ -306,12 +311,12 @@ pub(super) async fn tag(id: &str, set: &Tags, remove: &[String], aws: &Writer) -
     let ec2 = &aws.clients.ec2;
     if !set.is_empty() {
         let request = ec2.create_tags().resources(id).set_tags(Some(ec2_tags(set)));
-        request.send().await.map_err(|e| CallError::new("ec2:CreateTags", e))?;
+        request.send().await.action("ec2:CreateTags")?;
     }
     if !remove.is_empty() {
         let tags = remove.iter().map(|key| Tag::builder().key(key).build()).collect();
         let request = ec2.delete_tags().resources(id).set_tags(Some(tags));
-        request.send().await.map_err(|e| CallError::new("ec2:DeleteTags", e))?;
+        request.send().await.action("ec2:DeleteTags")?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The buckets that photographs come from. They are not the stack's: a plan only looks whether they are there.
+//! The source buckets. They are not part of the stack: a plan only checks whether they can be read.
 
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::head_bucket::HeadBucketError;
@@ -6,7 +6,7 @@ use futures_util::stream::{StreamExt, iter};
 
 use crate::aws::{CallError, Reader, first_call};
 
-/// Buckets looked at side by side.
+/// Buckets checked in parallel.
 const SIDE_BY_SIDE: usize = 10;
 
 /// Of each bucket that cannot be read, as far as these credentials can tell, a sentence that says so. In another region
@@ -27,15 +27,15 @@ fn note(bucket: &str, error: SdkError<HeadBucketError>) -> Option<String> {
         301 | 307 => None,
         400 if elsewhere => None,
         404 => Some(format!(
-            "The bucket {bucket} in `sources` does not exist: every request for a photograph in it will be rejected."
+            "The bucket {bucket} in `sources` does not exist: every request for an object in it will be rejected."
         )),
         403 => Some(format!(
-            "The bucket {bucket} in `sources` does not let these credentials look at it. The worker can read it only if \
-             its own account's policies allow that too."
+            "These credentials cannot read the bucket {bucket} in `sources`. The worker can read it only if the policies of \
+             the bucket's account allow it."
         )),
         _ => {
             let error = CallError::new("s3:ListBucket", error);
-            Some(format!("The bucket {bucket} in `sources` could not be looked at ({error})."))
+            Some(format!("Cannot check the bucket {bucket} in `sources` ({error})."))
         }
     }
 }

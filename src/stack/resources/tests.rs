@@ -6,23 +6,23 @@ use tokio::time::Instant;
 
 use super::*;
 
-/// A scene in which nothing is told, with what it stands on.
-pub(super) struct Stage {
-    pub learned: Learned,
+/// What a [`StepContext`] borrows, for tests.
+pub(super) struct TestContext {
+    pub outputs: StepOutputs,
     pub interrupt: Interrupt,
 }
 
-impl Stage {
+impl TestContext {
     pub fn new() -> Self {
-        Self { learned: Learned::default(), interrupt: Interrupt::new() }
+        Self { outputs: StepOutputs::default(), interrupt: Interrupt::new() }
     }
 
-    pub fn scene<'a>(&'a self, address: Address, waiting: &'a (dyn Fn(Address, &str) + Sync)) -> Scene<'a> {
-        Scene {
+    pub fn context<'a>(&'a self, address: Address, waiting: &'a (dyn Fn(Address, &str) + Sync)) -> StepContext<'a> {
+        StepContext {
             stack: "cats",
             account: "123456789012",
             address,
-            learned: &self.learned,
+            outputs: &self.outputs,
             waiting,
             interrupt: &self.interrupt,
         }
@@ -37,13 +37,13 @@ fn not_yet() -> CallError {
 
 #[tokio::test(start_paused = true)]
 async fn an_interrupt_ends_the_wait_between_two_attempts_at_once() {
-    let stage = Stage::new();
-    let scene = stage.scene(Address::Queue, &silent);
+    let test = TestContext::new();
+    let context = test.context(Address::Queue, &silent);
     let began = Instant::now();
-    let retry = scene.retry(&Pace::INSTANCE, "it is starting", |_| true, || async { Err::<(), _>(not_yet()) });
+    let retry = context.retry(&RetryPolicy::INSTANCE, "it is starting", |_| true, || async { Err::<(), _>(not_yet()) });
     let interrupt = async {
         tokio::time::sleep(Duration::from_millis(17_500)).await;
-        assert!(!stage.interrupt.raise());
+        assert!(!test.interrupt.raise());
     };
     let (result, ()) = tokio::join!(retry, interrupt);
     let error = result.unwrap_err();
@@ -53,10 +53,10 @@ async fn an_interrupt_ends_the_wait_between_two_attempts_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_in_flight_is_awaited_and_its_answer_counts() {
-    let stage = Stage::new();
-    let scene = stage.scene(Address::Queue, &silent);
-    let retry = scene.retry(
-        &Pace::INSTANCE,
+    let test = TestContext::new();
+    let context = test.context(Address::Queue, &silent);
+    let retry = context.retry(
+        &RetryPolicy::INSTANCE,
         "it is starting",
         |_| true,
         || async {
@@ -66,7 +66,7 @@ async fn a_call_in_flight_is_awaited_and_its_answer_counts() {
     );
     let interrupt = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        stage.interrupt.raise();
+        test.interrupt.raise();
     };
     let began = Instant::now();
     let (result, ()) = tokio::join!(retry, interrupt);
@@ -76,10 +76,11 @@ async fn a_call_in_flight_is_awaited_and_its_answer_counts() {
 
 #[tokio::test(start_paused = true)]
 async fn a_budget_that_is_spent_gives_the_last_error() {
-    let stage = Stage::new();
-    let scene = stage.scene(Address::Queue, &silent);
+    let test = TestContext::new();
+    let context = test.context(Address::Queue, &silent);
     let began = Instant::now();
-    let result = scene.retry(&Pace::PROPAGATION, "not yet", |_| true, || async { Err::<(), _>(not_yet()) }).await;
+    let result =
+        context.retry(&RetryPolicy::PROPAGATION, "not yet", |_| true, || async { Err::<(), _>(not_yet()) }).await;
     assert_eq!(result.unwrap_err().kind, Kind::NotYet);
     assert!((60..63).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
 }

@@ -6,16 +6,16 @@ use super::*;
 use crate::config::Credits;
 use crate::stack::Change;
 
-use crate::stack::resources::instance::{Asked, PublicAddress, Step as InstanceStep, Wait};
+use crate::stack::resources::instance::{InstanceRequest, PublicAddress, Step as InstanceStep, Wait};
 
-fn plan_asked(text: &str, observed: &Observed, asked: Asked) -> Plan {
+fn plan_requested(text: &str, observed: &Observed, asked: InstanceRequest) -> Plan {
     let config = config(text);
     let desired = Desired { asked, ..desired(&config, observed, "aa") };
     plan_apply(&config, &desired, observed, &[])
 }
 
-fn waiting(wait: Wait) -> Asked {
-    Asked { wait, ..Asked::default() }
+fn waiting(wait: Wait) -> InstanceRequest {
+    InstanceRequest { wait, ..InstanceRequest::default() }
 }
 
 fn instance_change(plan: &Plan, index: u32) -> &Change {
@@ -41,7 +41,7 @@ fn steps(change: &Change) -> String {
         };
         steps.iter().map(word).collect::<Vec<_>>().join(", ")
     };
-    format!("{} | {}", words(&change.up), words(&change.down))
+    format!("{} | {}", words(&change.steps), words(&change.removals))
 }
 
 /// A second instance of number 1, a minute younger.
@@ -62,7 +62,7 @@ fn an_old_instance_goes_when_its_successors_worker_has_reported() {
     let observed = built(&config(BASE));
     let changed = with("[instance]", SMALL);
     let of = |wait: Wait| {
-        let plan = plan_asked(&changed, &observed, waiting(wait));
+        let plan = plan_requested(&changed, &observed, waiting(wait));
         let waits = plan.notes.iter().any(|note| note.contains("apply waits up to 10 minutes"));
         (steps(instance_change(&plan, 1)), waits)
     };
@@ -75,7 +75,7 @@ fn an_old_instance_goes_when_its_successors_worker_has_reported() {
 #[test]
 fn the_first_instance_is_waited_for_only_where_that_is_asked_for() {
     let of = |observed: &Observed, wait: Wait| {
-        let plan = plan_asked(BASE, observed, waiting(wait));
+        let plan = plan_requested(BASE, observed, waiting(wait));
         (steps(instance_change(&plan, 1)), plan.is_empty(), plan.has_steps())
     };
     assert_eq!(of(&nothing(), Wait::ForReplacements).0, "launch | ");
@@ -90,16 +90,16 @@ fn the_first_instance_is_waited_for_only_where_that_is_asked_for() {
 fn what_a_replacement_that_failed_has_left_goes_when_the_one_that_stays_works() {
     let mut observed = built(&config(BASE));
     add_younger(&mut observed, None);
-    let plan = plan_asked(BASE, &observed, waiting(Wait::ForReplacements));
+    let plan = plan_requested(BASE, &observed, waiting(Wait::ForReplacements));
     let change = instance_change(&plan, 1);
     assert_eq!((change.action, steps(change).as_str()), (Action::Update, " | await i-younger, terminate i-1"));
     // The younger one was another thumb.toml's, which was taken back: the older one is as declared, and stays.
     let mut observed = built(&config(BASE));
     add_younger(&mut observed, Some("RestartSec=60"));
-    let plan = plan_asked(BASE, &observed, waiting(Wait::ForReplacements));
+    let plan = plan_requested(BASE, &observed, waiting(Wait::ForReplacements));
     assert_eq!(steps(instance_change(&plan, 1)), " | await i-1, terminate i-younger");
     // Neither is as declared: one that is comes for both.
-    let plan = plan_asked(&with("[instance]", SMALL), &observed, waiting(Wait::ForReplacements));
+    let plan = plan_requested(&with("[instance]", SMALL), &observed, waiting(Wait::ForReplacements));
     assert_eq!(
         steps(instance_change(&plan, 1)),
         "launch, await the new one in cats-code-123456789012 | terminate i-younger and i-1"
@@ -114,7 +114,7 @@ fn an_address_is_planned_once_whatever_runs_there() {
     surplus.id = "i-2-too".into();
     observed.fleet.alive.push(surplus);
     for plan in [
-        plan_asked(BASE, &observed, Asked::default()),
+        plan_requested(BASE, &observed, InstanceRequest::default()),
         plan_destroy(&config(BASE), &observed, Contents::default(), &[]),
     ] {
         let addresses: BTreeSet<Address> = plan.changes.iter().map(|change| change.address).collect();
@@ -127,23 +127,23 @@ fn an_address_is_planned_once_whatever_runs_there() {
 #[test]
 fn a_replacement_can_be_asked_for() {
     let observed = built(&config(&with("[instance]", "count = 2")));
-    let asked = Asked { replace: [2].into(), wait: Wait::Never };
-    let plan = plan_asked(&with("[instance]", "count = 2"), &observed, asked.clone());
+    let asked = InstanceRequest { replace: [2].into(), wait: Wait::Never };
+    let plan = plan_requested(&with("[instance]", "count = 2"), &observed, asked.clone());
     assert_eq!(instance_change(&plan, 1).action, Action::None);
     let change = instance_change(&plan, 2);
     assert_eq!((change.action, steps(change).as_str()), (Action::Replace, "launch | terminate i-2"));
-    assert_eq!(change.reason.as_deref(), Some("it is asked for (--replace)"));
+    assert_eq!(change.reason.as_deref(), Some("requested with --replace"));
     let changed = with("[instance]", &format!("count = 2\n{SMALL}"));
-    let plan = plan_asked(&changed, &observed, asked);
+    let plan = plan_requested(&changed, &observed, asked);
     let reason = instance_change(&plan, 2).reason.clone().unwrap();
-    assert_eq!(reason, "it is asked for (--replace), the instance type changed; a running instance cannot change that");
+    assert_eq!(reason, "requested with --replace, the instance type changed, so the instance must be replaced");
 }
 
 #[test]
 fn a_profile_that_was_made_anew_is_given_to_the_instances_again() {
     let mut observed = built(&config(BASE));
     observed.fleet.alive[0].profile_id = Some("AIPA0".into());
-    let plan_of = |observed: &Observed| plan_asked(BASE, observed, Asked::default());
+    let plan_of = |observed: &Observed| plan_requested(BASE, observed, InstanceRequest::default());
     let plan = plan_of(&observed);
     let change = instance_change(&plan, 1);
     assert_eq!(steps(change), "set the profile of i-1 | ");
@@ -160,28 +160,28 @@ fn a_profile_that_was_made_anew_is_given_to_the_instances_again() {
 #[test]
 fn credits_change_in_place_and_cost_what_the_plan_says() {
     let observed = built(&config(BASE));
-    let plan = plan_asked(&with("[instance]", "credits = \"unlimited\""), &observed, Asked::default());
+    let plan = plan_requested(&with("[instance]", "credits = \"unlimited\""), &observed, InstanceRequest::default());
     assert_eq!(steps(instance_change(&plan, 1)), "set i-1 to unlimited | ");
     assert_eq!(plan.estimate.unwrap().surplus_usd_a_month, Some(65.7));
     // Launched by an older thumb, with EC2's own default.
     let mut observed = built(&config(BASE));
     observed.fleet.alive[0].credits = Some(Credits::Unlimited);
-    let plan = plan_asked(BASE, &observed, Asked::default());
+    let plan = plan_requested(BASE, &observed, InstanceRequest::default());
     assert_eq!(steps(instance_change(&plan, 1)), "set i-1 to standard | ");
     assert_eq!(plan.estimate.unwrap().surplus_usd_a_month, None);
     // A type without credits has none to compare.
     let text = with("[instance]", "type = \"c7i.large\"");
     let observed = built(&config(&text));
     assert_eq!(observed.fleet.alive[0].credits, None);
-    assert!(plan_asked(&text, &observed, Asked::default()).is_empty());
+    assert!(plan_requested(&text, &observed, InstanceRequest::default()).is_empty());
 }
 
 #[test]
 fn instances_without_a_public_address_are_said_and_not_paid_for() {
     let plan_in = |observed: &Observed, public_address: PublicAddress| {
         let config = config(BASE);
-        let offers = Offers { public_address, ..offers() };
-        let desired = Desired::new(&config, observed, &offers, executable("aa"), None);
+        let launch_options = LaunchOptions { public_address, ..launch_options() };
+        let desired = Desired::new(&config, observed, &launch_options, executable("aa"), None);
         plan_apply(&config, &desired, observed, &[])
     };
     let none = || PublicAddress::No("the subnet subnet-0123456789abcdef0".into());
@@ -189,8 +189,8 @@ fn instances_without_a_public_address_are_said_and_not_paid_for() {
     let plan = plan_in(&nothing(), none());
     assert_eq!(
         note(&plan).unwrap(),
-        "The instances get no public IPv4 address in the subnet subnet-0123456789abcdef0: they reach S3 and SQS only by way \
-         of a NAT gateway or VPC endpoints, and without either they cost and do nothing."
+        "The instances get no public IPv4 address in the subnet subnet-0123456789abcdef0: they need a NAT gateway or VPC \
+         endpoints to reach S3 and SQS, and otherwise cost money and do nothing."
     );
     assert_eq!(plan.estimate.as_ref().map(|estimate| estimate.public_addresses), Some(0));
     assert!(note(&plan_in(&nothing(), PublicAddress::Perhaps)).unwrap().starts_with("Some subnets of the default VPC"));
@@ -203,16 +203,17 @@ fn instances_without_a_public_address_are_said_and_not_paid_for() {
 
 #[test]
 fn a_copy_of_an_instance_is_never_touched() {
-    let why = "the instance i-copy has this stack's tags, but its user data is not thumb's, so it is left alone";
+    let why =
+        "the instance i-copy has this stack's tags, but its user data is not written by thumb, so it is not changed";
     let stranger = "The instance i-clone has the tag thumb:stack = cats without a number".to_owned();
     let mut observed = built(&config(BASE));
     observed.fleet.foreign.insert(1, why.into());
-    observed.fleet.strangers.push(stranger.clone());
+    observed.fleet.unnumbered.push(stranger.clone());
     // Beside one of ours it is a note; where it stands alone, nothing is launched in its place.
-    let plan_of = |observed: &Observed| plan_asked(BASE, observed, Asked::default());
+    let plan_of = |observed: &Observed| plan_requested(BASE, observed, InstanceRequest::default());
     let plan = plan_of(&observed);
     assert!(plan.is_empty(), "{}", text(&plan));
-    assert!(plan.notes.contains(&stranger) && plan.notes.contains(&format!("Left alone: {why}.")), "{:?}", plan.notes);
+    assert!(plan.notes.contains(&stranger) && plan.notes.contains(&format!("Not changed: {why}.")), "{:?}", plan.notes);
     let destroy = plan_destroy(&config(BASE), &observed, Contents::default(), &[]);
     assert_eq!(steps(instance_change(&destroy, 1)), " | terminate i-1");
     assert!(destroy.notes.contains(&stranger), "{:?}", destroy.notes);
@@ -228,11 +229,13 @@ fn a_copy_of_an_instance_is_never_touched() {
 fn user_data_that_ec2_does_not_show_yet_replaces_nothing() {
     let mut observed = built(&config(BASE));
     observed.fleet.alive[0].user_data = None;
-    let plan = plan_asked(BASE, &observed, Asked::default());
+    let plan = plan_requested(BASE, &observed, InstanceRequest::default());
     assert!(plan.is_empty(), "{}", text(&plan));
     assert_eq!(
         plan.notes,
-        ["EC2 does not show the user data of i-1 yet: whether it runs what is declared, a plan in a minute will say."]
+        [
+            "EC2 does not return the user data of i-1 yet; plan again in a minute to see whether it runs what is declared."
+        ]
     );
 }
 
@@ -241,15 +244,16 @@ fn an_endpoint_with_a_password_does_not_go_into_user_data() {
     let config = config(BASE);
     let observed = nothing();
     for endpoint in ["https://me:secret@gateway.internal", "https://me@gateway.internal:4566/"] {
-        let desired = Desired::new(&config, &observed, &offers(), executable("aa"), Some(endpoint));
+        let desired = Desired::new(&config, &observed, &launch_options(), executable("aa"), Some(endpoint));
         let plan = plan_apply(&config, &desired, &observed, &[]);
         let change = instance_change(&plan, 1);
         assert_eq!(change.action, Action::Blocked);
-        assert!(change.reason.as_ref().unwrap().contains("take them out of the URL"), "{change:?}");
+        assert!(change.reason.as_ref().unwrap().contains("remove them from the URL"), "{change:?}");
         let shown = text(&plan);
         assert!(!shown.contains("secret") && !shown.contains("me@"), "{shown}");
     }
-    let desired = Desired::new(&config, &observed, &offers(), executable("aa"), Some("https://gateway.internal/a@b"));
+    let desired =
+        Desired::new(&config, &observed, &launch_options(), executable("aa"), Some("https://gateway.internal/a@b"));
     assert!(desired.launch.is_ok());
 }
 

@@ -13,7 +13,7 @@ use crate::stack::resources::Interrupt;
 
 fn deletion(address: Address, name: &str, step: impl Into<crate::stack::Operation>) -> Change {
     let mut change = Change::new(address, name).action(Action::Delete);
-    change.down(step);
+    change.removal(step);
     change
 }
 

@@ -76,11 +76,11 @@ fn an_adopted_role_gains_rights_and_loses_none_now_or_later() {
             crate::stack::Operation::Role(role::Step::SetTrust { trust, .. }) => !trust.to_string().contains("lambda"),
             _ => false,
         };
-        role.up.iter().filter(|step| takes_away(step)).count()
+        role.steps.iter().filter(|step| takes_away(step)).count()
     };
     assert_eq!(lost(&first), 0, "{}", text(&first));
 
-    // A later apply, with another policy: its tag says that the role was not thumb's.
+    // A later apply, with another policy: its tag says that the role was adopted.
     ours(&mut observed.role, |role| {
         role.tags.insert(STACK_TAG.into(), "cats".into());
         role.tags.insert(ADOPTED_TAG.into(), "true".into());
@@ -110,7 +110,7 @@ fn an_adopted_bucket_that_holds_something_is_not_opened() {
         let bucket = plan.changes.iter().find(|change| change.address == Address::ThumbnailsBucket).unwrap();
         (bucket.action == Action::Blocked).then(|| bucket.reason.clone().unwrap())
     };
-    assert!(blocked(&observed).unwrap().contains("would let everyone read all that is in it"));
+    assert!(blocked(&observed).unwrap().contains("would let everyone read all of it"));
     ours(&mut observed.thumbnails, |bucket| bucket.holds_objects = false);
     assert_eq!(blocked(&observed), None, "an empty one may be");
     ours(&mut observed.thumbnails, |bucket| {
@@ -130,7 +130,9 @@ fn an_adopted_profile_keeps_its_role() {
     let plan = plan(BASE, &observed);
     let profile = plan.changes.iter().find(|change| change.address == Address::InstanceProfile).unwrap();
     assert_eq!(profile.action, Action::Blocked, "{profile:?}");
-    assert!(profile.reason.as_ref().unwrap().contains("it holds the role web-server, which would have to go"));
+    assert!(
+        profile.reason.as_ref().unwrap().contains("it contains the role web-server, which would have to be removed")
+    );
 }
 
 #[test]
@@ -186,9 +188,10 @@ fn who_may_read_what_is_said() {
     let any = format!("{}{KEY_WITH_BUCKET}", BASE.replace("\"cmsc389l-public\"", "\"*\""));
     let private = with("[buckets]", "access = \"private\"");
     assert!(!notes(&private, &nothing()).contains("Everyone"), "{}", notes(&private, &nothing()));
-    let offers = Offers { source_notes: vec!["The bucket x in `sources` does not exist.".into()], ..offers() };
+    let launch_options =
+        LaunchOptions { source_notes: vec!["The bucket x in `sources` does not exist.".into()], ..launch_options() };
     let config = config(BASE);
-    let desired = Desired::new(&config, &nothing(), &offers, executable("aa"), None);
+    let desired = Desired::new(&config, &nothing(), &launch_options, executable("aa"), None);
     let unreadable = plan_apply(&config, &desired, &nothing(), &[]).notes.join("\n");
     insta::assert_snapshot!(
         [notes(BASE, &nothing()), notes(&any, &built(&super::config(&any))), unreadable].join("\n---\n")
@@ -198,7 +201,7 @@ fn who_may_read_what_is_said() {
 #[test]
 fn a_policy_that_iam_would_refuse_blocks_the_role() {
     let mut observed = nothing();
-    observed.site.partition = "aws-us-gov".into();
+    observed.location.partition = "aws-us-gov".into();
     let sources: Vec<String> = (10..60).map(|n| format!("\"{}{n}\"", "b".repeat(61))).collect();
     let keys: Vec<String> = (10..20)
         .map(|n| format!("\"arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/{}\"", format!("{n}").repeat(18)))
@@ -208,7 +211,7 @@ fn a_policy_that_iam_would_refuse_blocks_the_role() {
     let plan = plan(&format!("{text}{KEY_WITH_BUCKET}"), &observed);
     let role = plan.changes.iter().find(|change| change.address == Address::Role).unwrap();
     assert_eq!(role.action, Action::Blocked);
-    assert!(role.reason.as_ref().unwrap().contains("characters, and IAM takes 10240"), "{role:?}");
+    assert!(role.reason.as_ref().unwrap().contains("characters, but IAM allows 10240"), "{role:?}");
 }
 
 #[test]
@@ -219,7 +222,7 @@ fn a_boundary_is_set_and_what_an_administrator_has_set_stays() {
     let new = role(&plan(&text, &nothing()));
     assert!(new.attributes.iter().any(|attribute| attribute.name == "permissions_boundary"), "{new:?}");
     let set = role(&plan(&text, &built(&config(BASE))));
-    assert_eq!(set.up, [role::Step::SetBoundary { name: "cats-worker".into(), arn: arn.into() }.into()]);
+    assert_eq!(set.steps, [role::Step::SetBoundary { name: "cats-worker".into(), arn: arn.into() }.into()]);
     assert!(
         plan(BASE, &built(&config(&text)))
             .changes

@@ -12,19 +12,19 @@ use sha2::{Digest, Sha256};
 
 use super::bucket::{Version, delete_objects, settle};
 use super::code_bucket::{BINARY_PREFIX, REPORT_PREFIX};
-use super::{Found, Scene, optional};
-use crate::aws::{CallError, Kind, Reader, Writer};
+use super::{Found, StepContext, hex, optional};
+use crate::aws::{CallError, CallResult, Kind, Reader, Writer};
 use crate::error::Failure;
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Change};
 
-/// An executable larger than this is something else.
+/// Upper bound on a plausible executable.
 const MAX_BYTES: u64 = 256 << 20;
-/// Twenty megabytes over a slow line.
+/// Time-out of an upload: twenty megabytes over a slow line.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(900);
 /// Objects one DeleteObjects call may name (API DeleteObjects).
 const DELETE_BATCH: usize = 1_000;
-/// Pages of a thousand keys that are looked through for binaries; a stranger's keys may begin as ours do.
+/// Pages of a thousand keys searched for binaries; foreign keys may have the same prefix.
 const MAX_PAGES: u32 = 20;
 
 /// The executable as declared: a file here.
@@ -59,14 +59,14 @@ impl Binary {
         let size = std::fs::metadata(path).map_err(|error| fail(&error))?.len();
         if size > MAX_BYTES {
             return Err(Failure::new(format!(
-                "{shown} has {size} bytes; an executable of more than {MAX_BYTES} is not one of thumb's"
+                "{shown} has {size} bytes, too many for a build of thumb (at most {MAX_BYTES})"
             )));
         }
         let content = std::fs::read(path).map_err(|error| fail(&error))?;
         let executable = elf::inspect(&content).map_err(|error| {
             Failure::new(format!("{shown} cannot run on an instance")).caused_by(&error).hint(error.hint())
         })?;
-        let sha256 = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex(&Sha256::digest(&content));
         Ok(Self { path: path.to_owned(), sha256, bytes: content.len() as u64, executable })
     }
 
@@ -75,7 +75,7 @@ impl Binary {
     }
 }
 
-/// Whether a key is that of a binary: `thumb-` and a SHA-256. No other key is thumb's to remove.
+/// Whether a key is that of a binary: `thumb-` and a SHA-256. thumb removes no other keys.
 pub fn is_binary(key: &str) -> bool {
     let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     key.strip_prefix(BINARY_PREFIX).is_some_and(|digest| digest.len() == 64 && digest.bytes().all(hex))
@@ -93,7 +93,7 @@ pub async fn read(aws: &Reader, account: &str, bucket: &str) -> Result<Observed,
     for _ in 0..MAX_PAGES {
         let request = aws.list_objects_v2().bucket(bucket).expected_bucket_owner(account).prefix(BINARY_PREFIX);
         let answer = request.set_continuation_token(from).send().await;
-        let Some(page) = optional(answer.map_err(|e| CallError::new("s3:ListBucket", e)))? else { break };
+        let Some(page) = optional(answer.action("s3:ListBucket"))? else { break };
         let size = |object: &aws_sdk_s3::types::Object| u64::try_from(object.size.unwrap_or(0)).unwrap_or(0);
         let objects = page.contents().iter().filter_map(|object| Some((object.key.clone()?, size(object))));
         found.extend(objects.filter(|(key, _)| is_binary(key)));
@@ -105,7 +105,7 @@ pub async fn read(aws: &Reader, account: &str, bucket: &str) -> Result<Observed,
     Ok(found)
 }
 
-/// `bucket_name`: the code bucket's, which is there as `bucket`.
+/// `bucket_name`: the name of the code bucket, observed as `bucket`.
 pub fn diff(
     desired: &Binary,
     bucket_name: &str,
@@ -116,7 +116,11 @@ pub fn diff(
     let key = desired.key();
     let mut change = Change::new(Address::Binary, &key);
     if matches!(bucket, Found::Foreign(_)) {
-        return Change::blocked(Address::Binary, &key, format!("the bucket {bucket_name} is not thumb's to write to"));
+        return Change::blocked(
+            Address::Binary,
+            &key,
+            format!("the bucket {bucket_name} does not belong to this stack"),
+        );
     }
     let stale: Vec<String> = found.iter().map(|(key, _)| key.clone()).filter(|found| *found != key).collect();
     let upload =
@@ -125,21 +129,21 @@ pub fn diff(
     match found.iter().find(|(found, _)| *found == key) {
         Some((_, size)) if size == bytes && stale.is_empty() => change,
         Some((_, size)) if size == bytes => {
-            change.lose("older_binaries", &stale);
-            change.down(remove);
+            change.removed("older_binaries", &stale);
+            change.removal(remove);
             change.action(Action::Update)
         }
         Some((_, size)) => {
             change.compare("bytes", size, bytes);
-            change.up(upload);
+            change.step(upload);
             change.action(Action::Update)
         }
         None => {
             let action = if stale.is_empty() { Action::Create } else { Action::Replace };
             if action == Action::Replace {
-                change.reason = Some("the executable changed".into());
+                change.reason = Some("the program changed".into());
                 change.compare("key", &stale.join(", "), &key);
-                change.down(remove);
+                change.removal(remove);
             } else {
                 change.set("key", &key);
                 change.set("file", &path.display().to_string());
@@ -147,40 +151,40 @@ pub fn diff(
                 change.set("architecture", &executable.arch);
                 change.set("glibc", &executable.glibc.map(|glibc| format!("{glibc} or newer")));
             }
-            change.up(upload);
+            change.step(upload);
             change.action(action)
         }
     }
 }
 
-/// `reports`: keys of workers' reports that go too, because the bucket stays.
+/// `reports`: keys of workers' reports to delete as well, because the bucket stays.
 pub fn delete(bucket: &str, found: &Observed, reports: &[String]) -> Option<Change<Step>> {
     let binaries = found.iter().map(|(key, _)| key.clone());
     let keys: Vec<String> = reports.iter().cloned().chain(binaries).collect();
     let name = keys.last()?.clone();
     let mut change = Change::new(Address::Binary, &name);
-    change.lose("keys", &keys);
-    change.down(Step::Remove { bucket: bucket.to_owned(), keys });
+    change.removed("keys", &keys);
+    change.removal(Step::Remove { bucket: bucket.to_owned(), keys });
     Some(change.action(Action::Delete))
 }
 
-pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     match step {
         Step::Upload { bucket, path, sha256, bytes } => {
-            settle(scene, || upload(bucket, path, sha256, *bytes, aws, scene.account)).await
+            settle(context, || upload(bucket, path, sha256, *bytes, aws, context.account)).await
         }
         Step::Remove { bucket, keys } => {
             for keys in keys.chunks(DELETE_BATCH) {
                 let objects = keys.iter().map(|key| Version { key: key.clone(), id: None }).collect();
-                super::gone_is_fine(delete_objects(bucket, scene.account, objects, aws).await)?;
+                super::ok_if_gone(delete_objects(bucket, context.account, objects, aws).await)?;
             }
             Ok(())
         }
     }
 }
 
-/// S3 checks what arrives against the digest the plan was made with: a file that changed since is refused. One of
-/// another length is refused here: a call that promises more bytes than come is never answered.
+/// S3 compares the upload with the digest in the plan and refuses a file that has changed since. A file of another length
+/// is refused here: a call that announces more bytes than it sends never gets a response.
 async fn upload(
     bucket: &str,
     path: &Path,
@@ -194,7 +198,7 @@ async fn upload(
     let shown = path.display();
     let found = tokio::fs::metadata(path).await.map_err(|error| refused(format!("cannot read {shown}: {error}")))?;
     if found.len() != bytes {
-        return Err(refused(format!("{shown} has {} bytes, and had {bytes} when it was planned", found.len())));
+        return Err(refused(format!("{shown} has {} bytes, but had {bytes} when it was planned", found.len())));
     }
     let body = ByteStream::from_path(path).await;
     let body = body.map_err(|error| refused(format!("cannot read {shown}: {error}")))?;
@@ -206,7 +210,7 @@ async fn upload(
     let request = request.checksum_algorithm(ChecksumAlgorithm::Sha256).checksum_sha256(base64(sha256)).body(body);
     let config = aws_sdk_s3::config::Builder::new().timeout_config(timeouts);
     let result = request.customize().config_override(config).send().await;
-    result.map(drop).map_err(|e| CallError::new(ACTION, e))
+    result.map(drop).action(ACTION)
 }
 
 /// A digest in S3's form: base64 of its bytes.

@@ -1,4 +1,4 @@
-//! What is in a bucket: counting it before it is lost, and emptying and deleting the bucket.
+//! The contents of a bucket: counting them, emptying and deleting the bucket.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use aws_sdk_s3::types::{Delete, EncodingType, ObjectIdentifier};
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 
-use crate::aws::{CallError, Kind, Reader, Writer};
-use crate::stack::resources::{Pace, Scene, gone_is_fine, optional};
+use crate::aws::{CallError, CallResult, Kind, Reader, Writer};
+use crate::stack::resources::{RetryPolicy, StepContext, ok_if_gone, optional};
 
 /// Objects one DeleteObjects call may name (API DeleteObjects), and one page of a listing.
 const PAGE: i32 = 1_000;
@@ -15,13 +15,13 @@ const PAGE: i32 = 1_000;
 const MAX_COUNT_PAGES: u32 = 20;
 /// Pages of one pass over a bucket that is being emptied: a hundred million objects.
 const MAX_PAGES: u32 = 100_000;
-/// Passes over a bucket before its emptying gives up. The second finds nothing, unless something still writes.
+/// Passes over a bucket before emptying it gives up. The second pass finds nothing, unless objects are still added.
 const MAX_PASSES: u32 = 20;
-/// Attempts at deleting what S3 says it could not delete just now, and the pause after the first; doubled each time, six
-/// seconds in all. The SDK does not retry entries of a batch.
+/// Attempts at deleting entries that failed temporarily, and the pause after the first, doubled each time: six seconds in
+/// all. The SDK does not retry entries of a batch.
 const DELETE_ATTEMPTS: u32 = 6;
 const DELETE_DELAY: Duration = Duration::from_millis(200);
-/// Calls side by side where each is about one object or upload.
+/// Parallel calls where each is about one object or upload.
 const SINGLES: usize = 16;
 
 /// An object's version, or a delete marker. Without an ID: the object as it is now.
@@ -31,7 +31,7 @@ pub struct Version {
     pub id: Option<String>,
 }
 
-/// What a destroy finds in a bucket.
+/// The counted contents of a bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
     /// Versions and delete markers that are not thumb's own.
@@ -50,7 +50,7 @@ struct Page {
 
 type Marker = (Option<String>, Option<String>);
 
-/// `own`: which keys thumb itself has made and can make again.
+/// `own`: which keys thumb has written and can write again.
 pub async fn count_objects(
     aws: &Reader,
     account: &str,
@@ -63,7 +63,7 @@ pub async fn count_objects(
         let request = aws.list_object_versions().bucket(name).expected_bucket_owner(account).max_keys(PAGE);
         let request = request.encoding_type(EncodingType::Url).set_key_marker(key.flatten());
         let answer = request.set_version_id_marker(version.flatten()).send().await;
-        let Some(answer) = optional(answer.map_err(|e| CallError::new("s3:ListBucketVersions", e)))? else {
+        let Some(answer) = optional(answer.action("s3:ListBucketVersions"))? else {
             return Ok(Counted::default());
         };
         let page = Page::new(answer);
@@ -84,25 +84,25 @@ pub async fn count_objects(
 
 /// Deletes the bucket; while something is in it (also what a worker put there a moment ago), empties it first. The time
 /// that S3 may take to let go of an empty bucket counts from when it was emptied.
-pub async fn delete_bucket(name: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
-    let account = scene.account;
-    gone_is_fine(empty(name, aws, scene).await)?;
+pub async fn delete_bucket(name: &str, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
+    let account = context.account;
+    ok_if_gone(empty(name, aws, context).await)?;
     let not_yet = |error: &CallError| error.kind == Kind::InUse || error.kind == Kind::NotYet;
-    let why = "something still puts objects into the bucket; emptying it again";
-    scene
-        .retry(&Pace::BUCKET_NAME, why, not_yet, || async {
+    let why = "objects are still being added to the bucket; emptying it again";
+    context
+        .retry(&RetryPolicy::BUCKET_NAME, why, not_yet, || async {
             let result = aws.clients.s3.delete_bucket().bucket(name).expected_bucket_owner(account).send().await;
-            let result = gone_is_fine(result.map_err(|e| CallError::new("s3:DeleteBucket", e)));
+            let result = ok_if_gone(result.action("s3:DeleteBucket"));
             if result.as_ref().is_err_and(|error| error.kind == Kind::InUse) {
-                gone_is_fine(empty(name, aws, scene).await)?;
+                ok_if_gone(empty(name, aws, context).await)?;
             }
             result
         })
         .await
 }
 
-async fn empty(name: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
-    let account = scene.account;
+async fn empty(name: &str, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
+    let account = context.account;
     let mut before = Vec::new();
     for _ in 0..MAX_PASSES {
         let mut page = list(name, account, None, aws).await?;
@@ -114,7 +114,7 @@ async fn empty(name: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallEr
         }
         before.clone_from(&page.versions);
         for _ in 0..MAX_PAGES {
-            scene.go_on("s3:DeleteObjectVersion")?;
+            context.go_on("s3:DeleteObjectVersion")?;
             let delete = delete_objects(name, account, page.versions, aws);
             match page.next {
                 Some(from) => {
@@ -129,26 +129,22 @@ async fn empty(name: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallEr
             }
         }
     }
-    Err(CallError::judged(
-        "s3:DeleteBucket",
-        Kind::InUse,
-        "something puts objects into it faster than they are deleted",
-    ))
+    Err(CallError::judged("s3:DeleteBucket", Kind::InUse, "objects are added faster than they can be deleted"))
 }
 
-/// S3 says that it has deleted what it lists again: going on would never end.
+/// S3 lists an object again that it said it had deleted: continuing would never end.
 fn stuck(action: &'static str, key: &str) -> CallError {
-    let why = format!("S3 says that it deleted {key:?}, and still lists it; delete it by hand");
+    let why = format!("S3 still lists {key:?} after deleting it; delete it manually");
     CallError::judged(action, Kind::Refused, why)
 }
 
 async fn list(name: &str, account: &str, from: Option<Marker>, aws: &Writer) -> Result<Page, CallError> {
     let (key, version) = from.unzip();
     let request = aws.clients.s3.list_object_versions().bucket(name).expected_bucket_owner(account).max_keys(PAGE);
-    // A key may hold what XML cannot: it comes URL-encoded.
+    // Keys may contain characters that XML cannot encode, so request them URL-encoded.
     let request = request.encoding_type(EncodingType::Url).set_key_marker(key.flatten());
     let answer = request.set_version_id_marker(version.flatten()).send().await;
-    answer.map(Page::new).map_err(|e| CallError::new("s3:ListBucketVersions", e))
+    answer.map(Page::new).action("s3:ListBucketVersions")
 }
 
 impl Page {
@@ -183,7 +179,7 @@ async fn abort_uploads(name: &str, account: &str, aws: &Writer) -> Result<(), Ca
     for _ in 0..MAX_PAGES {
         let request = s3.list_multipart_uploads().bucket(name).expected_bucket_owner(account);
         let answer = request.encoding_type(EncodingType::Url).send().await;
-        let answer = answer.map_err(|e| CallError::new("s3:ListBucketMultipartUploads", e))?;
+        let answer = answer.action("s3:ListBucketMultipartUploads")?;
         let encoding = answer.encoding_type.as_ref();
         let uploads: Vec<(String, String)> = answer
             .uploads()
@@ -200,14 +196,14 @@ async fn abort_uploads(name: &str, account: &str, aws: &Writer) -> Result<(), Ca
         let aborts = uploads.into_iter().map(|(key, id)| async move {
             let request = s3.abort_multipart_upload().bucket(name).expected_bucket_owner(account);
             let result = request.key(key).upload_id(id).send().await;
-            gone_is_fine(result.map_err(|e| CallError::new("s3:AbortMultipartUpload", e)))
+            ok_if_gone(result.action("s3:AbortMultipartUpload"))
         });
         iter(aborts).buffer_unordered(SINGLES).try_collect::<()>().await?;
     }
     Ok(())
 }
 
-/// At most [`PAGE`] of them. Those whose keys XML cannot write go one by one.
+/// Deletes at most [`PAGE`] objects; those whose keys XML cannot encode, one by one.
 pub async fn delete_objects(
     bucket: &str,
     account: &str,
@@ -220,7 +216,7 @@ pub async fn delete_objects(
     let singles = singles.into_iter().map(|Version { key, id }| async move {
         let request = s3.delete_object().bucket(bucket).expected_bucket_owner(account);
         let result = request.key(key).set_version_id(id).send().await;
-        gone_is_fine(result.map_err(|e| CallError::new("s3:DeleteObject", e)))
+        ok_if_gone(result.action("s3:DeleteObject"))
     });
     iter(singles).buffer_unordered(SINGLES).try_collect::<()>().await?;
     for attempt in 0.. {
@@ -232,8 +228,8 @@ pub async fn delete_objects(
         });
         let delete = Delete::builder().set_objects(Some(objects.collect())).quiet(true).build().expect("they are set");
         let request = s3.delete_objects().bucket(bucket).expected_bucket_owner(account).delete(delete);
-        let answer = request.send().await.map_err(|e| CallError::new("s3:DeleteObject", e))?;
-        // The call succeeds as a whole and says which objects stayed.
+        let answer = request.send().await.action("s3:DeleteObject")?;
+        // The call succeeds as a whole and lists the objects that were not deleted.
         left = Vec::new();
         for error in answer.errors() {
             let key = error.key().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The two buckets (S3): whose they are, who owns their objects, and what Block Public Access allows. Bucket names are
-//! shared by all accounts, so every call names the account that the bucket must belong to.
+//! The two S3 buckets: owner, object ownership, Block Public Access. Bucket names are shared by all accounts, so every call
+//! names the expected owner.
 
 mod contents;
 mod make;
@@ -19,8 +19,8 @@ pub use make::PROBE_KEY;
 pub use read::read;
 
 use super::policy::canonical;
-use super::{Found, Pace, RELEASED, Scene, Tags, gone_is_fine, is_adopted, kept_tags, wanted_tags};
-use crate::aws::{CallError, Kind, Writer};
+use super::{Found, RELEASED, RetryPolicy, StepContext, Tags, is_adopted, kept_tags, ok_if_gone, wanted_tags};
+use crate::aws::{CallError, CallResult, Kind, Writer};
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Change};
 
@@ -34,7 +34,7 @@ pub struct Bucket {
     pub region: String,
     pub ownership: Ownership,
     pub public_access_block: PublicAccessBlock,
-    /// The bucket policy thumb sets; none: whatever policy there is stays, unless it is `retired`.
+    /// The bucket policy that thumb sets; `None` keeps an existing one, unless it is `retired`.
     pub policy: Option<Value>,
     /// A policy thumb would have set under another `access`: removed where it is found.
     pub retired_policy: Option<Value>,
@@ -57,14 +57,14 @@ pub struct PublicAccessBlock {
     pub restrict_public_buckets: bool,
 }
 
-/// A bucket as it is.
+/// A bucket as observed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
     /// As S3 names it; none where no ownership is set (buckets older than April 2023).
     pub ownership: Option<String>,
     pub public_access_block: PublicAccessBlock,
     pub policy: Option<Value>,
-    /// Whether anything is in it; looked at only where a plan depends on it, else `false`.
+    /// Whether it contains objects; checked only if a plan depends on it, otherwise `false`.
     pub holds_objects: bool,
     pub tags: Tags,
 }
@@ -89,8 +89,7 @@ pub enum Step {
         name: String,
         block: PublicAccessBlock,
     },
-    /// Puts an object that everyone may read and takes it away again: whether the account allows that is nowhere to be
-    /// read in S3's API.
+    /// Puts a public object and deletes it: S3's API has no call that tells whether the account allows it.
     TryPublicAcl {
         name: String,
     },
@@ -139,14 +138,14 @@ pub fn diff(address: Address, desired: &Bucket, found: &Found<Observed>) -> Chan
             change.set("block_public_access", public_access_block);
             change.set("policy", policy);
             change.set("tags", tags);
-            change.up(Step::Create { name: name.clone(), region: region.clone(), tags: tags.clone() });
-            change.up(Step::SetOwnership { name: name.clone(), ownership: *ownership });
-            change.up(Step::SetPublicAccessBlock { name: name.clone(), block: *public_access_block });
+            change.step(Step::Create { name: name.clone(), region: region.clone(), tags: tags.clone() });
+            change.step(Step::SetOwnership { name: name.clone(), ownership: *ownership });
+            change.step(Step::SetPublicAccessBlock { name: name.clone(), block: *public_access_block });
             if !public_access_block.block_public_acls {
-                change.up(Step::TryPublicAcl { name: name.clone() });
+                change.step(Step::TryPublicAcl { name: name.clone() });
             }
             if let Some(policy) = policy {
-                change.up(Step::PutPolicy { name: name.clone(), policy: policy.clone() });
+                change.step(Step::PutPolicy { name: name.clone(), policy: policy.clone() });
             }
             return change.action(Action::Create);
         }
@@ -158,64 +157,64 @@ pub fn diff(address: Address, desired: &Bucket, found: &Found<Observed>) -> Chan
         return Change::blocked(
             address,
             name,
-            "thumb did not make this bucket, and it is not empty: `access = \"policy\"` would let everyone read all that \
-             is in it; set `access` to public-read or private, or name another bucket",
+            "thumb did not create this bucket, and it is not empty: `access = \"policy\"` would let everyone read all of \
+             it; set `access` to public-read or private, or name another bucket",
         );
     }
     let retire = policy.is_none() && before.is_some() && before == retired_policy.as_ref().map(canonical);
     if retire {
-        change.lose("policy", &before);
-        change.up(Step::DeletePolicy { name: name.clone() });
+        change.removed("policy", &before);
+        change.step(Step::DeletePolicy { name: name.clone() });
     }
     let owned = change.compare("object_ownership", &observed.ownership, ownership);
     if owned {
-        change.up(Step::SetOwnership { name: name.clone(), ownership: *ownership });
+        change.step(Step::SetOwnership { name: name.clone(), ownership: *ownership });
     }
     let blocked = change.compare("block_public_access", &observed.public_access_block, public_access_block);
     if blocked {
-        change.up(Step::SetPublicAccessBlock { name: name.clone(), block: *public_access_block });
+        change.step(Step::SetPublicAccessBlock { name: name.clone(), block: *public_access_block });
     }
     if (owned || blocked) && !public_access_block.block_public_acls {
-        change.up(Step::TryPublicAcl { name: name.clone() });
+        change.step(Step::TryPublicAcl { name: name.clone() });
     }
     // Last, because Block Public Access must allow a public policy before it can be put.
     if let Some(policy) = policy
         && change.compare("policy", &before, &canonical(policy))
     {
-        change.up(Step::PutPolicy { name: name.clone(), policy: policy.clone() });
+        change.step(Step::PutPolicy { name: name.clone(), policy: policy.clone() });
     }
     let tags = wanted_tags(tags, &observed.tags);
     if change.compare("tags", &observed.tags, &tags) {
-        change.up(Step::Tag { name: name.clone(), tags });
+        change.step(Step::Tag { name: name.clone(), tags });
     }
     change.settle()
 }
 
-/// `objects`: how many in it nobody can make again, and whether there are more.
+/// `objects`: how many objects thumb cannot create again, and whether there are more.
 pub fn delete(address: Address, name: &str, objects: Option<(u64, bool)>) -> Change<Step> {
     let mut change = Change::new(address, name);
     if let Some((count, more)) = objects.filter(|(count, more)| *count > 0 || *more) {
-        change.lose("objects", &format!("{}{count}", if more { "more than " } else { "" }));
+        change.removed("objects", &format!("{}{count}", if more { "more than " } else { "" }));
     }
-    change.down(Step::Delete { name: name.to_owned() });
+    change.removal(Step::Delete { name: name.to_owned() });
     change.action(Action::Delete)
 }
 
-/// Gives back a bucket that was adopted.
+/// Releases an adopted bucket.
 pub fn release(address: Address, name: &str, observed: &Observed, configured: &Tags) -> Change<Step> {
     let mut change = Change::new(address, name);
-    change.reason = Some(format!("{RELEASED}, with all that is in it"));
+    change.reason = Some(format!("{RELEASED}, with all its objects"));
     let kept = kept_tags(&observed.tags, configured);
     change.compare("tags", &observed.tags, &kept);
-    change.down(Step::Tag { name: name.to_owned(), tags: kept });
+    change.removal(Step::Tag { name: name.to_owned(), tags: kept });
     change.action(Action::Update)
 }
 
-pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
-    let (s3, account) = (&aws.clients.s3, scene.account);
+pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
+    let (s3, account) = (&aws.clients.s3, context.account);
     match step {
-        Step::Create { name, region, tags } => make::create(name, region, tags, aws, scene).await,
-        Step::Tag { name, tags } => make::put_tags(name, tags, aws, scene).await,
+        Step::Create { name, region, tags } => make::create(name, region, tags, aws, context).await,
+        Step::Tag { name, tags } => make::put_tags(name, tags, aws, context).await,
         Step::SetOwnership { name, ownership } => {
             let ownership = match ownership {
                 Ownership::BucketOwnerEnforced => ObjectOwnership::BucketOwnerEnforced,
@@ -223,34 +222,34 @@ pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), Cal
             };
             let rule = OwnershipControlsRule::builder().object_ownership(ownership).build().expect("ownership is set");
             let controls = OwnershipControls::builder().rules(rule).build().expect("a rule is set");
-            settle(scene, || async {
+            settle(context, || async {
                 let request = s3.put_bucket_ownership_controls().bucket(name).expected_bucket_owner(account);
                 let result = request.ownership_controls(controls.clone()).send().await;
-                result.map(drop).map_err(|e| CallError::new("s3:PutBucketOwnershipControls", e))
+                result.map(drop).action("s3:PutBucketOwnershipControls")
             })
             .await
         }
-        Step::SetPublicAccessBlock { name, block } => set_public_access_block(name, *block, aws, scene).await,
-        Step::TryPublicAcl { name } => make::try_public_acl(name, aws, scene).await,
+        Step::SetPublicAccessBlock { name, block } => set_public_access_block(name, *block, aws, context).await,
+        Step::TryPublicAcl { name } => make::try_public_acl(name, aws, context).await,
         Step::PutPolicy { name, policy } => {
-            // Block Public Access, lifted a moment ago, goes on refusing for a while.
+            // A change to Block Public Access takes a while to take effect.
             let blocked = |error: &CallError| error.kind == Kind::Denied && error.message.contains("BlockPublicPolicy");
-            let why = "S3 still blocks public policies; waiting until the bucket's new settings count";
+            let why = "waiting for the bucket's new settings to take effect (S3 still blocks public policies)";
             let put = || async {
                 let request = s3.put_bucket_policy().bucket(name).expected_bucket_owner(account);
                 let result = request.policy(policy.to_string()).send().await;
-                result.map(drop).map_err(|e| CallError::new("s3:PutBucketPolicy", e))
+                result.map(drop).action("s3:PutBucketPolicy")
             };
-            scene.retry(&Pace::PUBLIC_ACCESS, why, blocked, || settle(scene, put)).await
+            context.retry(&RetryPolicy::PUBLIC_ACCESS, why, blocked, || settle(context, put)).await
         }
         Step::DeletePolicy { name } => {
-            settle(scene, || async {
+            settle(context, || async {
                 let result = s3.delete_bucket_policy().bucket(name).expected_bucket_owner(account).send().await;
-                gone_is_fine(result.map_err(|e| CallError::new("s3:DeleteBucketPolicy", e)))
+                ok_if_gone(result.action("s3:DeleteBucketPolicy"))
             })
             .await
         }
-        Step::Delete { name } => contents::delete_bucket(name, aws, scene).await,
+        Step::Delete { name } => contents::delete_bucket(name, aws, context).await,
     }
 }
 
@@ -258,7 +257,7 @@ async fn set_public_access_block(
     name: &str,
     block: PublicAccessBlock,
     aws: &Writer,
-    scene: &Scene<'_>,
+    context: &StepContext<'_>,
 ) -> Result<(), CallError> {
     let block = PublicAccessBlockConfiguration::builder()
         .block_public_acls(block.block_public_acls)
@@ -266,23 +265,21 @@ async fn set_public_access_block(
         .block_public_policy(block.block_public_policy)
         .restrict_public_buckets(block.restrict_public_buckets)
         .build();
-    settle(scene, || async {
-        let request = aws.clients.s3.put_public_access_block().bucket(name).expected_bucket_owner(scene.account);
+    settle(context, || async {
+        let request = aws.clients.s3.put_public_access_block().bucket(name).expected_bucket_owner(context.account);
         let result = request.public_access_block_configuration(block.clone()).send().await;
-        result.map(drop).map_err(|e| CallError::new("s3:PutBucketPublicAccessBlock", e))
+        result.map(drop).action("s3:PutBucketPublicAccessBlock")
     })
     .await
 }
 
-/// A call about a bucket that is there: again while S3 does not know the bucket everywhere, or is at work on it.
+/// A call about an existing bucket: retried while S3 is not consistent, or is still changing it.
 pub(super) async fn settle<T, F: Future<Output = Result<T, CallError>>>(
-    scene: &Scene<'_>,
+    context: &StepContext<'_>,
     call: impl FnMut() -> F,
 ) -> Result<T, CallError> {
     let unsettled = |error: &CallError| error.kind == Kind::NotYet || error.code.as_deref() == Some(NO_SUCH_BUCKET);
-    scene
-        .retry(&Pace::BUCKET, "S3 is not ready for the bucket's settings everywhere; trying again", unsettled, call)
-        .await
+    context.retry(&RetryPolicy::BUCKET, "waiting for the bucket to accept its settings", unsettled, call).await
 }
 
 fn s3_tags(tags: &Tags) -> Vec<Tag> {

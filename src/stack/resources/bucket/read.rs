@@ -1,14 +1,14 @@
-//! Looking at a bucket: whether it is there, and whose.
+//! Observes a bucket: whether it exists, and who owns it.
 
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::head_bucket::HeadBucketError;
 use serde_json::Value;
 
 use super::{NO_SUCH_BUCKET, Observed, PublicAccessBlock};
-use crate::aws::{CallError, Errors, Kind, Reader, all};
+use crate::aws::{CallError, CallResult, Errors, Kind, Reader, all};
 use crate::stack::resources::{Found, Tags, optional, own_tags, read_part};
 
-/// `look_inside`: whether it holds objects is to be known too.
+/// `look_inside`: also check whether it contains objects.
 pub async fn read(
     aws: &Reader,
     stack: &str,
@@ -20,41 +20,41 @@ pub async fn read(
     if let Err(error) = head().await {
         return Ok(unreachable_bucket(aws, account, name, error).await?);
     }
-    // It is there, so what says otherwise is a part of S3 that has not heard of it yet, or of which it is gone already.
+    // It exists, so "no such bucket" comes from a part of S3 that is not consistent yet, or the bucket was just deleted.
     let unknown = |error: &CallError| error.code.as_deref() == Some(NO_SUCH_BUCKET);
     let tags = read_part(unknown, || async {
         let result = aws.get_bucket_tagging().bucket(name).expected_bucket_owner(account).send().await;
-        setting(result.map_err(|e| CallError::new("s3:GetBucketTagging", e)))
+        setting(result.action("s3:GetBucketTagging"))
     });
     let ownership = read_part(unknown, || async {
         let result = aws.get_bucket_ownership_controls().bucket(name).expected_bucket_owner(account).send().await;
-        setting(result.map_err(|e| CallError::new("s3:GetBucketOwnershipControls", e)))
+        setting(result.action("s3:GetBucketOwnershipControls"))
     });
     let block = read_part(unknown, || async {
         let result = aws.get_public_access_block().bucket(name).expected_bucket_owner(account).send().await;
-        setting(result.map_err(|e| CallError::new("s3:GetBucketPublicAccessBlock", e)))
+        setting(result.action("s3:GetBucketPublicAccessBlock"))
     });
     let policy = read_part(unknown, || async {
         let result = aws.get_bucket_policy().bucket(name).expected_bucket_owner(account).send().await;
-        setting(result.map_err(|e| CallError::new("s3:GetBucketPolicy", e)))
+        setting(result.action("s3:GetBucketPolicy"))
     });
     let inside = async {
         if !look_inside {
             return Ok::<_, CallError>(false);
         }
         let request = aws.list_objects_v2().bucket(name).max_keys(1).expected_bucket_owner(account);
-        let result = request.send().await.map_err(|e| CallError::new("s3:ListBucket", e));
+        let result = request.send().await.action("s3:ListBucket");
         Ok(optional(result)?.is_some_and(|page| !page.contents().is_empty()))
     };
     let parts = all!(tags: tags, ownership: ownership, block: block, policy: policy, inside: inside);
     let (tags, ownership, block, policy, holds_objects) = match parts {
         // The policy is for the owner's account alone to read (API GetBucketPolicy), whatever else is let through.
         Err(errors) if errors.any(|error| error.code.as_deref() == Some("MethodNotAllowed")) => {
-            return Ok(somebody_elses());
+            return Ok(of_another_account());
         }
         // Deleted between the calls.
         Err(errors) if errors.any(unknown) => return Ok(Found::Absent),
-        // Rights that are missing; or the bucket is somebody else's, and was not known to be when it was asked for.
+        // Permissions are missing, or the bucket belongs to another account and HeadBucket did not say so.
         Err(errors) if errors.any(|error| error.kind == Kind::Denied) => {
             return match head().await {
                 Err(refused) => Ok(unreachable_bucket(aws, account, name, refused).await?),
@@ -84,7 +84,7 @@ pub async fn read(
     Ok(Found::by_tags(stack, &tags, &format!("the bucket {name}"), observed))
 }
 
-/// `None` where a setting is not set; that the whole bucket is not there stays an error.
+/// `None` if a setting is not set; a missing bucket stays an error.
 pub fn setting<T>(result: Result<T, CallError>) -> Result<Option<T>, CallError> {
     match result {
         Err(error) if error.code.as_deref() == Some(NO_SUCH_BUCKET) => Err(error),
@@ -92,9 +92,9 @@ pub fn setting<T>(result: Result<T, CallError>) -> Result<Option<T>, CallError> 
     }
 }
 
-fn somebody_elses<T>() -> Found<T> {
+fn of_another_account<T>() -> Found<T> {
     Found::foreign(
-        "the name belongs to another account, or these credentials may not look at the bucket (s3:ListBucket); \
+        "the name belongs to another account, or these credentials lack s3:ListBucket on the bucket; \
          bucket names are shared by all of AWS: choose another in [buckets]",
     )
 }
@@ -111,20 +111,20 @@ async fn unreachable_bucket(
     let status = response.map_or(0, |response| response.status().as_u16());
     let home = response.and_then(|response| response.headers().get("x-amz-bucket-region")).map(str::to_owned);
     let elsewhere = |home: &str| {
-        let reason = format!("a bucket of this name exists in the region {home}, and this stack is in {region}");
+        let reason = format!("a bucket with this name exists in {home}, but this stack is in {region}");
         Ok(Found::elsewhere(reason, home))
     };
     match (status, home) {
         (301 | 307 | 400, Some(home)) if home != region => elsewhere(&home),
         (301, _) => Ok(Found::elsewhere(
-            format!("a bucket of this name exists in another region than {region}"),
+            format!("a bucket with this name exists in another region than {region}"),
             "another region",
         )),
-        (403, _) => Ok(somebody_elses()),
-        // A HEAD answer has no body. The same question with one is answered with a code.
+        (403, _) => Ok(of_another_account()),
+        // A HEAD response has no body; a GET response has one, with an error code.
         (400, _) => {
             let result = aws.get_bucket_tagging().bucket(name).expected_bucket_owner(account).send().await;
-            match result.map_err(|e| CallError::new("s3:GetBucketTagging", e)) {
+            match result.action("s3:GetBucketTagging") {
                 Err(error) if is_other_region(&error) => elsewhere("another region"),
                 Err(error) => Err(error),
                 Ok(_) => Err(CallError::new("s3:ListBucket", error)),

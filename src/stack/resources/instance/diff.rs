@@ -1,18 +1,24 @@
-//! What has to happen so that the declared instances run. Pure.
+//! The changes that bring the instances to what is declared. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Asked, Fleet, IMAGE_TAG, Launch, Observed, ProfileId, PublicAddress, Step, Wait, name};
+use super::{Fleet, IMAGE_TAG, InstanceRequest, Launch, Observed, ProfileId, PublicAddress, Step, Wait, name};
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Change};
 use crate::stack::resources::instance::user_data::{self, Params};
-use crate::stack::resources::{Tags, own_tags, tag_changes};
+use crate::stack::resources::{Tags, hex, own_tags, tag_changes};
 
-/// The changes from what there is to `count` instances of `launch`: one for each number. `Err`: why none can be launched.
-pub fn diff(stack: &str, count: u32, launch: Result<&Launch, &str>, fleet: &Fleet, asked: &Asked) -> Vec<Change<Step>> {
+/// The changes to `count` instances of `launch`: one per number. `Err`: why none can be launched.
+pub fn diff(
+    stack: &str,
+    count: u32,
+    launch: Result<&Launch, &str>,
+    fleet: &Fleet,
+    asked: &InstanceRequest,
+) -> Vec<Change<Step>> {
     let mut changes = Vec::new();
     for index in 1..=count {
         let address = Address::Instance(index);
@@ -40,7 +46,7 @@ pub fn diff(stack: &str, count: u32, launch: Result<&Launch, &str>, fleet: &Flee
         let Some(kept) = as_declared.or(candidates.len().checked_sub(1)) else {
             let mut change = create(address, &label, launch, &launch.tags_of(stack, index), launch_step);
             if asked.wait == Wait::ForAll {
-                change.up(Step::AwaitReport { id: None, bucket: launch.code_bucket.clone() });
+                change.step(Step::AwaitReport { id: None, bucket: launch.code_bucket.clone() });
             }
             changes.push(change);
             continue;
@@ -54,12 +60,12 @@ pub fn diff(stack: &str, count: u32, launch: Result<&Launch, &str>, fleet: &Flee
     changes
 }
 
-/// Nothing that is shown: a change to note differences in.
+/// A scratch change, to record differences in.
 fn probe() -> Change<Step> {
     Change::new(Address::Instance(0), "")
 }
 
-/// What an instance that is there makes room for, or stays for.
+/// What happens to an existing instance.
 struct Next<'a> {
     launch_step: Step,
     kept: &'a Observed,
@@ -67,36 +73,36 @@ struct Next<'a> {
     leftovers: Vec<String>,
 }
 
-/// Adds what concerns other instances of the number: the new one of a replacement, and those that go.
+/// Adds the steps for other instances of the number: the replacement, and those to terminate.
 fn steps(mut change: Change<Step>, next: Next<'_>, launch: &Launch, wait: Wait) -> Change<Step> {
     let Next { launch_step, kept, leftovers } = next;
     let replaced = change.action == Action::Replace;
     let bucket = launch.code_bucket.clone();
     let mut going = leftovers.clone();
     if !leftovers.is_empty() {
-        change.lose("leftovers", &leftovers.join(", "));
+        change.removed("leftovers", &leftovers.join(", "));
     }
     if replaced {
-        change.up(launch_step);
+        change.step(launch_step);
         if wait != Wait::Never {
-            change.up(Step::AwaitReport { id: None, bucket });
+            change.step(Step::AwaitReport { id: None, bucket });
         }
         going.insert(0, kept.id.clone());
     } else {
         let id = Some(kept.id.clone());
         if wait == Wait::ForAll {
-            change.up(Step::AwaitReport { id, bucket });
+            change.step(Step::AwaitReport { id, bucket });
         } else if wait == Wait::ForReplacements && !leftovers.is_empty() {
-            change.down(Step::AwaitReport { id, bucket });
+            change.removal(Step::AwaitReport { id, bucket });
         }
         if !leftovers.is_empty() {
-            let older = "older instances of this number are left over from a replacement that did not end";
+            let older = "older instances with this number remain from an incomplete replacement";
             change.reason.get_or_insert_with(|| older.into());
             change.action = Action::Update;
         }
     }
     if !going.is_empty() {
-        change.down(Step::Terminate { ids: going });
+        change.removal(Step::Terminate { ids: going });
     }
     change
 }
@@ -151,25 +157,25 @@ fn create(address: Address, label: &str, launch: &Launch, all_tags: &Tags, step:
         change.set(name, &value);
     }
     change.set("tags", all_tags);
-    change.up(step);
+    change.step(step);
     change.action(Action::Create)
 }
 
-/// What happens to an instance that is there; the steps of a replacement are not in it yet.
-fn change(label: &str, launch: &Launch, stack: &str, observed: &Observed, asked: &Asked) -> Change<Step> {
+/// The change of an existing instance; the steps of a replacement are added later.
+fn change(label: &str, launch: &Launch, stack: &str, observed: &Observed, asked: &InstanceRequest) -> Change<Step> {
     let mut change = Change::new(Address::Instance(observed.index), label);
     let groups = observed.security_groups.join(", ");
     let (before, after) = (own_tags(&observed.tags), launch.tags_of(stack, observed.index));
     let mut reasons = replacing(&mut change, launch, observed);
     let forced = asked.replace.contains(&observed.index);
     if !reasons.is_empty() || forced {
-        let cannot = if reasons.is_empty() { "" } else { "; a running instance cannot change that" };
+        let cannot = if reasons.is_empty() { "" } else { ", so the instance must be replaced" };
         if forced {
-            reasons.insert(0, "it is asked for (--replace)");
+            reasons.insert(0, "requested with --replace");
         }
         change.reason = Some(format!("{}{cannot}", reasons.join(", ")));
         change.unknown("id", Some(&observed.id));
-        // What is replaced stands before what differs.
+        // The reason for the replacement comes first.
         change.attributes.rotate_right(1);
         // The new one has these too, though they alone would not need a new one.
         change.compare("instance_profile", &observed.profile, &launch.profile);
@@ -183,31 +189,31 @@ fn change(label: &str, launch: &Launch, stack: &str, observed: &Observed, asked:
     let id = &observed.id;
     let state = if matches!(observed.state.as_str(), "stopping" | "stopped") { &observed.state } else { "running" };
     if change.compare("state", state, "running") {
-        change.up(Step::Start { id: id.clone() });
+        change.step(Step::Start { id: id.clone() });
     }
     if profile_differs(&mut change, launch, observed) {
-        change.up(Step::SetProfile { id: id.clone(), profile: launch.profile.clone() });
+        change.step(Step::SetProfile { id: id.clone(), profile: launch.profile.clone() });
     }
     if change.compare("security_group", &groups, &launch.security_group) {
-        change.up(Step::SetSecurityGroup { id: id.clone(), security_group_id: launch.security_group_id.clone() });
+        change.step(Step::SetSecurityGroup { id: id.clone(), security_group_id: launch.security_group_id.clone() });
     }
     let tokens = |required: bool| if required { "required" } else { "optional" };
     if change.compare("metadata_tokens", tokens(observed.tokens_required), tokens(true)) {
-        change.up(Step::RequireTokens { id: id.clone() });
+        change.step(Step::RequireTokens { id: id.clone() });
     }
     if let (Some(before), Some(credits)) = (observed.credits, launch.credits)
         && change.compare("credits", &before, &credits)
     {
-        change.up(Step::SetCredits { id: id.clone(), credits });
+        change.step(Step::SetCredits { id: id.clone(), credits });
     }
     if change.compare("tags", &before, &after) {
         let (set, remove) = tag_changes(&before, &after);
-        change.up(Step::Tag { id: id.clone(), set, remove });
+        change.step(Step::Tag { id: id.clone(), set, remove });
     }
     change.settle()
 }
 
-/// Notes whether the instance has another profile than the declared one, or one of its name that is no more.
+/// Records whether the instance has another profile than declared, or a deleted one of the same name.
 fn profile_differs(change: &mut Change<Step>, launch: &Launch, observed: &Observed) -> bool {
     if change.compare("instance_profile", &observed.profile, &launch.profile) {
         return true;
@@ -222,7 +228,7 @@ fn profile_differs(change: &mut Change<Step>, launch: &Launch, observed: &Observ
     }
 }
 
-/// Notes the differences that only a new instance can mend; answers what they are, in words.
+/// Records the differences that require a new instance, and returns them in words.
 fn replacing(change: &mut Change<Step>, launch: &Launch, observed: &Observed) -> Vec<&'static str> {
     let mut reasons = Vec::new();
     let mut note = |differs: bool, reason: &'static str| {
@@ -239,23 +245,23 @@ fn replacing(change: &mut Change<Step>, launch: &Launch, observed: &Observed) ->
     }
     // A security group that moves to another VPC takes its instances along.
     note(change.compare("vpc", &observed.vpc, &launch.vpc_id), "the VPC changed");
-    // Not known is no difference.
+    // An unknown value is no difference.
     let Some(user_data) = &observed.user_data else { return reasons };
     let after = user_data_fields(&launch.user_data).unwrap_or_default();
     let Some(before) = user_data_fields(user_data) else {
         // It names this stack, or the instance would not be ours; the rest is another version's.
         let (before, after) = (digest(user_data), digest(&launch.user_data));
-        note(change.compare("user_data", &before, &after), "this version of thumb sets instances up differently");
+        note(change.compare("user_data", &before, &after), "this version of thumb configures instances differently");
         return reasons;
     };
     let names: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
     for name in names {
         let reason = match name {
-            "binary" => "the executable changed",
+            "binary" => "the program changed",
             "worker_config" => "the worker's configuration changed",
             "endpoint" => "the endpoint changed",
             "memory_max" => "the worker's share of the memory changed",
-            _ => "this version of thumb sets instances up differently",
+            _ => "this version of thumb configures instances differently",
         };
         note(change.compare(name, &before.get(name), &after.get(name)), reason);
     }
@@ -285,11 +291,11 @@ fn user_data_fields(text: &str) -> Option<BTreeMap<&'static str, Value>> {
 
 /// The first eight bytes of a text's SHA-256: enough to see that two differ.
 fn digest(text: &str) -> String {
-    let short: String = Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let short = hex(&Sha256::digest(text)[..8]);
     format!("sha256:{short}…")
 }
 
-/// Takes instances away: one change for each number.
+/// Terminates instances: one change per number.
 pub fn delete_all<'a>(stack: &str, instances: impl IntoIterator<Item = &'a Observed>) -> Vec<Change<Step>> {
     let mut numbers: BTreeMap<u32, Vec<&Observed>> = BTreeMap::new();
     for instance in instances {
@@ -299,9 +305,9 @@ pub fn delete_all<'a>(stack: &str, instances: impl IntoIterator<Item = &'a Obser
         let mut change = Change::new(Address::Instance(index), &name(stack, index));
         let ids: Vec<String> = instances.iter().map(|instance| instance.id.clone()).collect();
         let types: BTreeSet<&str> = instances.iter().map(|instance| instance.instance_type.as_str()).collect();
-        change.lose("id", &ids.join(", "));
-        change.lose("type", &types.into_iter().collect::<Vec<_>>().join(", "));
-        change.down(Step::Terminate { ids });
+        change.removed("id", &ids.join(", "));
+        change.removed("type", &types.into_iter().collect::<Vec<_>>().join(", "));
+        change.removal(Step::Terminate { ids });
         change.action(Action::Delete)
     };
     numbers.into_iter().map(delete).collect()

@@ -1,5 +1,5 @@
-//! The instances that run the worker (EC2). Anything that can change in place does; the rest replaces the instance:
-//! a new one up, then the old one down. Nothing is lost in between, because the queue keeps what nobody works on.
+//! The instances that run the worker (EC2). What can be updated in place is; any other change replaces the instance: the
+//! new one is launched before the old one is terminated. No message is lost meanwhile, because the queue keeps it.
 
 mod describe;
 mod diff;
@@ -35,10 +35,10 @@ pub struct Launch {
     pub profile: String,
     pub profile_id: ProfileId,
     pub security_group: String,
-    /// Known when the group exists and stays; else an earlier step of the same apply learns it.
+    /// Known if the group exists and stays; otherwise an earlier step of the same apply outputs it.
     pub security_group_id: Option<String>,
     pub vpc_id: String,
-    /// None: EC2 chooses one of the VPC's, which is the default one then.
+    /// None: EC2 chooses a subnet of the default VPC.
     pub subnet: Option<String>,
     pub public_address: PublicAddress,
     /// None: instances of the type have no CPU credits.
@@ -49,14 +49,14 @@ pub struct Launch {
     pub tags: Tags,
 }
 
-/// What EC2 knows the declared instance profile by. An instance has its profile by this ID: one that was deleted and made
-/// again under its name gives it no credentials.
+/// The ID of the declared instance profile. EC2 associates a profile by ID: one that was deleted and created again under
+/// the same name gives the instance no credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProfileId {
     Known(String),
-    /// The profile is yet to be made.
+    /// The profile does not exist yet.
     New,
-    /// It is not ours to look at.
+    /// The profile is foreign.
     Unknown,
 }
 
@@ -64,27 +64,27 @@ pub enum ProfileId {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublicAddress {
     Yes,
-    /// The place that gives none: "the subnet subnet-…".
+    /// Where there is none: "the subnet subnet-…".
     No(String),
-    /// Some of the default VPC's subnets give none, and EC2 chooses.
+    /// Some subnets of the default VPC assign none, and EC2 chooses the subnet.
     Perhaps,
 }
 
-/// What the command line asks for beside what thumb.toml declares.
+/// What the command line requests beyond thumb.toml.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
-    /// Numbers of instances to be made anew though nothing has changed.
+pub struct InstanceRequest {
+    /// Numbers of the instances to replace even if nothing has changed.
     pub replace: BTreeSet<u32>,
     pub wait: Wait,
 }
 
-/// Whose worker's first report is waited for.
+/// Which workers' first reports to wait for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wait {
-    /// Nobody's: an emulator boots nothing.
+    /// None: an emulator boots nothing.
     #[default]
     Never,
-    /// Of those in whose favour an older instance goes.
+    /// Those of replacements.
     ForReplacements,
     ForAll,
 }
@@ -115,16 +115,16 @@ pub struct Observed {
     pub tags: Tags,
 }
 
-/// All that EC2 lists of the stack.
+/// All instances of the stack that EC2 lists.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fleet {
     pub alive: Vec<Observed>,
     /// Terminated instances, listed for about an hour: index and ID.
     pub dead: Vec<(u32, String)>,
-    /// Instances with a name or a number of ours that are not ours: index and reason.
+    /// Foreign instances with a name or number of the stack: index and reason.
     pub foreign: BTreeMap<u32, String>,
-    /// Instances with our tag that are not ours and have no number: a sentence about each.
-    pub strangers: Vec<String>,
+    /// Foreign instances with the stack tag but no number: a sentence about each.
+    pub unnumbered: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -136,7 +136,7 @@ pub enum Step {
         /// same for two applies at once.
         known: Vec<String>,
     },
-    /// Until its worker has reported for the first time. Without an ID: of the instance that this run launches.
+    /// Waits for the first report of its worker. Without an ID: of the instance that this run launches.
     AwaitReport {
         id: Option<String>,
         bucket: String,

@@ -1,4 +1,4 @@
-//! What EC2 says: the stack's instances, and what the account and region offer to launch them with.
+//! Observes EC2: the stack's instances, and the launch options of the account and region.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,14 +6,14 @@ use aws_sdk_ec2::types::{Filter, Image as Ec2Image, Instance, InstanceAttributeN
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{Fleet, INDEX_TAG, Observed, PublicAddress, name};
-use crate::aws::{CallError, Errors, Kind, Reader, all};
+use crate::aws::{CallError, CallResult, Errors, Kind, Reader, all};
 use crate::config::image::{Arch, Image, partition};
 use crate::config::{Credits, is_burstable};
 use crate::stack::resources::instance::user_data;
 use crate::stack::resources::security_group::tags_of;
 use crate::stack::resources::{STACK_TAG, Tags, optional, own_tags};
 
-/// DescribeInstanceAttribute calls side by side.
+/// Parallel DescribeInstanceAttribute calls.
 const MAX_SIDE_BY_SIDE: usize = 10;
 /// Pages of DescribeInstances, a thousand instances each.
 const MAX_PAGES: usize = 10;
@@ -32,13 +32,13 @@ pub struct Ami {
     pub root_gib: i32,
 }
 
-/// The stack's instances, terminated ones too, and strangers with one of the names of the first `count`.
+/// The stack's instances, terminated ones included, and foreign instances with one of the names of the first `count`.
 pub async fn read(aws: &Reader, stack: &str, count: u32) -> Result<Fleet, Errors> {
     let by_stack = Filter::builder().name(format!("tag:{STACK_TAG}")).values(stack).build();
     let names: Vec<String> = (1..=count).map(|index| name(stack, index)).collect();
     let by_name = Filter::builder().name("tag:Name").set_values(Some(names)).build();
-    let strangers = async { if count == 0 { Ok(Vec::new()) } else { describe(aws, vec![by_name, alive()]).await } };
-    let (ours, named) = all!(ours: describe(aws, vec![by_stack]), named: strangers)?;
+    let named = async { if count == 0 { Ok(Vec::new()) } else { describe(aws, vec![by_name, alive()]).await } };
+    let (ours, named) = all!(ours: describe(aws, vec![by_stack]), named: named)?;
     let mut fleet = Fleet::default();
     let mut running = Vec::new();
     for instance in ours {
@@ -50,9 +50,9 @@ pub async fn read(aws: &Reader, stack: &str, count: u32) -> Result<Fleet, Errors
                 fleet.dead.extend(index.map(|index| (index, id)));
             }
             (Some(index), _) => running.push((index, instance, tags)),
-            (None, _) => fleet.strangers.push(format!(
-                "The instance {id} has the tag {STACK_TAG} = {stack} without a number in {INDEX_TAG}: thumb did not launch \
-                 it (tags are copied with \"Launch more like this\", for example), and leaves it alone."
+            (None, _) => fleet.unnumbered.push(format!(
+                "The instance {id} has the tag {STACK_TAG} = {stack} but no number in {INDEX_TAG}: thumb did not launch it \
+                 (\"Launch more like this\" copies tags, for example), and does not change it."
             )),
         }
     }
@@ -64,12 +64,13 @@ pub async fn read(aws: &Reader, stack: &str, count: u32) -> Result<Fleet, Errors
     let (user_data, credits) = all!(user_data: user_data, credits: credits)?;
     for ((index, instance, tags), user_data) in running.into_iter().zip(user_data) {
         let id = instance.instance_id().unwrap_or_default();
-        // Tags are copied with an instance; what it runs says whose it is.
+        // Tags can be copied to another instance; the user data tells which stack it belongs to.
         match user_data.as_ref().map(|text| user_data::stack(text)) {
             Some(owner) if owner.as_deref() != Some(stack) => {
-                let what = owner.map_or_else(|| "not thumb's".to_owned(), |owner| format!("the stack {owner:?}'s"));
+                let what = owner
+                    .map_or_else(|| "not written by thumb".to_owned(), |owner| format!("that of the stack {owner:?}"));
                 let reason = format!(
-                    "the instance {id} has this stack's tags, but its user data is {what}, so it is left alone: take its \
+                    "the instance {id} has this stack's tags, but its user data is {what}, so it is not changed: remove its \
                      tag {STACK_TAG} off, or terminate it"
                 );
                 fleet.foreign.insert(index, reason);
@@ -87,7 +88,7 @@ pub async fn read(aws: &Reader, stack: &str, count: u32) -> Result<Fleet, Errors
         if tags.get(STACK_TAG).is_none_or(|owner| owner != stack)
             && let Some(index) = tags.get("Name").and_then(|label| by_label.get(label))
         {
-            let reason = format!("the instance {id} has this name without the tag {STACK_TAG} = {stack}");
+            let reason = format!("the instance {id} has this name, but belongs to no stack");
             fleet.foreign.insert(*index, reason);
         }
     }
@@ -106,8 +107,8 @@ async fn credits(
         return Ok(HashMap::new());
     }
     let result = aws.describe_instance_credit_specifications().set_instance_ids(Some(ids)).send().await;
-    // One of them has just gone, or is not known everywhere yet.
-    let out = optional(result.map_err(|e| CallError::new("ec2:DescribeInstanceCreditSpecifications", e)))?;
+    // One of them was just terminated, or has not reached all of EC2 yet.
+    let out = optional(result.action("ec2:DescribeInstanceCreditSpecifications"))?;
     let found = out.and_then(|out| out.instance_credit_specifications).unwrap_or_default();
     let known = found.into_iter().filter_map(|one| Some((one.instance_id?, one.cpu_credits?.parse().ok()?)));
     Ok(known.collect())
@@ -118,7 +119,7 @@ async fn describe(aws: &Reader, filters: Vec<Filter>) -> Result<Vec<Instance>, C
     let mut next = None;
     for _ in 0..MAX_PAGES {
         let request = aws.describe_instances().set_filters(Some(filters.clone())).set_next_token(next);
-        let page = request.send().await.map_err(|e| CallError::new("ec2:DescribeInstances", e))?;
+        let page = request.send().await.action("ec2:DescribeInstances")?;
         for reservation in page.reservations.unwrap_or_default() {
             instances.extend(reservation.instances.unwrap_or_default());
         }
@@ -139,7 +140,7 @@ fn alive() -> Filter {
 /// moment ago: it is too new, or has just gone.
 async fn user_data_of(aws: &Reader, id: &str) -> Result<Option<String>, CallError> {
     let request = aws.describe_instance_attribute().instance_id(id).attribute(InstanceAttributeName::UserData);
-    let result = request.send().await.map_err(|e| CallError::new("ec2:DescribeInstanceAttribute", e));
+    let result = request.send().await.action("ec2:DescribeInstanceAttribute");
     let Some(out) = optional(result)? else { return Ok(None) };
     let base64 = out.user_data.and_then(|data| data.value).unwrap_or_default();
     let bytes = aws_smithy_types::base64::decode(base64).unwrap_or_default();
@@ -166,7 +167,7 @@ fn observed(
         instance_type: instance.instance_type().map_or("", |kind| kind.as_str()).to_owned(),
         key_pair: instance.key_name.clone(),
         profile: profile_name.map(str::to_owned),
-        // Some emulators show the association's ID instead, which says nothing.
+        // Some emulators return the association's ID instead, which is useless here.
         profile_id: profile.and_then(|profile| profile.id()).filter(|id| !id.starts_with("iip-")).map(str::to_owned),
         security_groups: groups.collect(),
         subnet: instance.subnet_id.clone(),
@@ -179,11 +180,11 @@ fn observed(
     }
 }
 
-/// The CPU of an instance type. The inner `Err`: why there is none such, as a sentence.
+/// The CPU of an instance type. The inner `Err` says why it is not available, as a sentence.
 pub async fn read_arch(aws: &Reader, instance_type: &str) -> Result<Result<Arch, String>, CallError> {
     let result = aws.describe_instance_types().instance_types(InstanceType::from(instance_type)).send().await;
-    let missing = || format!("the region {} has no instance type {instance_type}", aws.region());
-    let types = match result.map_err(|e| CallError::new("ec2:DescribeInstanceTypes", e)) {
+    let missing = || format!("the region {} does not offer the instance type {instance_type}", aws.region());
+    let types = match result.action("ec2:DescribeInstanceTypes") {
         Ok(out) => out.instance_types.unwrap_or_default(),
         Err(error) if matches!(error.kind, Kind::Refused | Kind::NotFound) => return Ok(Err(missing())),
         Err(error) => return Err(error),
@@ -210,12 +211,12 @@ pub async fn read_ami(aws: &Reader, image: &Image, arch: Arch) -> Result<Result<
             .filters(filter("state", "available")),
         (_, None) => {
             return Ok(Err(format!(
-                "thumb does not know who publishes {image} in the region {region}: name the image by its ID, \
+                "thumb does not know the publisher of {image} in the region {region}: name the image by its ID, \
                  `image = \"ami-…\"` in [instance]"
             )));
         }
     };
-    let images = match request.send().await.map_err(|e| CallError::new("ec2:DescribeImages", e)) {
+    let images = match request.send().await.action("ec2:DescribeImages") {
         Ok(out) => out.images.unwrap_or_default(),
         // A malformed ID is as little an image as an unknown one.
         Err(error) if matches!(error.kind, Kind::Refused | Kind::NotFound) => Vec::new(),
@@ -226,7 +227,7 @@ pub async fn read_ami(aws: &Reader, image: &Image, arch: Arch) -> Result<Result<
         return Ok(Err(format!("the region {region} has no image {image} for {arch}")));
     };
     if let Some(built_for) = newest.architecture().filter(|built_for| built_for.as_str() != arch.as_str()) {
-        return Ok(Err(format!("the image {image} is for {}, and the instance type is {arch}", built_for.as_str())));
+        return Ok(Err(format!("the image {image} is for {}, but the instance type is {arch}", built_for.as_str())));
     }
     Ok(Ok(ami(newest)))
 }
@@ -242,7 +243,7 @@ fn ami(image: Ec2Image) -> Ami {
 /// Whether a key pair exists. The inner `Err`: that it does not, as a sentence with what to do.
 pub async fn read_key_pair(aws: &Reader, key_pair: &str) -> Result<Result<(), String>, CallError> {
     let result = aws.describe_key_pairs().key_names(key_pair).send().await;
-    let found = match result.map_err(|e| CallError::new("ec2:DescribeKeyPairs", e)) {
+    let found = match result.action("ec2:DescribeKeyPairs") {
         Ok(out) => !out.key_pairs.unwrap_or_default().is_empty(),
         Err(error) if error.kind == Kind::NotFound => false,
         Err(error) => return Err(error),
@@ -250,7 +251,7 @@ pub async fn read_key_pair(aws: &Reader, key_pair: &str) -> Result<Result<(), St
     let region = aws.region();
     Ok(found.then_some(()).ok_or_else(|| {
         format!(
-            "the key pair {key_pair} does not exist in {region}: make it (aws ec2 create-key-pair --key-name {key_pair}), \
+            "the key pair {key_pair} does not exist in {region}: create it (aws ec2 create-key-pair --key-name {key_pair}), \
              or leave `key_pair` out of [instance]"
         )
     }))
@@ -261,7 +262,7 @@ pub async fn read_vpc(aws: &Reader, subnet: Option<&str>) -> Result<Result<Strin
     let region = aws.region();
     if let Some(subnet) = subnet {
         let result = aws.describe_subnets().subnet_ids(subnet).send().await;
-        let subnets = match result.map_err(|e| CallError::new("ec2:DescribeSubnets", e)) {
+        let subnets = match result.action("ec2:DescribeSubnets") {
             Ok(out) => out.subnets.unwrap_or_default(),
             Err(error) if error.kind == Kind::NotFound => Vec::new(),
             Err(error) => return Err(error),
@@ -271,11 +272,11 @@ pub async fn read_vpc(aws: &Reader, subnet: Option<&str>) -> Result<Result<Strin
     }
     let default = Filter::builder().name("is-default").values("true").build();
     let result = aws.describe_vpcs().filters(default).send().await;
-    let vpcs = result.map_err(|e| CallError::new("ec2:DescribeVpcs", e))?.vpcs.unwrap_or_default();
+    let vpcs = result.action("ec2:DescribeVpcs")?.vpcs.unwrap_or_default();
     let vpc = vpcs.into_iter().next().and_then(|vpc| vpc.vpc_id);
     Ok(vpc.ok_or_else(|| {
         format!(
-            "the region {region} has no default VPC: make one (aws ec2 create-default-vpc), or name a subnet with \
+            "the region {region} has no default VPC: create one (aws ec2 create-default-vpc), or name a subnet with \
              `subnet` in [instance]"
         )
     }))
@@ -287,8 +288,8 @@ pub async fn read_public_address(aws: &Reader, subnet: Option<&str>) -> Result<P
         Some(subnet) => aws.describe_subnets().subnet_ids(subnet),
         None => aws.describe_subnets().filters(Filter::builder().name("default-for-az").values("true").build()),
     };
-    // A subnet that is not there is the security group's to complain of.
-    let found = optional(request.send().await.map_err(|e| CallError::new("ec2:DescribeSubnets", e)))?;
+    // A missing subnet is reported with the security group.
+    let found = optional(request.send().await.action("ec2:DescribeSubnets"))?;
     let subnets = found.and_then(|out| out.subnets).unwrap_or_default();
     let gives = |subnet: &aws_sdk_ec2::types::Subnet| subnet.map_public_ip_on_launch == Some(true);
     Ok(match (subnets.iter().all(gives), subnets.iter().any(gives)) {

@@ -1,4 +1,4 @@
-//! The calls that launch, alter and terminate instances.
+//! Launches, changes and terminates instances.
 
 use aws_sdk_ec2::types::{
     BlockDeviceMapping, CreditSpecificationRequest, EbsBlockDevice, Filter, HttpTokensState,
@@ -9,51 +9,51 @@ use sha2::{Digest, Sha256};
 
 use super::describe::{describe, state};
 use super::{Launch, ProfileId, PublicAddress, Step, worker};
-use crate::aws::{CallError, Kind, Writer};
+use crate::aws::{CallError, CallResult, Kind, Writer};
 use crate::config::Credits;
 use crate::stack::address::Address;
 use crate::stack::resources::security_group::{specification, tag};
-use crate::stack::resources::{Pace, Running, Scene, gone_is_fine};
+use crate::stack::resources::{RetryPolicy, Running, StepContext, hex, ok_if_gone};
 
 /// Client tokens in a row that are found spent on a terminated instance. A token stays bound for at least a day after that
 /// (EC2 user guide, "Ensuring idempotency"): as many launches of the same number with the same parameters in one day.
 const MAX_SPENT_TOKENS: usize = 50;
 
-pub async fn run(step: &Step, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     let ec2 = &aws.clients.ec2;
     match step {
-        Step::Launch { index, launch, known } => run_launch(*index, launch, known, aws, scene).await,
-        Step::AwaitReport { id, bucket } => worker::await_report(id.as_deref(), bucket, aws, scene).await,
+        Step::Launch { index, launch, known } => run_launch(*index, launch, known, aws, context).await,
+        Step::AwaitReport { id, bucket } => worker::await_report(id.as_deref(), bucket, aws, context).await,
         Step::Start { id } => {
-            // An instance on its way to "stopped" cannot be started yet.
+            // A stopping instance cannot be started yet.
             let stopping = |error: &CallError| matches!(error.code.as_deref(), Some("IncorrectInstanceState"));
             let start = || async {
                 let result = ec2.start_instances().instance_ids(id).send().await;
-                result.map(drop).map_err(|e| CallError::new("ec2:StartInstances", e))
+                result.map(drop).action("ec2:StartInstances")
             };
-            scene.retry(&Pace::INSTANCE, "the instance is still stopping", stopping, start).await?;
-            wait_running(id, aws, scene).await
+            context.retry(&RetryPolicy::INSTANCE, "the instance is still stopping", stopping, start).await?;
+            wait_running(id, aws, context).await
         }
-        Step::SetProfile { id, profile } => set_profile(id, profile, aws, scene).await,
+        Step::SetProfile { id, profile } => set_profile(id, profile, aws, context).await,
         Step::SetSecurityGroup { id, security_group_id } => {
-            let group = security_group_id.clone().or_else(|| scene.learned.security_group());
-            let why = "EC2 does not know the new security group everywhere yet; trying again until it does";
-            scene
-                .retry(&Pace::PROPAGATION, why, group_not_known_yet, || async {
+            let group = security_group_id.clone().or_else(|| context.outputs.security_group());
+            let why = "waiting for the new security group to reach all of EC2";
+            context
+                .retry(&RetryPolicy::PROPAGATION, why, group_not_known_yet, || async {
                     let request = ec2.modify_instance_attribute().instance_id(id);
                     let result = request.set_groups(group.clone().map(|id| vec![id])).send().await;
-                    result.map(drop).map_err(|e| CallError::new("ec2:ModifyInstanceAttribute", e))
+                    result.map(drop).action("ec2:ModifyInstanceAttribute")
                 })
                 .await
         }
         Step::RequireTokens { id } => {
             let request = ec2.modify_instance_metadata_options().instance_id(id);
             let result = request.http_tokens(HttpTokensState::Required).http_put_response_hop_limit(1).send().await;
-            result.map(drop).map_err(|e| CallError::new("ec2:ModifyInstanceMetadataOptions", e))
+            result.map(drop).action("ec2:ModifyInstanceMetadataOptions")
         }
         Step::SetCredits { id, credits } => set_credits(id, *credits, aws).await,
         Step::Tag { id, set, remove } => tag(id, set, remove, aws).await,
-        Step::Terminate { ids } => terminate(ids, aws, scene).await,
+        Step::Terminate { ids } => terminate(ids, aws, context).await,
     }
 }
 
@@ -62,13 +62,13 @@ async fn run_launch(
     launch: &Launch,
     known: &[String],
     aws: &Writer,
-    scene: &Scene<'_>,
+    context: &StepContext<'_>,
 ) -> Result<(), CallError> {
     let mut known = known.to_vec();
     for round in 1..=MAX_SPENT_TOKENS {
-        match run_instances(index, launch, &known, aws, scene).await {
+        match run_instances(index, launch, &known, aws, context).await {
             Ok(instance) if !is_going(&instance) => {
-                return wait_running(instance.instance_id().unwrap_or_default(), aws, scene).await;
+                return wait_running(instance.instance_id().unwrap_or_default(), aws, context).await;
             }
             // The token is spent on an instance that has gone. EC2 refuses it; while the instance is going, it may answer
             // with it instead. What comes next must not depend on which: then two applies at once agree on the next token,
@@ -89,7 +89,7 @@ async fn run_launch(
     ))
 }
 
-/// A security group that was made a moment ago.
+/// Whether a new security group has not reached all of EC2 yet.
 fn group_not_known_yet(error: &CallError) -> bool {
     error.code.as_deref() == Some("InvalidGroup.NotFound")
 }
@@ -99,7 +99,7 @@ async fn run_instances(
     launch: &Launch,
     known: &[String],
     aws: &Writer,
-    scene: &Scene<'_>,
+    context: &StepContext<'_>,
 ) -> Result<Instance, CallError> {
     let Launch {
         image: _,
@@ -118,8 +118,8 @@ async fn run_instances(
         code_bucket: _,
         tags: _,
     } = launch;
-    let tags = launch.tags_of(scene.stack, index);
-    let group = security_group_id.clone().or_else(|| scene.learned.security_group());
+    let tags = launch.tags_of(context.stack, index);
+    let group = security_group_id.clone().or_else(|| context.outputs.security_group());
     let token = client_token(index, launch, group.as_deref(), known);
     let root = EbsBlockDevice::builder()
         .encrypted(true)
@@ -158,20 +158,18 @@ async fn run_instances(
     // The same token on every attempt: an attempt whose answer was lost must not have launched a second instance.
     // An image, a key pair or a subnet that is not there will not come.
     let not_yet = |error: &CallError| error.kind == Kind::NotYet || group_not_known_yet(error);
-    let why = "EC2 does not know the new instance profile (or security group) yet; trying again until it does";
-    let out = scene
-        .retry(&Pace::PROPAGATION, why, not_yet, || async {
-            request().send().await.map_err(|e| CallError::new("ec2:RunInstances", e))
-        })
+    let why = "waiting for the new instance profile to reach EC2 (usually 10 s)";
+    let out = context
+        .retry(&RetryPolicy::PROPAGATION, why, not_yet, || async { request().send().await.action("ec2:RunInstances") })
         .await?;
     out.instances
         .unwrap_or_default()
         .into_iter()
         .next()
-        .ok_or_else(|| CallError::judged("ec2:RunInstances", Kind::Unavailable, "the answer names no instance"))
+        .ok_or_else(|| CallError::judged("ec2:RunInstances", Kind::Unavailable, "the response names no instance"))
 }
 
-/// The same for the same instance to be, whoever asks for it: 64 hexadecimal digits, as long as EC2 allows.
+/// Equal for two applies that launch the same instance: 64 hexadecimal digits, as long as EC2 allows.
 fn client_token(index: u32, launch: &Launch, group: Option<&str>, known: &[String]) -> String {
     // Without what only one of two applies at once may have found. Of the security group both have the ID in `group`.
     let anyone = Launch {
@@ -181,21 +179,21 @@ fn client_token(index: u32, launch: &Launch, group: Option<&str>, known: &[Strin
         ..launch.clone()
     };
     let what = format!("{index} {anyone:?} {group:?} {known:?}");
-    Sha256::digest(what).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(what))
 }
 
 fn is_going(instance: &Instance) -> bool {
     matches!(state(instance), Some(InstanceStateName::ShuttingDown | InstanceStateName::Terminated))
 }
 
-/// Until EC2 says "running".
-async fn wait_running(id: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+/// Waits until the instance is running.
+async fn wait_running(id: &str, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     let still = |message: &str| CallError::judged("ec2:DescribeInstances", Kind::NotYet, message);
     let pending = |error: &CallError| error.kind == Kind::NotYet;
-    let public_ip = scene
-        .retry(&Pace::INSTANCE, &format!("{id} is starting"), pending, || async {
+    let public_ip = context
+        .retry(&RetryPolicy::INSTANCE, &format!("{id} is starting"), pending, || async {
             let instances = describe(&[id.to_owned()], aws).await?;
-            // Not listed is no answer either, so soon after the launch.
+            // So soon after the launch EC2 may not list it.
             let Some(instance) = instances.first() else { return Err(still("EC2 does not list the instance yet")) };
             match state(instance) {
                 Some(InstanceStateName::Running) => Ok(instance.public_ip_address.clone().filter(|ip| !ip.is_empty())),
@@ -206,30 +204,30 @@ async fn wait_running(id: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), C
                     format!(
                         "the instance {id} is {} instead of running: {}",
                         other.as_str(),
-                        instance.state_reason().and_then(|reason| reason.message()).unwrap_or("EC2 says not why")
+                        instance.state_reason().and_then(|reason| reason.message()).unwrap_or("EC2 gives no reason")
                     ),
                 )),
             }
         })
         .await?;
-    if let Address::Instance(index) = scene.address {
-        scene.learned.facts().running.insert(index, Running { id: id.to_owned(), public_ip, reported: false });
+    if let Address::Instance(index) = context.address {
+        context.outputs.facts().running.insert(index, Running { id: id.to_owned(), public_ip, reported: false });
     }
     Ok(())
 }
 
-/// Until EC2 says "terminated", or lists them no more.
-async fn terminate(ids: &[String], aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+/// Waits until the instances are terminated or no longer listed.
+async fn terminate(ids: &[String], aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     let result = aws.clients.ec2.terminate_instances().set_instance_ids(Some(ids.to_vec())).send().await;
-    gone_is_fine(result.map_err(|e| CallError::new("ec2:TerminateInstances", e)))?;
+    ok_if_gone(result.action("ec2:TerminateInstances"))?;
     let going = |error: &CallError| error.kind == Kind::NotYet;
     let why = format!("{} is shutting down", ids.join(", "));
-    scene
-        .retry(&Pace::INSTANCE, &why, going, || async {
+    context
+        .retry(&RetryPolicy::INSTANCE, &why, going, || async {
             let instances = describe(ids, aws).await?;
             let gone = instances.iter().all(|instance| state(instance) == Some(&InstanceStateName::Terminated));
             if gone {
-                scene.learned.facts().terminated.extend(ids.iter().cloned());
+                context.outputs.facts().terminated.extend(ids.iter().cloned());
                 return Ok(());
             }
             Err(CallError::judged(
@@ -246,35 +244,35 @@ async fn set_credits(id: &str, credits: Credits, aws: &Writer) -> Result<(), Cal
     let request =
         InstanceCreditSpecificationRequest::builder().instance_id(id).cpu_credits(credits.to_string()).build();
     let result = aws.clients.ec2.modify_instance_credit_specification().instance_credit_specifications(request).send();
-    let out = result.await.map_err(|e| CallError::new(ACTION, e))?;
-    // It answers 200 with a list of what failed.
+    let out = result.await.action(ACTION)?;
+    // It returns 200 with a list of failures.
     match out.unsuccessful_instance_credit_specifications().first().and_then(|failed| failed.error()) {
-        Some(error) => Err(CallError::judged(ACTION, Kind::Refused, error.message().unwrap_or("EC2 says not why"))),
+        Some(error) => Err(CallError::judged(ACTION, Kind::Refused, error.message().unwrap_or("EC2 gives no reason"))),
         None => Ok(()),
     }
 }
 
-async fn set_profile(id: &str, profile: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
+async fn set_profile(id: &str, profile: &str, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     let ec2 = &aws.clients.ec2;
     let by_instance = Filter::builder().name("instance-id").values(id).build();
     let result = ec2.describe_iam_instance_profile_associations().filters(by_instance).send().await;
-    let out = result.map_err(|e| CallError::new("ec2:DescribeIamInstanceProfileAssociations", e))?;
+    let out = result.action("ec2:DescribeIamInstanceProfileAssociations")?;
     let current = out.iam_instance_profile_associations.unwrap_or_default().into_iter().next();
     let specification = IamInstanceProfileSpecification::builder().name(profile).build();
     let not_yet = |error: &CallError| error.kind == Kind::NotYet;
-    let why = "EC2 does not know the new instance profile yet; trying again until it does";
-    scene
-        .retry(&Pace::PROPAGATION, why, not_yet, || async {
+    let why = "waiting for the new instance profile to reach EC2 (usually 10 s)";
+    context
+        .retry(&RetryPolicy::PROPAGATION, why, not_yet, || async {
             match current.as_ref().and_then(|association| association.association_id()) {
                 Some(association) => {
                     let request = ec2.replace_iam_instance_profile_association().association_id(association);
                     let result = request.iam_instance_profile(specification.clone()).send().await;
-                    result.map(drop).map_err(|e| CallError::new("ec2:ReplaceIamInstanceProfileAssociation", e))
+                    result.map(drop).action("ec2:ReplaceIamInstanceProfileAssociation")
                 }
                 None => {
                     let request = ec2.associate_iam_instance_profile().instance_id(id);
                     let result = request.iam_instance_profile(specification.clone()).send().await;
-                    result.map(drop).map_err(|e| CallError::new("ec2:AssociateIamInstanceProfile", e))
+                    result.map(drop).action("ec2:AssociateIamInstanceProfile")
                 }
             }
         })

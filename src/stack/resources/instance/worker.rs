@@ -1,6 +1,6 @@
-//! Whether the worker of an instance works. "running" says that a machine was switched on; that its worker has found its
-//! queue, the report says that it puts into the code bucket ([`WorkerReport`]). Where none comes, the instance's console
-//! or its network may say why.
+//! Waits for the first report of an instance's worker. The state "running" says only that the machine is on; the report in
+//! the code bucket ([`WorkerReport`]) says that the worker has found its queue. If none comes, the console or the network
+//! of the instance may say why.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,41 +8,46 @@ use aws_sdk_ec2::types::{Filter, Instance, InstanceStateName, RouteState};
 use tokio::time::Instant;
 
 use super::describe::{describe, state};
-use crate::aws::{CallError, Kind, Writer, all};
+use crate::aws::{CallError, CallResult, Kind, Writer, all};
 use crate::stack::address::Address;
-use crate::stack::resources::{Scene, optional};
+use crate::stack::resources::{StepContext, optional};
 use crate::worker_report::{self, State, WorkerReport};
 
-/// How long a worker may take to its first report. It boots in a minute or two; what it waits for then (its rights, S3)
-/// it gives up after some eight minutes (user_data/boot.py, `ATTEMPTS` and `S3_ATTEMPT_S`).
+/// How long a worker may take until its first report. It boots in a minute or two; then it waits for its permissions and
+/// S3 for at most eight minutes (user_data/boot.py, `ATTEMPTS` and `S3_ATTEMPT_S`).
 pub const FIRST_REPORT: Duration = Duration::from_secs(600);
-/// Between two looks for it.
+/// Between two checks for the report.
 const LOOK_AGAIN: Duration = Duration::from_secs(3);
-/// Between two looks at the instance itself and its console.
+/// Between two checks of the instance and its console.
 const EXAMINE_EVERY: Duration = Duration::from_secs(30);
-/// What is left for a report once the console says that the boot failed: the service goes on trying.
+/// How long to wait for a report after the console says that the boot failed: the service keeps trying.
 const AFTER_FAILED: Duration = Duration::from_secs(60);
-/// A report of an instance that has run for a while counts for so long: an idle worker reports every five minutes.
+/// The maximum age of a report of an older instance: an idle worker reports every five minutes.
 const FRESH: Duration = Duration::from_secs(900);
-/// What the boot script writes to the console at its end, when it failed.
+/// What the boot script writes to the console when it fails.
 const FAILED: &str = "thumb: FAILED";
 /// Of a console's line, in characters.
 const MAX_LINE: usize = 500;
-/// What an error of this wait is about, in place of a call.
+/// Takes the place of the call in an error of this wait.
 pub const AWAITED: &str = "the worker's first report";
 
 /// Waits until the worker of an instance has reported: of the one with this ID, or of the one that this run has launched.
 ///
 /// # Errors
-/// None came in [`FIRST_REPORT`], with the reason if one can be found; the instance has gone; the user interrupted.
-pub async fn await_report(id: Option<&str>, bucket: &str, aws: &Writer, scene: &Scene<'_>) -> Result<(), CallError> {
-    let launched = match scene.address {
-        Address::Instance(index) => scene.learned.facts().running.get(&index).map(|running| running.id.clone()),
+/// None came in [`FIRST_REPORT`], with the reason if one can be found; the instance was terminated; the user interrupted.
+pub async fn await_report(
+    id: Option<&str>,
+    bucket: &str,
+    aws: &Writer,
+    context: &StepContext<'_>,
+) -> Result<(), CallError> {
+    let launched = match context.address {
+        Address::Instance(index) => context.outputs.facts().running.get(&index).map(|running| running.id.clone()),
         _ => None,
     };
     let fresh = launched.is_none() || id.is_some_and(|id| launched.as_deref() != Some(id));
     let Some(id) = id.map(str::to_owned).or(launched) else {
-        return Err(CallError::judged(AWAITED, Kind::Refused, "no instance was launched that could report"));
+        return Err(CallError::judged(AWAITED, Kind::Refused, "no instance was launched"));
     };
     let began = Instant::now();
     let mut deadline = began + FIRST_REPORT;
@@ -50,10 +55,10 @@ pub async fn await_report(id: Option<&str>, bucket: &str, aws: &Writer, scene: &
     let mut reason = None;
     let mut told = false;
     loop {
-        let seen = read(&id, bucket, aws, scene).await?;
+        let seen = read(&id, bucket, aws, context).await?;
         if seen.as_ref().is_some_and(|report| works(report, fresh)) {
-            if let Address::Instance(index) = scene.address
-                && let Some(running) = scene.learned.facts().running.get_mut(&index)
+            if let Address::Instance(index) = context.address
+                && let Some(running) = context.outputs.facts().running.get_mut(&index)
             {
                 running.reported = true;
             }
@@ -62,11 +67,11 @@ pub async fn await_report(id: Option<&str>, bucket: &str, aws: &Writer, scene: &
         if !told {
             let minutes = FIRST_REPORT.as_secs() / 60;
             let why = format!(
-                "waiting until the worker on {id} reports that it takes messages (up to {minutes} minutes): \
+                "waiting for the first report of the worker on {id} (up to {minutes} minutes): \
                  s3://{bucket}/{}",
                 worker_report::key(&id)
             );
-            (scene.waiting)(scene.address, &why);
+            (context.waiting)(context.address, &why);
             told = true;
         }
         let now = Instant::now();
@@ -89,23 +94,28 @@ pub async fn await_report(id: Option<&str>, bucket: &str, aws: &Writer, scene: &
             };
             let waited = began.elapsed().as_secs();
             let message = format!(
-                "none from {id} in {}m{:02}s: {reason}. Whatever it was to replace stays; its console: `aws ec2 \
+                "none from {id} in {}m{:02}s: {reason}. The old instance, if any, is kept. Console: `aws ec2 \
                  get-console-output --latest --output text --instance-id {id}`",
                 waited / 60,
                 waited % 60
             );
             return Err(CallError::judged(AWAITED, Kind::NotYet, message));
         }
-        scene.pause(LOOK_AGAIN, AWAITED).await?;
+        context.pause(LOOK_AGAIN, AWAITED).await?;
     }
 }
 
-/// The report of an instance's worker; none as long as there is none, or as AWS is not to be had.
-async fn read(id: &str, bucket: &str, aws: &Writer, scene: &Scene<'_>) -> Result<Option<WorkerReport>, CallError> {
+/// The report of an instance's worker; `None` if there is none yet, or AWS is not reachable.
+async fn read(
+    id: &str,
+    bucket: &str,
+    aws: &Writer,
+    context: &StepContext<'_>,
+) -> Result<Option<WorkerReport>, CallError> {
     const GET: &str = "s3:GetObject";
     let request =
-        aws.clients.s3.get_object().bucket(bucket).key(worker_report::key(id)).expected_bucket_owner(scene.account);
-    let object = match optional(request.send().await.map_err(|e| CallError::new(GET, e))) {
+        aws.clients.s3.get_object().bucket(bucket).key(worker_report::key(id)).expected_bucket_owner(context.account);
+    let object = match optional(request.send().await.action(GET)) {
         Err(error) if matches!(error.kind, Kind::Throttled | Kind::Unavailable | Kind::NotYet) => return Ok(None),
         result => result?,
     };
@@ -119,7 +129,7 @@ async fn read(id: &str, bucket: &str, aws: &Writer, scene: &Scene<'_>) -> Result
     WorkerReport::from_json(&bytes.into_bytes()).map(Some).map_err(|error| bad(error.to_string()))
 }
 
-/// Whether a report says that the worker takes messages. `fresh`: only if it was written not long ago.
+/// Whether a report says that the worker takes messages. `fresh`: only if it is recent.
 fn works(report: &WorkerReport, fresh: bool) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     matches!(report.state, State::Started | State::Working | State::Idle)
@@ -135,16 +145,16 @@ fn last_word(report: &WorkerReport) -> String {
     }
 }
 
-/// What an instance shows from outside.
+/// What can be seen of an instance from outside.
 enum Finding {
     Nothing,
-    /// It will not report any more: why.
+    /// It will never report: why.
     Gone(String),
     /// Its boot failed: the console's line.
     Failed(String),
 }
 
-/// Looks at the state and the console of an instance. What cannot be read says nothing.
+/// Checks the state and the console of an instance. Read errors count as no finding.
 async fn examine(id: &str, aws: &Writer) -> Finding {
     let ids = [id.to_owned()];
     let (instances, console) = tokio::join!(describe(&ids, aws), console_line(id, aws));
@@ -153,8 +163,8 @@ async fn examine(id: &str, aws: &Writer) -> Finding {
         && let Some(other) = state(instance)
         && !matches!(other, InstanceStateName::Pending | InstanceStateName::Running)
     {
-        let why = instance.state_reason().and_then(|reason| reason.message()).unwrap_or("EC2 says not why");
-        return Finding::Gone(format!("{id} is {} ({why}); whatever it was to replace stays", other.as_str()));
+        let why = instance.state_reason().and_then(|reason| reason.message()).unwrap_or("EC2 gives no reason");
+        return Finding::Gone(format!("{id} is {} ({why}); the old instance, if any, is kept", other.as_str()));
     }
     console.map_or(Finding::Nothing, Finding::Failed)
 }
@@ -162,7 +172,7 @@ async fn examine(id: &str, aws: &Writer) -> Finding {
 /// The boot script's last line about a failure, as the console has it.
 async fn console_line(id: &str, aws: &Writer) -> Option<String> {
     let ask = |latest: bool| aws.clients.ec2.get_console_output().instance_id(id).set_latest(latest.then_some(true));
-    // Only Nitro instances show what is on the console now; others what was there some minutes ago (API GetConsoleOutput).
+    // Only Nitro instances return the current console; others that of some minutes ago (API GetConsoleOutput).
     let out = match ask(true).send().await {
         Ok(out) => out,
         Err(_) => ask(false).send().await.ok()?,
@@ -174,20 +184,20 @@ async fn console_line(id: &str, aws: &Writer) -> Option<String> {
     Some(format!("its console says \"{}\"", line.trim_end_matches('.')))
 }
 
-/// What keeps an instance from reaching S3 and SQS, as far as its address and its routes tell.
+/// Why an instance cannot reach S3 and SQS, as far as its address and routes tell.
 async fn network(id: &str, aws: &Writer) -> String {
-    const UNKNOWN: &str = "no reason is to be seen";
+    const UNKNOWN: &str = "the reason is unknown";
     let instances = describe(&[id.to_owned()], aws).await.unwrap_or_default();
     let Some(instance) = instances.first() else { return UNKNOWN.into() };
     let public = instance.public_ip_address().is_some_and(|ip| !ip.is_empty());
     let subnet = instance.subnet_id().unwrap_or("its subnet");
     match default_route(instance, aws).await {
         Some(Route::None) => {
-            format!("{subnet} has no route to the Internet: without VPC endpoints it reaches neither S3 nor SQS")
+            format!("{subnet} has no route to the Internet: it needs VPC endpoints to reach S3 and SQS")
         }
-        Some(Route::Blackhole) => format!("the default route of {subnet} leads to something that is no more"),
+        Some(Route::Blackhole) => format!("the target of the default route of {subnet} no longer exists"),
         Some(Route::InternetGateway) if !public => format!(
-            "it has no public address, and the default route of {subnet} is an Internet gateway, which serves none other: \
+            "it has no public address, which the default route of {subnet}, an Internet gateway, requires: \
              it reaches neither S3 nor SQS"
         ),
         _ => UNKNOWN.into(),
@@ -201,12 +211,12 @@ enum Route {
     Other,
 }
 
-/// Where the instance's subnet sends what is for everywhere; `None` where that cannot be read.
+/// The default route of the instance's subnet; `None` if it cannot be read.
 async fn default_route(instance: &Instance, aws: &Writer) -> Option<Route> {
     const ACTION: &str = "ec2:DescribeRouteTables";
     let tables = |filters: Vec<Filter>| async {
         let result = aws.clients.ec2.describe_route_tables().set_filters(Some(filters)).send().await;
-        result.map(|out| out.route_tables.unwrap_or_default()).map_err(|e| CallError::new(ACTION, e))
+        result.map(|out| out.route_tables.unwrap_or_default()).action(ACTION)
     };
     let filter = |name: &str, value: &str| Filter::builder().name(name).values(value).build();
     let own = tables(vec![filter("association.subnet-id", instance.subnet_id()?)]);

@@ -1,6 +1,5 @@
-//! Whether a file can start on an instance, read from its first bytes: is it a Linux executable, for the instance's
-//! CPU, with a loader and a C library that the image has. A binary that fails here would fail on the instance too,
-//! minutes later and where nobody looks.
+//! Checks whether a file can run on an instance: a Linux executable for the instance's CPU, with a loader and a C library
+//! that the image has. A binary that fails here would fail on the instance, minutes later and out of sight.
 //!
 //! Pure: bytes in, facts or a typed refusal out. It reads what the kernel and the dynamic loader read (program
 //! headers and the dynamic segment, never section names), so a stripped binary is judged like any other.
@@ -27,7 +26,7 @@ const MAX_VERSIONS: usize = 1024;
 /// The longest path of an interpreter in bytes: Linux's PATH_MAX.
 const MAX_PATH: usize = 4096;
 
-/// What a Linux executable asks of the system it starts on.
+/// What a Linux executable requires of its system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Executable {
     pub arch: Arch,
@@ -47,7 +46,7 @@ pub enum NotRunnable {
     MachO,
     /// A Windows executable.
     Windows,
-    /// None of the formats known here.
+    /// An unknown format.
     Unknown,
     /// A header points behind the end of the file.
     CutShort,
@@ -65,7 +64,7 @@ pub enum NotRunnable {
 
 /// Why a Linux executable cannot start on one image and instance type. Displays as a sentence about "it".
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Misfit {
+pub enum Incompatible {
     Arch { built_for: Arch, instance: Arch },
     Musl { built_for: Arch, interpreter: String, image: Image },
     Interpreter { built_for: Arch, interpreter: String, image: Image },
@@ -117,28 +116,27 @@ pub fn inspect(bytes: &[u8]) -> Result<Executable, NotRunnable> {
     Ok(Executable { arch, interpreter, glibc: dynamic.glibc(&load)? })
 }
 
-/// Whether the executable starts on an instance of this CPU that runs this image. An AMI by its ID is taken at its
-/// user's word: only the CPU is compared.
+/// Checks that the executable runs on this CPU and image. For an AMI given by ID only the CPU is compared.
 ///
 /// # Errors
-/// What does not fit; the first of CPU, loader, C library.
-pub fn check(executable: &Executable, arch: Arch, image: &Image) -> Result<(), Misfit> {
+/// The first incompatibility of CPU, loader and C library.
+pub fn check(executable: &Executable, arch: Arch, image: &Image) -> Result<(), Incompatible> {
     let Executable { arch: built_for, interpreter, glibc } = executable;
     let built_for = *built_for;
     if built_for != arch {
-        return Err(Misfit::Arch { built_for, instance: arch });
+        return Err(Incompatible::Arch { built_for, instance: arch });
     }
     let Some(has) = image.glibc() else { return Ok(()) };
     if let Some(path) = interpreter.as_deref().filter(|path| *path != glibc_loader(arch)) {
         let (interpreter, image) = (path.to_owned(), image.clone());
         return Err(if path.contains("/ld-musl-") {
-            Misfit::Musl { built_for, interpreter, image }
+            Incompatible::Musl { built_for, interpreter, image }
         } else {
-            Misfit::Interpreter { built_for, interpreter, image }
+            Incompatible::Interpreter { built_for, interpreter, image }
         });
     }
     match *glibc {
-        Some(needs) if needs > has => Err(Misfit::Glibc { built_for, needs, has, image: image.clone() }),
+        Some(needs) if needs > has => Err(Incompatible::Glibc { built_for, needs, has, image: image.clone() }),
         _ => Ok(()),
     }
 }
@@ -291,15 +289,15 @@ impl fmt::Display for NotRunnable {
         match self {
             Self::Empty => f.write_str("it is empty"),
             Self::Script => f.write_str("it is a script, not an executable"),
-            Self::MachO => f.write_str("it is a macOS executable (Mach-O), and the instances run Linux"),
-            Self::Windows => f.write_str("it is a Windows executable (PE), and the instances run Linux"),
+            Self::MachO => f.write_str("it is a macOS executable (Mach-O), but the instances run Linux"),
+            Self::Windows => f.write_str("it is a Windows executable (PE), but the instances run Linux"),
             Self::Unknown => f.write_str("it is not a Linux executable (no ELF header)"),
-            Self::CutShort => f.write_str("it is cut short: its headers point behind its end"),
-            Self::Not64Bit => f.write_str("it is a 32-bit executable, and the images are 64-bit"),
-            Self::BigEndian => f.write_str("it is a big-endian executable, and EC2's CPUs are little-endian"),
+            Self::CutShort => f.write_str("it is truncated: its headers point past its end"),
+            Self::Not64Bit => f.write_str("it is a 32-bit executable, but the images are 64-bit"),
+            Self::BigEndian => f.write_str("it is a big-endian executable, but EC2's CPUs are little-endian"),
             Self::Machine(machine) => match elf::to_str::e_machine_to_human_str(*machine) {
-                Some(name) => write!(f, "it is built for {name}, and instances are x86_64 or arm64"),
-                None => write!(f, "it is built for CPU number {machine}, and instances are x86_64 or arm64"),
+                Some(name) => write!(f, "it is built for {name}, but instances are x86_64 or arm64"),
+                None => write!(f, "it is built for CPU number {machine}, but instances are x86_64 or arm64"),
             },
             Self::System(system) => match elf::to_str::e_osabi_to_str(*system) {
                 Some(name) => write!(f, "it is built for another system than Linux ({name})"),
@@ -337,7 +335,7 @@ impl NotRunnable {
     }
 }
 
-impl fmt::Display for Misfit {
+impl fmt::Display for Incompatible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Arch { built_for, instance } => {
@@ -354,9 +352,9 @@ impl fmt::Display for Misfit {
     }
 }
 
-impl Error for Misfit {}
+impl Error for Incompatible {}
 
-impl Misfit {
+impl Incompatible {
     /// What to do about it: a line for a `hint:`.
     pub fn hint(&self) -> String {
         match self {

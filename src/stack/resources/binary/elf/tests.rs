@@ -140,7 +140,7 @@ fn what_is_no_executable_is_refused_by_its_kind() {
     assert_eq!(refused(Sample { kind: abi::ET_CORE, ..Sample::default() }), "it is a core dump, not an executable");
     assert_eq!(
         refused(Sample { machine: abi::EM_RISCV, ..Sample::default() }),
-        "it is built for RISC-V, and instances are x86_64 or arm64"
+        "it is built for RISC-V, but instances are x86_64 or arm64"
     );
 }
 

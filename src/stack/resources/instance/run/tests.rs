@@ -8,7 +8,7 @@ use crate::aws::fake::{Fake, ec2_error};
 use crate::config::image::Image;
 use crate::stack::resources::Tags;
 use crate::stack::resources::instance::Ami;
-use crate::stack::resources::tests::{Stage, silent};
+use crate::stack::resources::tests::{TestContext, silent};
 
 pub(in crate::stack::resources::instance) fn launch() -> Launch {
     Launch {
@@ -79,12 +79,12 @@ async fn launch_with_spent_tokens(
         "DescribeInstances" => described("i-new", "running"),
         other => panic!("{other}"),
     });
-    let stage = Stage::new();
+    let test = TestContext::new();
     let step = Step::Launch { index: 1, launch: Box::new(launch()), known: Vec::new() };
     let aws = fake.writer().await;
-    let result = run(&step, &aws, &stage.scene(Address::Instance(1), &silent)).await;
+    let result = run(&step, &aws, &test.context(Address::Instance(1), &silent)).await;
     if result.is_ok() {
-        assert_eq!(stage.learned.into_facts().running[&1].id, "i-new");
+        assert_eq!(test.outputs.into_facts().running[&1].id, "i-new");
     }
     let tokens = tokens.lock().unwrap().clone();
     (result, tokens)
@@ -126,10 +126,10 @@ async fn what_will_not_come_is_not_waited_for_and_what_will_is() {
             left -= 1;
             if left > 0 { ec2_error(code, message) } else { launched("i-new", "pending") }
         });
-        let stage = Stage::new();
+        let test = TestContext::new();
         let step = Step::Launch { index: 1, launch: Box::new(launch()), known: Vec::new() };
         let aws = fake.writer().await;
-        let result = run(&step, &aws, &stage.scene(Address::Instance(1), &silent)).await;
+        let result = run(&step, &aws, &test.context(Address::Instance(1), &silent)).await;
         assert_eq!(result.is_ok(), attempts > 1, "{code}: {result:?}");
         let asked = fake.calls().iter().filter(|call| *call == "RunInstances").count();
         assert_eq!(asked, attempts, "{code}");
@@ -147,11 +147,11 @@ async fn an_instance_is_launched_with_the_declared_credits() {
             }
             _ => described("i-new", "running"),
         });
-        let stage = Stage::new();
+        let test = TestContext::new();
         let launch = Launch { credits, ..launch() };
         let step = Step::Launch { index: 1, launch: Box::new(launch), known: Vec::new() };
         let aws = fake.writer().await;
-        run(&step, &aws, &stage.scene(Address::Instance(1), &silent)).await.unwrap();
+        run(&step, &aws, &test.context(Address::Instance(1), &silent)).await.unwrap();
     }
 }
 
@@ -164,9 +164,9 @@ async fn credits_that_ec2_refuses_to_set_are_an_error_though_it_answers_200() {
          </unsuccessfulInstanceCreditSpecificationSet></ModifyInstanceCreditSpecificationResponse>"
     );
     let fake = Fake::new(move |_| Some((200, body.clone())));
-    let stage = Stage::new();
+    let test = TestContext::new();
     let step = Step::SetCredits { id: "i-1".into(), credits: Credits::Unlimited };
     let aws = fake.writer().await;
-    let error = run(&step, &aws, &stage.scene(Address::Instance(1), &silent)).await.unwrap_err();
+    let error = run(&step, &aws, &test.context(Address::Instance(1), &silent)).await.unwrap_err();
     assert_eq!(error.to_string(), "ec2:ModifyInstanceCreditSpecification: not now");
 }

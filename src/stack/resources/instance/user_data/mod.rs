@@ -1,4 +1,4 @@
-//! User data: the script that makes a new instance a worker. One Python program, the same for every image, with the
+//! User data: the script that turns a new instance into a worker. One Python program, the same for every image, with the
 //! instance's parameters in it as one line of JSON, so that a plan can read them back and say what changed.
 //!
 //! Pure: parameters in, text out, and back. boot.py is the program, thumb-worker.service the systemd unit it installs.
@@ -16,13 +16,13 @@ mod tests;
 /// The most bytes of user data EC2 takes, before base64 (EC2 API reference, RunInstances).
 pub const MAX_BYTES: usize = 16_384;
 
-/// How long systemd waits beyond the worker's own grace before it kills it, in seconds.
+/// How long systemd waits beyond the worker's grace period before it kills it, in seconds.
 const STOP_MARGIN_S: u32 = 15;
 
 const SCRIPT: &str = include_str!("boot.py");
 const UNIT: &str = include_str!("thumb-worker.service");
 
-/// Around the parameters, in the script's only line that begins so.
+/// Start and end of the script line with the parameters.
 const PARAMS_BEFORE: &str = "PARAMS = json.loads(r'";
 const PARAMS_AFTER: &str = "')";
 
@@ -47,7 +47,7 @@ pub struct Params {
     pub grace_s: u32,
 }
 
-/// User data that EC2 would refuse. Displays as a sentence.
+/// User data that exceeds EC2's limit. Displays as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TooLarge {
     pub bytes: usize,
@@ -78,16 +78,15 @@ pub fn parse(user_data: &str) -> Option<Params> {
     serde_json::from_str(line.strip_suffix(PARAMS_AFTER)?).ok()
 }
 
-/// The stack that a user data makes a worker of; `None` where thumb did not write it. Any version of thumb's will do:
-/// nothing but the stack's name is looked at.
+/// The stack of a user data; `None` if thumb did not write it. Works for any version of thumb, because it reads only the
+/// stack's name.
 pub fn stack(user_data: &str) -> Option<String> {
     let line = user_data.lines().find_map(|line| line.strip_prefix(PARAMS_BEFORE))?;
     let params: serde_json::Value = serde_json::from_str(line.strip_suffix(PARAMS_AFTER)?).ok()?;
     params.get("stack")?.as_str().map(str::to_owned)
 }
 
-/// The script around the parameters, and without what they make of the unit: the same for all parameters, and another
-/// for another version of the script or the unit.
+/// The script without parameters: equal for all parameters, different for another version of the script or the unit.
 pub fn without_params(user_data: &str, params: &Params) -> String {
     let script: Vec<&str> = user_data.lines().filter(|line| !line.starts_with(PARAMS_BEFORE)).collect();
     script.join("\n").replacen(&unit(params), &compact(UNIT), 1)

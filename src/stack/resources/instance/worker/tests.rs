@@ -4,7 +4,7 @@ use super::*;
 use crate::aws::fake::{Fake, ec2_error};
 use crate::stack::resources::Running;
 use crate::stack::resources::instance::run::tests::described;
-use crate::stack::resources::tests::{Stage, silent};
+use crate::stack::resources::tests::{TestContext, silent};
 use crate::worker_report::{Counts, Memory, VERSION};
 
 const ID: &str = "i-0123456789abcdef0";
@@ -69,22 +69,22 @@ fn without_address() -> Option<(u16, String)> {
 async fn wait(
     id: Option<&str>,
     answer: impl Fn(&str, u64) -> Option<(u16, String)> + Send + 'static,
-) -> (Result<(), CallError>, u64, Stage) {
+) -> (Result<(), CallError>, u64, TestContext) {
     let began = Instant::now();
     let fake = Fake::new(move |asked| answer(&asked.operation, began.elapsed().as_secs()));
-    let stage = Stage::new();
+    let test = TestContext::new();
     let running = Running { id: ID.into(), public_ip: None, reported: false };
     if id.is_none() {
-        stage.learned.facts().running.insert(1, running);
+        test.outputs.facts().running.insert(1, running);
     }
     let aws = fake.writer().await;
-    let result = await_report(id, "cats-code", &aws, &stage.scene(Address::Instance(1), &silent)).await;
-    (result, began.elapsed().as_secs(), stage)
+    let result = await_report(id, "cats-code", &aws, &test.context(Address::Instance(1), &silent)).await;
+    (result, began.elapsed().as_secs(), test)
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_wait_ends_with_the_first_report() {
-    let (result, took, stage) = wait(None, |operation, s| match operation {
+    let (result, took, test) = wait(None, |operation, s| match operation {
         "GETObject" if s < 95 => none(),
         "GETObject" => report(State::Started, 0),
         "GetConsoleOutput" => console("cloud-init: thumb: 42.0 s fetching\n"),
@@ -93,7 +93,7 @@ async fn the_wait_ends_with_the_first_report() {
     .await;
     result.unwrap();
     assert!((95..100).contains(&took), "{took}");
-    assert!(stage.learned.into_facts().running[&1].reported);
+    assert!(test.outputs.into_facts().running[&1].reported);
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,7 +108,7 @@ async fn a_boot_that_failed_is_said_with_the_consoles_line() {
     let error = result.unwrap_err();
     assert!(error.to_string().starts_with("the worker's first report: none from i-0123456789abcdef0 in 3m"), "{error}");
     assert!(error.message.contains("its console says \"thumb: FAILED: the binary's SHA-256 is ab\"."), "{error}");
-    assert!(error.message.contains("Whatever it was to replace stays"), "{error}");
+    assert!(error.message.contains("The old instance, if any, is kept"), "{error}");
     // Its next look at the console, and a minute more for the service that goes on trying.
     assert!((180..200).contains(&took), "{took}");
 }
@@ -133,10 +133,10 @@ async fn without_a_report_it_ends_and_says_what_the_network_shows() {
     let nat = "<item><destinationCidrBlock>0.0.0.0/0</destinationCidrBlock><natGatewayId>nat-1</natGatewayId><state>active</state></item>";
     let local = "<item><destinationCidrBlock>10.0.0.0/16</destinationCidrBlock><gatewayId>local</gatewayId><state>active</state></item>";
     for (route, why) in [
-        (igw, "it has no public address, and the default route of subnet-1 is an Internet gateway"),
-        (gone, "the default route of subnet-1 leads to something that is no more"),
+        (igw, "it has no public address, which the default route of subnet-1, an Internet gateway, requires"),
+        (gone, "the target of the default route of subnet-1 no longer exists"),
         (local, "subnet-1 has no route to the Internet"),
-        (nat, "no reason is to be seen"),
+        (nat, "the reason is unknown"),
     ] {
         let (result, took, _) = wait(None, move |operation, _| match operation {
             "GETObject" => none(),
@@ -159,7 +159,9 @@ async fn an_instance_that_has_gone_is_not_waited_for() {
         _ => described(ID, "terminated"),
     })
     .await;
-    assert!(result.unwrap_err().message.contains("is terminated (EC2 says not why); whatever it was to replace stays"));
+    assert!(
+        result.unwrap_err().message.contains("is terminated (EC2 gives no reason); the old instance, if any, is kept")
+    );
     assert!(took < 35, "{took}");
 }
 

@@ -9,7 +9,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 
-use super::{Seam, code, read_body};
+use super::{FaultInjectingConnector, code, read_body};
 
 /// Whose a bucket is, and where.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct Home {
     pub region: String,
 }
 
-/// Of every bucket that was made through a seam.
+/// Of every bucket that was created through a connector.
 pub type Homes = Arc<Mutex<HashMap<String, Home>>>;
 
 /// The emulator's account, whatever the access key.
@@ -38,7 +38,11 @@ pub fn bucket(request: &HttpRequest) -> Option<String> {
 pub fn refusal(homes: &Homes, region: &str, operation: &str, request: &HttpRequest) -> Option<HttpResponse> {
     let home = homes.lock().unwrap().get(&bucket(request)?).cloned()?;
     let error = |status: u16, code_: &str| {
-        let body = if operation.starts_with("Head") { String::new() } else { Seam::s3_error(code_, "refused") };
+        let body = if operation.starts_with("Head") {
+            String::new()
+        } else {
+            FaultInjectingConnector::s3_error(code_, "refused")
+        };
         HttpResponse::new(code(status), SdkBody::from(body))
     };
     if operation == "CreateBucket" {
@@ -138,7 +142,7 @@ fn as_in_a_query(key: &str) -> String {
 pub async fn delete_objects(inner: &SharedHttpConnector, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
     let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
     if body.chars().any(|c| c < ' ' && !"\t\n\r".contains(c)) {
-        let error = Seam::s3_error("MalformedXML", "The XML you provided was not well-formed");
+        let error = FaultInjectingConnector::s3_error("MalformedXML", "The XML you provided was not well-formed");
         return Ok(HttpResponse::new(code(400), SdkBody::from(error)));
     }
     inner.call(request).await

@@ -1,4 +1,4 @@
-//! The SDK's HTTP client with a seam in it: every call is named and counted, some are answered here with AWS's own
+//! The SDK's HTTP client with injected faults: every call is named and counted, some are answered here with AWS's own
 //! errors, and at a chosen call the caller can be cut off for good, as SIGKILL does.
 //!
 //! It also plays what AWS does and moto does not: RunInstances with a client token that was used before answers what it
@@ -8,7 +8,7 @@
 
 #![allow(dead_code, reason = "a test uses what it needs of it")]
 
-#[path = "seam_s3.rs"]
+#[path = "fault_injecting_connector_s3.rs"]
 mod s3;
 
 use std::collections::HashMap;
@@ -29,7 +29,7 @@ use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use tokio::sync::Notify;
 
-/// What happens at the seam; shared by all clones of a client.
+/// What the connector does; shared by all clones of a client.
 #[derive(Debug, Default)]
 pub struct Script {
     /// Every call's operation, "CreateQueue", in the order in which they were made.
@@ -58,7 +58,7 @@ struct Answer {
 }
 
 #[derive(Clone, Debug)]
-pub struct Seam {
+pub struct FaultInjectingConnector {
     inner: SharedHttpClient,
     script: Arc<Mutex<Script>>,
     /// Told when the caller is cut off.
@@ -69,12 +69,12 @@ pub struct Seam {
     launches: Arc<tokio::sync::Mutex<HashMap<String, Vec<u8>>>>,
     /// Whether EC2 has forgotten the instances that are terminated, as it does after an hour.
     forgotten: Arc<AtomicBool>,
-    /// Where each bucket is that was made through the seam.
+    /// Where each bucket is that was created through the connector.
     homes: s3::Homes,
     region: String,
 }
 
-impl Seam {
+impl FaultInjectingConnector {
     pub fn new() -> Self {
         Self {
             inner: aws_smithy_http_client::Builder::new()
@@ -111,7 +111,7 @@ impl Seam {
         self.homes.lock().unwrap().insert(bucket.to_owned(), home);
     }
 
-    /// The configuration of clients that go through the seam to an endpoint.
+    /// The configuration of clients that go through the connector to an endpoint.
     pub async fn sdk(&self, endpoint: &str) -> SdkConfig {
         aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(SharedHttpClient::new(self.clone()))
@@ -127,7 +127,7 @@ impl Seam {
         self.answer_after(Duration::ZERO, operation, times, status, body);
     }
 
-    /// As [`Seam::answer`], and each answer takes so long.
+    /// As [`FaultInjectingConnector::answer`], and each answer takes so long.
     pub fn answer_after(
         &self,
         after: Duration,
@@ -190,17 +190,17 @@ pub fn is_mutating(operation: &str) -> bool {
     !["Get", "List", "Describe", "Head"].iter().any(|read| operation.starts_with(read))
 }
 
-impl HttpClient for Seam {
+impl HttpClient for FaultInjectingConnector {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         let inner = self.inner.http_connector(settings, components);
-        SharedHttpConnector::new(Connector { inner, seam: self.clone() })
+        SharedHttpConnector::new(Connector { inner, faults: self.clone() })
     }
 }
 
 #[derive(Debug)]
 struct Connector {
     inner: SharedHttpConnector,
-    seam: Seam,
+    faults: FaultInjectingConnector,
 }
 
 /// What the script says about one call.
@@ -225,22 +225,22 @@ impl HttpConnector for Connector {
         let mut subjects = vec![(operation.clone(), subject.clone())];
         // An ACL that comes with an object is a right of its own.
         subjects.extend(request.headers().get("x-amz-acl").map(|_| (format!("{operation}Acl"), subject)));
-        self.seam.script.lock().unwrap().subjects.extend(subjects);
+        self.faults.script.lock().unwrap().subjects.extend(subjects);
         let verdict = self.verdict(&operation, &request);
-        let (inner, seam) = (self.inner.clone(), self.seam.clone());
+        let (inner, faults) = (self.inner.clone(), self.faults.clone());
         HttpConnectorFuture::new(async move {
             match verdict {
-                Verdict::Pass => send(inner, seam, operation, request).await,
+                Verdict::Pass => send(inner, faults, operation, request).await,
                 Verdict::Answer(status, body, after) => {
                     tokio::time::sleep(after).await;
                     Ok(HttpResponse::new(code(status), SdkBody::from(body)))
                 }
                 Verdict::PassAndCut => {
-                    let _ = send(inner, seam.clone(), operation, request).await;
-                    while seam.underway.load(Ordering::SeqCst) > 0 {
+                    let _ = send(inner, faults.clone(), operation, request).await;
+                    while faults.underway.load(Ordering::SeqCst) > 0 {
                         tokio::time::sleep(Duration::from_millis(1)).await;
                     }
-                    seam.cut.notify_one();
+                    faults.cut.notify_one();
                     std::future::pending().await
                 }
                 Verdict::Never => std::future::pending().await,
@@ -251,7 +251,7 @@ impl HttpConnector for Connector {
 
 impl Connector {
     fn verdict(&self, operation: &str, request: &HttpRequest) -> Verdict {
-        let mut script = self.seam.script.lock().unwrap();
+        let mut script = self.faults.script.lock().unwrap();
         if script.cut {
             return Verdict::Never;
         }
@@ -281,14 +281,14 @@ fn code(status: u16) -> StatusCode {
 /// In a task of its own, which goes on when the caller is dropped.
 async fn send(
     inner: SharedHttpConnector,
-    seam: Seam,
+    faults: FaultInjectingConnector,
     operation: String,
     request: HttpRequest,
 ) -> Result<HttpResponse, ConnectorError> {
-    seam.underway.fetch_add(1, Ordering::SeqCst);
+    faults.underway.fetch_add(1, Ordering::SeqCst);
     let task = tokio::spawn(async move {
-        let result = pass(&inner, &seam, &operation, request).await;
-        seam.underway.fetch_sub(1, Ordering::SeqCst);
+        let result = pass(&inner, &faults, &operation, request).await;
+        faults.underway.fetch_sub(1, Ordering::SeqCst);
         result
     });
     task.await.expect("the call does not panic")
@@ -296,20 +296,20 @@ async fn send(
 
 async fn pass(
     inner: &SharedHttpConnector,
-    seam: &Seam,
+    faults: &FaultInjectingConnector,
     operation: &str,
     request: HttpRequest,
 ) -> Result<HttpResponse, ConnectorError> {
-    if let Some(refused) = s3::refusal(&seam.homes, &seam.region, operation, &request) {
+    if let Some(refused) = s3::refusal(&faults.homes, &faults.region, operation, &request) {
         return Ok(refused);
     }
     match operation {
-        "CreateBucket" => s3::create_bucket(inner, &seam.homes, &seam.region, request).await,
-        "DeleteBucket" => s3::delete_bucket(inner, &seam.homes, request).await,
+        "CreateBucket" => s3::create_bucket(inner, &faults.homes, &faults.region, request).await,
+        "DeleteBucket" => s3::delete_bucket(inner, &faults.homes, request).await,
         "ListObjectVersions" => s3::list_object_versions(inner, request).await,
         "DeleteObjects" => s3::delete_objects(inner, request).await,
-        "RunInstances" => run_instances(inner, seam, request).await,
-        "DescribeInstances" if seam.forgotten.load(Ordering::SeqCst) => describe_alive(inner, request).await,
+        "RunInstances" => run_instances(inner, faults, request).await,
+        "DescribeInstances" if faults.forgotten.load(Ordering::SeqCst) => describe_alive(inner, request).await,
         _ => inner.call(request).await,
     }
 }
@@ -323,13 +323,13 @@ async fn read_body(response: HttpResponse) -> Result<Vec<u8>, ConnectorError> {
 /// IdempotentInstanceTerminated); moto launches each time.
 async fn run_instances(
     inner: &SharedHttpConnector,
-    seam: &Seam,
+    faults: &FaultInjectingConnector,
     request: HttpRequest,
 ) -> Result<HttpResponse, ConnectorError> {
     let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
     let token = body.split('&').find_map(|pair| pair.strip_prefix("ClientToken=")).expect("a client token").to_owned();
     // Held across the call: a second caller with the same token waits for the first one's answer.
-    let mut launches = seam.launches.lock().await;
+    let mut launches = faults.launches.lock().await;
     if let Some(answer) = launches.get(&token) {
         let text = String::from_utf8_lossy(answer).into_owned();
         let id = text.split_once("<instanceId>").and_then(|(_, rest)| rest.split_once('<')).expect("an instance").0;
@@ -338,7 +338,7 @@ async fn run_instances(
         if String::from_utf8_lossy(&state).contains("<name>terminated</name>") {
             let message = "The client token you have provided is associated with a terminated instance. Please use a \
                            different client token.";
-            let error = Seam::ec2_error("IdempotentInstanceTerminated", message);
+            let error = FaultInjectingConnector::ec2_error("IdempotentInstanceTerminated", message);
             return Ok(HttpResponse::new(code(400), SdkBody::from(error)));
         }
         return Ok(HttpResponse::new(code(200), SdkBody::from(answer.clone())));
