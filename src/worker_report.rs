@@ -1,5 +1,5 @@
-//! A worker's report: a small object that each worker puts into the code bucket, so that `thumb apply` and whoever else
-//! asks can tell whether it works. [`WorkerReport`] is the object, in both directions.
+//! A worker's report: a small object that each worker stores in the code bucket, so that `thumb apply` and others can tell
+//! whether it works. [`WorkerReport`] reads and writes it.
 
 use std::error::Error;
 use std::fmt;
@@ -7,18 +7,18 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// What every report's key in the code bucket begins with; the worker's role may write nothing else there.
+/// The prefix of every report's key in the code bucket; the worker's role may write nothing else there.
 pub const PREFIX: &str = "workers/";
-/// The format's version. A later one that readers of this one would misunderstand gets another number.
+/// The format's version. It increases when readers of this version would misunderstand a report.
 pub const VERSION: u32 = 1;
-/// A report is some 500 bytes; whoever reads one reads no more than this.
+/// A report has some 500 bytes; readers read no more than this.
 pub const MAX_BYTES: usize = 16 << 10;
 /// The longest worker ID: an instance's has 19 characters, a host's name at most 64 (`man 7 hostname`).
 pub const MAX_ID: usize = 64;
 /// Hexadecimal digits of the configuration's SHA-256 in a report.
 const CONFIG_DIGITS: usize = 16;
 
-/// What a worker says of itself.
+/// A worker's description of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerReport {
     /// Always [`VERSION`], which [`WorkerReport::from_json`] has checked.
@@ -27,12 +27,12 @@ pub struct WorkerReport {
     pub id: String,
     /// The version of thumb.
     pub thumb: String,
-    /// The running executable as the code bucket names it, `thumb-<sha256>`; none where it cannot be read.
+    /// The running executable as the code bucket names it, `thumb-<sha256>`; none if it cannot be read.
     pub binary: Option<String>,
     /// The configuration it runs with, as [`config_digest`] has it.
     pub config: String,
     pub state: State,
-    /// When the worker began, in seconds since 1970.
+    /// When the worker started, in seconds since 1970.
     pub started_s: u64,
     /// When this report was written, in seconds since 1970.
     pub last_seen_s: u64,
@@ -45,26 +45,26 @@ pub struct WorkerReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// It has found its queue; the first report.
+    /// It has found its queue: the first report.
     Started,
-    /// It holds messages.
+    /// It has messages in flight.
     Working,
     /// It waits for messages.
     Idle,
-    /// It was told to stop, and finishes what it holds.
+    /// It was told to stop, and finishes its messages.
     Stopping,
-    /// It has ended; the last report.
+    /// It has ended: the last report.
     Stopped,
 }
 
-/// Messages by how they ended, and thumbnails.
+/// Messages by outcome, and thumbnails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Messages whose thumbnails are all there.
+    /// Messages whose thumbnails are all stored.
     pub done: u64,
     /// Thumbnails stored.
     pub made: u64,
-    /// Thumbnails that were there already.
+    /// Thumbnails that were up to date already.
     pub skipped: u64,
     /// Messages that asked for nothing.
     pub ignored: u64,
@@ -74,16 +74,16 @@ pub struct Counts {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
-    /// What the worker stays below.
+    /// The worker's memory ceiling.
     pub ceiling_bytes: u64,
-    /// What it has now; none where the system does not say.
+    /// Its resident memory now; none where the system does not report it.
     pub resident_bytes: Option<u64>,
 }
 
-/// Why an object is no report. Displays as the end of a sentence: "the report of i-0123 …".
+/// Why an object is not a report. Displays as the end of a sentence: "the report of i-0123 …".
 #[derive(Debug)]
 pub enum BadReport {
-    /// Of a newer or an older thumb.
+    /// A newer or an older thumb wrote it.
     Version(u64),
     NotJson(serde_json::Error),
 }
@@ -99,16 +99,16 @@ impl WorkerReport {
         serde_json::to_string(self).expect("strings and numbers are JSON")
     }
 
-    /// Reads what [`WorkerReport::to_json`] wrote; fields that it does not know are passed over.
+    /// Reads what [`WorkerReport::to_json`] wrote; unknown fields are ignored.
     ///
     /// # Errors
-    /// It is of another version, or no report at all.
+    /// It has another version, or is not a report.
     pub fn from_json(json: &[u8]) -> Result<Self, BadReport> {
         #[derive(Deserialize)]
         struct Versioned {
             version: u64,
         }
-        // The version alone first: what else a later one has need not look like this.
+        // Only the version first: later versions may have other fields.
         let Versioned { version } = serde_json::from_slice(json).map_err(BadReport::NotJson)?;
         if version != u64::from(VERSION) {
             return Err(BadReport::Version(version));
@@ -135,7 +135,7 @@ pub fn key(id: &str) -> String {
     format!("{PREFIX}{id}.json")
 }
 
-/// What tells a worker's configuration from another: the first 16 hexadecimal digits of the SHA-256 of thumb.toml's text.
+/// Identifies a worker's configuration: the first 16 hexadecimal digits of the SHA-256 of thumb.toml's text.
 pub fn config_digest(toml: &str) -> String {
     let mut digits: String = Sha256::digest(toml.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     digits.truncate(CONFIG_DIGITS);
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_named_and_what_is_added_to_this_one_is_passed_over() {
+    fn another_version_is_named_and_unknown_fields_are_ignored() {
         let later = WorkerReport::from_json(br#"{"version":2,"who":[]}"#).unwrap_err().to_string();
         assert_eq!(later, "has version 2 of its format, and this thumb reads version 1");
         let more = report().to_json().replacen('{', r#"{"more":true,"#, 1);

@@ -1,5 +1,4 @@
-//! `thumb enqueue`, `thumb work` and `thumb render` as processes, against the emulator: what users see, and what is
-//! left behind.
+//! `thumb enqueue`, `thumb work` and `thumb render` as processes, against the emulator: their output and their effects.
 
 #[path = "support/moto.rs"]
 mod moto;
@@ -14,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_s3::types::{ObjectCannedAcl, Permission};
 use refusal::Refusal;
-use stack::{Said, Stack, moto, photo};
+use stack::{CommandOutput, Stack, moto, photo};
 use thumb::thumbnail::{self, Limits};
 use thumb::worker_report::{self, WorkerReport};
 
@@ -28,12 +27,12 @@ async fn the_codelabs_requests_become_public_thumbnails() {
         stack.put(&key, photo(&format!("{name}.jpg"))).await;
         let (width, height) = (width.to_string(), height.to_string());
         let words = ["enqueue", "--bucket", "codelab-photos", "--keys", &key, "--height", &height, "--width", &width];
-        let said = stack.thumb(&words).ok();
-        assert!(said.stdout.starts_with("queued 1 request on codelab in "), "{said:?}");
-        assert_eq!(said.stderr, "", "no progress bar in a pipe");
+        let output = stack.thumb(&words).ok();
+        assert!(output.stdout.starts_with("queued 1 request on codelab in "), "{output:?}");
+        assert_eq!(output.stderr, "", "no progress bar in a pipe");
     }
-    let said = stack.thumb(&["work", "--drain"]).ok();
-    assert_eq!(said.stdout.lines().filter(|line| line.starts_with("made ")).count(), 5, "{said:?}");
+    let output = stack.thumb(&["work", "--drain"]).ok();
+    assert_eq!(output.stdout.lines().filter(|line| line.starts_with("made ")).count(), 5, "{output:?}");
     for (name, width, height) in requests {
         let (bucket, key) = (stack.thumbnails(), format!("{name}-{width}x{height}.jpg"));
         let object = stack.clients.s3.get_object().bucket(&bucket).key(&key).send().await.unwrap();
@@ -87,18 +86,18 @@ async fn bad_messages_end_in_the_dead_letter_queue_with_their_reasons() {
     ] {
         stack.send(&body).await;
     }
-    let said = stack.thumb(&["work", "--drain"]).ok();
+    let output = stack.thumb(&["work", "--drain"]).ok();
     assert_eq!(
-        said.stdout.lines().filter(|line| line.starts_with("made bad-photos/good-40x30.jpg")).count(),
+        output.stdout.lines().filter(|line| line.starts_with("made bad-photos/good-40x30.jpg")).count(),
         1,
-        "{said:?}"
+        "{output:?}"
     );
-    assert_eq!(said.stdout.lines().filter(|line| line.starts_with("rejected ")).count(), 11, "{said:?}");
+    assert_eq!(output.stdout.lines().filter(|line| line.starts_with("rejected ")).count(), 11, "{output:?}");
     insta::assert_snapshot!(stack.dlq().await.join("\n"));
     assert_eq!(stack.depth("bad").await, 0);
 }
 
-/// A bucket as S3 makes them since April 2023, or one that somebody has closed since the last apply.
+/// A bucket with S3's defaults since April 2023, or one whose ACLs were disabled since the last apply.
 #[tokio::test]
 async fn a_bucket_that_takes_no_acls_is_named_with_what_mends_it() {
     let stack = Stack::new("no-acls", "queue.max_receives = 1").await;
@@ -108,8 +107,8 @@ async fn a_bucket_that_takes_no_acls_is_named_with_what_mends_it() {
     const PUT: &str = "PUT /no-acls-thumbnails-123456789012/";
     let refusal = Refusal::start(moto().address(), PUT, code, "The bucket does not allow ACLs");
     let mut command = stack.command(&["work", "--drain"]);
-    let said = Said::new(command.env("AWS_ENDPOINT_URL", refusal.endpoint()).output().unwrap()).ok();
-    let lines = format!("{}{}", said.stdout, stack.dlq().await.join("\n"));
+    let output = CommandOutput::new(command.env("AWS_ENDPOINT_URL", refusal.endpoint()).output().unwrap()).ok();
+    let lines = format!("{}{}", output.stdout, stack.dlq().await.join("\n"));
     insta::assert_snapshot!(lines);
     assert_eq!(stack.depth("no-acls").await, 0);
 }
@@ -122,15 +121,15 @@ async fn a_url_is_fetched_where_private_addresses_are_allowed() {
     let acl = stack.clients.s3.put_object_acl().bucket("web-photos").key("life.jpg");
     acl.acl(ObjectCannedAcl::PublicRead).send().await.unwrap();
     stack.thumb(&["enqueue", "--url", &format!("{url}?token=SECRET"), "--size", "40x30"]).ok();
-    let said = stack.thumb(&["work", "--drain", "--json"]).ok();
-    assert!(!format!("{said:?}").contains("SECRET"), "{said:?}");
-    let made: Vec<serde_json::Value> = said
+    let output = stack.thumb(&["work", "--drain", "--json"]).ok();
+    assert!(!format!("{output:?}").contains("SECRET"), "{output:?}");
+    let made: Vec<serde_json::Value> = output
         .stdout
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .filter(|event: &serde_json::Value| event["event"] == "made")
         .collect();
-    assert_eq!(made.len(), 1, "{said:?}");
+    assert_eq!(made.len(), 1, "{output:?}");
     let host = moto().endpoint().replace("http://", "");
     let key = made[0]["key"].as_str().unwrap();
     // The hash tells this query's picture from another's.
@@ -139,11 +138,11 @@ async fn a_url_is_fetched_where_private_addresses_are_allowed() {
 }
 
 #[tokio::test]
-async fn no_url_is_queued_for_workers_that_fetch_none() {
+async fn no_url_is_queued_for_workers_that_do_not_fetch_urls() {
     let stack = Stack::nothing("no-urls", "").await;
-    let said = stack.thumb(&["enqueue", "--url", "https://example.com/a.jpg", "--size", "40x30"]).failed(2);
+    let output = stack.thumb(&["enqueue", "--url", "https://example.com/a.jpg", "--size", "40x30"]).failed(2);
     assert_eq!(
-        said.stderr,
+        output.stderr,
         "error: the workers of this stack fetch nothing from URLs\n  hint: set url_sources = \"public\" in [worker] of \
          thumb.toml, and apply it\n"
     );
@@ -156,12 +155,12 @@ async fn a_url_that_is_not_queued_is_named_without_its_secrets() {
         ["ftp://example.com/a.jpg?token=SECRET", "https://me:SECRET@example.com/a.jpg", "https://exa mple/?SECRET"];
     let mut words = vec!["enqueue", "--size", "40x30"];
     urls.iter().for_each(|url| words.extend(["--url", url]));
-    let said = stack.thumb(&words).failed(1);
-    assert!(!format!("{said:?}").contains("SECRET"), "{said:?}");
-    assert_eq!(said.stderr.matches("not queued: ").count(), 3, "{said:?}");
+    let output = stack.thumb(&words).failed(1);
+    assert!(!format!("{output:?}").contains("SECRET"), "{output:?}");
+    assert_eq!(output.stderr.matches("not queued: ").count(), 3, "{output:?}");
     let sizes = ["--size", "8192x8192", "--size", "8191x8191"];
-    let said = stack.thumb(&[&["enqueue", "--bucket", "photos", "a.jpg"][..], &sizes].concat()).failed(2);
-    assert!(said.stderr.starts_with("error: the sizes have 135 million pixels together"), "{said:?}");
+    let output = stack.thumb(&[&["enqueue", "--bucket", "photos", "a.jpg"][..], &sizes].concat()).failed(2);
+    assert!(output.stderr.starts_with("error: the sizes have 135 million pixels together"), "{output:?}");
 }
 
 #[tokio::test]
@@ -173,13 +172,13 @@ async fn many_keys_are_queued_from_a_listing_and_from_stdin() {
     stack.put("trip/notes.txt", b"x".to_vec()).await;
     stack.put("trip/empty.jpg", Vec::new()).await;
     stack.put("other/0.jpg", b"x".to_vec()).await;
-    let said = stack.thumb(&["enqueue", "--prefix", "trip/", "--json"]).ok();
-    let count: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
-    assert_eq!((&count["queued"], &count["skipped"]), (&12.into(), &2.into()), "{said:?}");
+    let output = stack.thumb(&["enqueue", "--prefix", "trip/", "--json"]).ok();
+    let count: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!((&count["queued"], &count["skipped"]), (&12.into(), &2.into()), "{output:?}");
 
     let lines: String = (0..1_234).map(|index| format!("{index}.jpg\n\n")).collect();
-    let said = stack.thumb_with_stdin(&["enqueue", "-"], lines.as_bytes()).ok();
-    assert!(said.stdout.starts_with("queued 1234 requests on many in "), "{said:?}");
+    let output = stack.thumb_with_stdin(&["enqueue", "-"], lines.as_bytes()).ok();
+    assert!(output.stdout.starts_with("queued 1234 requests on many in "), "{output:?}");
     assert_eq!(stack.depth("many").await, 1_246);
 }
 
@@ -187,16 +186,16 @@ async fn many_keys_are_queued_from_a_listing_and_from_stdin() {
 async fn a_request_that_cannot_be_queued_is_named_and_the_others_are_queued() {
     let stack = Stack::new("partly", "").await;
     let long = "k".repeat(1_025);
-    let said = stack.thumb(&["enqueue", "--size", "40x30", "a.jpg", &long, "b.jpg", "--", "-c", "help"]).failed(1);
-    assert!(said.stderr.contains(&format!("not queued: {long}: `key` must have 1 to 1024 bytes")), "{said:?}");
-    assert!(said.stderr.ends_with("error: 1 of 5 requests were not queued; they are named above\n"), "{said:?}");
+    let output = stack.thumb(&["enqueue", "--size", "40x30", "a.jpg", &long, "b.jpg", "--", "-c", "help"]).failed(1);
+    assert!(output.stderr.contains(&format!("not queued: {long}: `key` must have 1 to 1024 bytes")), "{output:?}");
+    assert!(output.stderr.ends_with("error: 1 of 5 requests were not queued; they are named above\n"), "{output:?}");
     assert_eq!(stack.depth("partly").await, 4);
 }
 
 #[tokio::test]
 async fn what_is_missing_is_said_with_what_to_do() {
     let stack = Stack::nothing("nowhere", "").await;
-    let said = [
+    let output = [
         stack.thumb(&["work"]).failed(1).stderr,
         stack.thumb(&["enqueue", "a.jpg", "--size", "40x30"]).failed(1).stderr,
         stack.thumb(&["enqueue", "a.jpg"]).failed(2).stderr,
@@ -206,21 +205,21 @@ async fn what_is_missing_is_said_with_what_to_do() {
         stack.thumb(&["render", "a.jpg"]).failed(2).stderr,
         stack.thumb(&["render", "a.jpg", "--size", "40x30"]).failed(1).stderr,
     ];
-    insta::assert_snapshot!(said.join("\n"));
+    insta::assert_snapshot!(output.join("\n"));
 }
 
 #[tokio::test]
 async fn without_credentials_or_network_nothing_is_tried_in_vain() {
     let stack = Stack::new("cut-off", "").await;
     let mut command = stack.command(&["work"]);
-    let said = Said::new(command.env_remove("AWS_ACCESS_KEY_ID").output().unwrap()).failed(1);
-    assert!(said.stderr.contains("hint: give AWS credentials the ordinary way"), "{said:?}");
+    let output = CommandOutput::new(command.env_remove("AWS_ACCESS_KEY_ID").output().unwrap()).failed(1);
+    assert!(output.stderr.contains("hint: give AWS credentials the ordinary way"), "{output:?}");
 
     let mut command = stack.command(&["enqueue", "a.jpg", "--size", "40x30"]);
     // Nothing listens on the discard port.
-    let said = Said::new(command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").output().unwrap()).failed(1);
-    assert!(said.stderr.contains("caused by: sqs:GetQueueUrl: "), "{said:?}");
-    assert!(said.stderr.contains("hint: is the network up"), "{said:?}");
+    let output = CommandOutput::new(command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").output().unwrap()).failed(1);
+    assert!(output.stderr.contains("caused by: sqs:GetQueueUrl: "), "{output:?}");
+    assert!(output.stderr.contains("hint: is the network up"), "{output:?}");
 }
 
 #[cfg(unix)]
@@ -235,12 +234,12 @@ async fn sigterm_ends_an_idle_worker_well() {
     assert!(line.contains(r#""event":"started""#), "{line}");
     let told = Instant::now();
     assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
-    let said = Said::new(child.wait_with_output().unwrap()).ok();
-    assert_eq!(said.stderr, "");
+    let output = CommandOutput::new(child.wait_with_output().unwrap()).ok();
+    assert_eq!(output.stderr, "");
     assert!(told.elapsed() < Duration::from_secs(20), "an idle worker does not wait for its long poll");
 }
 
-/// Whoever asks is connected, and waits: as with a network that swallows everything.
+/// The endpoint accepts connections and never answers, as in a network that drops everything.
 #[cfg(unix)]
 #[tokio::test]
 async fn a_signal_during_the_start_ends_it() {
@@ -254,8 +253,8 @@ async fn a_signal_during_the_start_ends_it() {
         let asked = silence.accept().unwrap();
         let told = Instant::now();
         assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
-        let said = Said::new(child.wait_with_output().unwrap()).ok();
-        assert_eq!(said.stderr, format!("stopped before it had begun (SIG{})\n", &signal[1..]));
+        let output = CommandOutput::new(child.wait_with_output().unwrap()).ok();
+        assert_eq!(output.stderr, format!("stopped before it started (SIG{})\n", &signal[1..]));
         assert!(told.elapsed() < Duration::from_secs(10), "{:?}", told.elapsed());
         drop(asked);
     }
@@ -269,8 +268,8 @@ async fn a_worker_puts_its_report_into_the_code_bucket() {
     stack.put("life.jpg", photo("life.jpg")).await;
     stack.send(r#"{"bucket":"speaker-photos","key":"life.jpg","width":40,"height":30}"#).await;
     stack.send("not JSON").await;
-    let said = stack.thumb(&["work", "--drain"]).ok();
-    assert!(!said.stderr.contains("report"), "{said:?}");
+    let output = stack.thumb(&["work", "--drain"]).ok();
+    assert!(!output.stderr.contains("report"), "{output:?}");
 
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let key = worker_report::key(&worker_report::worker_id(&host).unwrap());
@@ -305,10 +304,10 @@ fn render_makes_what_it_can_and_says_what_it_cannot() {
     std::fs::write(dir.path().join("life.jpg"), photo("life.jpg")).unwrap();
     std::fs::write(dir.path().join("notes.jpg"), "no picture").unwrap();
     let words = ["render", "notes.jpg", "life.jpg", "--size", "40x30", "--size", "30x40", "--out", "out"];
-    let said = Said::new(thumb(dir.path()).args(words).output().unwrap()).failed(1);
-    assert_eq!(said.stdout.lines().count(), 2, "{said:?}");
-    assert!(said.stderr.starts_with("error: cannot make a thumbnail of notes.jpg\n  caused by: "), "{said:?}");
-    assert!(said.stderr.ends_with("error: 1 of 2 files have no thumbnails\n"), "{said:?}");
+    let output = CommandOutput::new(thumb(dir.path()).args(words).output().unwrap()).failed(1);
+    assert_eq!(output.stdout.lines().count(), 2, "{output:?}");
+    assert!(output.stderr.starts_with("error: cannot make a thumbnail of notes.jpg\n  caused by: "), "{output:?}");
+    assert!(output.stderr.ends_with("error: 1 of 2 files have no thumbnails\n"), "{output:?}");
     assert_eq!(names(&dir.path().join("out")), ["life-30x40.jpg", "life-40x30.jpg"]);
     let made = std::fs::read(dir.path().join("out/life-40x30.jpg")).unwrap();
     let info = thumbnail::probe(&made, &Limits::default()).unwrap();
@@ -325,7 +324,11 @@ fn a_full_disk_leaves_no_half_thumbnail() {
     let line = "trap '' XFSZ; ulimit -f 1; exec \"$0\" render life.jpg --size 400x400";
     let mut shell = Command::new("sh");
     moto::clean(&mut shell);
-    let said = Said::new(shell.current_dir(dir.path()).args(["-c", line]).arg(program).output().unwrap()).failed(1);
-    assert!(said.stderr.starts_with("error: cannot write life-400x400.jpg\n  caused by: File too large"), "{said:?}");
+    let output =
+        CommandOutput::new(shell.current_dir(dir.path()).args(["-c", line]).arg(program).output().unwrap()).failed(1);
+    assert!(
+        output.stderr.starts_with("error: cannot write life-400x400.jpg\n  caused by: File too large"),
+        "{output:?}"
+    );
     assert_eq!(names(dir.path()), ["life.jpg"]);
 }

@@ -1,5 +1,5 @@
-//! `thumb enqueue`: requests onto the queue, in batches side by side. What is to be enqueued flows through, however
-//! much it is: memory holds the batches under way and nothing else.
+//! `thumb enqueue`: sends requests to the queue, in parallel batches. Sources are streamed: memory holds the batches under
+//! way and nothing else, however many there are.
 
 mod sending;
 mod sources;
@@ -19,11 +19,10 @@ use crate::thumbnail::{Fit, Size};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 pub use sources::{Found, Sources};
 
-/// Batches under way at once. SQS takes an unlimited number of calls a second on a standard queue; more than this adds
-/// connections and no speed.
+/// Batches sent in parallel. A standard queue has no limit of calls per second; more batches add connections and no speed.
 const BATCHES_AT_ONCE: usize = 16;
 
-/// What is wanted of every photograph.
+/// The thumbnails wanted of every photograph.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub sizes: Vec<Size>,
@@ -31,26 +30,26 @@ pub struct Wanted {
     pub quality: Option<u8>,
 }
 
-/// What has become of everything.
+/// The result of an enqueue.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Summary {
     pub queued: u64,
-    /// Named as they failed.
+    /// Each was reported as it failed.
     pub not_queued: u64,
-    /// Keys under the prefix that are no photographs.
+    /// Keys under the prefix that are not photographs.
     pub skipped: u64,
     pub seconds: f64,
 }
 
-/// Told of everything as it happens.
+/// Is told what happens as it happens.
 pub trait Progress {
     fn queued(&mut self, requests: usize);
     fn not_queued(&mut self, name: &str, why: &str);
 }
 
-/// A request on its way: what to call it if it fails, and its message.
+/// A request to be sent: its name for error messages, and its body.
 #[derive(Clone, Debug)]
-struct Parcel {
+struct OutgoingMessage {
     name: String,
     body: String,
 }
@@ -58,8 +57,8 @@ struct Parcel {
 /// Sends a request for each source to the queue.
 ///
 /// # Errors
-/// Nothing more can be sent or found: the queue refuses, the bucket cannot be listed. What was sent before stays sent;
-/// the failure says how much that is.
+/// No more requests can be sent or found: the queue refuses them, or the bucket cannot be listed. Requests sent before stay
+/// queued; the failure says how many.
 pub async fn enqueue(
     clients: &Clients,
     queue_url: &str,
@@ -73,8 +72,9 @@ pub async fn enqueue(
     let mut batches = FuturesUnordered::new();
     let mut next = Batch::default();
     let mut more = true;
-    let send =
-        |batch: Batch| sending::send(batch.0, async |parcels: &[Parcel]| send_once(clients, queue_url, parcels).await);
+    let send = |batch: Batch| {
+        sending::send(batch.0, async |messages: &[OutgoingMessage]| send_once(clients, queue_url, messages).await)
+    };
     while more || !batches.is_empty() {
         tokio::select! {
             Some(sent) = batches.next() => note(sent, &mut summary, progress).map_err(|failure| so_far(failure, &summary))?,
@@ -94,8 +94,8 @@ pub async fn enqueue(
                 Some(Ok(Found::Source(source))) => {
                     let name = source.to_string();
                     let Wanted { sizes, fit, quality } = wanted.clone();
-                    let parcel = Parcel { name, body: Request { source, sizes, fit, quality }.to_json() };
-                    if let Some(full) = next.add(parcel) {
+                    let message = OutgoingMessage { name, body: Request { source, sizes, fit, quality }.to_json() };
+                    if let Some(full) = next.add(message) {
                         batches.push(send(full));
                     }
                 }
@@ -111,10 +111,10 @@ fn note(sent: Result<sending::Sent, CallError>, summary: &mut Summary, progress:
     let queued = sent.iter().filter(|(_, result)| result.is_ok()).count();
     summary.queued += queued as u64;
     progress.queued(queued);
-    for (parcel, result) in sent {
+    for (message, result) in sent {
         if let Err(why) = result {
             summary.not_queued += 1;
-            progress.not_queued(&parcel.name, &why);
+            progress.not_queued(&message.name, &why);
         }
     }
     Ok(())
@@ -122,39 +122,39 @@ fn note(sent: Result<sending::Sent, CallError>, summary: &mut Summary, progress:
 
 fn so_far(failure: Failure, summary: &Summary) -> Failure {
     let queued = match summary.queued {
-        0 => "no request is known to have been queued".to_owned(),
+        0 => "nothing is known to have been queued".to_owned(),
         1 => "at least one request was queued before that".to_owned(),
         many => format!("at least {many} requests were queued before that"),
     };
-    failure.hint(format!("{queued}; the same thumbnails made twice do no harm"))
+    failure.hint(format!("{queued}; it is safe to run the command again: thumbnails that are made twice are the same"))
 }
 
-/// Parcels that go in one call.
+/// The messages of one call.
 #[derive(Default)]
-struct Batch(Vec<Parcel>);
+struct Batch(Vec<OutgoingMessage>);
 
 impl Batch {
-    /// Adds a parcel; gives back the batch that is full, with it or before it.
-    fn add(&mut self, parcel: Parcel) -> Option<Self> {
-        let bytes: usize = self.0.iter().map(|parcel| parcel.body.len()).sum();
-        if bytes + parcel.body.len() > MAX_BATCH_BYTES {
-            return Some(std::mem::replace(self, Self(vec![parcel])));
+    /// Adds a message; returns a full batch, with or without this message.
+    fn add(&mut self, message: OutgoingMessage) -> Option<Self> {
+        let bytes: usize = self.0.iter().map(|message| message.body.len()).sum();
+        if bytes + message.body.len() > MAX_BATCH_BYTES {
+            return Some(std::mem::replace(self, Self(vec![message])));
         }
-        self.0.push(parcel);
+        self.0.push(message);
         (self.0.len() == BATCH).then(|| std::mem::take(self))
     }
 }
 
-async fn send_once(clients: &Clients, queue_url: &str, parcels: &[Parcel]) -> Result<Vec<Answer>, CallError> {
-    let entries = parcels.iter().enumerate().map(|(index, parcel)| {
+async fn send_once(clients: &Clients, queue_url: &str, messages: &[OutgoingMessage]) -> Result<Vec<Answer>, CallError> {
+    let entries = messages.iter().enumerate().map(|(index, message)| {
         SendMessageBatchRequestEntry::builder()
             .id(index.to_string())
-            .message_body(&parcel.body)
+            .message_body(&message.body)
             .build()
-            .expect("it has its ID and its body")
+            .expect("it has an ID and a body")
     });
     let call = clients.sqs.send_message_batch().queue_url(queue_url).set_entries(Some(entries.collect()));
-    // `sending` tries again; the SDK's attempts within each of its would multiply.
+    // `sending` retries; the SDK's own retries would multiply with those.
     let once = aws_sdk_sqs::config::Builder::new().retry_config(RetryConfig::disabled());
     let answer = call
         .customize()
@@ -162,7 +162,7 @@ async fn send_once(clients: &Clients, queue_url: &str, parcels: &[Parcel]) -> Re
         .send()
         .await
         .map_err(|error| CallError::new("sqs:SendMessage", error))?;
-    Ok(answers(parcels.len(), &answer.failed))
+    Ok(answers(messages.len(), &answer.failed))
 }
 
 #[cfg(test)]
@@ -181,8 +181,8 @@ mod tests {
 
     use super::*;
 
-    fn parcel(bytes: usize) -> Parcel {
-        Parcel { name: String::new(), body: "x".repeat(bytes) }
+    fn message(bytes: usize) -> OutgoingMessage {
+        OutgoingMessage { name: String::new(), body: "x".repeat(bytes) }
     }
 
     /// SQS that is out of order.
@@ -211,8 +211,8 @@ mod tests {
             .await;
         let clients = Clients::from_sdk(sdk).unwrap();
         let began = tokio::time::Instant::now();
-        let sent = sending::send(vec![parcel(1)], async |parcels: &[Parcel]| {
-            send_once(&clients, "http://localhost/1/cats", parcels).await
+        let sent = sending::send(vec![message(1)], async |messages: &[OutgoingMessage]| {
+            send_once(&clients, "http://localhost/1/cats", messages).await
         });
         assert!(sent.await.is_err());
         assert_eq!(outage.0.load(Ordering::Relaxed), 8);
@@ -222,12 +222,12 @@ mod tests {
     #[test]
     fn a_batch_is_ten_messages_or_a_mebibyte() {
         let mut batch = Batch::default();
-        let full: Vec<usize> = (0..25).filter_map(|_| batch.add(parcel(100))).map(|full| full.0.len()).collect();
+        let full: Vec<usize> = (0..25).filter_map(|_| batch.add(message(100))).map(|full| full.0.len()).collect();
         assert_eq!((full, batch.0.len()), (vec![10, 10], 5));
 
         let mut batch = Batch::default();
-        assert!(batch.add(parcel(MAX_BATCH_BYTES)).is_none());
-        assert_eq!(batch.add(parcel(1)).map(|full| full.0.len()), Some(1));
+        assert!(batch.add(message(MAX_BATCH_BYTES)).is_none());
+        assert_eq!(batch.add(message(1)).map(|full| full.0.len()), Some(1));
         assert_eq!(batch.0.len(), 1);
     }
 }

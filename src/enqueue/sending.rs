@@ -1,58 +1,57 @@
-//! One batch, sent until every entry has arrived or has been refused for good.
+//! Sends one batch until every entry is queued or permanently refused.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Parcel;
+use super::OutgoingMessage;
 use crate::aws::{Answer, CallError, Kind};
 
-/// Attempts at an entry, the first included. The SDK makes none of its own, so that the pauses below are all there are:
-/// 23 s at most.
+/// Attempts per entry, the first included. The SDK makes no retries of its own, so that the pauses add up to 23 s at most.
 const ATTEMPTS: u32 = 8;
-/// Nothing is tried again so long after the first attempt began: calls that hang take half a minute each. Such a
-/// batch's end is known after a minute and a half at most.
+/// No retries after this time since the first attempt: hanging calls take half a minute each, so that such a batch ends
+/// after a minute and a half at most.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE_BASE: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 
-/// What became of each parcel of a batch.
-pub type Sent = Vec<(Parcel, Result<(), String>)>;
+/// The result of each message of a batch.
+pub type Sent = Vec<(OutgoingMessage, Result<(), String>)>;
 
-/// Sends parcels with `send`, which answers for each of them; those whose failure is not the sender's fault again,
-/// after a pause with jitter. What comes back is every parcel with what has become of it.
+/// Sends messages with `send`, which answers for each of them, and retries those with transient errors after a pause with
+/// jitter. Returns every message with its result.
 ///
 /// # Errors
-/// The call is refused as a whole in a way that no other batch would escape: no such queue, no right, no credentials.
+/// The call is refused as a whole in a way that applies to every batch: no such queue, no permission, no credentials.
 pub async fn send(
-    mut parcels: Vec<Parcel>,
-    send: impl AsyncFn(&[Parcel]) -> Result<Vec<Answer>, CallError>,
+    mut messages: Vec<OutgoingMessage>,
+    send: impl AsyncFn(&[OutgoingMessage]) -> Result<Vec<Answer>, CallError>,
 ) -> Result<Sent, CallError> {
-    let mut ended = Vec::with_capacity(parcels.len());
+    let mut ended = Vec::with_capacity(messages.len());
     let mut attempt = 1;
     let began = Instant::now();
     loop {
-        let answers = send(&parcels).await;
+        let answers = send(&messages).await;
         let more = attempt < ATTEMPTS && began.elapsed() < PATIENCE;
         let answers = match answers {
             Ok(answers) => answers,
             Err(error) if matches!(error.kind, Kind::Throttled | Kind::Unavailable | Kind::NotYet) && more => {
-                vec![Answer::Again(error.to_string()); parcels.len()]
+                vec![Answer::Again(error.to_string()); messages.len()]
             }
             Err(error) => return Err(error),
         };
         let mut again = Vec::new();
-        for (parcel, answer) in parcels.into_iter().zip(answers) {
+        for (message, answer) in messages.into_iter().zip(answers) {
             match answer {
-                Answer::Done => ended.push((parcel, Ok(()))),
-                Answer::Again(_) if more => again.push(parcel),
-                Answer::Again(why) | Answer::Refused(why) => ended.push((parcel, Err(why))),
+                Answer::Done => ended.push((message, Ok(()))),
+                Answer::Again(_) if more => again.push(message),
+                Answer::Again(why) | Answer::Refused(why) => ended.push((message, Err(why))),
             }
         }
         if again.is_empty() {
             return Ok(ended);
         }
-        parcels = again;
+        messages = again;
         tokio::time::sleep(pause(attempt, fastrand::f64())).await;
         attempt += 1;
     }
@@ -69,8 +68,8 @@ mod tests {
 
     use super::*;
 
-    fn parcels(names: &str) -> Vec<Parcel> {
-        names.chars().map(|name| Parcel { name: name.into(), body: String::new() }).collect()
+    fn messages(names: &str) -> Vec<OutgoingMessage> {
+        names.chars().map(|name| OutgoingMessage { name: name.into(), body: String::new() }).collect()
     }
 
     fn error(kind: Kind) -> CallError {
@@ -80,17 +79,17 @@ mod tests {
     /// Sends "abc" to a queue that answers by the name and the number of the call; what was sent, what became of it.
     async fn run(answer: impl Fn(char, usize) -> Answer) -> (Vec<String>, Vec<(String, Result<(), String>)>) {
         let calls = RefCell::new(Vec::new());
-        let ended = send(parcels("abc"), async |parcels: &[Parcel]| {
-            calls.borrow_mut().push(parcels.iter().map(|parcel| &*parcel.name).collect::<String>());
+        let ended = send(messages("abc"), async |messages: &[OutgoingMessage]| {
+            calls.borrow_mut().push(messages.iter().map(|message| &*message.name).collect::<String>());
             let call = calls.borrow().len();
-            Ok(parcels.iter().map(|parcel| answer(parcel.name.chars().next().unwrap(), call)).collect())
+            Ok(messages.iter().map(|message| answer(message.name.chars().next().unwrap(), call)).collect())
         });
-        let ended = ended.await.unwrap().into_iter().map(|(parcel, result)| (parcel.name, result)).collect();
+        let ended = ended.await.unwrap().into_iter().map(|(message, result)| (message.name, result)).collect();
         (calls.into_inner(), ended)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_failed_by_nobodys_fault_is_sent_again_alone() {
+    async fn entries_with_transient_errors_are_sent_again_alone() {
         let (calls, ended) = run(|name, call| match (name, call) {
             ('b', 1..=2) => Answer::Again("busy".into()),
             ('c', _) => Answer::Refused("bad".into()),
@@ -102,16 +101,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_never_works_is_given_up() {
+    async fn an_entry_that_keeps_failing_is_given_up() {
         let (calls, ended) = run(|_, _| Answer::Again("busy".into())).await;
         assert_eq!(calls.len(), ATTEMPTS as usize);
         assert!(ended.iter().all(|(_, result)| *result == Err("busy".into())));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_hangs_is_given_up_after_a_minute_and_a_half() {
+    async fn hanging_calls_are_given_up_after_a_minute_and_a_half() {
         let (began, calls) = (Instant::now(), RefCell::new(0));
-        let ended = send(parcels("a"), async |_: &[Parcel]| {
+        let ended = send(messages("a"), async |_: &[OutgoingMessage]| {
             *calls.borrow_mut() += 1;
             tokio::time::sleep(Duration::from_secs(30)).await;
             Err(error(Kind::Unavailable))
@@ -122,16 +121,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_that_fails_is_made_again_unless_it_always_will() {
+    async fn a_failed_call_is_retried_if_the_error_is_transient() {
         let calls = RefCell::new(0);
-        let ended = send(parcels("a"), async |parcels: &[Parcel]| {
+        let ended = send(messages("a"), async |messages: &[OutgoingMessage]| {
             *calls.borrow_mut() += 1;
-            if *calls.borrow() < 3 { Err(error(Kind::Unavailable)) } else { Ok(vec![Answer::Done; parcels.len()]) }
+            if *calls.borrow() < 3 { Err(error(Kind::Unavailable)) } else { Ok(vec![Answer::Done; messages.len()]) }
         });
         assert!(ended.await.unwrap()[0].1.is_ok());
         assert_eq!(calls.into_inner(), 3);
 
-        let denied = send(parcels("a"), async |_: &[Parcel]| Err(error(Kind::Denied))).await;
+        let denied = send(messages("a"), async |_: &[OutgoingMessage]| Err(error(Kind::Denied))).await;
         assert_eq!(denied.unwrap_err().kind, Kind::Denied);
     }
 }

@@ -1,5 +1,5 @@
-//! Where the photographs to be enqueued come from: keys on the command line, lines on stdin, a bucket's listing, URLs.
-//! A task finds them one after the other, and no faster than they are sent.
+//! Finds the photographs to enqueue: keys on the command line, lines on stdin, a bucket's listing, URLs. A task finds them
+//! one after the other, no faster than they are sent.
 
 use aws_sdk_s3::types::RequestPayer;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -11,9 +11,9 @@ use crate::error::{Failure, Result};
 use crate::request::{self, Source};
 use crate::text::without_secrets;
 
-/// Sources found and not yet sent.
+/// The most sources found and not yet sent.
 const AHEAD: usize = 1_000;
-/// The extensions that `--prefix` takes for photographs, in any case.
+/// The extensions of photographs under `--prefix`, in any case.
 const EXTENSIONS: [&str; 4] = ["jpg", "jpeg", "jpe", "jfif"];
 /// The longest line of stdin that is read: a key and its end.
 const MAX_LINE_BYTES: u64 = MAX_KEY_BYTES as u64 + 2;
@@ -21,58 +21,58 @@ const MAX_LINE_BYTES: u64 = MAX_KEY_BYTES as u64 + 2;
 /// What to enqueue.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// Of `keys`, `prefix` and `stdin`; one of them needs it.
+    /// The bucket of `keys`, `prefix` and `stdin`; needed for any of them.
     pub bucket: String,
     pub keys: Vec<String>,
-    /// Every photograph whose key begins so.
+    /// All photographs under this prefix.
     pub prefix: Option<String>,
     pub urls: Vec<String>,
-    /// A key a line.
+    /// Read keys from stdin, one per line.
     pub stdin: bool,
 }
 
 #[derive(Debug, PartialEq)]
 pub enum Found {
     Source(Source),
-    /// It is no request: a key that is too long, a URL that is none.
+    /// It cannot be requested: the key is too long, or the URL is not one.
     Bad {
         name: String,
         why: String,
     },
-    /// It is under the prefix, and no photograph.
+    /// It is under the prefix, and not a photograph.
     Skipped,
 }
 
 type Finds = mpsc::Sender<Result<Found>>;
 
-/// The reader of what is found has gone: there is nothing left to do.
-struct Gone;
+/// The receiver of the sources has been closed: there is nothing left to do.
+struct ReceiverClosed;
 
 impl Sources {
-    /// How many there are, if that is known.
+    /// How many sources there are, if that is known.
     pub fn count(&self) -> Option<u64> {
         let endless = self.stdin || self.prefix.is_some();
         (!endless).then_some((self.keys.len() + self.urls.len()) as u64)
     }
 
-    /// Finds them all; ends early after a failure.
+    /// Finds all sources; stops after a failure.
     pub fn find(self, clients: &Clients) -> mpsc::Receiver<Result<Found>> {
         let (finds, receiver) = mpsc::channel(AHEAD);
         let s3 = RegionalS3::new(s3_config(&clients.sdk));
         tokio::spawn(async move {
             let failed = match self.all(&s3, &finds).await {
                 Ok(result) => result.err(),
-                Err(Gone) => None,
+                Err(ReceiverClosed) => None,
             };
             if let Some(failure) = failed {
-                // If nobody listens any more, a failure is already on its way to the user.
+                // If the receiver is closed, another failure is being reported already.
                 let _ = finds.send(Err(failure)).await;
             }
         });
         receiver
     }
 
-    async fn all(self, s3: &RegionalS3, finds: &Finds) -> Result<Result<()>, Gone> {
+    async fn all(self, s3: &RegionalS3, finds: &Finds) -> Result<Result<()>, ReceiverClosed> {
         for key in self.keys {
             find(finds, object(&self.bucket, key)).await?;
         }
@@ -94,8 +94,8 @@ impl Sources {
     }
 }
 
-async fn find(finds: &Finds, found: Found) -> Result<(), Gone> {
-    finds.send(Ok(found)).await.map_err(|_| Gone)
+async fn find(finds: &Finds, found: Found) -> Result<(), ReceiverClosed> {
+    finds.send(Ok(found)).await.map_err(|_| ReceiverClosed)
 }
 
 fn object(bucket: &str, key: String) -> Found {
@@ -106,7 +106,7 @@ fn object(bucket: &str, key: String) -> Found {
 }
 
 /// A bucket's photographs, page by page (API ListObjectsV2), in whatever region it is.
-async fn list(s3: &RegionalS3, bucket: &str, prefix: &str, finds: &Finds) -> Result<Result<()>, Gone> {
+async fn list(s3: &RegionalS3, bucket: &str, prefix: &str, finds: &Finds) -> Result<Result<()>, ReceiverClosed> {
     let mut token: Option<String> = None;
     loop {
         let page = |s3: aws_sdk_s3::Client| {
@@ -116,7 +116,7 @@ async fn list(s3: &RegionalS3, bucket: &str, prefix: &str, finds: &Finds) -> Res
         let page = match s3.call(bucket, page).await.map_err(|error| CallError::new("s3:ListBucket", error)) {
             Ok(page) => page,
             Err(error) if error.kind == Kind::NotFound => {
-                return Ok(Err(Failure::new(format!("there is no bucket {bucket}")).caused_by(&error)));
+                return Ok(Err(Failure::new(format!("bucket \"{bucket}\" does not exist")).caused_by(&error)));
             }
             Err(error) => return Ok(Err(error.failure(format!("cannot list the bucket {bucket}")))),
         };
@@ -128,7 +128,7 @@ async fn list(s3: &RegionalS3, bucket: &str, prefix: &str, finds: &Finds) -> Res
         match page.next_continuation_token {
             None => return Ok(Ok(())),
             next if next == token => {
-                return Ok(Err(Failure::new(format!("S3 gives the same page of the bucket {bucket} over and over"))));
+                return Ok(Err(Failure::new(format!("S3 keeps returning the same page of the bucket {bucket}"))));
             }
             next => token = next,
         }
@@ -140,8 +140,12 @@ fn is_photograph(key: &str) -> bool {
         .is_some_and(|(_, extension)| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension)))
 }
 
-/// A key a line; blank lines are none. A line that is no key is named by its number and passed over.
-async fn lines(mut input: impl AsyncBufRead + Unpin, bucket: &str, finds: &Finds) -> Result<Result<()>, Gone> {
+/// One key per line; blank lines are skipped. A line that is not a key is reported with its number and skipped.
+async fn lines(
+    mut input: impl AsyncBufRead + Unpin,
+    bucket: &str,
+    finds: &Finds,
+) -> Result<Result<()>, ReceiverClosed> {
     let mut number = 0_u64;
     let mut line = Vec::new();
     loop {
@@ -154,7 +158,7 @@ async fn lines(mut input: impl AsyncBufRead + Unpin, bucket: &str, finds: &Finds
         }
         let bad = |why: &str| Found::Bad { name: format!("line {number} of stdin"), why: why.to_owned() };
         if line.len() as u64 == MAX_LINE_BYTES && !line.ends_with(b"\n") {
-            find(finds, bad(&format!("it is longer than a key may be, {MAX_KEY_BYTES} bytes"))).await?;
+            find(finds, bad(&format!("it is longer than {MAX_KEY_BYTES} bytes, the limit for a key"))).await?;
             if let Err(error) = skip_line(&mut input).await {
                 return Ok(Err(Failure::new("cannot read keys from stdin").caused_by(&error)));
             }
@@ -165,12 +169,12 @@ async fn lines(mut input: impl AsyncBufRead + Unpin, bucket: &str, finds: &Finds
         match std::str::from_utf8(text) {
             Ok("") => {}
             Ok(key) => find(finds, object(bucket, key.to_owned())).await?,
-            Err(_) => find(finds, bad("it is not UTF-8, which S3's keys are")).await?,
+            Err(_) => find(finds, bad("it is not UTF-8, as S3's keys must be")).await?,
         }
     }
 }
 
-/// Reads on to the end of a line without keeping it.
+/// Skips to the end of a line.
 async fn skip_line(input: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<()> {
     loop {
         let piece = input.fill_buf().await?;
@@ -225,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_line_is_a_key_but_blank_ones() {
+    async fn every_line_that_is_not_blank_is_a_key() {
         assert_eq!(
             read("a.jpg\r\n\n é b.jpg \nlast".as_bytes()).await,
             ["s3://photos/a.jpg", "s3://photos/ é b.jpg ", "s3://photos/last"]
@@ -234,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_that_is_no_key_is_named_and_the_next_is_read() {
+    async fn a_line_that_is_not_a_key_is_reported_and_the_next_is_read() {
         let longest = "k".repeat(MAX_KEY_BYTES);
         let text = format!("{longest}\r\n{longest}k\n{}\nb", "k".repeat(100_000));
         assert_eq!(
@@ -242,11 +246,11 @@ mod tests {
             [
                 format!("s3://photos/{longest}"),
                 format!("{longest}k: `key` must have 1 to 1024 bytes, as S3's keys do; it has 1025"),
-                "line 3 of stdin: it is longer than a key may be, 1024 bytes".into(),
+                "line 3 of stdin: it is longer than 1024 bytes, the limit for a key".into(),
                 "s3://photos/b".into(),
             ]
         );
-        assert_eq!(read(b"\xff\nb").await, ["line 1 of stdin: it is not UTF-8, which S3's keys are", "s3://photos/b"]);
+        assert_eq!(read(b"\xff\nb").await, ["line 1 of stdin: it is not UTF-8, as S3's keys must be", "s3://photos/b"]);
     }
 
     #[test]

@@ -1,12 +1,15 @@
-//! What S3 says of new objects: its event notifications ("Event message structure", S3 user guide), as S3 sends them to a
-//! queue, or as SNS wraps them ("SNS message formats"); and its events by way of EventBridge ("EventBridge event message
-//! structure"). Fields we do not know are AWS's own additions and pass.
+//! S3's events about new objects: its event notifications ("Event message structure", S3 user guide), as S3 sends them to a
+//! queue or as SNS wraps them ("SNS message formats"), and its events through EventBridge ("EventBridge event message
+//! structure"). Unknown fields are ignored: AWS adds fields.
 
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::{BadRequest, Message, Source, fields};
 
-/// Records in one notification; S3 sends one, and promises no more than "Records".
+/// The most records in one notification; S3 sends one, but documents a list.
 const MAX_RECORDS: usize = 100;
 
 /// An object that was just stored.
@@ -18,10 +21,10 @@ pub struct Created {
     pub etag: Option<String>,
 }
 
-/// Reads a notification; none: the object is none, but perhaps a request.
+/// Reads a notification; none if the object is not one, and may be a request.
 ///
 /// # Errors
-/// It is a notification, but not one of S3, or one that lacks what S3 always sends.
+/// It is a notification, but not from S3, or it lacks a field that S3 always sends.
 pub fn parse(object: &Map<String, Value>) -> Result<Option<Message>, BadRequest> {
     if object.get("Event").and_then(Value::as_str) == Some("s3:TestEvent") {
         return Ok(Some(Message::Nothing("S3's test event")));
@@ -37,7 +40,10 @@ pub fn parse(object: &Map<String, Value>) -> Result<Option<Message>, BadRequest>
         return Err(BadRequest(format!("`Records` must be an array, not {}", fields::kind(records))));
     };
     if records.len() > MAX_RECORDS {
-        return Err(BadRequest(format!("`Records` holds {} records; at most {MAX_RECORDS} are taken", records.len())));
+        return Err(BadRequest(format!(
+            "`Records` holds {} records; at most {MAX_RECORDS} are accepted",
+            records.len()
+        )));
     }
     let created = records.iter().filter_map(|record| created(record).transpose()).collect::<Result<Vec<_>, _>>()?;
     Ok(Some(match created.is_empty() {
@@ -46,7 +52,7 @@ pub fn parse(object: &Map<String, Value>) -> Result<Option<Message>, BadRequest>
     }))
 }
 
-/// SNS's envelope: the notification is a text in `Message`. An envelope in an envelope is nobody's.
+/// Reads an SNS envelope: the notification is a string in `Message`. Nested envelopes are rejected.
 fn enveloped(envelope: &Map<String, Value>) -> Result<Message, BadRequest> {
     let message = envelope
         .get("Message")
@@ -62,11 +68,11 @@ fn enveloped(envelope: &Map<String, Value>) -> Result<Message, BadRequest> {
     }
 }
 
-/// EventBridge's event: "Object Created" of S3. The key stands in it as it is, not URL-encoded.
+/// Reads an event from EventBridge: S3's "Object Created". Its key is not URL-encoded.
 fn bridged(event: &Map<String, Value>) -> Result<Message, BadRequest> {
     let text = |field: &str| event.get(field).and_then(Value::as_str).unwrap_or_default();
     if text("source") != "aws.s3" {
-        return Err(BadRequest(format!("an EventBridge event of {:?}, not of aws.s3", text("source"))));
+        return Err(BadRequest(format!("an EventBridge event from {:?}, not from aws.s3", text("source"))));
     }
     if text("detail-type") != "Object Created" {
         return Ok(Message::Nothing("an event that stored nothing"));
@@ -85,7 +91,7 @@ fn unquoted(etag: &str) -> String {
     etag.trim_matches('"').to_owned()
 }
 
-/// A record's object, if the record says that one was stored.
+/// The object of a record, if the record is about a stored one.
 fn created(record: &Value) -> Result<Option<Created>, BadRequest> {
     let text = |pointer: &str| {
         record.pointer(pointer).and_then(Value::as_str).ok_or_else(|| {
@@ -99,32 +105,19 @@ fn created(record: &Value) -> Result<Option<Created>, BadRequest> {
         return Ok(None);
     }
     let encoded = text("/s3/object/key")?;
-    let key = decoded(encoded, true)
+    let key = decoded_key(encoded)
         .ok_or_else(|| BadRequest(format!("`s3.object.key` is not URL-encoded UTF-8: {encoded:?}")))?;
     let source = Source::object(text("/s3/bucket/name")?, key)?;
     let etag = record.pointer("/s3/object/eTag").and_then(Value::as_str);
     Ok(Some(Created { source, etag: etag.map(unquoted) }))
 }
 
-/// Undoes URL encoding; none if what comes out is not UTF-8. With `plus`, `+` is a space, as in S3's events. A `%`
-/// that no two hexadecimal digits follow stands for itself.
-pub fn decoded(text: &str, plus: bool) -> Option<String> {
-    let bytes = text.as_bytes();
-    let digit = |at: usize| bytes.get(at).and_then(|&byte| char::from(byte).to_digit(16));
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let pair = digit(at + 1).zip(digit(at + 2)).filter(|_| byte == b'%');
-        match pair.and_then(|(high, low)| u8::try_from(high * 16 + low).ok()) {
-            Some(value) => {
-                decoded.push(value);
-                at += 3;
-            }
-            None => {
-                decoded.push(if plus && byte == b'+' { b' ' } else { byte });
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8(decoded).ok()
+/// Undoes the URL encoding of a key in S3's events, in which `+` is a space; none if the result is not UTF-8.
+fn decoded_key(text: &str) -> Option<String> {
+    decoded(&text.replace('+', " "))
+}
+
+/// Undoes percent-encoding; none if the result is not UTF-8. A `%` without two hexadecimal digits stands for itself.
+pub fn decoded(text: &str) -> Option<String> {
+    percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned)
 }

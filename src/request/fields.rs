@@ -1,4 +1,4 @@
-//! A JSON object read field by field, so that each mistake is named by its field and an unknown field is one.
+//! Reads a JSON object field by field: errors name their field, and unknown fields are errors.
 
 use std::ops::RangeInclusive;
 
@@ -8,7 +8,7 @@ use super::BadRequest;
 
 pub struct Fields {
     object: Map<String, Value>,
-    /// What the object is, at the start of no sentence: "the request".
+    /// What the object is, for messages: "the request".
     what: &'static str,
     asked: Vec<&'static str>,
 }
@@ -46,7 +46,7 @@ impl Fields {
         }
     }
 
-    /// To be called when every field has been asked for.
+    /// Call it after every field has been asked for; fails on unknown ones.
     pub fn finish(self) -> Result<(), BadRequest> {
         match self.object.keys().next() {
             None => Ok(()),
@@ -63,7 +63,7 @@ impl Fields {
     }
 }
 
-/// A JSON value's kind, with its article.
+/// A JSON value's type, with its article.
 pub fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

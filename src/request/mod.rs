@@ -1,8 +1,8 @@
-//! What a message on the queue asks for. Pure: text in, a checked [`Request`] or the reason why it is none out; every
-//! limit is checked here, before anything is fetched.
+//! The message contract: what a message on the queue asks for. Pure: turns text into a checked [`Request`] or the reason why
+//! it is not one. Every limit is checked here, before anything is fetched.
 //!
-//! A message is a request of ours (the codelab's fields, see [`Request::parse`]), or an event of S3, by its own
-//! notification or by EventBridge, plain or inside an SNS envelope (see [`event`]).
+//! A message is a request (the codelab's fields, see [`Request::parse`]), or an event of S3: its own notification or
+//! EventBridge's, plain or inside an SNS envelope (see [`event`]).
 
 mod event;
 mod fields;
@@ -20,15 +20,15 @@ use crate::thumbnail::{Fit, MAX_SIDE_PX, Size, Spec};
 pub use event::Created;
 use fields::Fields;
 
-/// The longest URL a request may name, in bytes; what servers and proxies commonly take.
+/// The longest URL in a request, in bytes; servers and proxies commonly accept this much.
 pub const MAX_URL_BYTES: usize = 2_048;
 
-/// The longest message that is read. Understood JSON takes many times the memory of its text, and this is already far
-/// more than S3's own notifications have.
+/// The longest message that is parsed. Parsed JSON takes many times the memory of its text, and S3's own notifications are
+/// far shorter.
 pub const MAX_REQUEST_BYTES: usize = 256 << 10;
 
-/// Stands for the bucket of a photograph from a URL. No bucket has such a name, as none has an underscore in it: where
-/// keys name the bucket, no URL's thumbnail overwrites an object's.
+/// The bucket in the keys of thumbnails of URLs. Bucket names have no underscores: where keys contain the bucket, a URL's
+/// thumbnail never overwrites an object's.
 pub const URL_BUCKET: &str = "_url";
 
 /// Where a photograph is.
@@ -48,30 +48,30 @@ pub struct Request {
     pub source: Source,
     /// 1 to [`MAX_SIZES`], no two the same, of at most [`config::MAX_TARGET_PIXELS`] together.
     pub sizes: Vec<Size>,
-    /// None: the worker's own, from `[thumbnail]`.
+    /// None: the worker's setting, from `[thumbnail]`.
     pub fit: Option<Fit>,
-    /// 1 to 100; none: the worker's own.
+    /// 1 to 100; none: the worker's setting.
     pub quality: Option<u8>,
 }
 
-/// A message's body, understood.
+/// A parsed message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     Request(Request),
-    /// An event of S3: objects that were just stored. Never empty.
+    /// An event of S3: the objects that were stored. Never empty.
     Event(Vec<Created>),
-    /// Nothing is to be made; says why.
+    /// It asks for no thumbnails, for this reason.
     Nothing(&'static str),
 }
 
-/// One thumbnail of a request: how it is made, and the key it is stored under.
+/// One thumbnail of a request: how to make it, and the key to store it under.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub spec: Spec,
     pub key: String,
 }
 
-/// Why a text is not a request: a sentence without its period that names the field and what it may be.
+/// Why a text is not a request: a sentence without its period, which names the field and its valid values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadRequest(pub String);
 
@@ -100,7 +100,7 @@ impl Request {
     /// `"sizes":[{"width":…,"height":…},…]` for width and height; `"fit"` and `"quality"` are optional.
     ///
     /// # Errors
-    /// The first thing that is wrong. An unknown field is, so that a typing error does not pass in silence.
+    /// The first mistake. Unknown fields are mistakes, so that typos are noticed.
     pub fn parse(body: &str) -> Result<Self, BadRequest> {
         Self::from_object(object(body)?)
     }
@@ -115,7 +115,7 @@ impl Request {
         Ok(Self { source, sizes, fit, quality })
     }
 
-    /// The message that [`Request::parse`] reads as this request; the codelab's own where it has the words for it.
+    /// The message that [`Request::parse`] reads as this request; in the codelab's format where that is possible.
     pub fn to_json(&self) -> String {
         let mut object = Map::new();
         match &self.source {
@@ -148,7 +148,7 @@ impl Request {
     /// The thumbnails to make, one for each size, as `[thumbnail]` of thumb.toml names and shapes them.
     ///
     /// # Errors
-    /// Two of them would be stored under the same key, S3 has no such key, or they are too large together.
+    /// Two of them would have the same key, S3 does not allow a key, or they are too large together.
     pub fn targets(&self, settings: &config::Thumbnail) -> Result<Vec<Target>, BadRequest> {
         check_pixels(&self.sizes)?;
         let origin = self.source.origin();
@@ -176,7 +176,7 @@ impl Source {
     /// An object of S3.
     ///
     /// # Errors
-    /// S3 has no such names.
+    /// The names are not valid in S3.
     pub fn object(bucket: impl Into<String>, key: impl Into<String>) -> Result<Self, BadRequest> {
         let (bucket, key) = (bucket.into(), key.into());
         config::bucket_name(&bucket).map_err(|why| BadRequest(format!("`bucket`: {bucket:?} {why}")))?;
@@ -189,10 +189,10 @@ impl Source {
         Ok(Self::Object { bucket, key })
     }
 
-    /// A page's picture, by http or https.
+    /// A photograph on a web server, by http or https.
     ///
     /// # Errors
-    /// Another scheme, no host, a user name or password (it would be in the log), or too long.
+    /// Another scheme, no host, a user name or password (it would end up in the log), or too long.
     pub fn url(text: &str) -> Result<Self, BadRequest> {
         let bad = |why: &str| BadRequest(format!("`url` {why}"));
         if text.len() > MAX_URL_BYTES {
@@ -220,7 +220,7 @@ impl Source {
 }
 
 impl fmt::Display for Source {
-    /// `s3://bucket/key`, or the URL without what may be a secret: a presigned one is as good as a password.
+    /// `s3://bucket/key`, or the URL without its query: that of a presigned URL is as good as a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Object { bucket, key } => write!(f, "s3://{bucket}/{key}"),
@@ -229,10 +229,10 @@ impl fmt::Display for Source {
     }
 }
 
-/// Reads a fit's word.
+/// Parses a fit.
 ///
 /// # Errors
-/// Names the words there are.
+/// Names the valid ones.
 pub fn fit(text: &str) -> Result<Fit, BadRequest> {
     text.parse().map_err(|_| BadRequest(format!("`fit` must be one of cover, contain, fill, not {text:?}")))
 }
@@ -324,12 +324,12 @@ fn side(fields: &mut Fields, name: &'static str) -> Result<Option<u32>, BadReque
     Ok(side.and_then(|side| u32::try_from(side).ok()))
 }
 
-/// `%C3%A9` as `é`; what is no UTF-8 stays as it is written.
+/// `%C3%A9` as `é`; a text that does not decode to UTF-8 stays as it is.
 fn percent_decoded(text: &str) -> String {
-    event::decoded(text, false).unwrap_or_else(|| text.to_owned())
+    event::decoded(text).unwrap_or_else(|| text.to_owned())
 }
 
-/// The first 16 hexadecimal digits of SHA-256: enough to tell the queries of one path apart, however many they are.
+/// The first 16 hexadecimal digits of SHA-256: enough to tell any number of queries of one path apart.
 fn short_hash(text: &str) -> String {
     use sha2::{Digest, Sha256};
     Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()

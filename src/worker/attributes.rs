@@ -1,4 +1,4 @@
-//! Message attributes: what a message came with goes with it into the dead-letter queue, beside the reason.
+//! Message attributes: a dead-lettered message keeps its own attributes, and gets the reason as further ones.
 
 use std::collections::HashMap;
 
@@ -7,24 +7,24 @@ use aws_sdk_sqs::types::MessageAttributeValue;
 
 use crate::aws::MAX_MESSAGE_BYTES;
 
-/// Those that say why a message is in the dead-letter queue.
+/// The attributes that say why a message is in the dead-letter queue.
 pub const ERROR: &str = "thumb-error";
 pub const STAGE: &str = "thumb-stage";
 pub const WORKER: &str = "thumb-worker";
 const OURS: [&str; 3] = [ERROR, STAGE, WORKER];
-/// What these three may take, with their names and types, in bytes.
+/// The most bytes of these three, with their names and types.
 pub const OURS_BYTES: usize = 4_096;
 
 /// Attributes of one message (SQS developer guide, "Message attribute components").
 const MAX_ATTRIBUTES: usize = 10;
-/// What is kept of a message's own attributes, in bytes.
+/// The most bytes kept of a message's own attributes.
 const MAX_KEPT_BYTES: usize = 64 << 10;
 
 /// An attribute of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribute {
     pub name: String,
-    /// `String`, `Number` or `Binary`, with or without a type of the sender's after a dot.
+    /// `String`, `Number` or `Binary`, optionally followed by a dot and the sender's own type.
     pub data_type: String,
     pub value: Value,
 }
@@ -65,13 +65,13 @@ impl Attribute {
     }
 }
 
-/// What is worth keeping of the attributes that a message came with.
+/// The attributes of a received message that are kept.
 pub fn kept(attributes: Option<HashMap<String, MessageAttributeValue>>) -> Vec<Attribute> {
     let attributes = attributes.unwrap_or_default().into_iter();
     within_limits(attributes.filter_map(|(name, value)| Attribute::from_sdk(name, value)).collect())
 }
 
-/// The first by name, as many as there is room for beside ours; ours, of an earlier time in the dead-letter queue, go.
+/// The first by name, as many as fit beside ours; ours, from an earlier time in the dead-letter queue, are dropped.
 fn within_limits(mut attributes: Vec<Attribute>) -> Vec<Attribute> {
     attributes.sort_by(|a, b| a.name.cmp(&b.name));
     let (mut kept, mut bytes) = (Vec::new(), 0);
@@ -85,9 +85,8 @@ fn within_limits(mut attributes: Vec<Attribute>) -> Vec<Attribute> {
     kept
 }
 
-/// Whether attributes of so many bytes have room in a message, beside a body of so many and the reason. If not, they are
-/// left out: the reason is worth more.
-pub fn have_room(attributes_bytes: usize, body_bytes: usize) -> bool {
+/// Whether a message's attributes fit beside its body and the reason. If not, they are left out: the reason matters more.
+pub fn fit(attributes_bytes: usize, body_bytes: usize) -> bool {
     attributes_bytes + body_bytes + OURS_BYTES <= MAX_MESSAGE_BYTES
 }
 
@@ -127,7 +126,7 @@ mod tests {
     fn what_is_too_large_is_left_out() {
         let some = vec![text("a", 1_000), text("b", MAX_KEPT_BYTES), text("c", 1_000)];
         assert_eq!(names(&within_limits(some)), ["a", "c"]);
-        assert!(have_room(1_000, MAX_MESSAGE_BYTES - OURS_BYTES - 1_000));
-        assert!(!have_room(1_001, MAX_MESSAGE_BYTES - OURS_BYTES - 1_000));
+        assert!(fit(1_000, MAX_MESSAGE_BYTES - OURS_BYTES - 1_000));
+        assert!(!fit(1_001, MAX_MESSAGE_BYTES - OURS_BYTES - 1_000));
     }
 }

@@ -1,6 +1,6 @@
-//! The circuit breaker between the queue and S3. While S3 itself fails, each message that is received costs one of its
-//! few receipts for nothing: so after a row of failures nothing is received for a while, then one message, whose end
-//! decides. Pure: it is told the time.
+//! The circuit breaker between the queue and S3. While S3 fails, each received message uses up one of its few receipts for
+//! nothing. So after several failures in a row nothing is received for a while, then one message, whose outcome decides.
+//! Pure: the caller passes the time.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use tokio::time::Instant;
 
 use super::in_flight::Id;
 
-/// Messages in a row that fail for S3's sake until the breaker opens. S3's client has tried each five times before.
+/// Messages in a row that fail because of S3 until the breaker opens. The S3 client has tried each five times before.
 const FAILURES: u32 = 5;
 /// The pause after that; doubled each time that S3 still fails after it, up to the maximum. A worker then spends one
-/// receipt a minute on finding out.
+/// receipt a minute on probing.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 
@@ -27,23 +27,23 @@ struct Open {
     since: Instant,
     pause: Duration,
     until: Instant,
-    /// The message that S3 is tried with.
+    /// The message that S3 is probed with.
     probe: Option<Id>,
-    /// Tries that failed.
+    /// Probes that failed.
     probes: u32,
 }
 
 /// What may be received now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum May {
-    /// As many messages as there is room for.
+    /// As many messages as there are free slots.
     Any,
-    /// One, to try S3 with.
+    /// One, to probe S3 with.
     One,
     Nothing,
 }
 
-/// What there is to say.
+/// A change of state, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     Opened { failures: u32, pause: Duration },
@@ -59,7 +59,7 @@ impl Breaker {
         }
     }
 
-    /// When to look again.
+    /// When to wake up.
     pub fn next_due(&self, now: Instant) -> Option<Instant> {
         self.open.as_ref().map(|open| open.until).filter(|&until| until > now)
     }
@@ -68,8 +68,8 @@ impl Breaker {
         self.open.as_ref().map(|open| open.since)
     }
 
-    /// A message has been received. After the pause the first one is the probe; what a long poll of before brings
-    /// within the pause is not.
+    /// Records a received message. The first one after the pause is the probe; messages that an earlier long poll returns
+    /// during the pause are not.
     pub fn received(&mut self, id: Id, now: Instant) {
         if let Some(Open { probe: probe @ None, until, .. }) = &mut self.open
             && now >= *until
@@ -78,7 +78,7 @@ impl Breaker {
         }
     }
 
-    /// A message has ended, and S3 has worked for it or not; none if it does not tell. `jitter` is 0 to 1.
+    /// Records a message's outcome: whether S3 worked for it, none if that is unknown. `jitter` is 0 to 1.
     pub fn ended(&mut self, id: Id, s3_worked: Option<bool>, jitter: f64, now: Instant) -> Option<Change> {
         let pause_of = |full: Duration| full.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
         match (&mut self.open, s3_worked) {
@@ -97,7 +97,7 @@ impl Breaker {
                 self.open = Some(Open { since: now, pause: FIRST_PAUSE, until, probe: None, probes: 0 });
                 Some(Change::Opened { failures: self.failures, pause })
             }
-            // Those of before the pause, which end late, say nothing about now.
+            // Messages received before the pause that end late say nothing about S3 now.
             (Some(open), _) if open.probe != Some(id) => None,
             (Some(open), Some(true)) => {
                 let closed = Change::Closed { after: now.duration_since(open.since), probes: open.probes };
@@ -111,7 +111,7 @@ impl Breaker {
                 open.probes += 1;
                 None
             }
-            // It was wrong in itself, or has become somebody else's: the next one is the probe.
+            // The message itself was bad, or another worker took it over: the next one is the probe.
             (Some(open), None) => {
                 open.probe = None;
                 None
@@ -193,7 +193,7 @@ mod tests {
         breaker.received(7, later);
         assert_eq!(breaker.ended(7, Some(false), 1.0, later), None);
         assert_eq!(breaker.next_due(later), None);
-        // Its key is not there: it says nothing about S3's health, and the next one is asked.
+        // Its object does not exist, which tells nothing about S3: the next message is the probe.
         assert_eq!(breaker.ended(6, None, 1.0, later), None);
         assert_eq!(breaker.may_receive(later), May::One);
     }

@@ -9,13 +9,13 @@ use sha2::{Digest, Sha256};
 
 use crate::worker_report;
 
-/// How long the metadata service is given to say which instance this is: on an instance as long as it takes on a bad day
-/// (`apply` waits for a report under the instance's ID); elsewhere there may be silence at its address.
+/// How long the metadata service may take to name this instance: on an instance as long as it takes on a bad day (`apply`
+/// waits for a report under the instance's ID); elsewhere its address may never answer.
 const ON_EC2: Patience = Patience { attempts: 4, attempt: Duration::from_secs(5), all: Duration::from_secs(30) };
 const ELSEWHERE: Patience = Patience { attempts: 1, attempt: Duration::from_secs(1), all: Duration::from_secs(2) };
 const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
-/// What says that a machine is an instance (EC2 user guide, "Detect whether a host is an EC2 instance"), with how its
-/// content begins: of Nitro, then of Xen.
+/// Files that identify an EC2 instance, and the prefixes of their content: Nitro, then Xen (EC2 user guide, "Detect whether
+/// a host is an EC2 instance").
 const SIGNS: [(&str, &str); 2] = [("/sys/class/dmi/id/sys_vendor", "Amazon EC2"), ("/sys/hypervisor/uuid", "ec2")];
 /// The running executable, also when its file has been replaced since (`man 5 proc_pid_exe`).
 const EXECUTABLE: &str = "/proc/self/exe";
@@ -29,15 +29,15 @@ struct Patience {
     all: Duration,
 }
 
-/// A client of the metadata service; none where the environment says, as every SDK of AWS understands it, that there is
-/// no such service. Its attempts are not for a service that is silent: there is one.
+/// A client of the metadata service; none if `AWS_EC2_METADATA_DISABLED` is set, as in AWS's SDKs. It makes one attempt: the
+/// service may not exist.
 pub fn metadata(sdk: &SdkConfig) -> Option<imds::client::Builder> {
     let disabled = std::env::var("AWS_EC2_METADATA_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true"));
     (!disabled).then(|| client(sdk))
 }
 
-/// On the connections of AWS's other clients: this build of the SDK has no HTTP client of its own, and a metadata client
-/// that is given none fails without a request.
+/// Uses the HTTP client of the other AWS clients: this build of the SDK has no default one, and a metadata client without
+/// one fails without a request.
 fn client(sdk: &SdkConfig) -> imds::client::Builder {
     let mut config = ProviderConfig::without_region();
     if let Some(http) = sdk.http_client() {
@@ -46,7 +46,7 @@ fn client(sdk: &SdkConfig) -> imds::client::Builder {
     imds::Client::builder().configure(&config).max_attempts(1)
 }
 
-/// What names this worker's report: the instance's ID, else the host's name.
+/// The ID for this worker's report: the instance's ID, else the host's name.
 pub async fn worker_id(sdk: &SdkConfig) -> String {
     let is_sign = |(file, begin): (&str, &str)| std::fs::read_to_string(file).is_ok_and(|text| text.starts_with(begin));
     let patience = if SIGNS.into_iter().any(is_sign) { ON_EC2 } else { ELSEWHERE };
@@ -58,7 +58,7 @@ pub async fn worker_id(sdk: &SdkConfig) -> String {
     instance.or_else(host).unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// None where this is no instance.
+/// None if this is not an instance.
 async fn instance_id(metadata: imds::client::Builder, patience: Patience) -> Option<String> {
     let metadata = metadata.connect_timeout(patience.attempt).read_timeout(patience.attempt).build();
     let ask = async {
@@ -82,7 +82,7 @@ pub fn host() -> Option<String> {
     (!host.is_empty()).then(|| host.to_owned())
 }
 
-/// The running executable as the code bucket names it; none where the system does not show it.
+/// The running executable's key in the code bucket; none where the system does not show the file.
 pub async fn binary() -> Option<String> {
     tokio::task::spawn_blocking(|| sha256(std::fs::File::open(EXECUTABLE).ok()?)).await.ok()?
 }
@@ -115,7 +115,7 @@ mod tests {
 
     use super::*;
 
-    /// A metadata service that is silent at first, as some networks are for ever at its address, and then says this.
+    /// A metadata service that does not answer the first requests, and then answers with this ID.
     #[derive(Clone, Debug)]
     struct Metadata {
         silent: Arc<AtomicU32>,

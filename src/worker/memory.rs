@@ -1,9 +1,10 @@
-//! The worker's memory ceiling. What a message needs is known before it is used: a photograph's bytes from its length,
-//! the engine's working memory from the photograph's header. Both are taken from pools that together stay below the
-//! ceiling, and a message waits until its part is free; what is more than a whole pool is refused.
+//! The memory budget: admission control below the worker's memory ceiling. What a message needs is known before it is used:
+//! a photograph's bytes from its length, the engine's working memory from the photograph's header. Both are reserved from
+//! pools that together stay below the ceiling. A message waits until its part is free; a reservation that exceeds a whole
+//! pool is refused.
 //!
-//! Nobody waits in a circle: the order is always the turn to run alone, the web's share, photographs, pixels, and whoever
-//! holds one of them waits only for what comes later. More of what is held already is tried for, and not waited for.
+//! Deadlock is ruled out by a fixed order: the turn to run alone, the web's share, photographs, pixels; a holder of one of
+//! them waits only for later ones. Growing a permit is tried without waiting.
 
 use std::fmt;
 use std::path::Path;
@@ -17,27 +18,26 @@ use crate::thumbnail::Limits;
 
 /// The pools count in units of this many bytes; a semaphore's count is 32 bits.
 const UNIT_BYTES: u64 = 16 << 10;
-/// What the program needs without any message: code, threads, connections.
+/// What the program needs without messages: code, threads, connections.
 const PROGRAM_BYTES: u64 = 32 << 20;
-/// What the messages' bodies may need: as they are held, once more on their way into the dead-letter queue, and there as
-/// JSON, in which each byte may become two.
+/// What the messages' bodies may need: as they are in flight, once more while they are dead-lettered, and then as JSON, in
+/// which each byte may become two.
 const BODIES_BYTES: u64 = 4 * MAX_BODIES_BYTES as u64;
-/// What a message in work needs beside its photograph: the HTTP client reads up to 400 KiB ahead of whoever waits for
-/// room.
+/// What a job needs beside its photograph: the HTTP client reads up to 400 KiB ahead while the job waits for memory.
 const SLOT_BYTES: u64 = 512 << 10;
-/// Photographs from the web have at most one part in so many of the photographs' pool: their servers are anybody's, and
-/// may send as slowly as they like, beside which those of S3 must go on.
+/// Photographs from the web get at most this fraction of the photographs' pool: any server may send as slowly as it likes,
+/// and photographs from S3 must not wait for it.
 const URL_SHARE: u64 = 2;
 
-/// The pools.
+/// The budget; clones share the pools.
 #[derive(Clone, Debug)]
-pub struct Room {
+pub struct MemoryBudget {
     fixed_bytes: u64,
     photos: Pool,
     pixels: Pool,
-    /// Photographs from the web are counted here beside.
+    /// Photographs from the web are counted here as well.
     urls: Pool,
-    /// One permit: the turn to run alone.
+    /// A single permit: the turn to run alone.
     turn: Arc<Semaphore>,
 }
 
@@ -47,32 +47,32 @@ struct Pool {
     free: Arc<Semaphore>,
 }
 
-/// A part of a pool, given back when dropped.
+/// A part of a pool, returned when dropped.
 #[derive(Debug)]
 pub struct Permit(OwnedSemaphorePermit);
 
-/// A photograph's place in memory.
+/// A photograph's part of the budget.
 #[derive(Debug)]
 pub struct PhotoPermit {
     photos: Permit,
-    /// Of a photograph from the web.
+    /// For a photograph from the web.
     urls: Option<Permit>,
-    /// The whole pool: nothing of it is given back before the end.
+    /// It holds the whole pool, and returns nothing before the end.
     alone: bool,
 }
 
 /// The turn of a message that runs alone.
 #[derive(Debug)]
-pub struct Turn(#[expect(dead_code, reason = "held, and given back when dropped")] OwnedSemaphorePermit);
+pub struct Turn(#[expect(dead_code, reason = "held until it is dropped")] OwnedSemaphorePermit);
 
-/// Whom a photograph comes from.
+/// Where a photograph comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     S3,
     Web,
 }
 
-/// More was asked for than there is, however long one waits.
+/// More was asked for than the whole pool has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLarge {
     pub needs_bytes: u64,
@@ -87,9 +87,9 @@ impl fmt::Display for TooLarge {
     }
 }
 
-impl Room {
-    /// Divides what so many messages in work leave of a ceiling: a quarter for photographs as they came, the rest for
-    /// the engine.
+impl MemoryBudget {
+    /// Divides what this many jobs leave of the ceiling: a quarter for photographs as they are received, the rest for the
+    /// engine.
     pub fn new(ceiling_bytes: u64, concurrency: usize) -> Self {
         let fixed_bytes = PROGRAM_BYTES + BODIES_BYTES + SLOT_BYTES * concurrency as u64;
         let left = ceiling_bytes.clamp(MIN_MEMORY_BYTES, MAX_MEMORY_BYTES).saturating_sub(fixed_bytes);
@@ -102,19 +102,19 @@ impl Room {
         }
     }
 
-    /// What all of it may come to.
+    /// The total of all parts.
     pub fn ceiling_bytes(&self) -> u64 {
         self.fixed_bytes + self.photos.bytes() + self.pixels.bytes()
     }
 
-    /// The limits that fit into the pools. How many pixels do depends on the kind of photograph and on its thumbnails, and
-    /// is for [`Self::engine`] to say.
+    /// The configured limits, reduced to what fits into the pools. How many pixels fit depends on the photograph and its
+    /// thumbnails, which [`Self::engine`] decides.
     pub fn limits(&self, configured: Limits) -> Limits {
         let photo = usize::try_from(self.photos.bytes()).unwrap_or(usize::MAX);
         Limits { max_source_bytes: configured.max_source_bytes.min(photo), ..configured }
     }
 
-    /// The most bytes that a photograph of this origin may have, of those that the limits allow.
+    /// The most bytes that a photograph of this origin may have, within the limits.
     pub fn max_photo_bytes(&self, origin: Origin, limit: usize) -> usize {
         match origin {
             Origin::S3 => limit,
@@ -122,18 +122,18 @@ impl Room {
         }
     }
 
-    /// Waits for the turn to run alone; to be taken before anything else.
+    /// Waits for the turn to run alone; must be taken before any permit.
     pub async fn turn(&self) -> Turn {
-        Turn(Arc::clone(&self.turn).acquire_owned().await.expect("nobody closes it"))
+        Turn(Arc::clone(&self.turn).acquire_owned().await.expect("the semaphore is never closed"))
     }
 
-    /// Waits for the place of a photograph of so many bytes.
+    /// Waits for memory for a photograph of this size.
     ///
-    /// One that runs alone waits for the whole pool, so that no other is in memory; but one from the web does not: its
-    /// server may be slow, and nobody shall wait for that.
+    /// A message that runs alone waits for the whole pool, so that no other photograph is in memory. A photograph from the
+    /// web does not: its server may be slow, and others must not wait for it.
     ///
     /// # Errors
-    /// No such photograph ever fits.
+    /// It never fits.
     pub async fn photo(&self, bytes: u64, origin: Origin, alone: Option<&Turn>) -> Result<PhotoPermit, TooLarge> {
         let urls = match origin {
             Origin::S3 => None,
@@ -144,10 +144,10 @@ impl Room {
         Ok(PhotoPermit { photos: self.photos.take(bytes).await?, urls, alone })
     }
 
-    /// Waits for the working memory of one run of the engine; one that runs alone waits for all of it.
+    /// Waits for the working memory of one run of the engine; a message that runs alone waits for all of it.
     ///
     /// # Errors
-    /// It needs more than there is.
+    /// It never fits.
     pub async fn engine(&self, bytes: u64, alone: Option<&Turn>) -> Result<Permit, TooLarge> {
         let bytes = if alone.is_some() { bytes.max(self.pixels.bytes()) } else { bytes };
         self.pixels.take(bytes).await
@@ -167,27 +167,27 @@ impl Pool {
     async fn take(&self, bytes: u64) -> Result<Permit, TooLarge> {
         let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).ok().filter(|units| *units <= self.units);
         let units = units.ok_or(TooLarge { needs_bytes: bytes, has_bytes: self.bytes() })?;
-        Ok(Permit(Arc::clone(&self.free).acquire_many_owned(units.max(1)).await.expect("nobody closes the pool")))
+        Ok(Permit(Arc::clone(&self.free).acquire_many_owned(units.max(1)).await.expect("the pool is never closed")))
     }
 }
 
 impl Permit {
-    /// What it is good for.
+    /// Its size.
     fn bytes(&self) -> u64 {
         self.0.num_permits() as u64 * UNIT_BYTES
     }
 
-    /// Gives back what is beyond `bytes`.
+    /// Returns what exceeds `bytes`.
     pub fn shrink_to(&mut self, bytes: u64) {
         let units = usize::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(usize::MAX);
         drop(self.0.split(self.0.num_permits().saturating_sub(units)));
     }
 
-    /// Takes more of the same pool, up to `bytes` in all, if that is free now.
+    /// Grows to `bytes` in total, if that much is free now.
     fn try_grow_to(&mut self, bytes: u64) -> bool {
         let more = bytes.div_ceil(UNIT_BYTES).saturating_sub(self.0.num_permits() as u64);
         let Ok(more) = u32::try_from(more) else { return false };
-        // What is free while somebody waits is kept for him.
+        // Fails while others wait for the pool: what is free is theirs.
         match Arc::clone(self.0.semaphore()).try_acquire_many_owned(more) {
             Ok(permit) => {
                 self.0.merge(permit);
@@ -199,12 +199,12 @@ impl Permit {
 }
 
 impl PhotoPermit {
-    /// The bytes that there is place for.
+    /// The bytes that it covers.
     pub fn bytes(&self) -> u64 {
         self.photos.bytes()
     }
 
-    /// Gives back what is beyond `bytes`.
+    /// Returns what exceeds `bytes`.
     pub fn shrink_to(&mut self, bytes: u64) {
         if self.alone {
             return;
@@ -213,28 +213,28 @@ impl PhotoPermit {
         self.urls.iter_mut().for_each(|urls| urls.shrink_to(bytes));
     }
 
-    /// Makes place for `bytes` in all, if it is free now. Without it what was held stays held.
+    /// Grows to `bytes` in total, if that much is free now; else it stays as it is.
     pub fn try_grow_to(&mut self, bytes: u64) -> bool {
         self.urls.as_mut().is_none_or(|urls| urls.try_grow_to(bytes)) && self.photos.try_grow_to(bytes)
     }
 }
 
-/// The ceiling where none is given: three quarters of what the machine or its cgroup has. The rest is for the
-/// allocator's own slack and for the machine.
+/// The ceiling where none is given: three quarters of the memory of the machine or its cgroup. The rest is for the
+/// allocator's overhead and for the system.
 pub fn default_ceiling_bytes() -> u64 {
     let read = |path: &str| std::fs::read_to_string(Path::new(path)).ok();
     let machine = read("/proc/meminfo").and_then(|text| mem_total_bytes(&text));
     let cgroups = read("/proc/self/cgroup").map(|text| memory_max_files(&text)).unwrap_or_default();
-    // "max" is none.
+    // "max" means no limit, and does not parse.
     let limits = cgroups.iter().filter_map(|file| read(file)?.trim().parse().ok());
     let has = limits.chain(machine).min().unwrap_or(u64::MAX);
-    // Neither is known (not Linux): a machine of 2 GiB.
+    // Unknown (not Linux): assume 2 GiB.
     let has = if has == u64::MAX { 2 << 30 } else { has };
     (has / 4 * 3).clamp(MIN_MEMORY_BYTES, MAX_MEMORY_BYTES)
 }
 
-/// Where a process's cgroup and those around it say what they may have, of which the least counts (cgroups(7), version
-/// 2: `0::/system.slice/thumb-worker.service`).
+/// The files with the limits of a process's cgroup and its ancestors, of which the lowest counts (cgroups(7), version 2:
+/// `0::/system.slice/thumb-worker.service`).
 fn memory_max_files(cgroup: &str) -> Vec<String> {
     let path = cgroup.lines().find_map(|line| line.strip_prefix("0::/"));
     let groups = path.into_iter().flat_map(|path| Path::new(path).ancestors());
@@ -285,10 +285,10 @@ mod tests {
         for (ceiling, concurrency) in
             [0, 256 << 20, 1 << 30, 64 << 30, u64::MAX].into_iter().zip([1, MAX_CONCURRENCY, 16, 64, 64])
         {
-            let room = Room::new(ceiling, concurrency as usize);
-            let limits = room.limits(Limits { max_source_bytes: usize::MAX, ..Limits::default() });
-            assert!(room.ceiling_bytes() <= ceiling.clamp(MIN_MEMORY_BYTES, MAX_MEMORY_BYTES));
-            assert!(limits.max_source_bytes as u64 <= room.photos.bytes());
+            let memory = MemoryBudget::new(ceiling, concurrency as usize);
+            let limits = memory.limits(Limits { max_source_bytes: usize::MAX, ..Limits::default() });
+            assert!(memory.ceiling_bytes() <= ceiling.clamp(MIN_MEMORY_BYTES, MAX_MEMORY_BYTES));
+            assert!(limits.max_source_bytes as u64 <= memory.photos.bytes());
         }
     }
 
@@ -308,81 +308,82 @@ mod tests {
         let spec = Spec { size: Size { width: 400, height: 400 }, fit: Fit::Cover, quality: 80 };
         let needs = working_memory(&info, &[spec]);
         assert!(needs > 12_000_000, "{needs}");
-        let room = Room::new(MIN_MEMORY_BYTES, MAX_CONCURRENCY as usize);
-        assert!(room.photo(jpeg.len() as u64, Origin::S3, None).await.is_ok());
-        assert!(room.engine(needs, None).await.is_ok(), "{needs}");
+        let memory = MemoryBudget::new(MIN_MEMORY_BYTES, MAX_CONCURRENCY as usize);
+        assert!(memory.photo(jpeg.len() as u64, Origin::S3, None).await.is_ok());
+        assert!(memory.engine(needs, None).await.is_ok(), "{needs}");
     }
 
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn who_finds_no_room_waits_until_there_is() {
-        let room = Room::new(MIN_MEMORY_BYTES, 1);
-        let mut held = room.photo(room.photos.bytes(), Origin::S3, None).await.unwrap();
-        assert!(timeout(SECOND, room.photo(1, Origin::S3, None)).await.is_err());
-        held.shrink_to(room.photos.bytes() - UNIT_BYTES);
-        assert!(timeout(SECOND, room.photo(UNIT_BYTES, Origin::S3, None)).await.is_ok());
-        assert!(timeout(SECOND, room.photo(UNIT_BYTES + 1, Origin::S3, None)).await.is_err());
+    async fn a_photograph_waits_until_its_memory_is_free() {
+        let memory = MemoryBudget::new(MIN_MEMORY_BYTES, 1);
+        let mut held = memory.photo(memory.photos.bytes(), Origin::S3, None).await.unwrap();
+        assert!(timeout(SECOND, memory.photo(1, Origin::S3, None)).await.is_err());
+        held.shrink_to(memory.photos.bytes() - UNIT_BYTES);
+        assert!(timeout(SECOND, memory.photo(UNIT_BYTES, Origin::S3, None)).await.is_ok());
+        assert!(timeout(SECOND, memory.photo(UNIT_BYTES + 1, Origin::S3, None)).await.is_err());
     }
 
     #[tokio::test]
     async fn what_never_fits_is_refused_with_the_numbers() {
-        let room = Room::new(MIN_MEMORY_BYTES, 1);
-        let refused = room.engine(room.pixels.bytes() + 1, None).await.unwrap_err();
+        let memory = MemoryBudget::new(MIN_MEMORY_BYTES, 1);
+        let refused = memory.engine(memory.pixels.bytes() + 1, None).await.unwrap_err();
         assert_eq!(refused.to_string(), "132 MiB, and this worker has 131 MiB");
-        assert!(room.photo(room.photos.bytes() + 1, Origin::S3, None).await.is_err());
-        let turn = room.turn().await;
-        assert!(room.engine(u64::MAX, Some(&turn)).await.is_err());
+        assert!(memory.photo(memory.photos.bytes() + 1, Origin::S3, None).await.is_err());
+        let turn = memory.turn().await;
+        assert!(memory.engine(u64::MAX, Some(&turn)).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
     async fn photographs_from_the_web_leave_half_of_the_pool_to_others() {
-        let room = Room::new(MIN_MEMORY_BYTES, 1);
-        let max = room.max_photo_bytes(Origin::Web, usize::MAX) as u64;
-        assert!((room.photos.bytes() / 2 - UNIT_BYTES..=room.photos.bytes() / 2).contains(&max));
-        let mut slow = room.photo(max - UNIT_BYTES, Origin::Web, None).await.unwrap();
+        let memory = MemoryBudget::new(MIN_MEMORY_BYTES, 1);
+        let max = memory.max_photo_bytes(Origin::Web, usize::MAX) as u64;
+        assert!((memory.photos.bytes() / 2 - UNIT_BYTES..=memory.photos.bytes() / 2).contains(&max));
+        let mut slow = memory.photo(max - UNIT_BYTES, Origin::Web, None).await.unwrap();
         // The second one waits beside the pool, and not at its head.
         let next = tokio::spawn({
-            let room = room.clone();
-            async move { room.photo(max, Origin::Web, None).await.map(drop) }
+            let memory = memory.clone();
+            async move { memory.photo(max, Origin::Web, None).await.map(drop) }
         });
         tokio::task::yield_now().await;
-        assert!(timeout(SECOND, room.photo(max, Origin::S3, None)).await.is_ok());
+        assert!(timeout(SECOND, memory.photo(max, Origin::S3, None)).await.is_ok());
         assert!(!slow.try_grow_to(max + UNIT_BYTES) && !next.is_finished());
         drop(slow);
         assert!(timeout(SECOND, next).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn more_is_given_only_if_it_is_free_and_nobody_waits_for_it() {
-        let room = Room::new(MIN_MEMORY_BYTES, 1);
-        let mut held = room.photo(1, Origin::S3, None).await.unwrap();
-        assert!(held.try_grow_to(room.photos.bytes() - UNIT_BYTES));
-        assert_eq!(held.bytes(), room.photos.bytes() - UNIT_BYTES);
-        let waiting = timeout(SECOND, room.photo(2 * UNIT_BYTES, Origin::S3, None));
-        let (waited, grown) = tokio::join!(waiting, async { held.try_grow_to(room.photos.bytes()) });
+    async fn a_permit_grows_only_into_free_memory_that_no_one_waits_for() {
+        let memory = MemoryBudget::new(MIN_MEMORY_BYTES, 1);
+        let mut held = memory.photo(1, Origin::S3, None).await.unwrap();
+        assert!(held.try_grow_to(memory.photos.bytes() - UNIT_BYTES));
+        assert_eq!(held.bytes(), memory.photos.bytes() - UNIT_BYTES);
+        let waiting = timeout(SECOND, memory.photo(2 * UNIT_BYTES, Origin::S3, None));
+        let (waited, grown) = tokio::join!(waiting, async { held.try_grow_to(memory.photos.bytes()) });
         assert!(waited.is_err() && !grown);
-        assert!(held.try_grow_to(room.photos.bytes()), "nobody waits any more");
+        assert!(held.try_grow_to(memory.photos.bytes()), "no one waits any more");
     }
 
-    /// Messages of all kinds at once: none waits for ever, and nobody runs beside one that runs alone.
+    /// Messages of all kinds at once: none waits for ever, and none runs beside one that runs alone.
     #[tokio::test(start_paused = true)]
-    async fn a_message_on_its_last_receipt_runs_alone_and_nobody_waits_in_a_circle() {
-        let room = Room::new(MIN_MEMORY_BYTES, 1);
+    async fn a_message_on_its_last_receipt_runs_alone_without_a_deadlock() {
+        let memory = MemoryBudget::new(MIN_MEMORY_BYTES, 1);
         let running = Arc::new(Mutex::new(Vec::new()));
         let mut jobs = tokio::task::JoinSet::new();
         for job in 0..60 {
-            let (room, running) = (room.clone(), Arc::clone(&running));
+            let (memory, running) = (memory.clone(), Arc::clone(&running));
             jobs.spawn(async move {
                 let alone = job % 5 == 0;
                 let origin = if job % 3 == 0 { Origin::Web } else { Origin::S3 };
-                let turn = if alone { Some(room.turn().await) } else { None };
-                let bytes = room.max_photo_bytes(origin, usize::MAX).min(room.photos.bytes() as usize / 3 * 2) as u64;
-                let mut photo = room.photo(bytes, origin, turn.as_ref()).await.unwrap();
+                let turn = if alone { Some(memory.turn().await) } else { None };
+                let bytes =
+                    memory.max_photo_bytes(origin, usize::MAX).min(memory.photos.bytes() as usize / 3 * 2) as u64;
+                let mut photo = memory.photo(bytes, origin, turn.as_ref()).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(job % 7)).await;
                 photo.try_grow_to(bytes + 10 * UNIT_BYTES);
-                let bytes = room.pixels.bytes() / 4;
-                let pixels = room.engine(bytes, turn.as_ref()).await.unwrap();
+                let bytes = memory.pixels.bytes() / 4;
+                let pixels = memory.engine(bytes, turn.as_ref()).await.unwrap();
                 running.lock().unwrap().push((job, alone));
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 {
@@ -394,6 +395,6 @@ mod tests {
             });
         }
         let all = async { while jobs.join_next().await.transpose().unwrap().is_some() {} };
-        timeout(60 * SECOND, all).await.expect("nobody waits in a circle");
+        timeout(60 * SECOND, all).await.expect("no deadlock");
     }
 }

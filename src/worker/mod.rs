@@ -1,10 +1,10 @@
-//! `thumb work`: messages off the queue, photographs in, thumbnails out. docs/worker.md says what it promises.
+//! `thumb work`: receives messages, fetches photographs, makes and stores thumbnails. docs/worker.md describes the
+//! guarantees.
 //!
-//! [`runner`] is the loop, and owns everything; [`job`] is one message's way, [`fetch`] its beginning; [`held`],
-//! [`outbox`], [`polling`], [`breaker`], [`outcome`], [`room`], [`reporting`], [`health`] and [`numbers`] are the
-//! decisions, without I/O and without a clock; [`world`] is the edge, with [`aws`] and [`web`] behind it; [`event`] is
-//! what is said, [`output`] how, [`metrics`] the same for Prometheus, [`report`] for `thumb apply`, and [`notify`] for
-//! systemd.
+//! [`runner`] is the event loop and owns all state; [`job`] processes one message. [`in_flight`], [`batcher`], [`polling`],
+//! [`breaker`], [`retry`] and [`attributes`] are decisions without I/O and without a clock; [`memory`] is the memory budget.
+//! [`backend`] is the trait in front of SQS, S3 and the web. [`report`] is what the worker reports: events, statistics,
+//! health, and its reports to `thumb apply`. [`shutdown`] listens for what stops it, [`identity`] finds out who it is.
 
 mod attributes;
 mod backend;
@@ -32,36 +32,36 @@ use crate::aws::{CallError, Clients, Kind, account_number, first_call};
 use crate::config::{Config, Sources};
 use crate::error::{Failure, Result};
 use crate::thumbnail::{self, Options};
-use backend::aws::{Aws, Places};
+use backend::aws::{Aws, Locations};
 use backend::web::Web;
-use job::Workshop;
-use memory::Room;
+use job::JobContext;
+use memory::MemoryBudget;
 use report::Report;
 use report::event::Event;
 use report::metrics::Metrics;
 use report::output::Output;
 use report::reporting::Identity;
 use report::systemd::Notifier;
-use runner::{Broken, Runner, Settings};
+use runner::{FatalError, Runner, Settings};
 
-/// Messages in work for each CPU, where no concurrency is given: the way to S3 and back takes several times as long as
-/// the thumbnail.
+/// Messages processed in parallel per CPU, where no concurrency is given: the round trips to S3 take several times as long
+/// as making the thumbnail.
 const MESSAGES_PER_CPU: usize = 8;
 const MAX_DEFAULT_CONCURRENCY: usize = 64;
 const NUMBERS_EVERY: Duration = Duration::from_secs(30);
 
-/// What the command line says beside thumb.toml.
+/// The options of the command line.
 #[derive(Clone, Debug, Default)]
 pub struct Work {
     pub drain: bool,
     pub json: bool,
     /// Where to serve metrics.
     pub metrics: Option<SocketAddr>,
-    /// What tells this configuration from another, as [`report::config_digest`] has it.
+    /// Identifies this configuration, see [`crate::worker_report::config_digest`].
     pub config_digest: String,
 }
 
-/// What is found out before the first message is received.
+/// What is looked up before the first message is received.
 struct Found {
     account: String,
     queue_url: String,
@@ -71,18 +71,18 @@ struct Found {
 /// Works until it is told to stop, or until the queue is empty.
 ///
 /// # Errors
-/// The queue or the bucket is not there, or SQS refuses to give messages.
+/// The queue or the bucket does not exist, or SQS keeps refusing ReceiveMessage.
 pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> {
     let mut stops =
         shutdown::listen(&clients.sdk).map_err(|error| Failure::new("cannot listen to signals").caused_by(&error))?;
     let notifier = Notifier::from_environment()
-        .map_err(|error| Failure::new("cannot notify systemd: NOTIFY_SOCKET is no use").caused_by(&error))?;
+        .map_err(|error| Failure::new("cannot notify systemd: NOTIFY_SOCKET cannot be used").caused_by(&error))?;
     let started_s = runner::epoch_s();
     let found = tokio::select! {
         biased;
         stop = stops.recv() => {
             notifier.stopping();
-            anstream::eprintln!("stopped before it had begun ({})", stop.unwrap_or_default());
+            anstream::eprintln!("stopped before it started ({})", stop.unwrap_or_default());
             return Ok(());
         }
         found = find(config, clients) => found?,
@@ -93,10 +93,11 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         Some(concurrency) => concurrency as usize,
         None => (cpus * MESSAGES_PER_CPU).min(MAX_DEFAULT_CONCURRENCY),
     };
-    let room = Room::new(config.worker.max_memory_bytes.unwrap_or_else(memory::default_ceiling_bytes), concurrency);
-    let limits = room.limits(config.limits());
+    let memory =
+        MemoryBudget::new(config.worker.max_memory_bytes.unwrap_or_else(memory::default_ceiling_bytes), concurrency);
+    let limits = memory.limits(config.limits());
     let thumbnails_bucket = config.thumbnails_bucket(&account);
-    let places = Places {
+    let locations = Locations {
         queue_url,
         dlq_url,
         thumbnails_bucket: thumbnails_bucket.clone(),
@@ -119,20 +120,20 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         thumbnails: thumbnails_bucket.clone(),
         concurrency,
         cpus,
-        max_memory_bytes: room.ceiling_bytes(),
+        max_memory_bytes: memory.ceiling_bytes(),
         max_source_bytes: limits.max_source_bytes,
         max_source_pixels: limits.max_source_pixels,
     };
     output.report(&started).map_err(|error| Failure::stdout(&error))?;
-    let ceiling_bytes = room.ceiling_bytes();
+    let ceiling_bytes = memory.ceiling_bytes();
     let sdk = clients.sdk.clone();
     let identity = async move {
         let (id, binary) = tokio::join!(identity::worker_id(&sdk), identity::binary());
         Identity { id, binary, config: work.config_digest, started_s, ceiling_bytes }
     };
-    let shop = Workshop {
-        world: Arc::new(Aws::new(clients, Web::new(config.worker.url_sources)?, places)),
-        room,
+    let context = JobContext {
+        backend: Arc::new(Aws::new(clients, Web::new(config.worker.url_sources)?, locations)),
+        memory,
         cpus: Arc::new(Semaphore::new(cpus)),
         engine: thumbnail::thumbnails,
         options: Options { limits, truncated: config.worker.truncated },
@@ -149,23 +150,23 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         drain: work.drain,
         numbers_every: NUMBERS_EVERY,
     };
-    let runner = Runner::new(Arc::new(shop), settings, Box::new(output.clone()), metrics, stops);
+    let runner = Runner::new(Arc::new(context), settings, Box::new(output.clone()), metrics, stops);
     let ended = runner.reporting(identity).notifying(notifier).run().await;
-    let read = output.finish();
+    let flushed = output.finish();
     match ended {
-        Err(Broken::Report(error)) => Err(Failure::stdout(&error)),
-        Err(Broken::Receive(error)) => {
+        Err(FatalError::Report(error)) => Err(Failure::stdout(&error)),
+        Err(FatalError::Receive(error)) => {
             Err(error.failure(format!("cannot receive messages from the queue {}", config.queue.name)))
         }
-        Ok(()) => read.map_err(|error| Failure::stdout(&error)),
+        Ok(()) => flushed.map_err(|error| Failure::stdout(&error)),
     }
 }
 
 /// Finds the queues and the bucket.
 async fn find(config: &Config, clients: &Clients) -> Result<Found> {
     let account = account_number(config.account.as_deref(), clients).await?;
-    let queue_url = queue_url(clients, &config.queue.name).await?;
-    let dlq_url = super::worker::queue_url(clients, &config.queue.dlq).await?;
+    let (queue, dlq) = (&config.queue.name, &config.queue.dlq);
+    let (queue_url, dlq_url) = (queue_url(clients, queue).await?, queue_url(clients, dlq).await?);
     check_bucket(clients, &config.thumbnails_bucket(&account), &account).await?;
     Ok(Found { account, queue_url, dlq_url })
 }
@@ -173,43 +174,42 @@ async fn find(config: &Config, clients: &Clients) -> Result<Found> {
 /// A queue's URL, by its name.
 ///
 /// # Errors
-/// There is none, or AWS does not say.
+/// It does not exist, or AWS does not answer.
 pub async fn queue_url(clients: &Clients, name: &str) -> Result<String> {
     let retries = aws_sdk_sqs::config::Builder::new().retry_config(first_call());
     let answer = clients.sqs.get_queue_url().queue_name(name).customize().config_override(retries).send().await;
     match answer.map_err(|error| CallError::new("sqs:GetQueueUrl", error)) {
-        Ok(answer) => {
-            answer.queue_url.ok_or_else(|| Failure::new(format!("SQS does not say where the queue {name} is")))
-        }
+        Ok(answer) => answer.queue_url.ok_or_else(|| Failure::new(format!("SQS returned no URL for the queue {name}"))),
         Err(error) if error.kind == Kind::NotFound => {
-            Err(Failure::new(format!("there is no queue {name} in {}", clients.region))
-                .hint("`thumb apply` makes it; `queue` in thumb.toml names it"))
+            Err(Failure::new(format!("queue \"{name}\" does not exist in {}", clients.region))
+                .hint("run `thumb apply` to create it, or set its name in [queue] of thumb.toml"))
         }
         Err(error) => Err(error.failure(format!("cannot find the queue {name}"))),
     }
 }
 
-/// Whether the thumbnails bucket is there, and the account's: thumbnails go to nobody else who has taken its name.
+/// Checks that the thumbnails bucket exists and belongs to the account, so that no thumbnails go to a stranger's bucket.
 async fn check_bucket(clients: &Clients, bucket: &str, account: &str) -> Result<()> {
     let head = || clients.s3.head_bucket().bucket(bucket);
     let answer = head().expected_bucket_owner(account).send().await;
     match answer.map_err(|error| CallError::new("s3:ListBucket", error)) {
         Ok(_) => Ok(()),
         Err(error) if error.kind == Kind::NotFound => {
-            Err(Failure::new(format!("there is no bucket {bucket} for the thumbnails")).hint("`thumb apply` makes it"))
+            Err(Failure::new(format!("the thumbnails bucket {bucket} does not exist"))
+                .hint("run `thumb apply` to create it"))
         }
-        // Somebody else's, if it may be seen when nobody says whose it must be.
+        // It belongs to another account, if it is visible without an expected owner.
         Err(error) if error.kind == Kind::Denied && head().send().await.is_ok() => Err(Failure::new(format!(
-            "the bucket {bucket} does not belong to the account {account}: thumbnails would go to somebody else"
+            "the bucket {bucket} does not belong to the account {account}; its owner would receive the thumbnails"
         ))
-        .hint("name another one (`thumbnails` in [buckets] of thumb.toml), or use the credentials of its account")),
-        // It may be written to without being listed; if not, the first message says so.
+        .hint("set another name (`thumbnails` in [buckets] of thumb.toml), or use credentials of its account")),
+        // Writing may be allowed where listing is not; if it is not, the first message reports it.
         Err(error) if error.kind == Kind::Denied => Ok(()),
         Err(error) => Err(error.failure(format!("cannot find the bucket {bucket}"))),
     }
 }
 
-/// The host's name and the process's ID: who rejected a message.
+/// The host's name and the process's ID, which identify the worker in the dead-letter queue.
 fn worker_name() -> String {
     format!("{}/{}", identity::host().as_deref().unwrap_or("unknown"), std::process::id())
 }

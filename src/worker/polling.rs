@@ -1,4 +1,4 @@
-//! When to ask SQS for messages, for how many, and for how long; and when a queue counts as empty. Pure: it is told
+//! When to receive, how many messages, and with what wait time; and when a queue counts as empty. Pure: the caller passes
 //! the time.
 
 use std::time::Duration;
@@ -10,15 +10,15 @@ use crate::aws::{BATCH, CallError, Kind};
 
 /// SQS: the longest long poll (API ReceiveMessage).
 const LONG_WAIT: Duration = Duration::from_secs(20);
-/// The wait while messages keep coming: a poll that hangs is given up a little after its wait, and must not cost a
-/// busy worker half a minute.
+/// The wait while messages keep arriving: a hanging poll is aborted a little after its wait, and must not cost a busy
+/// worker half a minute.
 const SHORT_WAIT: Duration = Duration::from_secs(2);
-/// The wait of a worker that drains: it asks again until it has been told three times that there is nothing.
+/// The wait while draining: the worker asks again until the queue has been reported empty three times.
 const DRAIN_WAIT: Duration = Duration::from_secs(1);
 /// Between failed receives: doubled each time, up to the maximum.
 const RETRY_BASE: Duration = Duration::from_millis(500);
 const MAX_RETRY: Duration = Duration::from_secs(20);
-/// Receives in a row that SQS may refuse (no such queue, no right) before the worker gives up.
+/// Receives in a row that SQS may refuse (no such queue, no permission) before the worker gives up.
 const MAX_REFUSALS: u32 = 5;
 /// Depths of zero in a row, each after an empty receive, that make a queue empty. The figures are approximate, and one
 /// zero proves nothing (SQS developer guide, "ApproximateNumberOfMessages").
@@ -28,8 +28,8 @@ const BETWEEN_DEPTHS: Duration = Duration::from_secs(1);
 /// At most one receive is under way.
 #[derive(Debug)]
 pub struct Polling {
-    /// Room at which a receive is worth its price.
-    worth: usize,
+    /// Free slots needed before polling: receives are billed per call.
+    min_free_slots: usize,
     draining: bool,
     receiving: bool,
     busy: bool,
@@ -41,22 +41,22 @@ pub struct Polling {
 impl Polling {
     pub fn new(concurrency: usize, draining: bool) -> Self {
         // Half of the slots keep the CPUs busy while the other half is being filled.
-        let worth = concurrency.div_ceil(2).min(BATCH);
-        Self { worth, draining, receiving: false, busy: false, failures: 0, refusals: 0, not_before: None }
+        let min_free_slots = concurrency.div_ceil(2).min(BATCH);
+        Self { min_free_slots, draining, receiving: false, busy: false, failures: 0, refusals: 0, not_before: None }
     }
 
-    /// The receive to begin now, if any: for how many messages, and how long it may wait for the first.
-    pub fn next(&mut self, room: usize, now: Instant) -> Option<(usize, Duration)> {
-        if room < self.worth { None } else { self.begin(room, now) }
+    /// The receive to start now, if any: for how many messages, and how long it may wait for the first.
+    pub fn next(&mut self, free_slots: usize, now: Instant) -> Option<(usize, Duration)> {
+        if free_slots < self.min_free_slots { None } else { self.begin(free_slots, now) }
     }
 
-    /// A receive of one message, however much room there is.
-    pub fn next_one(&mut self, room: usize, now: Instant) -> Option<(usize, Duration)> {
-        self.begin(room.min(1), now)
+    /// A receive of one message, however many slots are free.
+    pub fn next_one(&mut self, free_slots: usize, now: Instant) -> Option<(usize, Duration)> {
+        self.begin(free_slots.min(1), now)
     }
 
-    fn begin(&mut self, room: usize, now: Instant) -> Option<(usize, Duration)> {
-        if self.receiving || room == 0 || self.not_before.is_some_and(|not_before| now < not_before) {
+    fn begin(&mut self, free_slots: usize, now: Instant) -> Option<(usize, Duration)> {
+        if self.receiving || free_slots == 0 || self.not_before.is_some_and(|not_before| now < not_before) {
             return None;
         }
         self.receiving = true;
@@ -65,14 +65,14 @@ impl Polling {
             (false, true) => SHORT_WAIT,
             (false, false) => LONG_WAIT,
         };
-        Some((room.min(BATCH), wait))
+        Some((free_slots.min(BATCH), wait))
     }
 
     pub fn is_receiving(&self) -> bool {
         self.receiving
     }
 
-    /// When to look again, if a failure has put the next receive off.
+    /// When to wake up, if a failure has delayed the next receive.
     pub fn next_due(&self, now: Instant) -> Option<Instant> {
         self.not_before.filter(|&due| due > now && !self.receiving)
     }
@@ -81,7 +81,7 @@ impl Polling {
         *self = Self { receiving: false, busy: messages > 0, failures: 0, refusals: 0, not_before: None, ..*self };
     }
 
-    /// Whether to go on after a failed receive; `jitter` is 0 to 1.
+    /// Records a failed receive; `jitter` is 0 to 1. Returns whether to continue.
     pub fn failed(&mut self, error: &CallError, jitter: f64, now: Instant) -> bool {
         self.receiving = false;
         self.failures += 1;
@@ -93,8 +93,8 @@ impl Polling {
     }
 }
 
-/// Decides when a queue is empty: nothing visible, in flight or delayed, several times in a row, and a receive that
-/// brought nothing before each.
+/// Decides when a queue is empty: nothing visible, in flight or delayed, several times in a row, each after an empty
+/// receive.
 #[derive(Debug, Default)]
 pub struct Drain {
     zeros: u32,
@@ -112,7 +112,7 @@ impl Drain {
         }
     }
 
-    /// Whether to ask for the depth now; `idle`: this worker holds nothing.
+    /// Whether to ask for the depth now; `idle`: this worker has no messages in flight.
     pub fn next(&mut self, idle: bool, now: Instant) -> bool {
         let now_is_good = self.not_before.is_none_or(|not_before| now >= not_before);
         let ask = idle && !self.asking && self.empty_receives > 0 && now_is_good;
@@ -124,7 +124,7 @@ impl Drain {
         self.not_before.filter(|&due| due > now && !self.asking)
     }
 
-    /// Whether the queue is empty, by this depth and those before it. None: the depth could not be had.
+    /// Whether the queue is empty, by this depth and those before it. None: the depth is unknown.
     pub fn answered(&mut self, depth: Option<Depth>, now: Instant) -> bool {
         self.zeros = if depth.is_some_and(Depth::is_zero) { self.zeros + 1 } else { 0 };
         *self = Self { asking: false, empty_receives: 0, not_before: Some(now + BETWEEN_DEPTHS), ..*self };
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receive_asks_for_the_room_there_is_and_one_at_a_time() {
+    fn a_receive_fills_the_free_slots_and_only_one_is_under_way() {
         let now = Instant::now();
         let mut polling = Polling::new(16, false);
         assert_eq!(polling.next(7, now), None);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_receives_back_off_and_an_answer_forgives() {
+    fn failed_receives_back_off_until_one_is_answered() {
         let now = Instant::now();
         let mut polling = Polling::new(1, false);
         let mut waits = Vec::new();
@@ -177,30 +177,33 @@ mod tests {
     #[test]
     fn a_queue_that_keeps_refusing_ends_the_worker() {
         let (mut polling, now) = (Polling::new(1, false), Instant::now());
-        let goes_on: Vec<bool> = (0..5).map(|_| polling.failed(&error(Kind::NotFound), 0.0, now)).collect();
-        assert_eq!(goes_on, [true, true, true, true, false]);
+        let continues: Vec<bool> = (0..5).map(|_| polling.failed(&error(Kind::NotFound), 0.0, now)).collect();
+        assert_eq!(continues, [true, true, true, true, false]);
         polling.answered(0);
         assert!(polling.failed(&error(Kind::NotFound), 0.0, now));
     }
 
     #[test]
-    fn a_queue_is_empty_when_it_says_so_three_times() {
+    fn a_queue_is_empty_when_it_has_been_reported_so_three_times() {
         let (mut drain, mut now) = (Drain::default(), Instant::now());
         let zero = Some(Depth::default());
         assert!(!drain.next(true, now), "no receive has been empty yet");
         let mut ask = |drain: &mut Drain, depth| {
             drain.received(0);
             now += BETWEEN_DEPTHS;
-            assert!(!drain.next(false, now), "it holds messages");
+            assert!(!drain.next(false, now), "it has messages in flight");
             assert!(drain.next(true, now));
-            assert!(!drain.next(true, now), "it is asking");
+            assert!(!drain.next(true, now), "a call is under way");
             drain.answered(depth, now)
         };
         assert!(!ask(&mut drain, zero));
         assert!(!ask(&mut drain, zero));
-        assert!(!ask(&mut drain, Some(Depth { in_flight: 1, ..Depth::default() })), "somebody works");
+        assert!(
+            !ask(&mut drain, Some(Depth { in_flight: 1, ..Depth::default() })),
+            "another worker has a message in flight"
+        );
         assert!(!ask(&mut drain, zero));
-        assert!(!ask(&mut drain, None), "no answer is no zero");
+        assert!(!ask(&mut drain, None), "no answer is not a zero");
         assert!(!ask(&mut drain, zero));
         drain.received(3);
         assert!(!ask(&mut drain, zero));

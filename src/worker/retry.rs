@@ -1,4 +1,4 @@
-//! What becomes of a message: done, again later, or never. Pure functions from what went wrong to that.
+//! Decides whether a message succeeded, is retried or is rejected. Pure functions from the error to the outcome.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,27 +11,27 @@ use crate::thumbnail;
 
 /// The longest text in an attribute of a message in the dead-letter queue, in bytes.
 const MAX_ERROR_BYTES: usize = 1_024;
-/// What a retryable message waits after its first receipt; each further one waits [`BACKOFF_FACTOR`] times as long. Ten
-/// receipts, the default of `max_receives`, are 43 to 86 minutes of patience.
+/// The delay before the first retry; each further delay is [`BACKOFF_FACTOR`] times as long. Ten receipts, the default of
+/// `max_receives`, spread over 43 to 86 minutes.
 const BACKOFF_BASE: Duration = Duration::from_secs(8);
 const BACKOFF_FACTOR: u32 = 4;
 const MAX_BACKOFF: Duration = Duration::from_secs(15 * 60);
-/// Receipts of a message whose key is not there: its upload may be late by so much as 20 to 40 s, the first two waits.
+/// Receipts of a message whose object does not exist. The first two delays give a late upload 20 to 40 s.
 const MAX_MISSES: u32 = 3;
 
-/// The stages of a message's way through the worker.
+/// The stages of processing a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Reading the message.
     Request,
-    /// Getting the photograph.
+    /// Fetching the photograph.
     Fetch,
     /// Decoding, scaling, encoding.
     Make,
-    /// Putting the thumbnails into their bucket.
+    /// Storing the thumbnails in their bucket.
     Store,
-    /// None of these failed: the worker was stopped.
+    /// No stage failed: the worker was stopped.
     Stop,
 }
 
@@ -47,62 +47,62 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Whose failure it is that a stage failed.
+/// What caused a stage to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// S3's, or that of our rights and buckets there: it befalls whatever message comes next.
+    /// S3, or our permissions and buckets there: the next message would fail too.
     S3,
-    /// There is no such key (yet).
+    /// The object does not exist (yet).
     NoKey,
-    /// This message's, or that of the web server it names.
+    /// This message, or the web server that it names.
     Other,
 }
 
-/// Why a stage failed, and whether the same may work later.
+/// Why a stage failed, and whether a retry may succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    pub passing: bool,
+pub struct JobError {
+    pub transient: bool,
     pub cause: Cause,
     pub why: String,
 }
 
-impl Trouble {
-    /// It may work later.
-    pub fn passing(why: impl Into<String>) -> Self {
-        Self { passing: true, cause: Cause::Other, why: why.into() }
+impl JobError {
+    /// A retry may succeed.
+    pub fn transient(why: impl Into<String>) -> Self {
+        Self { transient: true, cause: Cause::Other, why: why.into() }
     }
 
-    /// It may work later, and until S3 works again nothing else will.
+    /// A retry may succeed once S3 works again; until then other messages fail too.
     pub fn s3(why: impl Into<String>) -> Self {
-        Self { cause: Cause::S3, ..Self::passing(why) }
+        Self { cause: Cause::S3, ..Self::transient(why) }
     }
 
-    /// It never will.
-    pub fn lasting(why: impl Into<String>) -> Self {
-        Self { passing: false, cause: Cause::Other, why: why.into() }
+    /// No retry can succeed.
+    pub fn permanent(why: impl Into<String>) -> Self {
+        Self { transient: false, cause: Cause::Other, why: why.into() }
     }
 
-    /// What a failed read of a source means: a missing object may still come (its request may be faster than its
-    /// upload), and a missing right too (a new policy takes a while to spread, a wrong one will be mended); a missing
-    /// bucket is the request's fault.
+    /// The error for a failed read of a source. A missing object may still be uploaded (the request may be faster), and a
+    /// missing permission may be granted (a new policy takes a while to propagate); a missing bucket is the request's fault.
     pub fn fetching(error: &CallError) -> Self {
         let no_bucket = error.code.as_deref() == Some("NoSuchBucket");
         match error.kind {
-            Kind::NotFound if no_bucket => Self::lasting(format!("there is no such bucket ({error})")),
+            Kind::NotFound if no_bucket => Self::permanent(format!("the bucket does not exist ({error})")),
             Kind::NotFound => {
-                Self { cause: Cause::NoKey, ..Self::passing("there is no such key in the bucket (yet?)") }
+                Self { cause: Cause::NoKey, ..Self::transient("no such key in the bucket (it may not exist yet)") }
             }
             Kind::Denied => Self::s3(format!(
-                "this worker may not read it ({error}); `[buckets] sources` in thumb.toml names the buckets it may"
+                "this worker has no permission to read it ({error}); add its bucket to `[buckets] sources` in thumb.toml and \
+                 run `thumb apply`"
             )),
-            Kind::Archived => Self::lasting(format!(
+            Kind::Archived => Self::permanent(format!(
                 "it is archived in Glacier; restore it (aws s3api restore-object), then send the request again ({error})"
             )),
             Kind::ClockSkew => {
-                Self::s3(format!("this machine's clock is wrong, and S3 refuses what it signs ({error})"))
+                Self::s3(format!("this machine's clock is wrong, so S3 rejects its signatures ({error})"))
             }
             Kind::Refused | Kind::NotOurs | Kind::AlreadyExists | Kind::InUse | Kind::RegionNotEnabled => {
-                Self::lasting(error.to_string())
+                Self::permanent(error.to_string())
             }
             Kind::Throttled
             | Kind::Unavailable
@@ -114,53 +114,53 @@ impl Trouble {
         }
     }
 
-    /// What a failed write of a thumbnail means. The bucket is ours, not the message's: whatever is wrong with it can
-    /// be put right, and until then the message is tried again, as often as `max_receives` allows. What S3 has against
-    /// the key or the metadata, which the message has chosen, stays.
+    /// The error for a failed write of a thumbnail. The bucket is the stack's, not the message's: what is wrong with it can
+    /// be fixed, and until then the message is retried, as often as `max_receives` allows. If S3 refuses the key or the
+    /// metadata, which the message determines, no retry can succeed.
     pub fn storing(error: &CallError, bucket: &str) -> Self {
         let code = error.code.as_deref();
-        // A key that S3 cannot even read is refused without a code.
+        // S3 refuses a key that it cannot parse without an error code.
         let keys_fault = matches!(code, None | Some("KeyTooLongError" | "InvalidURI" | "MetadataTooLarge"));
         if error.kind == Kind::Refused && keys_fault {
-            return Self::lasting(format!("S3 does not take the thumbnail under its key ({error})"));
+            return Self::permanent(format!("S3 refuses the thumbnail's key or metadata ({error})"));
         }
         Self::s3(match error.kind {
             _ if code == Some("AccessControlListNotSupported") => format!(
-                "the bucket {bucket} takes no ACLs ({error}); `thumb apply` makes it take them, \
+                "the bucket {bucket} does not accept ACLs ({error}); run `thumb apply` to enable them, \
                  or set `access` in [buckets] of thumb.toml to policy or private"
             ),
             Kind::Denied => format!(
-                "this worker may not write to the bucket {bucket}, or the bucket (or the account) blocks public ACLs \
-                 ({error}); `thumb apply` sets both right, or says why it cannot"
+                "this worker has no permission to write to the bucket {bucket}, or the bucket (or the account) blocks public \
+                 ACLs ({error}); run `thumb apply` to fix either"
             ),
-            Kind::NotFound => format!("there is no bucket {bucket} ({error}); `thumb apply` makes it"),
+            Kind::NotFound => format!("the bucket {bucket} does not exist ({error}); run `thumb apply` to create it"),
             _ => error.to_string(),
         })
     }
 }
 
-/// What becomes of a message.
+/// The outcome of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Every thumbnail is stored: delete it.
+    /// Every thumbnail is stored: acknowledge it.
     Done,
-    /// It asks for nothing: delete it.
+    /// It asks for nothing: acknowledge it.
     Ignored(&'static str),
-    /// Something that passes: let it become visible again later.
+    /// A temporary failure: release it, to become visible later.
     Retry { stage: Stage, cause: Cause, why: String },
-    /// Something that does not: to the dead-letter queue.
+    /// A permanent failure: dead-letter it.
     Reject { stage: Stage, why: String },
 }
 
 impl Outcome {
-    pub fn failed(stage: Stage, trouble: Trouble) -> Self {
-        let Trouble { passing, cause, why } = trouble;
-        if passing { Self::Retry { stage, cause, why } } else { Self::Reject { stage, why } }
+    pub fn failed(stage: Stage, job_error: JobError) -> Self {
+        let JobError { transient, cause, why } = job_error;
+        if transient { Self::Retry { stage, cause, why } } else { Self::Reject { stage, why } }
     }
 
-    /// On its last allowed receipt a message that would be retried goes to the dead-letter queue by our own hand, so
-    /// that it says there why. After it, SQS would move it without a word (RedrivePolicy, `maxReceiveCount`). A key
-    /// that is not there is given up earlier: no back-off is as long as it takes somebody to notice a typing error.
+    /// On its last allowed receipt, a message that would be retried is dead-lettered by the worker, with the reason as an
+    /// attribute; otherwise SQS's redrive policy (`maxReceiveCount`) would move it without one. A missing object is given up
+    /// earlier: no back-off is as long as it takes to notice a typo.
     pub fn on_receipt(self, receives: u32, max_receives: u32) -> Self {
         match self {
             Self::Retry { stage, cause, why }
@@ -172,7 +172,7 @@ impl Outcome {
         }
     }
 
-    /// Whether S3 has worked for this message; none if it does not tell.
+    /// Whether S3 worked for this message; none if the outcome does not tell.
     pub fn s3_worked(&self) -> Option<bool> {
         match self {
             Self::Done => Some(true),
@@ -182,9 +182,9 @@ impl Outcome {
     }
 }
 
-/// Why a message is in the dead-letter queue that was on its last receipt when the worker was told to stop.
+/// The reason for a message that was on its last receipt when the worker was stopped.
 pub fn stopped_on_last(receives: u32) -> String {
-    format!("the worker was stopped before it had ended; tried {}", times(receives))
+    format!("the worker was stopped before it finished; tried {}", times(receives))
 }
 
 fn times(receives: u32) -> String {
@@ -197,11 +197,11 @@ impl From<BadRequest> for Outcome {
     }
 }
 
-impl From<thumbnail::Error> for Trouble {
+impl From<thumbnail::Error> for JobError {
     fn from(error: thumbnail::Error) -> Self {
         match error {
-            thumbnail::Error::OutOfMemory => Self::passing(error.to_string()),
-            error => Self::lasting(error.to_string()),
+            thumbnail::Error::OutOfMemory => Self::transient(error.to_string()),
+            error => Self::permanent(error.to_string()),
         }
     }
 }
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn what_passes_is_retried_and_what_does_not_is_rejected() {
-        for (kind, code, passing) in [
+        for (kind, code, transient) in [
             (Kind::NotFound, "NoSuchKey", Some(Cause::NoKey)),
             (Kind::NotFound, "NoSuchBucket", None),
             (Kind::Denied, "AccessDenied", Some(Cause::S3)),
@@ -249,10 +249,10 @@ mod tests {
             (Kind::Archived, "InvalidObjectState", None),
             (Kind::ClockSkew, "RequestTimeTooSkewed", Some(Cause::S3)),
         ] {
-            let trouble = Trouble::fetching(&error(kind, code));
-            assert_eq!(trouble.passing.then_some(trouble.cause), passing, "{code}");
+            let job_error = JobError::fetching(&error(kind, code));
+            assert_eq!(job_error.transient.then_some(job_error.cause), transient, "{code}");
         }
-        for (kind, code, passing) in [
+        for (kind, code, transient) in [
             (Kind::Denied, "AccessDenied", Some(Cause::S3)),
             (Kind::NotFound, "NoSuchBucket", Some(Cause::S3)),
             (Kind::Throttled, "SlowDown", Some(Cause::S3)),
@@ -261,24 +261,24 @@ mod tests {
             (Kind::Refused, "MetadataTooLarge", None),
             (Kind::Refused, "KeyTooLongError", None),
         ] {
-            let trouble = Trouble::storing(&error(kind, code), "b");
-            assert_eq!(trouble.passing.then_some(trouble.cause), passing, "{code}");
+            let job_error = JobError::storing(&error(kind, code), "b");
+            assert_eq!(job_error.transient.then_some(job_error.cause), transient, "{code}");
         }
         let uncoded = CallError { code: None, ..error(Kind::Refused, "") };
-        assert!(!Trouble::storing(&uncoded, "b").passing, "a key that S3 cannot read");
-        assert!(!Trouble::fetching(&uncoded).passing);
+        assert!(!JobError::storing(&uncoded, "b").transient, "a key that S3 cannot read");
+        assert!(!JobError::fetching(&uncoded).transient);
     }
 
     #[test]
-    fn a_bucket_that_takes_no_acl_names_what_mends_it() {
-        let why = Trouble::storing(&error(Kind::Refused, "AccessControlListNotSupported"), "cats-thumbnails").why;
-        assert!(why.contains("cats-thumbnails takes no ACLs") && why.contains("`thumb apply`"), "{why}");
+    fn a_bucket_that_accepts_no_acls_names_the_fix() {
+        let why = JobError::storing(&error(Kind::Refused, "AccessControlListNotSupported"), "cats-thumbnails").why;
+        assert!(why.contains("cats-thumbnails does not accept ACLs") && why.contains("`thumb apply`"), "{why}");
     }
 
     #[test]
-    fn the_engine_errs_for_good_unless_memory_ran_out() {
-        assert!(!Trouble::from(thumbnail::Error::Truncated).passing);
-        assert!(Trouble::from(thumbnail::Error::OutOfMemory).passing);
+    fn engine_errors_are_permanent_unless_memory_ran_out() {
+        assert!(!JobError::from(thumbnail::Error::Truncated).transient);
+        assert!(JobError::from(thumbnail::Error::OutOfMemory).transient);
     }
 
     #[test]
@@ -288,16 +288,16 @@ mod tests {
         let rejected = Outcome::Reject { stage: Stage::Fetch, why: "busy; tried 10 times".into() };
         assert_eq!(retry().on_receipt(10, 10), rejected);
         assert_eq!(Outcome::Done.on_receipt(9, 3), Outcome::Done);
-        assert_eq!(stopped_on_last(1), "the worker was stopped before it had ended; tried once");
+        assert_eq!(stopped_on_last(1), "the worker was stopped before it finished; tried once");
     }
 
     #[test]
-    fn a_key_that_is_not_there_is_tried_three_times_however_often_others_are() {
+    fn a_missing_object_is_tried_three_times_however_often_others_are() {
         let missing = || Outcome::Retry { stage: Stage::Fetch, cause: Cause::NoKey, why: "no key".into() };
         assert_eq!(missing().on_receipt(2, 10), missing());
         let rejected = |times| Outcome::Reject { stage: Stage::Fetch, why: format!("no key; tried {times}") };
         assert_eq!(missing().on_receipt(3, 10), rejected("3 times"));
-        assert_eq!(missing().on_receipt(2, 2), rejected("2 times"), "SQS gives it no more often");
+        assert_eq!(missing().on_receipt(2, 2), rejected("2 times"), "SQS delivers it no more often");
     }
 
     #[test]

@@ -1,5 +1,4 @@
-//! What tells a worker to stop: SIGTERM (systemd, ECS, `kill`), SIGINT (Ctrl-C), and EC2's notice that a Spot instance
-//! is about to be taken back.
+//! What stops a worker: SIGTERM (systemd, ECS, `kill`), SIGINT (Ctrl-C), and EC2's interruption notice to a Spot instance.
 
 use std::time::Duration;
 
@@ -9,18 +8,18 @@ use tokio::sync::mpsc;
 use super::identity;
 use super::runner::Stop;
 
-/// Stops that wait to be seen: a second one ends the grace, further ones change nothing.
+/// Stops that are queued: a second one ends the grace period, further ones change nothing.
 const PENDING: usize = 4;
 /// EC2 announces an interruption two minutes ahead (EC2 user guide, "Spot Instance interruption notices"), and advises
 /// to look every five seconds.
 const SPOT_EVERY: Duration = Duration::from_secs(5);
-/// How long the metadata service is given to say that this is an instance at all.
+/// How long the metadata service may take to answer whether this is an instance.
 const SPOT_PROBE: Duration = Duration::from_secs(3);
 
 /// Listens from now on, for as long as the receiver lives. `sdk`: how the metadata service is reached.
 ///
 /// # Errors
-/// The system lets nobody listen to signals.
+/// The system does not allow signal handlers.
 pub fn listen(sdk: &SdkConfig) -> std::io::Result<mpsc::Receiver<Stop>> {
     let (stops, receiver) = mpsc::channel(PENDING);
     #[cfg(unix)]
@@ -57,13 +56,13 @@ pub fn listen(sdk: &SdkConfig) -> std::io::Result<mpsc::Receiver<Stop>> {
 /// Passes a Spot notice on, unless the worker ends before there is one.
 async fn watch_spot(metadata: imds::Client, stops: mpsc::Sender<Stop>) {
     tokio::select! {
-        // Nobody may listen any more.
+        // The receiver may be closed already.
         Some(notice) = spot_notice(&metadata) => drop(stops.send(notice).await),
         () = stops.closed() => {}
     }
 }
 
-/// Waits for a Spot instance's interruption; returns at once where there is no such thing to wait for.
+/// Waits for a Spot instance's interruption; returns at once on other machines.
 async fn spot_notice(metadata: &imds::Client) -> Option<Stop> {
     let life_cycle = metadata.get("/latest/meta-data/instance-life-cycle");
     let life_cycle = tokio::time::timeout(SPOT_PROBE, life_cycle).await.ok()?.ok()?;
@@ -73,7 +72,7 @@ async fn spot_notice(metadata: &imds::Client) -> Option<Stop> {
     loop {
         // 404 until there is a notice.
         if metadata.get("/latest/meta-data/spot/instance-action").await.is_ok() {
-            return Some("EC2 takes this Spot instance back".into());
+            return Some("EC2 is reclaiming this Spot instance".into());
         }
         tokio::time::sleep(SPOT_EVERY).await;
     }
@@ -164,7 +163,7 @@ mod tests {
         let began = Instant::now();
         tokio::spawn(watch_spot(metadata.client(), stops));
         let stop = timeout(SPOT_EVERY * 10, receiver.recv()).await.expect("the notice is seen");
-        assert_eq!(stop.as_deref(), Some("EC2 takes this Spot instance back"));
+        assert_eq!(stop.as_deref(), Some("EC2 is reclaiming this Spot instance"));
         assert_eq!(began.elapsed().as_secs(), 3 * SPOT_EVERY.as_secs());
     }
 

@@ -1,4 +1,4 @@
-//! A stack in the emulator, and `thumb` as a process beside it: what the tests of the worker stand on.
+//! A stack in the emulator, and `thumb` as a process beside it, for the tests of the worker.
 
 use std::io::Write;
 use std::path::Path;
@@ -46,7 +46,7 @@ impl Stack {
         stack
     }
 
-    /// Declared, and not there.
+    /// Declared in thumb.toml, but not created.
     pub async fn nothing(name: &str, toml: &str) -> Self {
         let http = aws_smithy_http_client::Builder::new().build_http();
         let sdk = aws_config::defaults(BehaviorVersion::v2026_01_12())
@@ -106,23 +106,23 @@ impl Stack {
         names.iter().map(|name| attributes[name].parse::<u32>().unwrap()).sum()
     }
 
-    /// Of every message in the dead-letter queue its body, stage and reason, sorted.
+    /// The body, stage and reason of every message in the dead-letter queue, sorted.
     pub async fn dlq(&self) -> Vec<String> {
         let url = self.url(&format!("{}-dlq", self.name)).await;
-        let mut letters = Vec::new();
+        let mut dead_letters = Vec::new();
         loop {
             let call = self.clients.sqs.receive_message().queue_url(&url).max_number_of_messages(10);
             let messages = call.message_attribute_names("All").send().await.unwrap().messages.unwrap_or_default();
             if messages.is_empty() {
-                letters.sort();
-                return letters;
+                dead_letters.sort();
+                return dead_letters;
             }
             for message in messages {
                 let attributes = message.message_attributes.unwrap_or_default();
                 let text = |name: &str| attributes.get(name).and_then(|value| value.string_value()).unwrap_or("none");
                 assert!(text("thumb-worker").contains('/'), "{attributes:?}");
                 let (stage, error) = (text("thumb-stage"), text("thumb-error"));
-                letters.push(format!("{}\n    {stage}: {error}", message.body.unwrap_or_default()));
+                dead_letters.push(format!("{}\n    {stage}: {error}", message.body.unwrap_or_default()));
             }
         }
     }
@@ -133,27 +133,27 @@ impl Stack {
         command
     }
 
-    pub fn thumb(&self, words: &[&str]) -> Said {
-        Said::new(self.command(words).output().unwrap())
+    pub fn thumb(&self, words: &[&str]) -> CommandOutput {
+        CommandOutput::new(self.command(words).output().unwrap())
     }
 
-    pub fn thumb_with_stdin(&self, words: &[&str], input: &[u8]) -> Said {
+    pub fn thumb_with_stdin(&self, words: &[&str], input: &[u8]) -> CommandOutput {
         let mut command = self.command(words);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(input).unwrap();
-        Said::new(child.wait_with_output().unwrap())
+        CommandOutput::new(child.wait_with_output().unwrap())
     }
 }
 
-/// What a process said, and its exit code.
+/// What a process output, and its exit code.
 #[derive(Debug)]
-pub struct Said {
+pub struct CommandOutput {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
 
-impl Said {
+impl CommandOutput {
     pub fn new(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }

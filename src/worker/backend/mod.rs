@@ -1,5 +1,5 @@
-//! The edge between the worker and the world: SQS, S3 and other people's web servers behind one trait, so that the
-//! loop is tested on paused time against a queue and a store of a hundred lines. [`super::backend::aws`] is the real one.
+//! The backend: SQS, S3 and web servers behind one trait, so that the loop is tested on paused time against an in-memory
+//! fake. [`aws`] is the real one.
 
 pub mod aws;
 pub mod web;
@@ -11,18 +11,18 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::attributes::Attribute;
-use super::retry::Trouble;
+use super::retry::JobError;
 use crate::aws::{Answer, CallError};
 use crate::request::Source;
 use crate::worker_report::WorkerReport;
 
-/// A message as SQS hands it out.
+/// A message as SQS delivers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     pub body: Arc<str>,
-    /// As many as can be kept.
+    /// The attributes, as far as they are kept.
     pub attributes: Vec<Attribute>,
-    /// The receipt handle: the right to delete this receipt of the message, or to change its visibility.
+    /// The receipt handle, needed to delete the message or to change its visibility.
     pub receipt: String,
     /// ApproximateReceiveCount: 1 at the first receipt.
     pub receives: u32,
@@ -30,9 +30,9 @@ pub struct Delivery {
 
 /// A message for the dead-letter queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Letter {
+pub struct DeadLetter {
     pub body: Arc<str>,
-    /// Those that the message came with.
+    /// The message's own attributes.
     pub attributes: Vec<Attribute>,
     /// The attribute `thumb-error`.
     pub error: String,
@@ -40,11 +40,11 @@ pub struct Letter {
     pub stage: String,
 }
 
-/// Roughly how many messages a queue holds; the figures lag behind by up to a minute.
+/// Approximate numbers of messages in a queue; they lag behind by up to a minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {
     pub visible: u64,
-    /// Received and not deleted, by anybody; backing off ones too.
+    /// Received and not yet visible again or deleted, by any worker; those that back off included.
     pub in_flight: u64,
     pub delayed: u64,
 }
@@ -55,12 +55,12 @@ impl Depth {
     }
 }
 
-/// A photograph that was found and is not read yet.
+/// A photograph that was found and has not been read yet.
 #[derive(Debug)]
 pub struct Opened<B> {
-    /// In bytes; a web server need not say it.
+    /// In bytes; none if the server does not send it.
     pub length: Option<u64>,
-    /// Without quotation marks; a web server may send none.
+    /// Without quotation marks; none if the server does not send it.
     pub etag: Option<String>,
     /// Whether it is a thumbnail that thumb stored.
     pub ours: bool,
@@ -70,34 +70,34 @@ pub struct Opened<B> {
 #[derive(Debug)]
 pub enum Found<B> {
     Photo(Opened<B>),
-    /// It is still the one whose ETag was named.
+    /// Its ETag is still the given one.
     Unchanged,
 }
 
-/// A photograph's bytes as they arrive. Nothing of them is in memory before it is asked for, but what connections buffer.
+/// A photograph's bytes as they arrive. Apart from connection buffers, nothing is in memory before it is asked for.
 pub trait Body: Send {
     /// The next piece; none at the end.
     ///
     /// # Errors
-    /// It broke off; says how.
+    /// Why the transfer was interrupted.
     fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, String>> + Send;
 }
 
-/// What a thumbnail was made from and how; stored with it as metadata.
+/// What a thumbnail was made from, and how; stored as its metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct Provenance {
     pub source_etag: Option<String>,
     pub parameters: String,
 }
 
-/// Everything a worker does outside its own memory. Every call answers within a time of its own.
-pub trait World: Send + Sync + 'static {
+/// Everything a worker does outside its own process. Every call has its own time limit.
+pub trait Backend: Send + Sync + 'static {
     type Body: Body;
 
     /// Up to `most` messages (1 to [`BATCH`]), waiting up to `wait` for the first.
     fn receive(&self, most: usize, wait: Duration) -> impl Future<Output = Result<Vec<Delivery>, CallError>> + Send;
 
-    /// Sets when messages become visible again, by receipt handle and in seconds from now. One answer an entry.
+    /// Sets when messages become visible again, by receipt handle, in seconds from now. One answer per entry.
     fn change_visibility(
         &self,
         changes: Vec<(String, u32)>,
@@ -105,25 +105,31 @@ pub trait World: Send + Sync + 'static {
 
     fn delete(&self, receipts: Vec<String>) -> impl Future<Output = Result<Vec<Answer>, CallError>> + Send;
 
-    fn send_to_dlq(&self, letters: Vec<Letter>) -> impl Future<Output = Result<Vec<Answer>, CallError>> + Send;
+    fn send_to_dlq(&self, dead_letters: Vec<DeadLetter>)
+    -> impl Future<Output = Result<Vec<Answer>, CallError>> + Send;
 
-    /// Puts the worker's report into the code bucket, in place of its last one.
+    /// Stores the worker's report in the code bucket, over its last one.
     fn put_report(&self, report: &WorkerReport) -> impl Future<Output = Result<(), CallError>> + Send;
 
     fn depth(&self) -> impl Future<Output = Result<Depth, CallError>> + Send;
 
-    /// Finds a photograph. With `unless`, one whose ETag is that one is not opened.
+    /// Opens a photograph, unless its ETag is `unless`.
     fn open(
         &self,
         source: &Source,
         unless: Option<&str>,
-    ) -> impl Future<Output = Result<Found<Self::Body>, Trouble>> + Send;
+    ) -> impl Future<Output = Result<Found<Self::Body>, JobError>> + Send;
 
-    /// The ETag that an object of S3 has now; none if it has gone, or if S3 does not tell this worker.
-    fn etag(&self, bucket: &str, key: &str) -> impl Future<Output = Result<Option<String>, Trouble>> + Send;
+    /// The current ETag of an object in S3; none if it is gone, or if this worker has no permission to see it.
+    fn etag(&self, bucket: &str, key: &str) -> impl Future<Output = Result<Option<String>, JobError>> + Send;
 
-    /// The stamp of the thumbnail stored under a key, if there is one.
-    fn stamp(&self, key: &str) -> impl Future<Output = Result<Option<Stamp>, Trouble>> + Send;
+    /// The provenance of the thumbnail stored under a key, if there is one.
+    fn provenance(&self, key: &str) -> impl Future<Output = Result<Option<Provenance>, JobError>> + Send;
 
-    fn store(&self, key: &str, jpeg: Bytes, stamp: &Stamp) -> impl Future<Output = Result<(), Trouble>> + Send;
+    fn store(
+        &self,
+        key: &str,
+        jpeg: Bytes,
+        provenance: &Provenance,
+    ) -> impl Future<Output = Result<(), JobError>> + Send;
 }

@@ -1,6 +1,6 @@
-//! `"url"` requests: a photograph from anybody's web server. Whoever may send a message chooses the address, so that
-//! the worker must not become their hands inside its own network: only addresses of the public Internet are connected
-//! to, whatever a name resolves to and wherever a redirect points (OWASP, "Server-Side Request Forgery Prevention").
+//! `"url"` requests: photographs from any web server. The message's sender chooses the URL, so this is a guard against
+//! server-side request forgery (SSRF): only public addresses are connected to, whatever a name resolves to and wherever a
+//! redirect points (OWASP, "Server-Side Request Forgery Prevention").
 
 use std::error::Error;
 use std::fmt;
@@ -18,14 +18,14 @@ use super::{Found, Opened};
 use crate::config::UrlSources;
 use crate::error::{Failure, Result as CommandResult};
 use crate::worker::backend;
-use crate::worker::retry::Trouble;
+use crate::worker::retry::JobError;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Until an answer begins, redirects included, and then between two pieces of it: counted from when a piece is asked for.
-/// What the whole of it may take is for whoever reads it.
+/// Until a response begins, redirects included, and then between two pieces, counted from when a piece is asked for. The
+/// caller limits the whole transfer.
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_REDIRECTS: usize = 5;
-/// The longest ETag that is kept, in bytes. It becomes metadata of the thumbnail, of which S3 takes 2 KB in all.
+/// The longest ETag that is kept, in bytes. It becomes metadata of the thumbnail, of which S3 allows 2 KB in total.
 const MAX_ETAG_BYTES: usize = 256;
 
 pub struct Web {
@@ -33,13 +33,13 @@ pub struct Web {
     sources: UrlSources,
 }
 
-/// An address that no message may name.
+/// An address that messages may not name.
 #[derive(Debug)]
 struct NotPublic(String);
 
 impl fmt::Display for NotPublic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is not on the public Internet; a worker does not fetch from private addresses", self.0)
+        write!(f, "{} is a private address; to allow it, set url_sources = \"any\" in [worker] of thumb.toml", self.0)
     }
 }
 
@@ -47,12 +47,12 @@ impl Error for NotPublic {}
 
 impl Web {
     /// # Errors
-    /// There is no TLS here: no root certificates, for one.
+    /// TLS cannot be set up, for example for want of root certificates.
     pub fn new(sources: UrlSources) -> CommandResult<Self> {
         let cannot = |error: &(dyn Error + 'static)| {
-            Failure::new("cannot prepare for `url` requests")
+            Failure::new("cannot set up TLS for `url` requests")
                 .caused_by(error)
-                .hint("url_sources = \"off\" in [worker] of thumb.toml does without them")
+                .hint("set url_sources = \"off\" in [worker] of thumb.toml to disable them")
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = rustls::ClientConfig::builder_with_provider(provider)
@@ -66,9 +66,9 @@ impl Web {
             .user_agent(concat!("thumb/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
-            // A URL may hold a secret, which is nobody's business but that server's.
+            // A URL may contain a secret, which no other server may see.
             .referer(false)
-            // A proxy would resolve the name by itself, and connect to whatever comes out.
+            // A proxy would resolve the name itself, past the check of addresses.
             .no_proxy()
             .dns_resolver(Resolver { public_only })
             .redirect(redirect::Policy::custom(move |attempt| {
@@ -85,12 +85,12 @@ impl Web {
         Ok(Self { client, sources })
     }
 
-    /// Begins to get the photograph at a URL.
-    pub async fn open(&self, url: &Url, unless: Option<&str>) -> Result<Found<Body>, Trouble> {
+    /// Starts the download of the photograph at a URL.
+    pub async fn open(&self, url: &Url, unless: Option<&str>) -> Result<Found<Body>, JobError> {
         if self.sources == UrlSources::Off {
-            return Err(Trouble::lasting("`url` requests are switched off (url_sources in [worker] of thumb.toml)"));
+            return Err(JobError::permanent("`url` requests are disabled (url_sources in [worker] of thumb.toml)"));
         }
-        check(url, self.sources == UrlSources::Public).map_err(|error| Trouble::lasting(error.to_string()))?;
+        check(url, self.sources == UrlSources::Public).map_err(|error| JobError::permanent(error.to_string()))?;
         let mut request = self.client.get(url.clone()).header(header::ACCEPT, "image/jpeg, image/*;q=0.5");
         if let Some(etag) = unless {
             request = request.header(header::IF_NONE_MATCH, format!("\"{etag}\""));
@@ -107,12 +107,12 @@ impl Web {
     }
 }
 
-/// An answer's body.
+/// A response's body.
 pub struct Body(Response);
 
 impl backend::Body for Body {
     async fn next(&mut self) -> Result<Option<Bytes>, String> {
-        self.0.chunk().await.map_err(|error| format!("the photograph broke off: {}", innermost(error)))
+        self.0.chunk().await.map_err(|error| format!("the download was interrupted: {}", innermost(error)))
     }
 }
 
@@ -122,36 +122,36 @@ fn etag(response: &Response) -> Option<String> {
     (etag.len() <= MAX_ETAG_BYTES).then(|| etag.to_owned())
 }
 
-/// An error and everything behind it.
+/// An error and its causes.
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
     std::iter::successors(Some(error as &(dyn Error + 'static)), |&error| error.source())
 }
 
-fn unanswered(error: reqwest::Error) -> Trouble {
+fn unanswered(error: reqwest::Error) -> JobError {
     let not_public = causes(&error).find_map(|cause| cause.downcast_ref::<NotPublic>()).map(ToString::to_string);
     match not_public {
-        Some(not_public) => Trouble::lasting(not_public),
-        None if error.is_redirect() => Trouble::lasting(innermost(error)),
-        None => Trouble::passing(format!("no answer: {}", innermost(error))),
+        Some(not_public) => JobError::permanent(not_public),
+        None if error.is_redirect() => JobError::permanent(innermost(error)),
+        None => JobError::transient(format!("no response: {}", innermost(error))),
     }
 }
 
-/// What an answer other than success means (RFC 9110): 5xx, and what asks for patience, passes.
-fn refused(status: StatusCode) -> Trouble {
+/// The error for a response other than success (RFC 9110): 5xx, 408, 425 and 429 are transient.
+fn refused(status: StatusCode) -> JobError {
     let why = format!("the server answered {status}");
     match status {
-        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => Trouble::passing(why),
-        status if status.is_server_error() => Trouble::passing(why),
-        _ => Trouble::lasting(why),
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => JobError::transient(why),
+        status if status.is_server_error() => JobError::transient(why),
+        _ => JobError::permanent(why),
     }
 }
 
-/// What really happened, without the URL: it may hold a secret.
+/// The innermost cause, without the URL, which may contain a secret.
 fn innermost(error: reqwest::Error) -> String {
     causes(&error.without_url()).last().map(ToString::to_string).unwrap_or_default()
 }
 
-/// A URL's own address, if it names one; names are checked when they are resolved.
+/// Checks the address in a URL, if it has one; names are checked when they are resolved.
 fn check(url: &Url, public_only: bool) -> Result<(), NotPublic> {
     let address = match url.host() {
         Some(Host::Ipv4(address)) => IpAddr::V4(address),
@@ -161,8 +161,8 @@ fn check(url: &Url, public_only: bool) -> Result<(), NotPublic> {
     if public_only && !is_public(address) { Err(NotPublic(address.to_string())) } else { Ok(()) }
 }
 
-/// The system's resolver, less the addresses that are nobody's business. What it answers is what is connected to: a
-/// name that resolves otherwise a moment later gains nothing.
+/// The system's resolver, without private addresses. The addresses that it returns are those connected to, so a name that
+/// resolves differently a moment later (DNS rebinding) has no effect.
 struct Resolver {
     public_only: bool,
 }
@@ -220,7 +220,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         [0x2002, high, low, ..] => embedded(high, low),
         // Teredo, benchmarking, ORCHID, documentation.
         [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,
-        // All of global unicast that is given out.
+        // Global unicast, as far as it is allocated.
         [first, ..] => first & 0xe000 == 0x2000,
     }
 }

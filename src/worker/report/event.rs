@@ -1,4 +1,4 @@
-//! What the worker has to say, as values; [`super::output`] writes them as lines for people or as JSON for programs.
+//! The worker's events; [`super::output`] writes them as lines for people or as JSON for programs.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub enum Event {
         make_ms: f64,
         store_ms: f64,
     },
-    /// The thumbnail was there already.
+    /// The thumbnail was up to date already.
     Skipped {
         source: String,
         key: String,
@@ -54,11 +54,12 @@ pub enum Event {
         why: String,
         receives: u32,
     },
-    /// The message is no longer ours; what was made of it is dropped.
-    Lost {
+    /// Another worker has received the message meanwhile; its job is aborted.
+    #[serde(rename = "lost")]
+    TakenOver {
         why: String,
     },
-    /// A call to SQS failed; it is made again.
+    /// A call to SQS failed; it will be retried.
     CallFailed {
         why: String,
     },
@@ -67,7 +68,7 @@ pub enum Event {
         grace_s: u32,
         working: usize,
     },
-    /// Messages given back to the queue, visible at once.
+    /// Messages released to the queue, visible at once.
     Returned {
         messages: usize,
     },
@@ -82,15 +83,15 @@ pub enum Event {
     /// It has closed.
     Resumed {
         after_s: f64,
-        /// Messages that it was tried with in vain.
+        /// Trial messages that failed.
         probes: u32,
     },
-    /// The worker's report could not be put; said once until one has been.
+    /// The worker's report could not be stored; emitted once until one succeeds.
     ReportFailed {
         key: String,
         why: String,
     },
-    /// So many lines were not written, because nobody read them.
+    /// This many lines were dropped, because the output was not being read.
     Dropped {
         lines: u64,
     },
@@ -119,7 +120,7 @@ impl Event {
         }
     }
 
-    /// Whether it is a result (for stdout) and not talk (for stderr).
+    /// Whether it is a result, for stdout, and not a message, for stderr.
     pub fn is_data(&self) -> bool {
         matches!(
             self,
@@ -143,7 +144,7 @@ impl Event {
                 max_source_bytes,
                 max_source_pixels,
             } => format!(
-                "working: queue {queue} -> bucket {thumbnails}; {concurrency} messages at once on {cpus} CPUs; memory at \
+                "working: queue {queue} -> bucket {thumbnails}; {concurrency} messages in parallel on {cpus} CPUs; memory at \
                  most {}, photographs up to {} and {} Mpx",
                 bytes(*max_memory_bytes),
                 bytes(*max_source_bytes as u64),
@@ -166,7 +167,7 @@ impl Event {
                 bytes(*made as u64),
                 bytes(*source_bytes as u64),
             ),
-            Self::Skipped { source, key } => format!("skipped {key} of {source}: it is there already"),
+            Self::Skipped { source, key } => format!("skipped {key} of {source}: already up to date"),
             Self::Ignored { why } => format!("ignored a message: {why}"),
             Self::Retrying { source, stage, why, receives, retry_s } => {
                 format!("retrying {} in {retry_s} s, after attempt {receives}: {stage}: {why}", name(source.as_ref()))
@@ -174,26 +175,26 @@ impl Event {
             Self::Rejected { source, stage, why, receives: _ } => {
                 format!("rejected {}: {stage}: {why}", name(source.as_ref()))
             }
-            Self::Lost { why } => format!("lost a message to another worker: {why}"),
-            Self::CallFailed { why } => format!("trying again: {why}"),
+            Self::TakenOver { why } => format!("another worker took over a message: {why}"),
+            Self::CallFailed { why } => format!("a call failed and will be retried: {why}"),
             Self::Stopping { why, grace_s, working: 0 } => format!("stopping ({why}, grace {grace_s} s)"),
             Self::Stopping { why, grace_s, working } => {
                 format!("stopping ({why}): finishing {working} messages, for at most {grace_s} s")
             }
-            Self::Returned { messages } => format!("gave {messages} messages back to the queue"),
+            Self::Returned { messages } => format!("returned {messages} messages to the queue"),
             Self::Paused { failures, pause_s, stage, why } => format!(
-                "pausing: S3 has failed {failures} times in a row; receiving one message in {pause_s:.0} s to try it; \
-                 last {stage}: {why}"
+                "pausing: S3 failed {failures} times in a row; receiving one message in {pause_s:.0} s to test it; \
+                 last error: {stage}: {why}"
             ),
-            Self::Resumed { after_s, probes: 0 } => format!("receiving again: S3 works, after {after_s:.0} s"),
+            Self::Resumed { after_s, probes: 0 } => format!("receiving again: S3 has recovered after {after_s:.0} s"),
             Self::Resumed { after_s, probes } => {
-                format!("receiving again: S3 works, after {after_s:.0} s and {probes} more failures")
+                format!("receiving again: S3 has recovered after {after_s:.0} s and {probes} more failures")
             }
             Self::ReportFailed { key, why } => format!(
-                "working without a report: {key} could not be put into the code bucket ({why}); `thumb apply` will not \
-                 see this worker until it can"
+                "cannot store the report {key} in the code bucket ({why}); the worker continues, but `thumb apply` does \
+                 not see it until the report succeeds"
             ),
-            Self::Dropped { lines } => format!("{lines} lines were dropped here: nobody read them"),
+            Self::Dropped { lines } => format!("{lines} lines were dropped here because they were not read"),
             Self::Numbers { total, numbers } => line(*total, numbers),
         }
     }
@@ -206,7 +207,7 @@ fn line(total: bool, numbers: &Numbers) -> String {
         done,
         rejected,
         retried,
-        lost,
+        taken_over,
         images,
         skipped,
         images_per_s,
@@ -218,13 +219,13 @@ fn line(total: bool, numbers: &Numbers) -> String {
         memory_bytes,
         cpu,
     } = numbers;
-    let what = if total { "in all" } else { "last" };
+    let what = if total { "total" } else { "last" };
     let stage = |name: &str, Percentiles { p50_ms, p95_ms, p99_ms }: &Percentiles| {
         format!("{name} {p50_ms:.0}/{p95_ms:.0}/{p99_ms:.0}")
     };
     let mut line = format!(
-        "{what} {seconds:.0} s: {done} done, {rejected} rejected, {retried} retried, {lost} lost; {images} images \
-         ({skipped} there already), {images_per_s:.1}/s, {megabytes_per_s:.1} MB/s; p50/p95/p99 ms: {}, {}, {}, {}",
+        "{what} {seconds:.0} s: {done} done, {rejected} rejected, {retried} retried, {taken_over} taken over; {images} thumbnails \
+         ({skipped} skipped), {images_per_s:.1}/s, {megabytes_per_s:.1} MB/s; p50/p95/p99 ms: {}, {}, {}, {}",
         stage("fetch", fetch),
         stage("wait", wait),
         stage("make", make),
@@ -243,7 +244,7 @@ fn name(source: Option<&String>) -> &str {
     source.map_or("a message", String::as_str)
 }
 
-/// With a decimal below 10.
+/// With one decimal below 10.
 fn bytes(bytes: u64) -> String {
     let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
     let (mut amount, mut unit) = (bytes as f64, 0);
@@ -292,12 +293,12 @@ mod tests {
             Event::Retrying {
                 source: Some("s3://photos/owl.jpg".into()),
                 stage: Stage::Fetch,
-                why: "there is no such key in the bucket (yet?)".into(),
+                why: "no such key in the bucket (it may not exist yet)".into(),
                 receives: 2,
                 retry_s: 25,
             },
             Event::Rejected { source: None, stage: Stage::Request, why: "`key` is missing".into(), receives: 1 },
-            Event::Lost { why: "its receipt handle has expired".into() },
+            Event::TakenOver { why: "its receipt handle has expired".into() },
             Event::CallFailed { why: "sqs:ReceiveMessage: no answer in time".into() },
             Event::Stopping { why: "SIGTERM".into(), grace_s: 25, working: 3 },
             Event::Stopping { why: "SIGTERM".into(), grace_s: 25, working: 0 },
@@ -314,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_rounded_to_what_one_reads() {
+    fn bytes_are_rounded_for_reading() {
         let texts: Vec<String> = [0, 1_023, 1_024, 10_188, 10_240, 1 << 20, 5 << 40].map(bytes).into();
         assert_eq!(texts, ["0 bytes", "1023 bytes", "1.0 KiB", "9.9 KiB", "10 KiB", "1.0 MiB", "5.0 TiB"]);
     }

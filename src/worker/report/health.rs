@@ -1,20 +1,20 @@
-//! Whether the worker is well, for `/healthz` and for systemd's watchdog: whether its loop turns, and whether it could
-//! receive. Pure but for a lock: it is told the time.
+//! Whether the worker is healthy, for `/healthz` and for systemd's watchdog: whether its loop runs, and whether it can
+//! receive. Pure but for a lock: the caller passes the time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The loop turns at least so often, also when nothing happens.
+/// The loop runs at least this often, even when nothing happens.
 pub const TICK: Duration = Duration::from_secs(5);
-/// A loop that has not turned for so long hangs.
+/// A loop that has not run for this long hangs.
 const MAX_STILL: Duration = Duration::from_secs(30);
-/// A worker that could not receive for so long is better started again: its network, its credentials or its connections
-/// may be to blame. A receive that hangs is given up after 30 s at most, and a few that fail mean nothing.
+/// A worker that could not receive for this long should be restarted: its network, credentials or connections may be at
+/// fault. A hanging receive is aborted after 30 s at most, and a few failures mean nothing.
 const MAX_UNRECEIVED: Duration = Duration::from_secs(5 * 60);
 
-/// What the loop writes and the others read; clones are the same.
+/// What the loop writes and the others read; clones share the state.
 #[derive(Clone, Debug, Default)]
 pub struct Health(Arc<Mutex<Seen>>);
 
@@ -22,16 +22,16 @@ pub struct Health(Arc<Mutex<Seen>>);
 struct Seen {
     turned: Option<Instant>,
     doing: Doing,
-    /// Since when nothing could be received, and why not.
+    /// Since when nothing could be received, and why.
     unreceived: Option<(Instant, String)>,
 }
 
-/// What the loop is at.
+/// What the loop is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Doing {
     #[default]
     Working,
-    /// It receives nothing because S3 fails; to start it again would not help.
+    /// It receives nothing because S3 fails; a restart would not help.
     Pausing {
         since: Instant,
     },
@@ -50,23 +50,23 @@ impl Health {
         self.seen().unreceived = None;
     }
 
-    /// A receive has failed, or there is a reason to make none.
+    /// A receive failed, or nothing is received for this reason.
     pub fn not_received(&self, why: &str, now: Instant) {
         let mut seen = self.seen();
         let since = seen.unreceived.take().map_or(now, |(since, _)| since);
         seen.unreceived = Some((since, why.to_owned()));
     }
 
-    /// A sentence on how it is; an error if it is not well.
+    /// Describes the state; an error if the worker is unhealthy.
     ///
     /// # Errors
-    /// Why it had better be started again.
+    /// Why the worker should be restarted.
     pub fn verdict(&self, now: Instant) -> Result<String, String> {
         let seen = self.seen();
         let for_s = |since: Instant| now.saturating_duration_since(since).as_secs();
         let Some(turned) = seen.turned else { return Ok("ok: starting".into()) };
         if now.saturating_duration_since(turned) > MAX_STILL {
-            return Err(format!("the loop has not turned for {} s", for_s(turned)));
+            return Err(format!("the loop has not run for {} s", for_s(turned)));
         }
         if let Some((since, why)) = &seen.unreceived
             && seen.doing != Doing::Stopping
@@ -93,19 +93,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loop_that_stands_still_is_not_well() {
+    fn a_loop_that_hangs_is_unhealthy() {
         let (health, now) = (Health::default(), Instant::now());
         assert_eq!(health.verdict(now), Ok("ok: starting".into()));
         health.turned(Doing::Working, now);
         assert_eq!(health.verdict(now + MAX_STILL), Ok("ok".into()));
         let late = now + Duration::from_secs(45);
-        assert_eq!(health.verdict(late), Err("the loop has not turned for 45 s".into()));
+        assert_eq!(health.verdict(late), Err("the loop has not run for 45 s".into()));
         health.turned(Doing::Stopping, late);
         assert_eq!(health.verdict(late), Ok("ok: stopping".into()));
     }
 
     #[test]
-    fn a_worker_that_cannot_receive_is_not_well_after_a_while() {
+    fn a_worker_that_cannot_receive_is_unhealthy_after_a_while() {
         let (health, began) = (Health::default(), Instant::now());
         let at = |s| began + Duration::from_secs(s);
         health.not_received("sqs:ReceiveMessage: no answer in time", at(10));

@@ -1,5 +1,5 @@
-//! `--metrics ADDR`: the worker's numbers for Prometheus at `/metrics`, and `/healthz` for whoever restarts it. Off by
-//! default. The server answers one small request a connection and reads no more than it needs.
+//! `--metrics ADDR`: serves the worker's numbers to Prometheus at `/metrics`, and `/healthz` for health checks. Off by
+//! default. The server answers one small request per connection and reads no more than it needs.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 type Labels = [(&'static str, &'static str); 1];
 
-/// The numbers; clones are the same numbers.
+/// The metrics; clones share the numbers.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Arc<Registry>,
@@ -40,11 +40,11 @@ pub struct Metrics {
     skipped: Counter,
     source_bytes: Counter,
     stages: Family<Labels, Histogram>,
-    held: Gauge,
+    in_flight: Gauge,
     memory: Gauge,
     paused: Gauge,
     pauses: Counter,
-    /// Lines that nobody read.
+    /// Lines dropped because the output was not being read.
     pub dropped_lines: Counter,
     /// What `/healthz` answers.
     pub health: Health,
@@ -60,7 +60,7 @@ impl Default for Metrics {
             source_bytes: Counter::default(),
             // 1 ms to 65 s.
             stages: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 17))),
-            held: Gauge::default(),
+            in_flight: Gauge::default(),
             memory: Gauge::default(),
             paused: Gauge::default(),
             pauses: Counter::default(),
@@ -68,19 +68,27 @@ impl Default for Metrics {
             health: Health::default(),
         };
         let mut registry = Registry::with_prefix("thumb");
-        registry.register("messages", "Messages that ended, by how", metrics.messages.clone());
+        registry.register("messages", "Messages by outcome", metrics.messages.clone());
         registry.register("thumbnails", "Thumbnails stored", metrics.thumbnails.clone());
-        registry.register("thumbnails_skipped", "Thumbnails that were there already", metrics.skipped.clone());
+        registry.register("thumbnails_skipped", "Thumbnails that were up to date already", metrics.skipped.clone());
         registry.register_with_unit("source", "Photographs read", Unit::Bytes, metrics.source_bytes.clone());
         registry.register_with_unit("stage", "Time by stage", Unit::Seconds, metrics.stages.clone());
-        registry.register("messages_held", "Messages received and not yet let go", metrics.held.clone());
+        registry.register(
+            "messages_held",
+            "Messages in flight: received and not yet settled",
+            metrics.in_flight.clone(),
+        );
         registry.register(
             "paused",
             "Whether nothing is received because S3 fails (1) or not (0)",
             metrics.paused.clone(),
         );
         registry.register("pauses", "Times that receiving was paused because S3 failed", metrics.pauses.clone());
-        registry.register("lines_dropped", "Lines of output that nobody read", metrics.dropped_lines.clone());
+        registry.register(
+            "lines_dropped",
+            "Lines of output dropped because they were not read",
+            metrics.dropped_lines.clone(),
+        );
         registry.register_with_unit("memory", "Resident memory", Unit::Bytes, metrics.memory.clone());
         Self { registry: Arc::new(registry), ..metrics }
     }
@@ -106,7 +114,7 @@ impl Metrics {
         }
     }
 
-    pub fn add_lost(&self) {
+    pub fn add_taken_over(&self) {
         self.messages.get_or_create(&[("outcome", "lost")]).inc();
     }
 
@@ -118,8 +126,8 @@ impl Metrics {
         self.paused.set(i64::from(paused));
     }
 
-    pub fn set_held(&self, messages: usize) {
-        self.held.set(i64::try_from(messages).unwrap_or(i64::MAX));
+    pub fn set_in_flight(&self, messages: usize) {
+        self.in_flight.set(i64::try_from(messages).unwrap_or(i64::MAX));
     }
 
     /// In OpenMetrics' text format.
@@ -136,7 +144,7 @@ impl Metrics {
             Ok(how) => ("200 OK", how),
             Err(why) => ("503 Service Unavailable", why),
         };
-        // The reason may be in AWS's words, or in a proxy's.
+        // AWS or a proxy may have chosen the text.
         (status, printable(&text).into_owned() + "\n")
     }
 
@@ -153,15 +161,15 @@ impl Metrics {
         tokio::spawn(async move {
             let free = Arc::new(Semaphore::new(CONNECTIONS));
             loop {
-                let permit = Arc::clone(&free).acquire_owned().await.expect("nobody closes it");
-                // What fails here (no file descriptor left, say) passes, or is no reason to end the worker.
+                let permit = Arc::clone(&free).acquire_owned().await.expect("the semaphore is never closed");
+                // A failure here (no free file descriptor, say) is temporary, or no reason to end the worker.
                 let Ok((connection, _)) = listener.accept().await else {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 };
                 let metrics = metrics.clone();
                 tokio::spawn(async move {
-                    // Who asks and goes away needs no answer.
+                    // A client that disconnects needs no answer.
                     let _ = timeout(REQUEST_TIMEOUT, metrics.answer(connection)).await;
                     drop(permit);
                 });
@@ -216,11 +224,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn prometheus_and_a_health_check_are_answered_and_nobody_else() {
+    async fn metrics_and_health_checks_are_answered_and_nothing_else() {
         let metrics = Metrics::default();
         metrics.add(&Finished::new(Outcome::Done));
         metrics.add(&Finished::new(Outcome::Ignored("a test")));
-        metrics.add_lost();
+        metrics.add_taken_over();
         let address = metrics.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
         let numbers = get(address, "GET /metrics?x=1 HTTP/1.1\r\nHost: a\r\n\r\n").await;
         assert!(numbers.starts_with("HTTP/1.1 200 OK\r\n"), "{numbers}");

@@ -1,5 +1,5 @@
-//! What the worker tells: [`event`]s to the log ([`output`]), [`stats`] and [`metrics`] for Prometheus, its [`health`] to
-//! probes and to [`systemd`], and its reports to `thumb apply` ([`reporting`]).
+//! What the worker reports: [`event`]s in its log ([`output`]), [`Stats`] in the log and to Prometheus ([`metrics`]), its
+//! [`health`] to probes and to [`systemd`], and reports to `thumb apply` ([`reporting`]).
 
 pub mod event;
 pub mod health;
@@ -11,17 +11,55 @@ pub mod systemd;
 
 use std::io;
 
-use event::Event;
+use tokio::time::Instant;
 
-/// Where events go. An error ends the worker: nobody would know what it does. Neither call may wait for a reader.
+use super::job::Finished;
+use event::Event;
+use metrics::Metrics;
+use stats::{Numbers, Totals};
+
+/// Where events go. A failed write is fatal: a worker must not run unobserved. Neither call may wait for a reader.
 pub trait Report: Send {
     /// # Errors
-    /// Nobody reads them any more.
+    /// The output is closed or full.
     fn report(&mut self, event: &Event) -> io::Result<()>;
 
-    /// Whether the reader needs all of the events and is so far behind that no new messages should be received.
+    /// Whether the reader needs every event and has fallen so far behind that no new messages should be received.
     ///
     /// # Errors
     /// As [`Report::report`].
     fn is_behind(&mut self) -> io::Result<bool>;
+}
+
+/// The worker's statistics. Each message is counted once, for all views: the whole run, the time since the last line of
+/// numbers, and Prometheus.
+pub struct Stats {
+    pub total: Totals,
+    recent: Totals,
+    pub metrics: Metrics,
+}
+
+impl Stats {
+    pub fn new(metrics: Metrics, now: Instant) -> Self {
+        Self { total: Totals::new(now), recent: Totals::new(now), metrics }
+    }
+
+    pub fn add(&mut self, finished: &Finished) {
+        self.total.add(finished);
+        self.recent.add(finished);
+        self.metrics.add(finished);
+    }
+
+    pub fn add_taken_over(&mut self) {
+        self.total.add_taken_over();
+        self.recent.add_taken_over();
+        self.metrics.add_taken_over();
+    }
+
+    /// The numbers since the last call.
+    pub fn take_recent(&mut self, now: Instant) -> Numbers {
+        let numbers = self.recent.numbers(now);
+        self.recent = Totals::new(now);
+        numbers
+    }
 }

@@ -1,10 +1,9 @@
-//! Where the worker's lines go: into a bounded queue for each of stdout and stderr, which a thread of its own writes. A
-//! reader who stalls (`| less`, a stopped terminal) must not stop the loop, whose heartbeats keep messages from being
-//! received twice.
+//! Writes the worker's lines: stdout and stderr each have a bounded queue, which a thread of its own empties. A reader that
+//! stalls (`| less`, a stopped terminal) must not stop the loop, whose heartbeats keep messages from being received twice.
 //!
-//! What becomes of the lines then: as text, which is a log, the lines beyond the queue are dropped and counted, and work
-//! goes on. As JSON, which a program evaluates, no new messages are received from half of the queue on; what is in work
-//! ends. Lines beyond the queue are dropped and counted then too.
+//! What happens to the lines meanwhile: text is a log, so lines that exceed the queue are dropped and counted, and work
+//! continues. JSON is for a program, so from half of the queue on no new messages are received, and jobs that run are
+//! finished. Lines that exceed the queue are then dropped and counted too.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -19,15 +18,15 @@ use super::Report;
 use super::event::Event;
 use crate::text::{printable, printable_json};
 
-/// Lines that wait, for each stream: some thousands of 300 bytes.
+/// The most bytes queued for each stream: some thousands of lines of 300 bytes.
 const MAX_QUEUED_BYTES: usize = 1 << 20;
-/// From here on a program that reads JSON is behind.
+/// From here on a reader of JSON counts as behind.
 const BEHIND_BYTES: usize = MAX_QUEUED_BYTES / 2;
-/// How long the end of the worker waits for its last lines to be read.
+/// How long the worker waits at its end for its last lines to be read.
 const FLUSH: Duration = Duration::from_secs(2);
 
-/// Writes events: as text, results to stdout and talk to stderr; as JSON, everything to stdout, an object a line. Clones
-/// write to the same.
+/// Writes events: as text, results to stdout and messages to stderr; as JSON, everything to stdout, one object per line.
+/// Clones share the streams.
 #[derive(Clone)]
 pub struct Output {
     json: bool,
@@ -36,19 +35,19 @@ pub struct Output {
 }
 
 impl Output {
-    /// To this process's stdout and stderr. `dropped` counts the lines that nobody read.
+    /// To this process's stdout and stderr. `dropped` counts the lines that were not read.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// No thread can be started.
     pub fn new(json: bool, dropped: &Counter) -> io::Result<Self> {
         let out = Lines::start("stdout", io::stdout(), dropped)?;
         Ok(Self { json, out, err: Lines::start("stderr", io::stderr(), dropped)? })
     }
 
-    /// Waits until all lines are read, for a moment at most.
+    /// Waits up to [`FLUSH`] until all lines are read.
     ///
     /// # Errors
-    /// Nobody reads stdout any more, or its disk is full; or lines of JSON are left.
+    /// Stdout is closed, or its disk is full; or lines of JSON are left.
     pub fn finish(self) -> io::Result<()> {
         self.finish_in(FLUSH)
     }
@@ -56,7 +55,7 @@ impl Output {
     fn finish_in(self, most: Duration) -> io::Result<()> {
         let until = Instant::now() + most;
         let dropped = |lines| self.line(&Event::Dropped { lines });
-        // It may go without harm.
+        // Stderr may be closed without harm.
         let _ = self.err.finish(until, dropped);
         let left = self.out.finish(until, dropped)?;
         match left {
@@ -82,7 +81,7 @@ impl Report for Output {
         if self.json || event.is_data() {
             return self.out.push(self.line(event), dropped);
         }
-        // It may go without harm.
+        // Stderr may be closed without harm.
         let _ = self.err.push(self.line(event), dropped);
         Ok(())
     }
@@ -113,7 +112,7 @@ struct Queue {
     lines: VecDeque<String>,
     /// Of the lines, and of the one that is being written.
     bytes: usize,
-    /// Since the last line that found room.
+    /// Lines dropped since the last one that fitted.
     dropped: u64,
     failed: Option<(io::ErrorKind, String)>,
     closed: bool,
@@ -153,7 +152,7 @@ impl Lines {
         lock(&self.shared.0)
     }
 
-    /// `marker` is the line that stands for so many dropped ones, where they would have been.
+    /// `marker` makes the line that takes the place of dropped ones.
     fn push(&self, line: String, marker: impl Fn(u64) -> String) -> io::Result<()> {
         let mut queue = self.lock();
         queue.error()?;
@@ -169,7 +168,7 @@ impl Lines {
         Ok(())
     }
 
-    /// Waits until all is written; how many bytes are not.
+    /// Waits until everything is written; returns how many bytes are not.
     fn finish(&self, until: Instant, marker: impl Fn(u64) -> String) -> io::Result<usize> {
         let mut queue = self.lock();
         queue.mark_dropped(marker);
@@ -190,7 +189,7 @@ fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The whole life of a stream's thread.
+/// The body of a stream's thread.
 fn write((queue, changed): &(Mutex<Queue>, Condvar), mut stream: impl Write) {
     let mut guard = lock(queue);
     while !(guard.closed && guard.lines.is_empty()) {
@@ -215,7 +214,7 @@ mod tests {
 
     use super::*;
 
-    /// A reader who reads a line each time that he is told to; at the end of the telling, all of them.
+    /// A reader that reads one line per message on the channel, and all lines once the channel is closed.
     struct Reader {
         told: mpsc::Receiver<()>,
         read: Arc<Mutex<Vec<u8>>>,
@@ -240,7 +239,7 @@ mod tests {
         read: Arc<Mutex<Vec<u8>>>,
     }
 
-    /// Nobody reads stdout until he is told to.
+    /// An output whose stdout is not read until `tell` says so.
     fn stalled(json: bool) -> Setup {
         let (tell, told) = mpsc::channel();
         let (read, dropped) = (Arc::default(), Counter::default());
@@ -258,16 +257,16 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_read_the_text_loses_lines_and_is_told_how_many() {
+    fn a_stalled_reader_of_text_misses_lines_and_is_told_how_many() {
         let Setup { mut output, dropped, tell, read } = stalled(false);
         let long = "k".repeat(1_000);
         for _ in 0..2_000 {
             output.report(&skipped(&long)).unwrap();
             assert!(!output.is_behind().unwrap(), "work goes on");
         }
-        let lost = dropped.get();
-        assert!((950..1_050).contains(&lost), "{lost}");
-        // He reads again.
+        let dropped = dropped.get();
+        assert!((950..1_050).contains(&dropped), "{dropped}");
+        // It reads again.
         drop(tell);
         while output.out.lock().bytes > 0 {
             thread::yield_now();
@@ -275,9 +274,9 @@ mod tests {
         output.report(&skipped("last")).unwrap();
         output.finish_in(Duration::from_secs(60)).unwrap();
         let lines = lines(&read);
-        assert_eq!(lines.len() as u64, 2_000 - lost + 2);
-        assert_eq!(lines[lines.len() - 2], format!("{lost} lines were dropped here: nobody read them"));
-        assert_eq!(lines[lines.len() - 1], "skipped last of s3://photos/a.jpg: it is there already");
+        assert_eq!(lines.len() as u64, 2_000 - dropped + 2);
+        assert_eq!(lines[lines.len() - 2], format!("{dropped} lines were dropped here because they were not read"));
+        assert_eq!(lines[lines.len() - 1], "skipped last of s3://photos/a.jpg: already up to date");
     }
 
     #[test]
@@ -309,9 +308,9 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_who_goes_is_noticed() {
-        struct Gone;
-        impl Write for Gone {
+    fn a_closed_reader_is_noticed() {
+        struct Closed;
+        impl Write for Closed {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {
                 Err(io::ErrorKind::BrokenPipe.into())
             }
@@ -320,11 +319,11 @@ mod tests {
             }
         }
         let dropped = Counter::default();
-        let out = Lines::start("out", Gone, &dropped).unwrap();
-        let err = Lines::start("err", Gone, &dropped).unwrap();
+        let out = Lines::start("out", Closed, &dropped).unwrap();
+        let err = Lines::start("err", Closed, &dropped).unwrap();
         let mut output = Output { json: false, out, err };
         output.report(&Event::Returned { messages: 1 }).unwrap();
-        assert!(!output.is_behind().unwrap(), "stderr may go without harm");
+        assert!(!output.is_behind().unwrap(), "stderr may be closed without harm");
         output.report(&skipped("a")).unwrap();
         while output.is_behind().is_ok() {
             thread::yield_now();
@@ -334,10 +333,10 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_obeys_is_escaped() {
+    fn control_characters_are_escaped() {
         let event = Event::CallFailed { why: "a\u{9b}31m\x1b[2J\u{202e}".into() };
         let line = |json| stalled(json).output.line(&event);
-        assert_eq!(line(false), r"trying again: a\u{9b}31m\u{1b}[2J\u{202e}");
+        assert_eq!(line(false), r"a call failed and will be retried: a\u{9b}31m\u{1b}[2J\u{202e}");
         assert!(line(true).ends_with(r#""event":"call-failed","why":"a\u009b31m\u001b[2J\u202e"}"#), "{}", line(true));
     }
 }

@@ -1,4 +1,4 @@
-//! When a worker puts its report into the code bucket, and what is in it. Pure: it is told the time.
+//! When a worker puts its report into the code bucket, and what it contains. Pure: the caller passes the time.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use tokio::time::Instant;
 
 use crate::worker_report::{Counts, Memory, State, VERSION, WorkerReport};
 
-/// While messages come.
+/// The interval while messages arrive.
 const BUSY_EVERY: Duration = Duration::from_secs(60);
-/// While none do.
+/// The interval while idle.
 const IDLE_EVERY: Duration = Duration::from_secs(5 * 60);
-/// After a report that could not be put; doubled each time, up to [`IDLE_EVERY`]. `apply` waits for the first one, and
-/// IAM may take some seconds to spread the right to write it.
+/// The delay after a failed report; doubled each time, up to [`IDLE_EVERY`]. `apply` waits for the first report, and IAM
+/// may take some seconds to propagate the permission to write it.
 const RETRY: Duration = Duration::from_secs(15);
-/// How long the last report may take; the worker has nothing else to do then, but somebody waits for its end.
+/// How long the final report may take, which delays the worker's exit.
 pub const LAST_REPORT: Duration = Duration::from_secs(3);
 
 /// What stays the same in all of a worker's reports.
@@ -28,12 +28,12 @@ pub struct Identity {
 
 #[derive(Debug)]
 pub struct Reports {
-    /// None: it does not report.
+    /// None: no reports.
     identity: Option<Identity>,
     due: Due,
-    /// What the last report said that was put.
+    /// The content of the last report that succeeded.
     last: Option<(State, Counts)>,
-    /// What the one says that is under way.
+    /// The content of the report under way.
     sent: Option<(State, Counts)>,
     failures: u32,
 }
@@ -52,7 +52,7 @@ impl Reports {
         Self { identity, due: Due::At(now), last: None, sent: None, failures: 0 }
     }
 
-    /// When the next report is due, if the worker is in this state and has counted so much.
+    /// When the next report is due, given the worker's state and counts.
     pub fn next_due(&self, state: State, counts: Counts) -> Option<Instant> {
         self.identity.as_ref()?;
         match self.due {
@@ -70,7 +70,7 @@ impl Reports {
         }
     }
 
-    /// The report to put now, if one is due; `resident_bytes` is asked for then.
+    /// The report to put now, if one is due; only then is `resident_bytes` called.
     pub fn next(
         &mut self,
         state: State,
@@ -87,7 +87,7 @@ impl Reports {
         Some(report)
     }
 
-    /// A report of now, due or not.
+    /// A report as of now, due or not.
     pub fn report(
         &self,
         state: State,
@@ -110,7 +110,7 @@ impl Reports {
         })
     }
 
-    /// A report has been put, or not. Whether that is news: the failures that follow one are not.
+    /// Records whether a report succeeded. Returns whether this is the first failure in a row.
     pub fn answered(&mut self, put: bool, now: Instant) -> bool {
         if put {
             self.failures = 0;
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_news_once_and_the_next_report_is_tried_soon() {
+    fn a_failure_is_told_once_and_the_next_report_is_tried_soon() {
         let mut now = Instant::now();
         let mut reports = Reports::new(Some(identity()), now);
         let (mut waits, mut news) = (Vec::new(), 0);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_identity_does_not_report() {
+    fn a_worker_without_an_identity_does_not_report() {
         let now = Instant::now();
         let mut reports = Reports::new(None, now);
         assert_eq!(reports.next_due(State::Idle, counts(0)), None);

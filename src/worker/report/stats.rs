@@ -1,4 +1,4 @@
-//! How the worker is doing: counts, rates, and how long the stages take.
+//! Counts, rates, and how long the stages take.
 
 use std::time::Duration;
 
@@ -9,39 +9,39 @@ use crate::worker::job::{Finished, Times};
 use crate::worker::retry::Outcome;
 use crate::worker_report::Counts;
 
-/// Bars of a histogram: 8 to each doubling from 1 µs on, so that a percentile is off by at most a sixteenth.
-const BARS: usize = 8 * 40;
-const BARS_PER_DOUBLING: f64 = 8.0;
+/// Histogram buckets: 8 per octave from 1 µs, so that the relative error of a percentile is at most 1/16.
+const BUCKETS: usize = 8 * 40;
+const BUCKETS_PER_OCTAVE: f64 = 8.0;
 
-/// Durations, counted by their logarithm in constant memory.
+/// A histogram of durations with logarithmic buckets, in constant memory.
 #[derive(Clone, Debug)]
 pub struct Histogram {
-    bars: Box<[u64; BARS]>,
+    buckets: Box<[u64; BUCKETS]>,
     count: u64,
 }
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { bars: Box::new([0; BARS]), count: 0 }
+        Self { buckets: Box::new([0; BUCKETS]), count: 0 }
     }
 }
 
 impl Histogram {
     pub fn add(&mut self, duration: Duration) {
         let micros = duration.as_micros().max(1) as f64;
-        let bar = (micros.log2() * BARS_PER_DOUBLING) as usize;
-        self.bars[bar.min(BARS - 1)] += 1;
+        let bucket = (micros.log2() * BUCKETS_PER_OCTAVE) as usize;
+        self.buckets[bucket.min(BUCKETS - 1)] += 1;
         self.count += 1;
     }
 
-    /// The duration that a share of all stays below, in milliseconds; 0 of none.
+    /// The given percentile in milliseconds; 0 if the histogram is empty.
     pub fn percentile_ms(&self, share: f64) -> f64 {
         let rank = (share * self.count as f64).ceil().max(1.0) as u64;
         let mut seen = 0;
-        for (bar, count) in self.bars.iter().enumerate() {
+        for (bucket, count) in self.buckets.iter().enumerate() {
             seen += count;
             if seen >= rank {
-                return ((bar as f64 + 0.5) / BARS_PER_DOUBLING).exp2() / 1_000.0;
+                return ((bucket as f64 + 0.5) / BUCKETS_PER_OCTAVE).exp2() / 1_000.0;
             }
         }
         0.0
@@ -55,14 +55,14 @@ impl Histogram {
 
 /// Counts since a beginning.
 #[derive(Clone, Debug)]
-pub struct Tally {
+pub struct Totals {
     began: Instant,
     cpu_began: Option<Duration>,
     done: u64,
     ignored: u64,
     rejected: u64,
     retried: u64,
-    lost: u64,
+    taken_over: u64,
     images: u64,
     skipped: u64,
     source_bytes: u64,
@@ -72,17 +72,18 @@ pub struct Tally {
     store: Histogram,
 }
 
-/// What a tally comes to.
+/// The totals as they are reported.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Numbers {
     pub seconds: f64,
-    /// Messages that ended well: all they asked for is there, if they asked for anything.
+    /// Messages that succeeded, those that asked for nothing included.
     pub done: u64,
     pub rejected: u64,
     pub retried: u64,
-    /// Messages that became somebody else's while we worked on them.
-    pub lost: u64,
-    /// Thumbnails stored, and thumbnails that were there already.
+    /// Messages that another worker took over while this one was processing them.
+    #[serde(rename = "lost")]
+    pub taken_over: u64,
+    /// Thumbnails stored, and thumbnails that were up to date already.
     pub images: u64,
     pub skipped: u64,
     pub images_per_s: f64,
@@ -92,7 +93,7 @@ pub struct Numbers {
     pub wait: Percentiles,
     pub make: Percentiles,
     pub store: Percentiles,
-    /// Resident memory now; none where the system does not say.
+    /// Resident memory now; none where the system does not report it.
     pub memory_bytes: Option<u64>,
     /// CPU seconds per second; 2.0 is two CPUs busy all the time.
     pub cpu: Option<f64>,
@@ -105,7 +106,7 @@ pub struct Percentiles {
     pub p99_ms: f64,
 }
 
-impl Tally {
+impl Totals {
     pub fn new(now: Instant) -> Self {
         Self {
             began: now,
@@ -114,7 +115,7 @@ impl Tally {
             ignored: 0,
             rejected: 0,
             retried: 0,
-            lost: 0,
+            taken_over: 0,
             images: 0,
             skipped: 0,
             source_bytes: 0,
@@ -135,7 +136,7 @@ impl Tally {
         self.images += finished.made.len() as u64;
         self.skipped += finished.skipped.len() as u64;
         self.source_bytes += finished.source_bytes as u64;
-        // All thumbnails of a photograph share their times: they count once.
+        // All thumbnails of a photograph share their times, which count once.
         if let Some(made) = finished.made.first() {
             let Times { fetch, wait, make, store } = made.times;
             self.fetch.add(fetch);
@@ -145,8 +146,8 @@ impl Tally {
         }
     }
 
-    pub fn add_lost(&mut self) {
-        self.lost += 1;
+    pub fn add_taken_over(&mut self) {
+        self.taken_over += 1;
     }
 
     /// For the worker's report.
@@ -164,7 +165,7 @@ impl Tally {
             done: self.done + self.ignored,
             rejected: self.rejected,
             retried: self.retried,
-            lost: self.lost,
+            taken_over: self.taken_over,
             images: self.images,
             skipped: self.skipped,
             images_per_s: rate(self.images as f64),
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_and_the_shortest_have_a_bar() {
+    fn the_longest_and_the_shortest_have_a_bucket() {
         let mut histogram = Histogram::default();
         histogram.add(Duration::ZERO);
         assert!(histogram.percentile_ms(0.5) < 0.002);
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn linux_says_what_a_process_uses() {
+    fn linux_reports_what_a_process_uses() {
         assert!(resident_bytes().is_some_and(|bytes| bytes > 1 << 20));
         assert!(cpu_time().is_some());
     }

@@ -1,16 +1,16 @@
-//! What systemd is told (`man 3 sd_notify`): that the worker is ready, that it is still well, that it stops. A datagram
-//! each, to the socket that the environment names; without one nothing is said.
+//! Notifies systemd (`man 3 sd_notify`) that the worker is ready, is healthy, or stops: one datagram each, to the socket
+//! that the environment names; without one, nothing is sent.
 
 use std::ffi::OsStr;
 use std::io;
 use std::time::Duration;
 
-/// Heartbeats for each of systemd's time-outs; `man 3 sd_watchdog_enabled` recommends two at the least.
-const BEATS: u32 = 4;
+/// Watchdog notifications per time-out; `man 3 sd_watchdog_enabled` recommends at least two.
+const NOTIFICATIONS: u32 = 4;
 /// However short the time-out is.
-const MIN_BEAT: Duration = Duration::from_millis(100);
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long a datagram may wait for room in systemd's queue: a full one must not stop the loop.
+/// How long a datagram may wait for space in systemd's queue: a full queue must not stop the loop.
 const MAX_SEND: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Default)]
@@ -21,10 +21,10 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// As systemd's environment says: `NOTIFY_SOCKET`, and `WATCHDOG_USEC` unless `WATCHDOG_PID` means another process.
+    /// From systemd's environment: `NOTIFY_SOCKET`, and `WATCHDOG_USEC` unless `WATCHDOG_PID` means another process.
     ///
     /// # Errors
-    /// There is a socket, and it cannot be used.
+    /// The socket cannot be used.
     pub fn from_environment() -> io::Result<Self> {
         let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return Ok(Self::default()) };
         let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
@@ -33,10 +33,10 @@ impl Notifier {
         Self::new(&socket, watchdog)
     }
 
-    /// To this socket: a path, or an abstract name with `@` before it. `watchdog` is systemd's time-out.
+    /// For this socket: a path, or an abstract name with a leading `@`. `watchdog` is systemd's time-out.
     ///
     /// # Errors
-    /// It is neither, or the system gives no socket.
+    /// It is neither, or no socket can be created.
     #[cfg(unix)]
     pub fn new(socket: &OsStr, watchdog: Option<Duration>) -> io::Result<Self> {
         use std::os::unix::ffi::OsStrExt;
@@ -57,12 +57,12 @@ impl Notifier {
         Ok(Self::default())
     }
 
-    /// How often [`Notifier::alive`] is wanted, if it is.
-    pub fn beat(&self) -> Option<Duration> {
-        self.watchdog.map(|time_out| (time_out / BEATS).max(MIN_BEAT))
+    /// How often to call [`Notifier::alive`], if at all.
+    pub fn interval(&self) -> Option<Duration> {
+        self.watchdog.map(|time_out| (time_out / NOTIFICATIONS).max(MIN_INTERVAL))
     }
 
-    /// The queue is found, and the loop begins.
+    /// The queue has been found, and the loop starts.
     pub fn ready(&self) {
         self.send("READY=1");
     }
@@ -77,7 +77,7 @@ impl Notifier {
         self.send("STOPPING=1");
     }
 
-    /// One that is lost comes again, or systemd does without: nothing here is worth an error.
+    /// Errors are ignored: a missed notification is repeated, or systemd does without it.
     fn send(&self, state: &str) {
         #[cfg(unix)]
         if let Some((from, address)) = &self.to {
@@ -117,28 +117,28 @@ mod tests {
             notifier.alive();
             notifier.stopping();
             assert_eq!(read(&socket), ["READY=1", "WATCHDOG=1", "STOPPING=1"], "{name:?}");
-            assert_eq!(notifier.beat(), Some(Duration::from_secs(15)));
-            // Nobody listens any more: nothing happens.
+            assert_eq!(notifier.interval(), Some(Duration::from_secs(15)));
+            // The receiver is gone: nothing happens.
             drop(socket);
             notifier.alive();
         }
     }
 
     #[test]
-    fn without_a_watchdog_there_are_no_beats_and_without_a_socket_there_is_nothing() {
+    fn without_a_watchdog_or_a_socket_nothing_is_sent() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
         let notifier = Notifier::new(path.as_os_str(), None).unwrap();
         notifier.alive();
-        assert_eq!((read(&socket), notifier.beat()), (vec![], None));
+        assert_eq!((read(&socket), notifier.interval()), (vec![], None));
         Notifier::default().ready();
         assert!(Notifier::new(OsStr::new("vsock:2:1234"), None).is_err());
     }
 
     /// A queue holds ten datagrams unless the system has another bound (`man 7 unix`, max_dgram_qlen).
     #[test]
-    fn a_full_queue_stops_nobody() {
+    fn a_full_queue_does_not_stop_the_loop() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();

@@ -1,4 +1,4 @@
-//! The runner's calls to SQS, and what their answers do to its state.
+//! The runner's calls: each is made from the state, runs beside the loop, and comes back as an [`Answered`].
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,84 +6,87 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::aws::{Answer, CallError};
-use crate::worker::backend::{Delivery, Depth, Letter, World};
-use crate::worker::in_flight::{Beat, Id, Leave, State, Table};
+use crate::worker::backend::{Backend, DeadLetter, Delivery, Depth};
+use crate::worker::in_flight::{Disposition, Heartbeat, Id, InFlight, State};
 use crate::worker_report::WorkerReport;
 
 /// A call to make.
 #[derive(Debug)]
 pub enum Call {
     Receive { most: usize, wait: Duration },
-    Beat(Vec<Beat>),
+    Heartbeat(Vec<Heartbeat>),
     Delete(Vec<(Id, String)>),
-    Bury(Vec<(Id, Letter)>),
-    Return(Vec<(Id, String, u32)>),
+    DeadLetter(Vec<(Id, DeadLetter)>),
+    Release(Vec<(Id, String, u32)>),
     Depth,
     Report(Box<WorkerReport>),
 }
 
 pub type Answers = Result<Vec<Answer>, CallError>;
 
-/// A call's answer, with the messages it was about.
+/// A call's answer, with the messages that it concerned.
 #[derive(Debug)]
 pub enum Answered {
     Receive(Result<Vec<Delivery>, CallError>),
-    Beat(Vec<Beat>, Answers),
+    Heartbeat(Vec<Heartbeat>, Answers),
     Delete(Vec<Id>, Answers),
-    Bury(Vec<Id>, Answers),
-    Return(Vec<Id>, Answers),
+    DeadLetter(Vec<Id>, Answers),
+    Release(Vec<Id>, Answers),
     Depth(Result<Depth, CallError>),
     /// With its key.
     Report(String, Result<(), CallError>),
 }
 
 impl Call {
-    pub fn deleting(ids: Vec<Id>, held: &Table) -> Self {
-        let receipt = |id| held.get(id).map(|held| (id, held.receipt.clone()));
+    pub fn acking(ids: Vec<Id>, in_flight: &InFlight) -> Self {
+        let receipt = |id| in_flight.get(id).map(|message| (id, message.receipt.clone()));
         Self::Delete(ids.into_iter().filter_map(receipt).collect())
     }
 
-    pub fn burying(ids: Vec<Id>, held: &Table) -> Self {
-        let letter = |id| {
-            let held = held.get(id)?;
-            let State::Leaving(Leave::Bury { stage, error }) = &held.state else { return None };
-            let (body, attributes) = (Arc::clone(&held.body), held.attributes.clone());
-            Some((id, Letter { body, attributes, error: error.clone(), stage: stage.clone() }))
+    pub fn dead_lettering(ids: Vec<Id>, in_flight: &InFlight) -> Self {
+        let dead_letter = |id| {
+            let message = in_flight.get(id)?;
+            let State::Settling(Disposition::DeadLetter { stage, error }) = &message.state else { return None };
+            let (body, attributes) = (Arc::clone(&message.body), message.attributes.clone());
+            Some((id, DeadLetter { body, attributes, error: error.clone(), stage: stage.clone() }))
         };
-        Self::Bury(ids.into_iter().filter_map(letter).collect())
+        Self::DeadLetter(ids.into_iter().filter_map(dead_letter).collect())
     }
 
-    pub fn returning(ids: Vec<Id>, held: &Table) -> Self {
+    pub fn releasing(ids: Vec<Id>, in_flight: &InFlight) -> Self {
         let change = |id| {
-            let held = held.get(id)?;
-            let State::Leaving(Leave::Return { visibility_s }) = held.state else { return None };
-            Some((id, held.receipt.clone(), visibility_s))
+            let message = in_flight.get(id)?;
+            let State::Settling(Disposition::Release { visibility_s }) = message.state else { return None };
+            Some((id, message.receipt.clone(), visibility_s))
         };
-        Self::Return(ids.into_iter().filter_map(change).collect())
+        Self::Release(ids.into_iter().filter_map(change).collect())
     }
 
-    pub fn start<W: World>(self, world: Arc<W>) -> Pin<Box<dyn Future<Output = Answered> + Send>> {
+    pub fn start<B: Backend>(self, backend: Arc<B>) -> Pin<Box<dyn Future<Output = Answered> + Send>> {
         Box::pin(async move {
             match self {
-                Self::Receive { most, wait } => Answered::Receive(world.receive(most, wait).await),
-                Self::Beat(beats) => {
-                    let changes = beats.iter().map(|beat| (beat.receipt.clone(), beat.visibility_s)).collect();
-                    Answered::Beat(beats, world.change_visibility(changes).await)
+                Self::Receive { most, wait } => Answered::Receive(backend.receive(most, wait).await),
+                Self::Heartbeat(heartbeats) => {
+                    let changes = heartbeats
+                        .iter()
+                        .map(|heartbeat| (heartbeat.receipt.clone(), heartbeat.visibility_s))
+                        .collect();
+                    Answered::Heartbeat(heartbeats, backend.change_visibility(changes).await)
                 }
                 Self::Delete(entries) => {
                     let (ids, receipts) = entries.into_iter().unzip();
-                    Answered::Delete(ids, world.delete(receipts).await)
+                    Answered::Delete(ids, backend.delete(receipts).await)
                 }
-                Self::Bury(entries) => {
-                    let (ids, letters) = entries.into_iter().unzip();
-                    Answered::Bury(ids, world.send_to_dlq(letters).await)
+                Self::DeadLetter(entries) => {
+                    let (ids, dead_letters) = entries.into_iter().unzip();
+                    Answered::DeadLetter(ids, backend.send_to_dlq(dead_letters).await)
                 }
-                Self::Return(entries) => {
+                Self::Release(entries) => {
                     let (ids, changes) = entries.into_iter().map(|(id, receipt, s)| (id, (receipt, s))).unzip();
-                    Answered::Return(ids, world.change_visibility(changes).await)
+                    Answered::Release(ids, backend.change_visibility(changes).await)
                 }
-                Self::Depth => Answered::Depth(world.depth().await),
-                Self::Report(report) => Answered::Report(report.key(), world.put_report(&report).await),
+                Self::Depth => Answered::Depth(backend.depth().await),
+                Self::Report(report) => Answered::Report(report.key(), backend.put_report(&report).await),
             }
         })
     }

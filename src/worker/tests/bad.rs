@@ -1,4 +1,4 @@
-//! Queues full of messages that are no use to anybody.
+//! Queues full of bad messages.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -120,14 +120,14 @@ async fn a_photograph_on_which_the_engine_panics_is_rejected() {
     let setup = Setup::with_keys(["panic-1", "good"]);
     assert!(setup.run().await.result.is_ok());
     assert_eq!(setup.stored(), ["good-4x3.jpg"]);
-    let why = "the engine panicked on it; that is a mistake in thumb";
+    let why = "internal error: the engine panicked; this is a bug in thumb, please report it with the photograph";
     assert_eq!(setup.dlq(), [("make".to_owned(), why.to_owned())]);
     setup.assert_empty();
 }
 
-/// Those that may still come do not stand in the way of those that are there.
+/// Retries of missing objects do not delay other messages.
 #[tokio::test(start_paused = true)]
-async fn what_is_tried_again_later_holds_nobody_up() {
+async fn retries_do_not_delay_other_messages() {
     let setup = Setup::new();
     (0..100).for_each(|index| setup.fake.send_key(&format!("missing-{index}")));
     setup.fake.send_key("good");
@@ -139,11 +139,11 @@ async fn what_is_tried_again_later_holds_nobody_up() {
         .collect();
     let good = ends.iter().position(|event| matches!(event, Event::Made { .. })).unwrap();
     assert!(good <= 100 + BATCH, "{good} other ends before it");
-    assert!(setup.dlq().iter().all(|(_, why)| why == "there is no such key; tried 3 times"), "{:?}", setup.dlq());
+    assert!(setup.dlq().iter().all(|(_, why)| why == "no such key; tried 3 times"), "{:?}", setup.dlq());
     assert_eq!(setup.dlq().len(), 100);
 }
 
-/// SQS takes messages of a mebibyte, and whoever may send one may send many.
+/// SQS accepts messages of a mebibyte, and anyone who may send one may send many.
 #[tokio::test(start_paused = true)]
 async fn the_largest_messages_are_held_a_few_at_a_time() {
     let mut setup = Setup::new();
@@ -159,7 +159,7 @@ async fn the_largest_messages_are_held_a_few_at_a_time() {
     setup.assert_empty();
 }
 
-/// With the reason it would be larger than SQS takes: SQS moves it as it is, and it holds nobody up until then.
+/// With the reason it would exceed SQS's size limit: SQS's redrive policy moves it as it is, and until then it delays nothing.
 #[tokio::test(start_paused = true)]
 async fn a_message_without_room_for_the_reason_is_left_to_sqs() {
     let setup = Setup::new();

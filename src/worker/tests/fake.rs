@@ -1,4 +1,4 @@
-//! A queue, a bucket and an engine in memory, on paused time: what SQS and S3 do as far as the loop can see it.
+//! A backend in memory, on paused time: SQS and S3 as far as the loop can see them, and an engine.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -11,36 +11,36 @@ use crate::aws::{Answer, CallError, Kind, MAX_BATCH_BYTES};
 use crate::request::Source;
 use crate::thumbnail::{self, Options, Spec, Thumbnail};
 use crate::worker::attributes::Attribute;
-use crate::worker::backend::{self, Delivery, Depth, Found, Letter, Opened, Stamp, World};
-use crate::worker::retry::{Cause, Trouble};
+use crate::worker::backend::{self, Backend, DeadLetter, Delivery, Depth, Found, Opened, Provenance};
+use crate::worker::retry::{Cause, JobError};
 use crate::worker_report::WorkerReport;
 
 pub const VISIBILITY: Duration = Duration::from_secs(60);
-/// What it takes to delete, or to send to the dead-letter queue.
+/// How long a delete or a dead-letter call takes.
 const CALL: Duration = Duration::from_millis(10);
-/// A connection whose answer nobody reads is closed after this.
+/// A connection that is not read for this long is closed.
 const IDLE: Duration = Duration::from_secs(20);
 
 /// What the fake does wrong, each a number of times from the start on.
 #[derive(Debug, Default)]
 pub struct Faults {
-    /// Receives that are given up after 30 s.
+    /// Receives that hang for 30 s.
     pub hung_receives: u32,
     pub refused_receives: u32,
-    /// Batch calls for deletes and letters whose every entry fails by nobody's fault.
-    pub failed_leaves: u32,
-    /// Heartbeats that are told that the receipt handle is no longer good.
-    pub lost_receipts: u32,
+    /// Delete and dead-letter calls that fail with a transient error.
+    pub failed_settlements: u32,
+    /// Heartbeats whose receipt handle is refused as invalid.
+    pub expired_receipts: u32,
     /// Heartbeats that are not answered at all.
-    pub failed_beats: u32,
-    /// Looks whether a photograph has changed that are not answered.
+    pub failed_heartbeats: u32,
+    /// Checks whether a photograph has changed that are not answered.
     pub failed_looks: u32,
     /// Reports that are refused.
     pub failed_reports: u32,
     /// Whether S3 throttles every photograph.
     pub s3_is_down: bool,
     /// How long it takes until a heartbeat is done.
-    pub slow_beats: Duration,
+    pub slow_heartbeats: Duration,
 }
 
 /// What happens at random, each with a probability; seeded, so that a run is the same every time.
@@ -48,13 +48,13 @@ pub struct Faults {
 pub struct Chaos(pub fastrand::Rng);
 
 impl Chaos {
-    /// A call is not heard.
+    /// A call fails before it takes effect.
     const BEFORE: f64 = 0.05;
-    /// A call is done, and its answer is lost.
+    /// A call takes effect, and its answer is lost.
     const AFTER: f64 = 0.03;
     /// A receive hangs.
     const HANG: f64 = 0.01;
-    /// A deleted message comes once more.
+    /// A deleted message is delivered once more.
     const AGAIN: f64 = 0.05;
 }
 
@@ -65,15 +65,15 @@ pub struct State {
     receipts: u64,
     pub faults: Faults,
     pub chaos: Option<Chaos>,
-    pub dlq: Vec<Letter>,
+    pub dlq: Vec<DeadLetter>,
     pub reports: Vec<WorkerReport>,
     /// How many messages each receive asked for.
     pub asked: Vec<usize>,
-    /// The redrive policy's; none: a message comes as often as it likes.
+    /// The redrive policy's; none: no limit.
     pub max_receives: Option<u32>,
     /// Messages that the redrive policy moved to the dead-letter queue.
     pub moved: Vec<String>,
-    pub stored: BTreeMap<String, Stamp>,
+    pub stored: BTreeMap<String, Provenance>,
     /// How long each upload takes, from the next one on; then 10 ms.
     pub uploads: VecDeque<Duration>,
     /// ETags of photographs that have been replaced; else it is the key.
@@ -86,7 +86,7 @@ pub struct State {
     pub most_at_once: usize,
     at_once: usize,
     bodies: Vec<Weak<str>>,
-    /// The largest number of bytes that handed out bodies took at once, for as long as somebody held them.
+    /// The largest number of bytes that handed out bodies took at once, for as long as a worker held them.
     pub most_body_bytes: usize,
 }
 
@@ -113,7 +113,7 @@ impl Fake {
         self.state().visible.push_back(Message { body: body.into(), attributes, receives: 0 });
     }
 
-    /// A message that has been received so often, by workers that did not end with it.
+    /// A message that has been received this often, by workers that did not settle it.
     pub fn send_received(&self, body: impl Into<String>, receives: u32) {
         self.state().visible.push_back(Message { body: body.into(), attributes: Vec::new(), receives });
     }
@@ -131,7 +131,7 @@ impl Fake {
         if self.state().strikes(Chaos::AFTER) { Err(failed(Kind::Unavailable, "connection reset")) } else { Ok(()) }
     }
 
-    /// Messages that a receive would bring now, with how often each was received.
+    /// The receive counts of the messages that are visible now.
     pub fn visible(&self) -> Vec<u32> {
         let mut state = self.state();
         state.expire();
@@ -182,11 +182,11 @@ impl State {
     }
 
     fn change_visibility(&mut self, changes: Vec<(String, u32)>) -> Result<Vec<Answer>, CallError> {
-        if happens(&mut self.faults.failed_beats) {
+        if happens(&mut self.faults.failed_heartbeats) {
             return Err(failed(Kind::Unavailable, "connection reset"));
         }
         let answers = changes.into_iter().map(|(receipt, visibility_s)| {
-            let lost = happens(&mut self.faults.lost_receipts);
+            let lost = happens(&mut self.faults.expired_receipts);
             match self.in_flight.get_mut(&receipt).filter(|_| !lost) {
                 Some((_, until)) => {
                     *until = Instant::now() + Duration::from_secs(visibility_s.into());
@@ -227,12 +227,12 @@ fn failed(kind: Kind, message: &str) -> CallError {
     CallError { action: "sqs:Any", kind, code: None, message: message.into() }
 }
 
-/// A photograph that comes in one piece, after a while, if the connection is still open.
+/// A photograph that arrives in one piece, after a while, if the connection is still open.
 #[derive(Debug)]
 pub struct FakeBody {
     bytes: Option<Bytes>,
     takes: Duration,
-    /// When the server gives up on whoever has not begun to read.
+    /// When the server closes the connection if reading has not begun.
     closes: Option<Instant>,
 }
 
@@ -246,7 +246,7 @@ impl backend::Body for FakeBody {
     }
 }
 
-impl World for Fake {
+impl Backend for Fake {
     type Body = FakeBody;
 
     async fn receive(&self, most: usize, wait: Duration) -> Result<Vec<Delivery>, CallError> {
@@ -275,8 +275,8 @@ impl World for Fake {
 
     async fn change_visibility(&self, changes: Vec<(String, u32)>) -> Result<Vec<Answer>, CallError> {
         self.before()?;
-        let is_beat = changes.iter().all(|(_, visibility_s)| *visibility_s == VISIBILITY.as_secs() as u32);
-        let slow = if is_beat { self.state().faults.slow_beats } else { Duration::ZERO };
+        let is_heartbeat = changes.iter().all(|(_, visibility_s)| *visibility_s == VISIBILITY.as_secs() as u32);
+        let slow = if is_heartbeat { self.state().faults.slow_heartbeats } else { Duration::ZERO };
         sleep(slow).await;
         let answers = self.state().change_visibility(changes)?;
         self.after().map(|()| answers)
@@ -286,7 +286,7 @@ impl World for Fake {
         sleep(CALL).await;
         self.before()?;
         let mut state = self.state();
-        if happens(&mut state.faults.failed_leaves) {
+        if happens(&mut state.faults.failed_settlements) {
             return Ok(vec![Answer::Again("busy".into()); receipts.len()]);
         }
         let answers = receipts
@@ -305,23 +305,25 @@ impl World for Fake {
         self.after().map(|()| answers)
     }
 
-    async fn send_to_dlq(&self, letters: Vec<Letter>) -> Result<Vec<Answer>, CallError> {
+    async fn send_to_dlq(&self, dead_letters: Vec<DeadLetter>) -> Result<Vec<Answer>, CallError> {
         sleep(CALL).await;
         self.before()?;
-        if happens(&mut self.state().faults.failed_leaves) {
+        if happens(&mut self.state().faults.failed_settlements) {
             return Err(failed(Kind::Throttled, "slow down"));
         }
-        let attributes = |letter: &Letter| {
-            let own: usize = letter.attributes.iter().map(Attribute::bytes).sum();
-            own + letter.error.len() + letter.stage.len()
+        let attributes = |dead_letter: &DeadLetter| {
+            let own: usize = dead_letter.attributes.iter().map(Attribute::bytes).sum();
+            own + dead_letter.error.len() + dead_letter.stage.len()
         };
-        let bytes: usize = letters.iter().map(|letter| letter.body.len() + attributes(letter)).sum();
+        let bytes: usize =
+            dead_letters.iter().map(|dead_letter| dead_letter.body.len() + attributes(dead_letter)).sum();
         if bytes > MAX_BATCH_BYTES {
             return Err(failed(Kind::Refused, "the batch is too long"));
         }
-        let answers = vec![Answer::Done; letters.len()];
+        let answers = vec![Answer::Done; dead_letters.len()];
         // A copy of each body: the queue's memory is not the worker's.
-        let copies = letters.into_iter().map(|letter| Letter { body: (*letter.body).into(), ..letter });
+        let copies =
+            dead_letters.into_iter().map(|dead_letter| DeadLetter { body: (*dead_letter.body).into(), ..dead_letter });
         self.state().dlq.extend(copies);
         self.after().map(|()| answers)
     }
@@ -344,10 +346,10 @@ impl World for Fake {
     }
 
     /// The key, or a URL's last part, decides: `slow-N…` takes N seconds to be found and `trickle-N…` to be read, of
-    /// whatever length, `long-N…` too, but says that it is 21 MiB long; `missing…` is not there, `denied…` may not be
+    /// whatever length, `long-N…` too, but announces 21 MiB; `missing…` is not there, `denied…` may not be
     /// read, `text…`, `empty…`, `header…` and `huge…` are no photographs; `ours…` is a thumbnail; `restless…` is another
     /// one each time.
-    async fn open(&self, source: &Source, unless: Option<&str>) -> Result<Found<FakeBody>, Trouble> {
+    async fn open(&self, source: &Source, unless: Option<&str>) -> Result<Found<FakeBody>, JobError> {
         let name = source.origin().key;
         let key = name.rsplit('/').next().unwrap().to_owned();
         let etag = self.state().etag_of(&key);
@@ -364,15 +366,15 @@ impl World for Fake {
         let seconds = |word: &str| Some(key.strip_prefix(word)?.split('-').next()?.parse().expect("seconds"));
         sleep(Duration::from_secs(seconds("slow-").unwrap_or(0)) + Duration::from_millis(20)).await;
         self.state().at_once -= 1;
-        self.before().map_err(|error| Trouble::s3(error.message))?;
+        self.before().map_err(|error| JobError::s3(error.message))?;
         if self.state().faults.s3_is_down {
-            return Err(Trouble::s3("SlowDown"));
+            return Err(JobError::s3("SlowDown"));
         }
         match &key {
             key if key.starts_with("missing") => {
-                return Err(Trouble { cause: Cause::NoKey, ..Trouble::passing("there is no such key") });
+                return Err(JobError { cause: Cause::NoKey, ..JobError::transient("no such key") });
             }
-            key if key.starts_with("denied") => return Err(Trouble::lasting("this worker may not read it")),
+            key if key.starts_with("denied") => return Err(JobError::permanent("this worker may not read it")),
             _ => {}
         }
         let bytes = match &key {
@@ -393,12 +395,12 @@ impl World for Fake {
         Ok(Found::Photo(Opened { length, ours: key.starts_with("ours"), etag: Some(etag), body }))
     }
 
-    async fn etag(&self, _: &str, key: &str) -> Result<Option<String>, Trouble> {
+    async fn etag(&self, _: &str, key: &str) -> Result<Option<String>, JobError> {
         sleep(Duration::from_millis(1)).await;
-        self.before().map_err(|error| Trouble::passing(error.message))?;
+        self.before().map_err(|error| JobError::transient(error.message))?;
         let mut state = self.state();
         if happens(&mut state.faults.failed_looks) {
-            return Err(Trouble::passing("connection reset"));
+            return Err(JobError::transient("connection reset"));
         }
         state.looks += 1;
         if key.starts_with("gone") {
@@ -407,19 +409,19 @@ impl World for Fake {
         Ok(Some(state.etag_of(key)))
     }
 
-    async fn stamp(&self, key: &str) -> Result<Option<Stamp>, Trouble> {
+    async fn provenance(&self, key: &str) -> Result<Option<Provenance>, JobError> {
         Ok(self.state().stored.get(key).cloned())
     }
 
-    async fn store(&self, key: &str, _jpeg: Bytes, stamp: &Stamp) -> Result<(), Trouble> {
+    async fn store(&self, key: &str, _jpeg: Bytes, provenance: &Provenance) -> Result<(), JobError> {
         let takes = self.state().uploads.pop_front();
         sleep(takes.unwrap_or(Duration::from_millis(10))).await;
-        self.state().stored.insert(key.to_owned(), stamp.clone());
-        self.after().map_err(|error| Trouble::s3(error.message))
+        self.state().stored.insert(key.to_owned(), provenance.clone());
+        self.after().map_err(|error| JobError::s3(error.message))
     }
 }
 
-/// An engine that looks at what follows the picture: `bad…` is no picture, at `panic…` it panics.
+/// An engine that goes by what follows the picture: `bad…` is an error, `panic…` a panic.
 pub fn engine(source: &[u8], specs: &[Spec], _: &Options) -> Result<Vec<Thumbnail>, thumbnail::Error> {
     let key = &source[tiny_jpeg().len()..];
     assert!(!key.starts_with(b"panic"), "as it was asked to");
@@ -441,7 +443,7 @@ fn tiny_jpeg() -> &'static [u8] {
     })
 }
 
-/// One whose header claims more pixels than anybody has memory for.
+/// A photograph whose header claims more pixels than fit into any memory.
 fn huge_jpeg() -> Bytes {
     let mut jpeg = tiny_jpeg().to_vec();
     let frame = jpeg.windows(2).position(|marker| marker == [0xff, 0xc0]).expect("a baseline frame header");

@@ -1,4 +1,4 @@
-//! The memory ceiling in the loop: what needs too much, what waits, and what runs alone.
+//! The memory budget in the loop: what is refused, what waits, and what runs alone.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -19,9 +19,9 @@ async fn thumbnails_that_need_more_than_there_is_are_rejected_with_the_numbers()
     assert_eq!(setup.stored(), ["good-4x3.jpg"]);
 }
 
-/// Servers that say no length, or nearly as great a one as they may, and take their time: S3's photographs go past them.
+/// Slow servers that send no length, or one close to the limit, do not delay photographs from S3.
 #[tokio::test(start_paused = true)]
-async fn slow_servers_hold_nobody_up() {
+async fn slow_servers_delay_no_other_messages() {
     for kind in ["trickle-50", "long-50"] {
         let mut setup = Setup::new();
         setup.settings.concurrency = 8;

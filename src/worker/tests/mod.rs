@@ -1,9 +1,9 @@
-//! The loop on paused time: what happens in an hour is over in a moment, and the same every time.
+//! The loop on paused time: an hour passes in a moment, and every run is the same.
 
 mod bad;
+mod failures;
 mod fake;
 mod memory;
-mod trouble;
 mod versions;
 
 use std::cell::Cell;
@@ -15,14 +15,14 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
-use super::job::{Engine, Workshop};
-use super::memory::Room;
+use super::job::{Engine, JobContext};
+use super::memory::MemoryBudget;
 use super::report::Report;
 use super::report::event::Event;
 use super::report::metrics::Metrics;
 use super::report::reporting::Identity;
 use super::report::systemd::Notifier;
-use super::runner::{Broken, Runner, Settings};
+use super::runner::{FatalError, Runner, Settings};
 use crate::config::{Config, MIN_MEMORY_BYTES};
 use crate::thumbnail::Options;
 use fake::{Chaos, Fake, Faults, VISIBILITY};
@@ -32,7 +32,7 @@ struct Run {
     events: Vec<Event>,
     /// When each event came, from the start.
     times: Vec<Duration>,
-    result: Result<(), Broken>,
+    result: Result<(), FatalError>,
     took: Duration,
 }
 
@@ -56,7 +56,7 @@ struct Setup {
     identity: Option<Identity>,
     notifier: Cell<Option<Notifier>>,
     metrics: Metrics,
-    /// Whether the reader of the events is.
+    /// Whether the reader of the events has fallen behind.
     behind: Arc<AtomicBool>,
 }
 
@@ -117,11 +117,11 @@ impl Setup {
         let config =
             Config::parse("name = \"cats\"\n[thumbnail]\nsizes = [\"4x3\"]\n[buckets]\nsources = [\"photos\"]", "");
         let config = config.unwrap();
-        let room = Room::new(MIN_MEMORY_BYTES, self.settings.concurrency);
-        let shop = Workshop {
-            world: Arc::clone(&self.fake),
-            options: Options { limits: room.limits(config.limits()), ..Options::default() },
-            room,
+        let memory = MemoryBudget::new(MIN_MEMORY_BYTES, self.settings.concurrency);
+        let context = JobContext {
+            backend: Arc::clone(&self.fake),
+            options: Options { limits: memory.limits(config.limits()), ..Options::default() },
+            memory,
             cpus: Arc::new(Semaphore::new(2)),
             engine: self.engine,
             thumbnail: config.thumbnail,
@@ -138,12 +138,12 @@ impl Setup {
                 sleep(Duration::from_secs(stop_s).saturating_sub(began.elapsed())).await;
                 stops.send("SIGTERM".to_owned()).await.unwrap();
             }
-            // As long as the channel is open the worker is not told that nobody is left.
+            // An open channel keeps the worker running.
             stops.closed().await;
         });
         let seen = Arc::clone(&events);
         let report = Box::new(Reader { seen, began, behind: Arc::clone(&self.behind) });
-        let mut runner = Runner::new(Arc::new(shop), self.settings.clone(), report, self.metrics.clone(), receiver);
+        let mut runner = Runner::new(Arc::new(context), self.settings.clone(), report, self.metrics.clone(), receiver);
         if let Some(identity) = &self.identity {
             runner = runner.reporting(std::future::ready(identity.clone()));
         }
@@ -166,49 +166,49 @@ impl Setup {
         self.fake.state().stored.keys().cloned().collect()
     }
 
-    /// Of each letter the stage and the reason.
+    /// The stage and the reason of each dead letter.
     fn dlq(&self) -> Vec<(String, String)> {
-        let letters = self.fake.state();
-        letters.dlq.iter().map(|letter| (letter.stage.clone(), letter.error.clone())).collect()
+        let dead_letters = self.fake.state();
+        dead_letters.dlq.iter().map(|dead_letter| (dead_letter.stage.clone(), dead_letter.error.clone())).collect()
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_message_becomes_its_thumbnail_and_leaves() {
+async fn every_message_becomes_its_thumbnail_and_is_deleted() {
     let keys: Vec<String> = (0..57).map(|n| format!("{n:02}.jpg")).collect();
     let setup = Setup::with_keys(keys.iter().map(String::as_str));
     let run = setup.run().await;
     assert!(run.result.is_ok());
     assert_eq!((run.made(), setup.stored().len(), setup.dlq()), (57, 57, vec![]));
     setup.assert_empty();
-    assert_eq!(setup.fake.state().most_at_once, 4, "as many at once as it may, and no more");
+    assert_eq!(setup.fake.state().most_at_once, 4, "as many in parallel as allowed, and no more");
     let Some(Event::Numbers { total: true, numbers }) = run.events.last() else { panic!("{:?}", run.events.last()) };
     assert_eq!((numbers.done, numbers.images, numbers.rejected, numbers.retried), (57, 57, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn heartbeats_keep_a_slow_message_from_being_received_twice() {
-    let setup = Setup::with_keys(["slow-1000"]).faults(Faults { failed_beats: 2, ..Faults::default() });
+    let setup = Setup::with_keys(["slow-1000"]).faults(Faults { failed_heartbeats: 2, ..Faults::default() });
     let run = setup.run().await;
     assert_eq!((run.made(), setup.fake.state().fetched.len()), (1, 1));
     setup.assert_empty();
 }
 
 #[tokio::test(start_paused = true)]
-async fn work_on_a_message_that_is_lost_is_dropped() {
-    let setup = Setup::with_keys(["slow-100"]).faults(Faults { lost_receipts: 1, ..Faults::default() });
+async fn the_job_of_a_message_that_another_worker_took_over_is_aborted() {
+    let setup = Setup::with_keys(["slow-100"]).faults(Faults { expired_receipts: 1, ..Faults::default() });
     let run = setup.run().await;
-    // At the first heartbeat; a minute after its receipt somebody gets it again.
-    assert_eq!(run.count(|event| matches!(event, Event::Lost { .. })), 1);
+    // At the first heartbeat; a minute after its receipt it is received again.
+    assert_eq!(run.count(|event| matches!(event, Event::TakenOver { .. })), 1);
     assert_eq!((run.made(), setup.fake.state().fetched.len()), (1, 2));
     setup.assert_empty();
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_pass_is_tried_as_often_as_allowed_and_then_says_why() {
+async fn a_transient_error_is_retried_as_often_as_allowed_and_then_dead_lettered() {
     let setup = Setup::with_keys(["missing", "a"]);
     let run = setup.run().await;
-    assert_eq!(setup.dlq(), [("fetch".into(), "there is no such key; tried 3 times".into())]);
+    assert_eq!(setup.dlq(), [("fetch".into(), "no such key; tried 3 times".into())]);
     assert_eq!(run.count(|event| matches!(event, Event::Retrying { .. })), 2);
     assert_eq!(setup.stored(), ["a-4x3.jpg"]);
     setup.assert_empty();
@@ -217,8 +217,8 @@ async fn what_may_pass_is_tried_as_often_as_allowed_and_then_says_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn entries_of_a_batch_that_fail_are_sent_again() {
-    let setup = Setup::with_keys(["a", "bad-b"]).faults(Faults { failed_leaves: 3, ..Faults::default() });
+async fn failed_entries_of_a_batch_are_retried() {
+    let setup = Setup::with_keys(["a", "bad-b"]).faults(Faults { failed_settlements: 3, ..Faults::default() });
     let run = setup.run().await;
     assert_eq!((run.made(), setup.dlq().len()), (1, 1));
     assert_eq!(setup.fake.state().fetched.len(), 2, "nothing is done twice");
@@ -226,7 +226,7 @@ async fn entries_of_a_batch_that_fail_are_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receive_that_hangs_is_given_up() {
+async fn a_hanging_receive_is_aborted() {
     let setup = Setup::with_keys(["a"]).faults(Faults { hung_receives: 2, ..Faults::default() });
     let run = setup.run().await;
     assert_eq!(run.made(), 1);
@@ -237,12 +237,12 @@ async fn a_receive_that_hangs_is_given_up() {
 async fn a_queue_that_refuses_for_good_ends_the_worker() {
     let setup = Setup::with_keys(["a"]).faults(Faults { refused_receives: 100, ..Faults::default() });
     let run = setup.run().await;
-    assert!(matches!(run.result, Err(Broken::Receive(_))), "{:?}", run.result);
+    assert!(matches!(run.result, Err(FatalError::Receive(_))), "{:?}", run.result);
     assert!(run.took < Duration::from_secs(60), "{:?}", run.took);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_duplicate_leaves_the_same_thumbnail_and_may_cost_no_work() {
+async fn a_duplicate_makes_the_same_thumbnail_or_is_skipped() {
     let mut setup = Setup::with_keys(["a"]);
     setup.run().await;
     let stored = setup.fake.state().stored.clone();
@@ -273,7 +273,7 @@ async fn a_stop_finishes_what_runs_and_receives_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_does_not_end_within_the_grace_is_given_back_at_once() {
+async fn a_job_that_exceeds_the_grace_period_is_aborted_and_its_message_released() {
     let mut setup = Setup::with_keys(["slow-10", "slow-300"]);
     setup.settings.drain = false;
     setup.stops_s = vec![5];
@@ -284,7 +284,7 @@ async fn what_does_not_end_within_the_grace_is_given_back_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_stop_gives_everything_back_at_once() {
+async fn a_second_stop_releases_everything_at_once() {
     let mut setup = Setup::with_keys(["slow-300", "slow-301", "slow-302"]);
     setup.settings.drain = false;
     setup.stops_s = vec![5, 7];
@@ -295,7 +295,7 @@ async fn a_second_stop_gives_everything_back_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_worker_stops_within_a_moment_and_loses_no_message() {
+async fn an_idle_worker_stops_within_a_moment_and_strands_no_message() {
     let mut setup = Setup::new();
     setup.settings.drain = false;
     setup.stops_s = vec![5];
@@ -311,10 +311,10 @@ async fn an_idle_worker_stops_within_a_moment_and_loses_no_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn draining_waits_for_what_others_hold() {
+async fn draining_waits_for_messages_in_flight_elsewhere() {
     let setup = Setup::with_keys(["a"]);
-    use super::backend::World;
-    // Somebody else takes it and never gives it back; a minute later it is visible again.
+    use super::backend::Backend;
+    // Another worker receives it and dies; a minute later it is visible again.
     assert_eq!(setup.fake.receive(1, Duration::ZERO).await.unwrap().len(), 1);
     let run = setup.run().await;
     assert_eq!(run.made(), 1);
@@ -344,7 +344,7 @@ async fn an_s3_event_makes_the_configured_sizes_but_never_of_our_own_thumbnails(
     assert_eq!(setup.fake.state().fetched.len(), 2);
 }
 
-/// Whatever the worker's credentials may read: what it reads everybody may see.
+/// Whatever the worker's credentials allow: thumbnails may be public.
 #[tokio::test(start_paused = true)]
 async fn photographs_are_taken_from_the_buckets_that_sources_names_and_from_no_other() {
     let setup = Setup::with_keys(["a"]);
@@ -353,19 +353,19 @@ async fn photographs_are_taken_from_the_buckets_that_sources_names_and_from_no_o
         let object = format!(r#"{{"bucket":{{"name":"{bucket}"}},"object":{{"key":"{key}","eTag":"e"}}}}"#);
         format!(r#"{{"eventName":"ObjectCreated:Put","s3":{object}}}"#)
     };
-    // An event from elsewhere is a mistake somebody wants to know of; of one of several the others are made.
+    // An event from another bucket is a configuration error, and rejected; other records of the same event are processed.
     let records = [record("photos", "b.jpg"), record("company-hr", "salaries.jpg")].join(",");
     setup.fake.send(format!(r#"{{"Records":[{records}]}}"#));
     setup.run().await;
-    let why = "`[buckets] sources` in thumb.toml does not name the bucket company-hr";
+    let why = "`[buckets] sources` in thumb.toml does not list the bucket company-hr";
     assert_eq!(setup.dlq(), [("request".to_owned(), why.to_owned()), ("request".to_owned(), why.to_owned())]);
     assert_eq!(setup.stored(), ["a-4x3.jpg", "b-4x3.jpg"]);
-    assert_eq!(setup.fake.state().fetched.len(), 2, "it is not even asked for");
+    assert_eq!(setup.fake.state().fetched.len(), 2, "it is never requested");
     setup.assert_empty();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_leads_above_its_beginning_is_rejected_and_not_tried() {
+async fn a_key_that_leads_out_of_the_bucket_is_rejected_and_not_tried() {
     let setup = Setup::with_keys(["../../x.jpg"]);
     setup.run().await;
     let why = "the thumbnail's key would lead out of the bucket with its `..`, which S3 refuses: ../../x-4x3.jpg";
@@ -412,8 +412,9 @@ async fn nothing_is_lost_in_chaos() {
     let stored: BTreeSet<String> = setup.stored().into_iter().collect();
     let wanted: BTreeSet<String> = (0..400).map(|index| format!("{index}-4x3.jpg")).collect();
     assert_eq!(stored, wanted);
-    let letters: BTreeSet<Arc<str>> = setup.fake.state().dlq.iter().map(|letter| Arc::clone(&letter.body)).collect();
-    assert_eq!(letters.len(), 20, "the poisoned ones, some of them twice: at least once is all that SQS promises");
+    let dead_letters: BTreeSet<Arc<str>> =
+        setup.fake.state().dlq.iter().map(|dead_letter| Arc::clone(&dead_letter.body)).collect();
+    assert_eq!(dead_letters.len(), 20, "the poisoned ones, some of them twice: at least once is all that SQS promises");
     assert!(setup.dlq().iter().all(|(stage, _)| stage == "make"), "{:?}", setup.dlq());
     setup.assert_empty();
 }

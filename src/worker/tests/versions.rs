@@ -1,4 +1,4 @@
-//! Two versions of a photograph in work at once: the thumbnail that stays is the newer one's.
+//! Two versions of a photograph processed at once: the newer version's thumbnail stays.
 
 use std::time::Duration;
 

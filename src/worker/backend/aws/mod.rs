@@ -1,5 +1,5 @@
-//! The real world: SQS for messages, [`Objects`] for photographs and thumbnails in S3, and [`Web`] for `"url"` requests.
-//! Here every call to SQS has its time limits, and its answers become [`Answer`]s, entry by entry.
+//! The real backend: SQS for messages, [`Objects`] for photographs and thumbnails in S3, and [`Web`] for `"url"` requests.
+//! Sets the time limits of the calls to SQS, and turns their responses into [`Answer`]s, one per entry.
 
 mod objects;
 
@@ -17,46 +17,46 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::web::{self, Web};
-use super::{Body, Delivery, Depth, Found, Letter, Opened, Stamp, World};
+use super::{Backend, Body, DeadLetter, Delivery, Depth, Found, Opened, Provenance};
 use crate::aws::{Answer, CallError, Clients, Kind, answers};
 use crate::config::Access;
 use crate::request::Source;
 use crate::worker::attributes::{self, Attribute};
-use crate::worker::retry::Trouble;
+use crate::worker::retry::JobError;
 use crate::worker_report::WorkerReport;
 use objects::Objects;
 
-/// A receive may take this much longer than its wait before it is given up: at least the minimum, at most half of the
-/// wait (30 s for the longest poll, of 20).
+/// A receive is aborted this long after its wait time, or after half of the wait time if that is more (30 s in total for
+/// the longest poll, of 20 s).
 const MIN_RECEIVE_MARGIN: Duration = Duration::from_secs(5);
-/// Any other call to SQS is a matter of milliseconds.
+/// Any other call to SQS normally takes milliseconds.
 const SQS_ATTEMPT: Duration = Duration::from_secs(5);
 const SQS_TOTAL: Duration = Duration::from_secs(20);
-/// Attempts at one call. What fails as often comes back to the queue and is tried again minutes later.
+/// Attempts per call. A message whose call still fails is released and retried minutes later.
 const ATTEMPTS: u32 = 5;
 const MAX_BACKOFF: Duration = Duration::from_secs(4);
 
 pub struct Aws {
-    /// For receives, whose time limits come with each call.
+    /// For receives, which have a time limit per call.
     receiver: aws_sdk_sqs::Client,
     sqs: aws_sdk_sqs::Client,
     objects: Objects,
     web: Web,
-    places: Places,
+    locations: Locations,
 }
 
-/// Where this worker's things are.
+/// The queues and buckets that this worker uses.
 #[derive(Clone, Debug)]
-pub struct Places {
+pub struct Locations {
     pub queue_url: String,
     pub dlq_url: String,
     pub thumbnails_bucket: String,
     /// Where the worker's report goes.
     pub code_bucket: String,
-    /// Whose both buckets must be.
+    /// The account that must own both buckets.
     pub account: String,
     pub access: Access,
-    /// Whether a request's bucket may charge us: one that `sources` names, and not any that a message may.
+    /// Whether to pay for requester-pays sources: only if `sources` lists the buckets, and not if messages may name any.
     pub requester_pays: bool,
     pub visibility_timeout_s: u32,
     /// The attribute `thumb-worker`.
@@ -64,7 +64,7 @@ pub struct Places {
 }
 
 impl Aws {
-    pub fn new(clients: &Clients, web: Web, places: Places) -> Self {
+    pub fn new(clients: &Clients, web: Web, locations: Locations) -> Self {
         let no_stalls = StalledStreamProtectionConfig::disabled();
         let receiver = aws_sdk_sqs::config::Builder::from(&clients.sdk)
             .retry_config(RetryConfig::disabled())
@@ -77,9 +77,9 @@ impl Aws {
         Self {
             receiver: aws_sdk_sqs::Client::from_conf(receiver.build()),
             sqs: aws_sdk_sqs::Client::from_conf(sqs.build()),
-            objects: Objects::new(&clients.sdk, &places),
+            objects: Objects::new(&clients.sdk, &locations),
             web,
-            places,
+            locations,
         }
     }
 }
@@ -92,7 +92,7 @@ fn timeouts(attempt: Duration, total: Duration) -> TimeoutConfig {
     TimeoutConfig::builder().operation_attempt_timeout(attempt).operation_timeout(total).build()
 }
 
-/// None of the time-outs that the configuration at large has, which would be merged into a mere absence of them.
+/// Disables the shared configuration's time-outs explicitly: unset ones would be inherited from it.
 fn no_timeouts_but_connect() -> TimeoutConfig {
     TimeoutConfig::builder()
         .disable_read_timeout()
@@ -112,7 +112,7 @@ impl Body for AwsBody {
         match self {
             Self::S3(body) => {
                 let piece = body.next().await.transpose();
-                piece.map_err(|error| format!("the photograph broke off: {error}"))
+                piece.map_err(|error| format!("the download was interrupted: {error}"))
             }
             Self::Web(body) => body.next().await,
         }
@@ -128,7 +128,7 @@ fn found<B>(found: Found<B>, body: impl FnOnce(B) -> AwsBody) -> Found<AwsBody> 
     }
 }
 
-impl World for Aws {
+impl Backend for Aws {
     type Body = AwsBody;
 
     async fn receive(&self, most: usize, wait: Duration) -> Result<Vec<Delivery>, CallError> {
@@ -136,14 +136,14 @@ impl World for Aws {
         let call = self
             .receiver
             .receive_message()
-            .queue_url(&self.places.queue_url)
+            .queue_url(&self.locations.queue_url)
             .max_number_of_messages(i32::try_from(most).unwrap_or(i32::MAX))
             .wait_time_seconds(i32::try_from(wait.as_secs()).unwrap_or(i32::MAX))
-            .visibility_timeout(i32::try_from(self.places.visibility_timeout_s).unwrap_or(i32::MAX))
+            .visibility_timeout(i32::try_from(self.locations.visibility_timeout_s).unwrap_or(i32::MAX))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_attribute_names("All");
         let limit = wait + MIN_RECEIVE_MARGIN.max(wait / 2);
-        let answer = timeout(limit, call.send()).await.map_err(|_| late(action))?;
+        let answer = timeout(limit, call.send()).await.map_err(|_| timed_out(action))?;
         let messages = answer.map_err(|error| CallError::new(action, error))?.messages.unwrap_or_default();
         Ok(messages
             .into_iter()
@@ -170,9 +170,9 @@ impl World for Aws {
                 .receipt_handle(receipt)
                 .visibility_timeout(i32::try_from(visibility_s).unwrap_or(i32::MAX))
                 .build()
-                .expect("it has its ID and its receipt handle")
+                .expect("it has an ID and a receipt handle")
         });
-        let call = self.sqs.change_message_visibility_batch().queue_url(&self.places.queue_url);
+        let call = self.sqs.change_message_visibility_batch().queue_url(&self.locations.queue_url);
         let answer = call.set_entries(Some(entries.collect())).send().await;
         Ok(answers(count, &answer.map_err(|error| CallError::new(action, error))?.failed))
     }
@@ -185,37 +185,37 @@ impl World for Aws {
                 .id(index.to_string())
                 .receipt_handle(receipt)
                 .build()
-                .expect("it has its ID and its receipt handle")
+                .expect("it has an ID and a receipt handle")
         });
-        let call = self.sqs.delete_message_batch().queue_url(&self.places.queue_url);
+        let call = self.sqs.delete_message_batch().queue_url(&self.locations.queue_url);
         let answer = call.set_entries(Some(entries.collect())).send().await;
         Ok(answers(count, &answer.map_err(|error| CallError::new(action, error))?.failed))
     }
 
-    async fn send_to_dlq(&self, letters: Vec<Letter>) -> Result<Vec<Answer>, CallError> {
+    async fn send_to_dlq(&self, dead_letters: Vec<DeadLetter>) -> Result<Vec<Answer>, CallError> {
         let action = "sqs:SendMessage";
-        let count = letters.len();
+        let count = dead_letters.len();
         let text = |value: &str| {
-            MessageAttributeValue::builder().data_type("String").string_value(value).build().expect("it has its type")
+            MessageAttributeValue::builder().data_type("String").string_value(value).build().expect("it has a type")
         };
-        let entries = letters.into_iter().enumerate().map(|(index, letter)| {
+        let entries = dead_letters.into_iter().enumerate().map(|(index, dead_letter)| {
             SendMessageBatchRequestEntry::builder()
                 .id(index.to_string())
-                .message_body(&*letter.body)
-                .set_message_attributes(Some(letter.attributes.into_iter().map(Attribute::into_sdk).collect()))
-                .message_attributes(attributes::ERROR, text(&letter.error))
-                .message_attributes(attributes::STAGE, text(&letter.stage))
-                .message_attributes(attributes::WORKER, text(&self.places.worker))
+                .message_body(&*dead_letter.body)
+                .set_message_attributes(Some(dead_letter.attributes.into_iter().map(Attribute::into_sdk).collect()))
+                .message_attributes(attributes::ERROR, text(&dead_letter.error))
+                .message_attributes(attributes::STAGE, text(&dead_letter.stage))
+                .message_attributes(attributes::WORKER, text(&self.locations.worker))
                 .build()
-                .expect("it has its ID and its body")
+                .expect("it has an ID and a body")
         });
-        let call = self.sqs.send_message_batch().queue_url(&self.places.dlq_url);
+        let call = self.sqs.send_message_batch().queue_url(&self.locations.dlq_url);
         let answer = call.set_entries(Some(entries.collect())).send().await;
         Ok(answers(count, &answer.map_err(|error| CallError::new(action, error))?.failed))
     }
 
     async fn put_report(&self, report: &WorkerReport) -> Result<(), CallError> {
-        self.objects.put_report(&self.places.code_bucket, report).await
+        self.objects.put_report(&self.locations.code_bucket, report).await
     }
 
     async fn depth(&self) -> Result<Depth, CallError> {
@@ -224,16 +224,16 @@ impl World for Aws {
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
             QueueAttributeName::ApproximateNumberOfMessagesDelayed,
         ];
-        let call = self.sqs.get_queue_attributes().queue_url(&self.places.queue_url);
+        let call = self.sqs.get_queue_attributes().queue_url(&self.locations.queue_url);
         let answer = call.set_attribute_names(Some(names.to_vec())).send().await;
         let attributes = answer.map_err(|error| CallError::new("sqs:GetQueueAttributes", error))?.attributes;
-        // A figure that is missing is not a zero.
+        // A missing figure does not count as zero.
         let figure = |name| attributes.as_ref().and_then(|all| all.get(name)?.parse().ok()).unwrap_or(u64::MAX);
         let [visible, in_flight, delayed] = names.each_ref().map(figure);
         Ok(Depth { visible, in_flight, delayed })
     }
 
-    async fn open(&self, source: &Source, unless: Option<&str>) -> Result<Found<AwsBody>, Trouble> {
+    async fn open(&self, source: &Source, unless: Option<&str>) -> Result<Found<AwsBody>, JobError> {
         match source {
             Source::Object { bucket, key } => {
                 self.objects.open(bucket, key, unless).await.map(|object| found(object, AwsBody::S3))
@@ -242,20 +242,20 @@ impl World for Aws {
         }
     }
 
-    async fn etag(&self, bucket: &str, key: &str) -> Result<Option<String>, Trouble> {
+    async fn etag(&self, bucket: &str, key: &str) -> Result<Option<String>, JobError> {
         self.objects.etag(bucket, key).await
     }
 
-    async fn stamp(&self, key: &str) -> Result<Option<Stamp>, Trouble> {
-        self.objects.stamp(key).await
+    async fn provenance(&self, key: &str) -> Result<Option<Provenance>, JobError> {
+        self.objects.provenance(key).await
     }
 
-    async fn store(&self, key: &str, jpeg: Bytes, stamp: &Stamp) -> Result<(), Trouble> {
-        self.objects.store(key, jpeg, stamp).await
+    async fn store(&self, key: &str, jpeg: Bytes, provenance: &Provenance) -> Result<(), JobError> {
+        self.objects.store(key, jpeg, provenance).await
     }
 }
 
-fn late(action: &'static str) -> CallError {
+fn timed_out(action: &'static str) -> CallError {
     CallError::judged(action, Kind::Unavailable, "no answer in time")
 }
 

@@ -1,5 +1,4 @@
-//! Photographs and thumbnails in S3: the sources in whatever region and account they are, the thumbnails in a bucket that
-//! must be this account's.
+//! Photographs and thumbnails in S3: sources in any region and account, thumbnails in a bucket that this account must own.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,18 +10,18 @@ use aws_sdk_s3::types::{ObjectCannedAcl, RequestPayer};
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::{Places, late, retries, timeouts};
+use super::{Locations, retries, timed_out, timeouts};
 use crate::aws::{CallError, Kind, RegionalS3, s3_config};
 use crate::config::Access;
-use crate::worker::backend::{Found, Opened, Stamp};
-use crate::worker::retry::Trouble;
+use crate::worker::backend::{Found, Opened, Provenance};
+use crate::worker::retry::JobError;
 use crate::worker_report::WorkerReport;
 
-/// Until the first byte of an answer, and until the last byte of a thumbnail's upload.
+/// Until the first byte of a response, and until the last byte of an upload.
 pub const S3_ATTEMPT: Duration = Duration::from_secs(20);
 pub const S3_TOTAL: Duration = Duration::from_secs(60);
 
-/// A worker's report: it is tried once more, then the next one says more.
+/// A worker's report is retried once; the next report replaces it anyway.
 const REPORT_ATTEMPTS: u32 = 2;
 const REPORT_TOTAL: Duration = Duration::from_secs(10);
 
@@ -37,24 +36,24 @@ pub struct Objects {
     thumbnails_bucket: String,
     account: String,
     access: Access,
-    /// What sources are asked with.
+    /// Sent with requests for sources.
     payer: Option<RequestPayer>,
 }
 
 impl Objects {
-    pub fn new(sdk: &SdkConfig, places: &Places) -> Self {
+    pub fn new(sdk: &SdkConfig, locations: &Locations) -> Self {
         let config = s3_config(sdk).retry_config(retries()).timeout_config(timeouts(S3_ATTEMPT, S3_TOTAL));
         Self {
             s3: RegionalS3::new(config),
-            thumbnails_bucket: places.thumbnails_bucket.clone(),
-            account: places.account.clone(),
-            access: places.access,
-            payer: places.requester_pays.then_some(RequestPayer::Requester),
+            thumbnails_bucket: locations.thumbnails_bucket.clone(),
+            account: locations.account.clone(),
+            access: locations.access,
+            payer: locations.requester_pays.then_some(RequestPayer::Requester),
         }
     }
 
-    /// Begins to get a photograph.
-    pub async fn open(&self, bucket: &str, key: &str, unless: Option<&str>) -> Result<Found<ByteStream>, Trouble> {
+    /// Starts a photograph's download.
+    pub async fn open(&self, bucket: &str, key: &str, unless: Option<&str>) -> Result<Found<ByteStream>, JobError> {
         let unless = unless.map(|etag| format!("\"{etag}\""));
         let get = |s3: aws_sdk_s3::Client| {
             let call = s3.get_object().bucket(bucket).key(key).set_request_payer(self.payer.clone());
@@ -75,8 +74,8 @@ impl Objects {
         }))
     }
 
-    /// The ETag that a photograph has now; none if it is not there, or not for this worker.
-    pub async fn etag(&self, bucket: &str, key: &str) -> Result<Option<String>, Trouble> {
+    /// A photograph's current ETag; none if it does not exist, or if this worker may not see it.
+    pub async fn etag(&self, bucket: &str, key: &str) -> Result<Option<String>, JobError> {
         let head = |s3: aws_sdk_s3::Client| {
             s3.head_object().bucket(bucket).key(key).set_request_payer(self.payer.clone()).send()
         };
@@ -84,30 +83,31 @@ impl Objects {
             Ok(head) => Ok(head.e_tag().map(bare)),
             Err(error) => match CallError::new(GET, error) {
                 error if matches!(error.kind, Kind::NotFound | Kind::Denied) => Ok(None),
-                error => Err(Trouble::s3(format!("it is not known whether the photograph has changed: {error}"))),
+                error => Err(JobError::s3(format!("cannot check whether the photograph has changed: {error}"))),
             },
         }
     }
 
-    /// What the thumbnail under a key was made from.
-    pub async fn stamp(&self, key: &str) -> Result<Option<Stamp>, Trouble> {
+    /// What the thumbnail with this key was made from.
+    pub async fn provenance(&self, key: &str) -> Result<Option<Provenance>, JobError> {
         let head = self.s3.home().head_object().bucket(&self.thumbnails_bucket).key(key);
         match head.expected_bucket_owner(&self.account).send().await {
             Ok(head) => Ok(head.metadata().and_then(|metadata| {
                 let parameters = without_access(metadata.get(META_PARAMETERS)?, self.access)?;
-                Some(Stamp { source_etag: metadata.get(META_SOURCE_ETAG).cloned(), parameters })
+                Some(Provenance { source_etag: metadata.get(META_SOURCE_ETAG).cloned(), parameters })
             })),
             Err(error) => match CallError::new(GET, error) {
-                // Without s3:ListBucket a missing key is 403, not 404 (API HeadObject): then it is simply made.
+                // Without s3:ListBucket a missing key is 403, not 404 (API HeadObject): then the thumbnail is made.
                 error if matches!(error.kind, Kind::NotFound | Kind::Denied) => Ok(None),
-                error => Err(Trouble::storing(&error, &self.thumbnails_bucket)),
+                error => Err(JobError::storing(&error, &self.thumbnails_bucket)),
             },
         }
     }
 
-    pub async fn store(&self, key: &str, jpeg: Bytes, stamp: &Stamp) -> Result<(), Trouble> {
-        let mut metadata = HashMap::from([(META_PARAMETERS.to_owned(), with_access(&stamp.parameters, self.access))]);
-        metadata.extend(stamp.source_etag.iter().map(|etag| (META_SOURCE_ETAG.to_owned(), etag.clone())));
+    pub async fn store(&self, key: &str, jpeg: Bytes, provenance: &Provenance) -> Result<(), JobError> {
+        let mut metadata =
+            HashMap::from([(META_PARAMETERS.to_owned(), with_access(&provenance.parameters, self.access))]);
+        metadata.extend(provenance.source_etag.iter().map(|etag| (META_SOURCE_ETAG.to_owned(), etag.clone())));
         let acl = (self.access == Access::PublicRead).then_some(ObjectCannedAcl::PublicRead);
         let put = self.s3.home().put_object().bucket(&self.thumbnails_bucket).expected_bucket_owner(&self.account);
         let put = put.key(key).content_type("image/jpeg").set_acl(acl).set_metadata(Some(metadata));
@@ -128,47 +128,47 @@ impl Objects {
         let put =
             put.content_type("application/json").body(ByteStream::from(report.to_json().into_bytes())).customize();
         let put = put.config_override(aws_sdk_s3::config::Builder::new().retry_config(retries));
-        let answer = timeout(REPORT_TOTAL, put.send()).await.map_err(|_| late(action))?;
+        let answer = timeout(REPORT_TOTAL, put.send()).await.map_err(|_| timed_out(action))?;
         answer.map(drop).map_err(|error| CallError::new(action, error))
     }
 
-    /// What a refused upload means.
-    fn unstored(&self, error: &CallError, status: Option<u16>, key: &str) -> Trouble {
-        // S3 takes some keys with such parts and not others, and has more than one code for the latter.
+    /// The error for a failed upload.
+    fn unstored(&self, error: &CallError, status: Option<u16>, key: &str) -> JobError {
+        // S3 accepts some keys with such parts and refuses others, with more than one error code.
         if status == Some(400) && key.split('/').any(|part| matches!(part, "." | "..")) {
-            return Trouble::lasting(format!("S3 does not take the thumbnail's key {key} ({error})"));
+            return JobError::permanent(format!("S3 refuses the thumbnail's key {key} ({error})"));
         }
         let bucket = match error.kind {
             Kind::Denied => format!("{} of the account {}", self.thumbnails_bucket, self.account),
             _ => self.thumbnails_bucket.clone(),
         };
-        Trouble::storing(error, &bucket)
+        JobError::storing(error, &bucket)
     }
 }
 
-/// What a failed read of a photograph means.
-fn unread(error: &CallError) -> Trouble {
+/// The error for a failed read of a photograph.
+fn unread(error: &CallError) -> JobError {
     if error.kind == Kind::Denied && error.message.contains("kms:") {
-        return Trouble::passing(format!(
-            "it is encrypted with a KMS key that this worker may not use; `kms_keys` in [buckets] of thumb.toml names the \
-             keys it may, then `thumb apply` ({error})"
+        return JobError::transient(format!(
+            "it is encrypted with a KMS key that this worker may not use; add the key to `kms_keys` in [buckets] of \
+             thumb.toml and run `thumb apply` ({error})"
         ));
     }
-    Trouble::fetching(error)
+    JobError::fetching(error)
 }
 
-/// An ETag as it is compared, without its quotation marks.
+/// An ETag without its quotation marks, for comparison.
 fn bare(etag: &str) -> String {
     etag.trim_matches('"').to_owned()
 }
 
-/// A stamp's parameters as they are stored: with who may read the object, which the job does not know. Where that has changed the
-/// object is stored anew.
+/// The parameters as they are stored: followed by the object's access, which the job does not know. When the access changes,
+/// the object is stored again.
 fn with_access(parameters: &str, access: Access) -> String {
     format!("{parameters} {access}")
 }
 
-/// The opposite; `None` if the object was stored for other readers.
+/// The reverse; `None` if the object was stored with another access.
 fn without_access(stored: &str, access: Access) -> Option<String> {
     Some(stored.strip_suffix(&format!(" {access}"))?.to_owned())
 }

@@ -1,4 +1,4 @@
-//! SQS and S3 that hang, throttle and break off, on paused time: every call answers within a time of its own.
+//! SQS and S3 that hang, throttle and interrupt transfers, on paused time: every call ends within its time limit.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use super::*;
 use crate::config::{MIN_MEMORY_BYTES, UrlSources};
 use crate::worker::job::Times;
 use crate::worker::job::fetch::{Wanted, fetch as fetch_from};
-use crate::worker::memory::{Origin, Room};
+use crate::worker::memory::{MemoryBudget, Origin};
 
 /// What becomes of one request.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ enum Step {
     Reset,
     /// A status, and a body.
     Answer(u16, &'static str),
-    /// A photograph of ten bytes, of which so many come; then it breaks off, or nothing comes any more.
+    /// A photograph of ten bytes, of which this many arrive; then the transfer is interrupted or stalls.
     Part { bytes: usize, stalls: bool },
 }
 
@@ -63,8 +63,8 @@ impl HttpConnector for Script {
     }
 }
 
-/// A world that does what the script says, request by request.
-async fn world(steps: impl IntoIterator<Item = Step>) -> (Aws, Script) {
+/// A backend whose requests are answered by the script.
+async fn backend(steps: impl IntoIterator<Item = Step>) -> (Aws, Script) {
     let script = Script(Arc::new(Mutex::new(steps.into_iter().collect())));
     let connector = SharedHttpConnector::new(script.clone());
     let sdk = Clients::loader()
@@ -74,7 +74,7 @@ async fn world(steps: impl IntoIterator<Item = Step>) -> (Aws, Script) {
         .credentials_provider(Credentials::new("test", "test", None, None, "test"))
         .load()
         .await;
-    let places = Places {
+    let locations = Locations {
         queue_url: "http://localhost/1/cats".into(),
         dlq_url: "http://localhost/1/cats-dlq".into(),
         thumbnails_bucket: "cats-thumbnails".into(),
@@ -86,44 +86,44 @@ async fn world(steps: impl IntoIterator<Item = Step>) -> (Aws, Script) {
         worker: "test/1".into(),
     };
     let web = Web::new(UrlSources::Off).unwrap();
-    (Aws::new(&Clients::from_sdk(sdk).unwrap(), web, places), script)
+    (Aws::new(&Clients::from_sdk(sdk).unwrap(), web, locations), script)
 }
 
-/// Fetches a photograph of ten bytes, in a worker whose memory is so full that it waits for its place as long as `waits`.
-async fn fetch(steps: impl IntoIterator<Item = Step>, waits: Duration) -> Result<Bytes, Trouble> {
-    let (world, script) = world(steps).await;
+/// Fetches a photograph of ten bytes, in a worker whose memory is full for as long as `waits`.
+async fn fetch(steps: impl IntoIterator<Item = Step>, waits: Duration) -> Result<Bytes, JobError> {
+    let (backend, script) = backend(steps).await;
     let source = Source::object("photos", "owl.jpg").unwrap();
-    let room = Room::new(MIN_MEMORY_BYTES, 1);
-    let all = room.limits(crate::thumbnail::Limits { max_source_bytes: usize::MAX, max_source_pixels: 1 });
-    let others = room.photo(all.max_source_bytes as u64, Origin::S3, None).await.unwrap();
+    let memory = MemoryBudget::new(MIN_MEMORY_BYTES, 1);
+    let all = memory.limits(crate::thumbnail::Limits { max_source_bytes: usize::MAX, max_source_pixels: 1 });
+    let others = memory.photo(all.max_source_bytes as u64, Origin::S3, None).await.unwrap();
     let others = tokio::spawn(async move {
         tokio::time::sleep(waits).await;
         drop(others);
     });
     let wanted = Wanted { source: &source, unless: None, max_bytes: 1_000, alone: None };
     let mut times = Times::default();
-    let photo = fetch_from(&world, &room, wanted, &mut times).await;
+    let photo = fetch_from(&backend, &memory, wanted, &mut times).await;
     others.await.unwrap();
     assert!(script.0.lock().unwrap().is_empty(), "all of the script was played");
-    let photo = photo?.expect("nobody asked whether it had changed");
+    let photo = photo?.expect("no ETag was given");
     assert!(times.wait >= waits && times.fetch < Duration::from_secs(130), "{times:?}");
     Ok(photo.bytes)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receive_that_hangs_is_given_up_a_little_after_its_wait() {
+async fn a_hanging_receive_is_aborted_a_little_after_its_wait() {
     // The clients at large give up an attempt after 30 s: a receive has only the time-outs of its own.
-    let (world, _) = world([Step::Hang, Step::Hang, Step::Hang]).await;
+    let (backend, _) = backend([Step::Hang, Step::Hang, Step::Hang]).await;
     for (wait_s, given_up_s) in [(20, 30), (1, 6), (40, 60)] {
         let began = Instant::now();
-        let error = world.receive(10, Duration::from_secs(wait_s)).await.unwrap_err();
+        let error = backend.receive(10, Duration::from_secs(wait_s)).await.unwrap_err();
         assert_eq!((error.kind, began.elapsed().as_secs()), (Kind::Unavailable, given_up_s));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upload_that_hangs_or_is_refused_for_now_is_made_again() {
-    let (world, script) = world([
+async fn an_upload_that_hangs_or_is_throttled_is_retried() {
+    let (backend, script) = backend([
         Step::Hang,
         Step::Reset,
         Step::Answer(503, "<Error><Code>SlowDown</Code></Error>"),
@@ -131,36 +131,36 @@ async fn an_upload_that_hangs_or_is_refused_for_now_is_made_again() {
     ])
     .await;
     let began = Instant::now();
-    let stamp = Stamp { source_etag: None, parameters: "4x3".into() };
-    world.store("owl-4x3.jpg", Bytes::from_static(b"jpeg"), &stamp).await.unwrap();
+    let provenance = Provenance { source_etag: None, parameters: "4x3".into() };
+    backend.store("owl-4x3.jpg", Bytes::from_static(b"jpeg"), &provenance).await.unwrap();
     assert!(script.0.lock().unwrap().is_empty());
     assert!((S3_ATTEMPT..S3_TOTAL).contains(&began.elapsed()), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upload_that_always_hangs_is_given_up_and_may_work_later() {
-    let (world, _) = world([Step::Hang, Step::Hang, Step::Hang, Step::Hang, Step::Hang]).await;
+async fn an_upload_that_always_hangs_is_a_transient_error() {
+    let (backend, _) = backend([Step::Hang, Step::Hang, Step::Hang, Step::Hang, Step::Hang]).await;
     let began = Instant::now();
-    let stamp = Stamp { source_etag: None, parameters: "4x3".into() };
-    let trouble = world.store("owl-4x3.jpg", Bytes::from_static(b"jpeg"), &stamp).await.unwrap_err();
-    assert!(trouble.passing, "{trouble:?}");
+    let provenance = Provenance { source_etag: None, parameters: "4x3".into() };
+    let job_error = backend.store("owl-4x3.jpg", Bytes::from_static(b"jpeg"), &provenance).await.unwrap_err();
+    assert!(job_error.transient, "{job_error:?}");
     assert_eq!(began.elapsed().as_secs(), S3_TOTAL.as_secs());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_photograph_that_breaks_off_or_stalls_is_read_again() {
+async fn an_interrupted_or_stalled_download_is_retried() {
     for stalls in [false, true] {
         let bytes = fetch([Step::Part { bytes: 4, stalls }, Step::Answer(200, PHOTO)], Duration::ZERO).await;
         assert_eq!(bytes.unwrap(), PHOTO, "stalls: {stalls}");
     }
     let part = || Step::Part { bytes: 4, stalls: false };
-    let trouble = fetch([part(), part(), part()], Duration::ZERO).await.unwrap_err();
-    assert!(trouble.passing && trouble.why.starts_with("the photograph broke off: "), "{trouble:?}");
+    let job_error = fetch([part(), part(), part()], Duration::ZERO).await.unwrap_err();
+    assert!(job_error.transient && job_error.why.starts_with("the download was interrupted: "), "{job_error:?}");
 }
 
-/// However long it is: the clock of the reading starts with the reading.
+/// However long: the time limit for reading starts with reading.
 #[tokio::test(start_paused = true)]
-async fn a_photograph_may_wait_for_its_place() {
+async fn a_photograph_may_wait_for_memory() {
     let ten_minutes = Duration::from_secs(600);
     assert_eq!(fetch([Step::Answer(200, PHOTO)], ten_minutes).await.unwrap(), PHOTO);
     // S3 has closed the connection meanwhile.
@@ -169,10 +169,10 @@ async fn a_photograph_may_wait_for_its_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deletes_are_made_again_and_each_is_answered_for() {
+async fn deletes_are_retried_and_each_entry_has_its_answer() {
     let throttled = r#"{"__type":"com.amazonaws.sqs#RequestThrottled","message":"slow down"}"#;
     let failed = r#"{"Successful":[],"Failed":[{"Id":"1","Code":"ReceiptHandleIsInvalid","SenderFault":true}]}"#;
-    let (world, _) = world([Step::Answer(400, throttled), Step::Hang, Step::Answer(200, failed)]).await;
-    let answers = world.delete(vec!["a".into(), "b".into()]).await.unwrap();
+    let (backend, _) = backend([Step::Answer(400, throttled), Step::Hang, Step::Answer(200, failed)]).await;
+    let answers = backend.delete(vec!["a".into(), "b".into()]).await.unwrap();
     assert_eq!(answers, [Answer::Done, Answer::Refused("ReceiptHandleIsInvalid".into())]);
 }

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use super::*;
 use crate::worker::backend::Body as _;
 
-/// A server for as long as there are answers, one a connection; gives the heads of the requests.
+/// A server that gives one answer per connection, and passes on the heads of the requests.
 fn serve(answers: impl Fn(SocketAddr) -> Vec<String>) -> (SocketAddr, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -16,7 +16,7 @@ fn serve(answers: impl Fn(SocketAddr) -> Vec<String>) -> (SocketAddr, mpsc::Rece
             let (mut client, _) = listener.accept().unwrap();
             let lines = BufReader::new(&client).lines().map(Result::unwrap);
             let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
-            // A test that does not look at it has ended perhaps.
+            // The test may not look at it.
             let _ = heads.send(head.join("\n"));
             client.write_all(answer.as_bytes()).unwrap();
         }
@@ -28,19 +28,19 @@ fn answer(head: &str, body: &str) -> String {
     format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-async fn open(url: &str) -> Result<Opened<Body>, Trouble> {
+async fn open(url: &str) -> Result<Opened<Body>, JobError> {
     match Web::new(UrlSources::Any).unwrap().open(&url.parse().unwrap(), None).await? {
         Found::Photo(photo) => Ok(photo),
-        Found::Unchanged => panic!("nobody asked whether it had changed"),
+        Found::Unchanged => panic!("no ETag was given"),
     }
 }
 
 #[tokio::test]
-async fn the_clock_of_the_reading_starts_with_the_reading() {
+async fn the_time_limit_for_reading_starts_with_reading() {
     let (address, _) = serve(|_| vec![answer("200 OK", "a photograph")]);
     let mut photo = open(&format!("http://{address}/a.jpg")).await.unwrap();
     assert_eq!(photo.length, Some(12));
-    // It waits for its place in memory.
+    // It waits for memory.
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(600)).await;
     tokio::time::resume();
@@ -49,7 +49,7 @@ async fn the_clock_of_the_reading_starts_with_the_reading() {
 }
 
 #[tokio::test]
-async fn a_secret_in_a_url_is_told_to_nobody_else() {
+async fn a_secret_in_a_url_is_not_sent_to_other_servers() {
     let (address, asked) = serve(|address| {
         let moved = format!("302 Found\r\nLocation: http://{address}/there.jpg");
         vec![answer(&moved, ""), answer("200 OK", "a photograph")]
@@ -59,19 +59,19 @@ async fn a_secret_in_a_url_is_told_to_nobody_else() {
     assert!(first.starts_with("GET /here.jpg?token=SECRET ") && second.starts_with("GET /there.jpg "));
     assert!(!second.contains("SECRET"), "{second}");
 
-    // Nothing is said, and round in a circle.
+    // No response, and a redirect loop.
     for answers in [
         vec![String::new()],
         vec!["302 Found\r\nLocation: /?token=SECRET"; 9].into_iter().map(|head| answer(head, "")).collect(),
     ] {
         let (address, _) = serve(|_| answers.clone());
-        let trouble = open(&format!("http://{address}/?token=SECRET")).await.map(|_| ()).unwrap_err();
-        assert!(!trouble.why.contains("SECRET"), "{trouble:?}");
+        let job_error = open(&format!("http://{address}/?token=SECRET")).await.map(|_| ()).unwrap_err();
+        assert!(!job_error.why.contains("SECRET"), "{job_error:?}");
     }
 }
 
 #[tokio::test]
-async fn an_etag_that_s3_would_not_take_is_none() {
+async fn an_etag_that_is_too_long_for_s3_is_dropped() {
     for (length, kept) in [(MAX_ETAG_BYTES, true), (3_000, false)] {
         let etag = "e".repeat(length);
         let (address, _) = serve(|_| vec![answer(&format!("200 OK\r\nETag: \"{etag}\""), "a photograph")]);
@@ -122,8 +122,8 @@ fn an_address_in_a_url_is_checked_however_it_is_written() {
 }
 
 #[test]
-fn a_server_in_trouble_is_asked_again_and_one_that_says_no_is_not() {
-    for (status, passing) in [(404, false), (403, false), (429, true), (500, true), (503, true), (301, false)] {
-        assert_eq!(refused(StatusCode::from_u16(status).unwrap()).passing, passing, "{status}");
+fn a_failing_server_is_retried_and_a_refusal_is_not() {
+    for (status, transient) in [(404, false), (403, false), (429, true), (500, true), (503, true), (301, false)] {
+        assert_eq!(refused(StatusCode::from_u16(status).unwrap()).transient, transient, "{status}");
     }
 }

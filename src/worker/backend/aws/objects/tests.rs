@@ -7,7 +7,7 @@ use crate::worker_report;
 const THUMBNAILS: &str = "cats-thumbnails";
 
 async fn objects(strict: &StrictS3, requester_pays: bool) -> Objects {
-    let places = Places {
+    let locations = Locations {
         queue_url: "http://localhost/1/cats".into(),
         dlq_url: "http://localhost/1/cats-dlq".into(),
         thumbnails_bucket: THUMBNAILS.into(),
@@ -18,7 +18,7 @@ async fn objects(strict: &StrictS3, requester_pays: bool) -> Objects {
         visibility_timeout_s: 60,
         worker: "test/1".into(),
     };
-    Objects::new(&strict.sdk().await, &places)
+    Objects::new(&strict.sdk().await, &locations)
 }
 
 fn strict() -> StrictS3 {
@@ -28,7 +28,7 @@ fn strict() -> StrictS3 {
     strict
 }
 
-async fn read(objects: &Objects, bucket: &str, key: &str) -> Result<Vec<u8>, Trouble> {
+async fn read(objects: &Objects, bucket: &str, key: &str) -> Result<Vec<u8>, JobError> {
     match objects.open(bucket, key, None).await? {
         Found::Photo(photo) => {
             let bytes: Result<_, ByteStreamError> = photo.body.collect().await;
@@ -36,12 +36,12 @@ async fn read(objects: &Objects, bucket: &str, key: &str) -> Result<Vec<u8>, Tro
             assert_eq!(photo.length, Some(bytes.len() as u64));
             Ok(bytes)
         }
-        Found::Unchanged => panic!("nobody asked whether it had changed"),
+        Found::Unchanged => panic!("no ETag was given"),
     }
 }
 
-fn stamp() -> Stamp {
-    Stamp { source_etag: Some("etag".into()), parameters: "4x3".into() }
+fn provenance() -> Provenance {
+    Provenance { source_etag: Some("etag".into()), parameters: "4x3".into() }
 }
 
 #[tokio::test]
@@ -66,18 +66,21 @@ async fn a_photograph_that_has_gone_has_no_etag() {
 }
 
 #[tokio::test]
-async fn thumbnails_go_to_nobody_who_has_taken_the_buckets_name() {
+async fn no_thumbnails_go_to_a_strangers_bucket_of_the_same_name() {
     let strict = strict();
     let objects = objects(&strict, true).await;
-    objects.store("a-4x3.jpg", Bytes::from_static(b"jpeg"), &stamp()).await.unwrap();
-    assert_eq!(objects.stamp("a-4x3.jpg").await, Ok(Some(stamp())));
+    objects.store("a-4x3.jpg", Bytes::from_static(b"jpeg"), &provenance()).await.unwrap();
+    assert_eq!(objects.provenance("a-4x3.jpg").await, Ok(Some(provenance())));
 
     strict.give_away(THUMBNAILS);
-    let trouble = objects.store("b-4x3.jpg", Bytes::from_static(b"jpeg"), &stamp()).await.unwrap_err();
-    assert!(trouble.passing && trouble.why.contains("cats-thumbnails of the account 123456789012"), "{trouble:?}");
+    let job_error = objects.store("b-4x3.jpg", Bytes::from_static(b"jpeg"), &provenance()).await.unwrap_err();
+    assert!(
+        job_error.transient && job_error.why.contains("cats-thumbnails of the account 123456789012"),
+        "{job_error:?}"
+    );
     assert!(strict.get(THUMBNAILS, "b-4x3.jpg").is_none());
-    assert_eq!(objects.stamp("a-4x3.jpg").await, Ok(None), "what a stranger says of it is no matter");
-    // Sources may be anybody's.
+    assert_eq!(objects.provenance("a-4x3.jpg").await, Ok(None), "a stranger's metadata does not count");
+    // Sources may belong to any account.
     strict.put("photos", "owl.jpg", b"an owl");
     strict.give_away("photos");
     assert!(read(&objects, "photos", "owl.jpg").await.is_ok());
@@ -90,37 +93,37 @@ async fn only_a_bucket_that_sources_names_may_charge_us() {
     strict.put("photos", "owl.jpg", b"an owl");
     assert_eq!(read(&objects(&strict, true).await, "photos", "owl.jpg").await.unwrap(), b"an owl");
     let refused = read(&objects(&strict, false).await, "photos", "owl.jpg").await.unwrap_err();
-    assert!(refused.why.contains("may not read it"), "{refused:?}");
+    assert!(refused.why.contains("no permission to read it"), "{refused:?}");
 }
 
 #[tokio::test]
-async fn what_keeps_a_photograph_from_being_read_is_said_in_its_own_words() {
+async fn each_reason_for_a_failed_read_has_its_own_message() {
     let strict = strict();
     let objects = objects(&strict, true).await;
-    for (key, passing, words) in [
+    for (key, transient, words) in [
         ("glacier/owl.jpg", false, "it is archived in Glacier; restore it"),
         ("kms/owl.jpg", true, "`kms_keys` in [buckets] of thumb.toml"),
         ("late/owl.jpg", true, "this machine's clock is wrong"),
-        ("missing.jpg", true, "there is no such key"),
+        ("missing.jpg", true, "no such key"),
     ] {
-        let trouble = read(&objects, "photos", key).await.unwrap_err();
-        assert!(trouble.passing == passing && trouble.why.contains(words), "{key}: {trouble:?}");
+        let job_error = read(&objects, "photos", key).await.unwrap_err();
+        assert!(job_error.transient == transient && job_error.why.contains(words), "{key}: {job_error:?}");
     }
 }
 
 #[tokio::test]
-async fn a_key_that_s3_does_not_take_is_no_fault_of_the_bucket() {
+async fn a_key_that_s3_refuses_is_not_the_buckets_fault() {
     let strict = strict();
     let objects = objects(&strict, true).await;
-    let put = async |key: &str| objects.store(key, Bytes::from_static(b"jpeg"), &stamp()).await;
-    let trouble = put("a/../../b-4x3.jpg").await.unwrap_err();
-    assert!(!trouble.passing && trouble.why.contains("a/../../b-4x3.jpg"), "{trouble:?}");
+    let put = async |key: &str| objects.store(key, Bytes::from_static(b"jpeg"), &provenance()).await;
+    let job_error = put("a/../../b-4x3.jpg").await.unwrap_err();
+    assert!(!job_error.transient && job_error.why.contains("a/../../b-4x3.jpg"), "{job_error:?}");
     put("a/../b-4x3.jpg").await.unwrap();
-    assert!(strict.get(THUMBNAILS, "a/../b-4x3.jpg").is_some(), "a key is not a path: nobody shortens it");
+    assert!(strict.get(THUMBNAILS, "a/../b-4x3.jpg").is_some(), "a key is not a path, and is not normalised");
 }
 
 #[test]
-fn a_thumbnail_for_other_readers_is_not_the_same() {
+fn a_thumbnail_with_another_access_is_not_the_same() {
     let stored = with_access("400x300 cover q80 e3", Access::Private);
     assert_eq!(without_access(&stored, Access::Private).as_deref(), Some("400x300 cover q80 e3"));
     assert_eq!(without_access(&stored, Access::PublicRead), None);
@@ -129,7 +132,7 @@ fn a_thumbnail_for_other_readers_is_not_the_same() {
 }
 
 #[tokio::test]
-async fn a_report_takes_the_place_of_the_last_one_and_goes_to_no_stranger() {
+async fn a_report_replaces_the_last_one_and_goes_to_no_stranger() {
     let strict = strict();
     strict.bucket("cats-code", HOME);
     let objects = objects(&strict, true).await;

@@ -1,5 +1,5 @@
-//! S3 that fails, workers that are stopped on a message's last receipt, heartbeats that come late, readers that do not
-//! read: what must not cost a message its receipts, its reason or its turn.
+//! Failures around a message that must not cost it its receipts, its reason or its turn: S3 fails, the worker is stopped on
+//! a last receipt, heartbeats are late, the output is not read.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,7 @@ use crate::worker::report::event::Event;
 use crate::worker::report::reporting::Identity;
 use crate::worker_report::State;
 
-/// Until S3 is up again, so many seconds from now.
+/// S3 is down for this many seconds from now.
 fn s3_is_down_for(setup: &Setup, seconds: u64) {
     setup.fake.state().faults.s3_is_down = true;
     let fake = Arc::clone(&setup.fake);
@@ -65,29 +65,29 @@ async fn a_pause_is_for_s3_and_not_for_what_is_wrong_with_messages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_on_the_last_receipt_leaves_the_reason() {
+async fn a_stop_on_the_last_receipt_dead_letters_with_the_reason() {
     let mut setup = Setup::with_keys(["slow-300", "slow-301"]);
     setup.settings.drain = false;
     setup.settings.max_receives = 2;
     setup.fake.state().max_receives = Some(2);
-    // At their first receipts they are given back.
+    // At their first receipts they are released.
     setup.stops_s = vec![5, 6];
     let run = setup.run().await;
     assert_eq!((setup.fake.visible(), setup.dlq()), (vec![1, 1], vec![]));
     assert_eq!(run.count(|event| matches!(event, Event::Returned { messages: 2 })), 1);
 
     let run = setup.run().await;
-    let letter = ("stop".to_owned(), "the worker was stopped before it had ended; tried 2 times".to_owned());
-    assert_eq!((setup.fake.visible(), setup.dlq()), (vec![], vec![letter.clone(), letter]));
+    let dead_letter = ("stop".to_owned(), "the worker was stopped before it finished; tried 2 times".to_owned());
+    assert_eq!((setup.fake.visible(), setup.dlq()), (vec![], vec![dead_letter.clone(), dead_letter]));
     assert_eq!(run.count(|event| matches!(event, Event::Rejected { .. })), 2);
     assert_eq!(run.count(|event| matches!(event, Event::Returned { .. })), 0);
     setup.assert_empty();
-    assert_eq!(setup.fake.state().moved, [""; 0], "SQS has moved none without a word");
+    assert_eq!(setup.fake.state().moved, [""; 0], "SQS has moved none without a reason");
 }
 
-/// It comes while the last long poll is still open, and for the last time.
+/// It arrives while the last long poll is still open, on its last receipt.
 #[tokio::test(start_paused = true)]
-async fn what_comes_too_late_on_its_last_receipt_leaves_the_reason_too() {
+async fn a_late_message_on_its_last_receipt_is_dead_lettered_with_the_reason() {
     let mut setup = Setup::new();
     setup.settings.drain = false;
     setup.settings.max_receives = 1;
@@ -98,23 +98,23 @@ async fn what_comes_too_late_on_its_last_receipt_leaves_the_reason_too() {
         fake.send_key("late");
     });
     setup.run().await;
-    let letter = ("stop".to_owned(), "the worker was stopped before it had ended; tried once".to_owned());
-    assert_eq!(setup.dlq(), [letter]);
+    let dead_letter = ("stop".to_owned(), "the worker was stopped before it finished; tried once".to_owned());
+    assert_eq!(setup.dlq(), [dead_letter]);
     setup.assert_empty();
 }
 
-/// A heartbeat that is done after the release would hide the message for one more minute.
+/// A heartbeat that arrives after the release would hide the message for one more minute.
 #[tokio::test(start_paused = true)]
-async fn a_heartbeat_under_way_does_not_come_after_the_release() {
-    let slow_beats = Duration::from_secs(3);
-    let setup = Setup::with_keys(["slow-31"]).faults(Faults { slow_beats, ..Faults::default() });
+async fn a_release_waits_for_a_heartbeat_under_way() {
+    let slow_heartbeats = Duration::from_secs(3);
+    let setup = Setup::with_keys(["slow-31"]).faults(Faults { slow_heartbeats, ..Faults::default() });
     // It fails at 31 s, with the heartbeat of the 30th under way until 33, and comes again 4 to 8 s later.
     s3_is_down_for(&setup, 32);
     let run = setup.run().await;
     let made = run.events.iter().position(|event| matches!(event, Event::Made { .. })).unwrap();
     assert!(run.times[made] < Duration::from_secs(33 + 8 + 31 + 1), "{:?}", run.times[made]);
 
-    let mut setup = Setup::with_keys(["slow-300"]).faults(Faults { slow_beats, ..Faults::default() });
+    let mut setup = Setup::with_keys(["slow-300"]).faults(Faults { slow_heartbeats, ..Faults::default() });
     setup.settings.drain = false;
     setup.stops_s = vec![31, 31];
     let run = setup.run().await;
@@ -123,20 +123,20 @@ async fn a_heartbeat_under_way_does_not_come_after_the_release() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn attributes_go_along_into_the_dead_letter_queue_as_far_as_there_is_room() {
+async fn dead_letters_keep_their_attributes_as_far_as_they_fit() {
     let setup = Setup::new();
     let trace = Attribute { name: "trace".into(), data_type: "String".into(), value: Value::Text("x".repeat(2_000)) };
     setup.fake.send_with("not JSON", vec![trace.clone()]);
     setup.fake.send_with("x".repeat(MAX_MESSAGE_BYTES - 5_000), vec![trace.clone()]);
     setup.run().await;
-    let kept: Vec<usize> = setup.fake.state().dlq.iter().map(|letter| letter.attributes.len()).collect();
-    assert_eq!(kept, [1, 0], "beside a body that long there is room for the reason only");
+    let kept: Vec<usize> = setup.fake.state().dlq.iter().map(|dead_letter| dead_letter.attributes.len()).collect();
+    assert_eq!(kept, [1, 0], "beside a body that long there is memory for the reason only");
     assert_eq!(setup.fake.state().dlq[0].attributes, [trace]);
     setup.assert_empty();
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_its_reader_is_behind_a_worker_ends_what_it_has_and_receives_no_more() {
+async fn while_its_reader_is_behind_a_worker_finishes_its_jobs_and_receives_no_more() {
     let mut setup = Setup::with_keys(["slow-100"]);
     setup.settings.concurrency = 1;
     setup.fake.send_key("later");
@@ -151,7 +151,7 @@ async fn while_its_reader_is_behind_a_worker_ends_what_it_has_and_receives_no_mo
         seen
     });
     let run = setup.run().await;
-    assert_eq!(reader.await.unwrap(), (1, vec![0]), "heartbeats went on, and the other message stayed");
+    assert_eq!(reader.await.unwrap(), (1, vec![0]), "heartbeats continued, and the other message stayed in the queue");
     assert_eq!((run.made(), setup.fake.state().fetched.len()), (2, 2));
     setup.assert_empty();
 }
@@ -190,7 +190,7 @@ async fn reports_come_from_the_first_moment_to_the_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_report_that_cannot_be_put_is_said_once_and_holds_nothing_up() {
+async fn a_failing_report_is_told_once_and_delays_nothing() {
     let mut setup = Setup::with_keys(["a", "slow-1000"]).faults(Faults { failed_reports: 1_000, ..Faults::default() });
     setup.identity =
         Some(Identity { id: "i-1".into(), binary: None, config: "c".into(), started_s: 1, ceiling_bytes: 9 });
@@ -222,10 +222,10 @@ async fn health_follows_the_loop() {
     assert_eq!(verdicts[3], Ok("ok: stopping".to_owned()));
 }
 
-/// What systemd hears of a worker that stands still at first: nothing is well that has not turned.
+/// What systemd is told, and that a worker which cannot receive stops notifying its watchdog.
 #[cfg(target_os = "linux")]
 #[tokio::test(start_paused = true)]
-async fn systemd_is_told_that_the_worker_is_ready_and_well_and_stops() {
+async fn systemd_is_told_that_the_worker_is_ready_healthy_and_stopping() {
     use crate::worker::report::systemd::Notifier;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("notify");
@@ -242,14 +242,14 @@ async fn systemd_is_told_that_the_worker_is_ready_and_well_and_stops() {
     let mut setup = Setup::new();
     setup.settings.drain = false;
     setup.notifier.set(Some(Notifier::new(path.as_os_str(), Some(Duration::from_secs(40))).unwrap()));
-    // Nothing can be received from the start on: after five minutes the worker is not well any more.
+    // Nothing can be received from the start: after five minutes the worker is unhealthy.
     setup.fake.state().faults.hung_receives = 100;
     setup.stops_s = vec![600];
     setup.run().await;
     let heard = systemd.join().unwrap();
     assert_eq!((heard[0].as_str(), heard[heard.len() - 1].as_str()), ("READY=1", "STOPPING=1"));
-    let beats = heard.iter().filter(|state| *state == "WATCHDOG=1").count();
-    assert_eq!(beats, heard.len() - 2, "{heard:?}");
+    let notifications = heard.iter().filter(|state| *state == "WATCHDOG=1").count();
+    assert_eq!(notifications, heard.len() - 2, "{heard:?}");
     // Every five seconds until the 330th or so: the first receive is given up at the 30th.
-    assert!((60..75).contains(&beats), "{beats}");
+    assert!((60..75).contains(&notifications), "{notifications}");
 }
