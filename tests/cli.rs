@@ -372,7 +372,7 @@ fn a_detailed_exit_code_is_2_for_changes_only() {
         (&right, &["plan", "--target"]),
     ] {
         assert_eq!(workdir.run(alone(), words).code, Some(2), "{words:?}");
-        let detailed = [&words[..], &["--detailed-exitcode"]].concat();
+        let detailed = [words, &["--detailed-exitcode"]].concat();
         let output = workdir.run(alone(), &detailed);
         assert_eq!(output.code, Some(1), "{output:?}");
         assert!(output.err.starts_with("error: "), "{output:?}");

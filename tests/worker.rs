@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use aws_sdk_s3::types::{ObjectCannedAcl, Permission};
-use refusal::Refusal;
+use refusal::FaultProxy;
 use stack::{CommandOutput, Stack, moto, photo};
 use thumb::thumbnail::{self, Limits};
 use thumb::worker_report::{self, WorkerReport};
@@ -105,7 +105,7 @@ async fn a_bucket_that_takes_no_acls_is_named_with_what_mends_it() {
     stack.send(r#"{"bucket":"no-acls-photos","key":"life.jpg","width":40,"height":30}"#).await;
     let code = "AccessControlListNotSupported";
     const PUT: &str = "PUT /no-acls-thumbnails-123456789012/";
-    let refusal = Refusal::start(moto().address(), PUT, code, "The bucket does not allow ACLs");
+    let refusal = FaultProxy::start(moto().address(), PUT, code, "The bucket does not allow ACLs");
     let mut command = stack.command(&["work", "--drain"]);
     let output = CommandOutput::new(command.env("AWS_ENDPOINT_URL", refusal.endpoint()).output().unwrap()).ok();
     let lines = format!("{}{}", output.stdout, stack.dlq().await.join("\n"));
@@ -213,7 +213,7 @@ async fn without_credentials_or_network_nothing_is_tried_in_vain() {
     let stack = Stack::new("cut-off", "").await;
     let mut command = stack.command(&["work"]);
     let output = CommandOutput::new(command.env_remove("AWS_ACCESS_KEY_ID").output().unwrap()).failed(1);
-    assert!(output.stderr.contains("hint: give AWS credentials the ordinary way"), "{output:?}");
+    assert!(output.stderr.contains("hint: configure AWS credentials"), "{output:?}");
 
     let mut command = stack.command(&["enqueue", "a.jpg", "--size", "40x30"]);
     // Nothing listens on the discard port.

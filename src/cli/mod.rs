@@ -2,6 +2,8 @@
 //! gets its own arguments and the [`Global`] ones, prints results on stdout and messages on stderr, and returns a
 //! [`Failure`] for `main` to print.
 
+#![allow(rustdoc::broken_intra_doc_links, reason = "argh prints these comments as help: `[buckets]` is no link there")]
+
 mod apply;
 mod destroy;
 mod enqueue;

@@ -93,7 +93,7 @@ async fn the_old_instance_goes_after_the_new_ones_first_report() {
     };
     let ((report, said), new) = tokio::join!(caller.execute(&plan), worker);
     assert_done(&report);
-    assert_eq!(caller.running().await, [new.clone()]);
+    assert_eq!(caller.running().await, std::slice::from_ref(&new));
     let waits =
         format!("instance.1: waiting until the worker on {new} reports that it takes messages (up to 10 minutes)");
     assert!(said.iter().any(|line| line.starts_with(&waits)) || said.len() < 2, "{said:?}");

@@ -11,9 +11,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Listens for as long as the test process lives.
 pub struct FaultProxy(SocketAddr);
 
-/// The name that tests/worker.rs imports.
-pub type Refusal = FaultProxy;
-
 /// Which requests are rejected, and how.
 #[derive(Clone, Copy)]
 struct Rule {

@@ -94,7 +94,7 @@ pub struct Provenance {
 pub trait Backend: Send + Sync + 'static {
     type Body: Body;
 
-    /// Up to `most` messages (1 to [`BATCH`]), waiting up to `wait` for the first.
+    /// Up to `most` messages (1 to [`crate::aws::BATCH`]), waiting up to `wait` for the first.
     fn receive(&self, most: usize, wait: Duration) -> impl Future<Output = Result<Vec<Delivery>, CallError>> + Send;
 
     /// Sets when messages become visible again, by receipt handle, in seconds from now. One answer per entry.

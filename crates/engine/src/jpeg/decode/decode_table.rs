@@ -15,7 +15,7 @@
 //! Undecided entries hold the code that the bits begin with (`length << 8 | symbol`) instead of the value, if it is known, so
 //! that only its magnitude must be read ([`AcTable::slow_step`]).
 //!
-//! [`Lane`]: super::interleaved::Lane
+//! [`Lane`]: super::interleaved
 
 use super::bit_reader::extend;
 use crate::jpeg::dct::BLOCK;
