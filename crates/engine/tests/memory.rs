@@ -2,6 +2,8 @@
 //!
 //! This test has its own binary, because the allocator counts for the whole process.
 
+#![allow(unsafe_code, reason = "a global allocator is unsafe to implement; this one counts and calls the system's")]
+
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
