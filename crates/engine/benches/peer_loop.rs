@@ -20,12 +20,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             return Err(format!("not six fields: {line}").into());
         };
         let source = std::fs::read(file)?;
-        let spec = Spec { size: Size { width: width.parse()?, height: height.parse()? }, fit: Fit::Cover, quality };
+        let spec = Spec { quality, ..Spec::new(Size::new(width.parse()?, height.parse()?)) };
         let mut times = Vec::new();
         let mut jpeg = Vec::new();
         for _ in 0..reps.parse::<usize>()? {
             let (wall, cpu) = (Instant::now(), cpu_time());
-            jpeg = thumbnails(&source, &[spec], &Options::default())?.remove(0).jpeg;
+            jpeg = thumbnails(&source, &[spec], &Options::default())?.remove(0).bytes;
             let (wall, cpu) = (wall.elapsed(), cpu_time().saturating_sub(cpu));
             times.push(format!("{:.4}:{:.4}", wall.as_secs_f64() * 1e3, cpu.as_secs_f64() * 1e3));
         }

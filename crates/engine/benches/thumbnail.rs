@@ -55,7 +55,7 @@ fn made(width: u16, height: u16) -> Vec<u8> {
 #[divan::bench(args = SIZES)]
 fn one(bencher: Bencher, (width, height): (u32, u32)) {
     let sources = sources();
-    let spec = Spec { size: Size { width, height }, fit: Fit::Cover, quality: 80 };
+    let spec = Spec::new(Size::new(width, height));
     let bytes: usize = sources.iter().map(|(_, source)| source.len()).sum();
     bencher.counter(BytesCount::new(bytes)).bench_local(|| {
         for (name, source) in &sources {
@@ -69,7 +69,7 @@ fn one(bencher: Bencher, (width, height): (u32, u32)) {
 #[divan::bench]
 fn three_sizes(bencher: Bencher) {
     let sources = sources();
-    let specs = SIZES.map(|(width, height)| Spec { size: Size { width, height }, fit: Fit::Cover, quality: 80 });
+    let specs = SIZES.map(|(width, height)| Spec::new(Size::new(width, height)));
     bencher.bench_local(|| {
         for (name, source) in &sources {
             thumbnails(divan::black_box(source), &specs, &Options::default())

@@ -2,15 +2,25 @@
 
 use std::fmt;
 
+use crate::format::{Format, Formats};
 use crate::sniff;
 
 /// Why there is no thumbnail. All of these are permanent, except [`Error::OutOfMemory`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The first bytes are not those of a JPEG.
-    NotJpeg {
-        /// What the file looks like instead, with its article: "a PNG image".
+    /// The first bytes are of no format that the engine reads.
+    UnknownFormat {
+        /// What the file looks like, with its article: "a PDF document".
         found: &'static str,
+        /// What it may be instead.
+        accepted: Formats,
+    },
+    /// Of a format that [`Limits::formats`](crate::Limits::formats) leaves out.
+    NotAccepted {
+        /// The format.
+        format: Format,
+        /// Those that are accepted.
+        accepted: Formats,
     },
     /// The file ends before the picture does.
     Truncated,
@@ -35,9 +45,9 @@ pub enum Error {
         /// The limit.
         max: usize,
     },
-    /// Breaks a rule of JPEG; says which.
+    /// Breaks a rule of its format; says which.
     Corrupt(String),
-    /// A valid JPEG of a kind that this engine does not decode; says which kind.
+    /// A valid file of a kind that this engine does not decode; says which kind, with its article.
     Unsupported(String),
     /// A size or quality out of range, whatever the source is: a side of 0, a quality of 101.
     BadSpec(String),
@@ -48,10 +58,17 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::NotJpeg { found: sniff::EMPTY } => f.write_str("not a JPEG: the file is empty"),
-            Error::NotJpeg { found: sniff::UNKNOWN } => f.write_str("not a JPEG: the format is unknown"),
-            Error::NotJpeg { found } => write!(f, "not a JPEG: it looks like {found}"),
-            Error::Truncated => f.write_str("the JPEG is truncated"),
+            Error::UnknownFormat { found: sniff::EMPTY, .. } => f.write_str("the file is empty"),
+            Error::UnknownFormat { found: sniff::UNKNOWN, accepted } => {
+                write!(f, "the file's format is unknown; thumbnails are made of {accepted} files")
+            }
+            Error::UnknownFormat { found, accepted } => {
+                write!(f, "the file is {found}; thumbnails are made of {accepted} files")
+            }
+            Error::NotAccepted { format, accepted } => {
+                write!(f, "the file is a {} image; those accepted are {accepted}", format.name())
+            }
+            Error::Truncated => f.write_str("the file is truncated"),
             Error::TooManyBytes { bytes, max } => {
                 write!(f, "the file has {bytes} bytes ({}); the limit is {max} ({})", mib(*bytes), mib(*max))
             }
@@ -60,10 +77,10 @@ impl fmt::Display for Error {
                 write!(f, "the image is {width}x{height} ({}); the limit is {}", megapixels(pixels), megapixels(*max))
             }
             Error::TooManyScans { max } => {
-                write!(f, "the JPEG has more than {max} scans, which no camera or program writes")
+                write!(f, "the file has more than {max} scans, which no camera or program writes")
             }
-            Error::Corrupt(what) => write!(f, "the JPEG is damaged: {what}"),
-            Error::Unsupported(what) => write!(f, "unsupported JPEG: {what}"),
+            Error::Corrupt(what) => write!(f, "the file is damaged: {what}"),
+            Error::Unsupported(what) => write!(f, "not supported: {what}"),
             Error::BadSpec(what) => write!(f, "invalid thumbnail: {what}"),
             Error::OutOfMemory => f.write_str("not enough memory to decode the image"),
         }
@@ -88,12 +105,18 @@ mod tests {
 
     #[test]
     fn sentences_name_the_thing() {
+        let accepted = Formats::from_iter([Format::Jpeg, Format::Png]);
+        let unknown = |bytes| Error::UnknownFormat { found: sniff::kind(bytes), accepted };
         let cases = [
-            (Error::NotJpeg { found: "a PNG image" }, "not a JPEG: it looks like a PNG image"),
-            (Error::NotJpeg { found: sniff::kind(b"") }, "not a JPEG: the file is empty"),
-            (Error::NotJpeg { found: sniff::kind(b"hello\n") }, "not a JPEG: it looks like plain text"),
-            (Error::NotJpeg { found: sniff::kind(b"\0\x01") }, "not a JPEG: the format is unknown"),
-            (Error::Truncated, "the JPEG is truncated"),
+            (unknown(b"%PDF-1.7"), "the file is a PDF document; thumbnails are made of JPEG and PNG files"),
+            (unknown(b""), "the file is empty"),
+            (unknown(b"hello\n"), "the file is plain text; thumbnails are made of JPEG and PNG files"),
+            (unknown(b"\0\x01"), "the file's format is unknown; thumbnails are made of JPEG and PNG files"),
+            (
+                Error::NotAccepted { format: Format::Gif, accepted },
+                "the file is a GIF image; those accepted are JPEG and PNG",
+            ),
+            (Error::Truncated, "the file is truncated"),
             (
                 Error::TooManyPixels { width: 60_000, height: 60_000, max: 100_000_000 },
                 "the image is 60000x60000 (3600 Mpx); the limit is 100 Mpx",
@@ -106,7 +129,7 @@ mod tests {
                 Error::TooManyBytes { bytes: 70 << 20, max: 64 << 20 },
                 "the file has 73400320 bytes (70.0 MiB); the limit is 67108864 (64.0 MiB)",
             ),
-            (Error::Corrupt("Huffman table 0 is missing".into()), "the JPEG is damaged: Huffman table 0 is missing"),
+            (Error::Corrupt("Huffman table 0 is missing".into()), "the file is damaged: Huffman table 0 is missing"),
         ];
         for (error, sentence) in cases {
             assert_eq!(error.to_string(), sentence);

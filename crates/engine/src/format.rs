@@ -1,17 +1,108 @@
 //! The formats. A format is a module that implements [`Picture`]; this is the only place that names them.
 
+use std::fmt;
+
 use crate::error::Error;
-use crate::jpeg::{self, Jpeg};
+use crate::jpeg::{self, Jpeg, Process};
 use crate::limits::Limits;
 use crate::picture::{DecodeMemory, Picture, PlaneRequest};
 use crate::sniff;
+use crate::spec::words::words;
 
-/// A format that sources may have, recognised by a file's bytes, not by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Format {
-    /// ITU-T T.81: sequential and progressive, Huffman coded, 8 bits per sample.
-    Jpeg,
+words! {
+    /// A format of pictures, recognised by a file's bytes, not by its name.
+    #[non_exhaustive]
+    pub enum Format: "a format" {
+        /// ITU-T T.81: sequential and progressive, Huffman coded, 8 bits per sample.
+        Jpeg = "jpeg",
+        /// ISO/IEC 15948.
+        Png = "png",
+        /// RFC 9649: lossy, lossless, and the first frame of an animation.
+        Webp = "webp",
+        /// GIF87a and GIF89a: the first frame.
+        Gif = "gif",
+        /// HEVC pictures in ISO/IEC 23008-12's container, as telephones write them.
+        Heic = "heic",
+    }
+}
+
+impl Format {
+    /// Its name in a sentence.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Jpeg => "JPEG",
+            Self::Png => "PNG",
+            Self::Webp => "WebP",
+            Self::Gif => "GIF",
+            Self::Heic => "HEIC",
+        }
+    }
+
+    /// The usual end of a file's name, without its dot.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Jpeg => "jpg",
+            other => other.word(),
+        }
+    }
+
+    /// The media type (IANA's registry).
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Jpeg => "image/jpeg",
+            Self::Png => "image/png",
+            Self::Webp => "image/webp",
+            Self::Gif => "image/gif",
+            Self::Heic => "image/heic",
+        }
+    }
+}
+
+/// A set of formats.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Formats(u8);
+
+impl Formats {
+    /// Every [`Format`].
+    pub const ALL: Self = Self((1 << Format::ALL.len()) - 1);
+
+    /// Whether the set has `format`.
+    pub fn contains(self, format: Format) -> bool {
+        self.0 & Self::bit(format) != 0
+    }
+
+    /// The set's formats, in the order of [`Format::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Format> {
+        Format::ALL.iter().copied().filter(move |&format| self.contains(format))
+    }
+
+    fn bit(format: Format) -> u8 {
+        1 << format as u8
+    }
+}
+
+impl FromIterator<Format> for Formats {
+    fn from_iter<I: IntoIterator<Item = Format>>(formats: I) -> Self {
+        Self(formats.into_iter().fold(0, |set, format| set | Self::bit(format)))
+    }
+}
+
+impl fmt::Debug for Formats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+/// `JPEG, PNG and GIF`
+impl fmt::Display for Formats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.iter().map(Format::name).collect();
+        match names.split_last() {
+            None => f.write_str("no format"),
+            Some((last, [])) => f.write_str(last),
+            Some((last, others)) => write!(f, "{} and {last}", others.join(", ")),
+        }
+    }
 }
 
 /// What a file's header says about the memory that decoding takes.
@@ -28,19 +119,24 @@ impl Facts {
     }
 }
 
-/// The format that the first bytes of a file announce.
-fn format(source: &[u8]) -> Result<Format, Error> {
+/// The format that the first bytes of a file announce, if it is one that may be opened.
+fn format(source: &[u8], accepted: Formats) -> Result<Format, Error> {
     if source.starts_with(jpeg::SIGNATURE) {
-        return Ok(Format::Jpeg);
+        return accept(Format::Jpeg, accepted);
     }
-    Err(Error::NotJpeg { found: sniff::kind(source) })
+    Err(Error::UnknownFormat { found: sniff::kind(source), accepted })
+}
+
+fn accept(format: Format, accepted: Formats) -> Result<Format, Error> {
+    if accepted.contains(format) { Ok(format) } else { Err(Error::NotAccepted { format, accepted }) }
 }
 
 /// Reads the header of `source`.
 pub(crate) fn open<'a>(source: &'a [u8], limits: &Limits) -> Result<Opened<'a>, Error> {
     limits.check_bytes(source.len())?;
-    match format(source)? {
+    match format(source, limits.formats)? {
         Format::Jpeg => Ok(Opened::Jpeg(Jpeg::open(source, limits)?)),
+        _ => Err(Error::UnknownFormat { found: sniff::kind(source), accepted: limits.formats }),
     }
 }
 
@@ -62,9 +158,29 @@ impl<'a> Opened<'a> {
         }
     }
 
+    /// How a JPEG's coefficients are coded.
+    pub fn process(&self) -> Option<Process> {
+        match self {
+            Self::Jpeg(jpeg) => Some(jpeg.process()),
+        }
+    }
+
     pub fn facts(&self) -> Facts {
         match self {
             Self::Jpeg(jpeg) => Facts::Jpeg(jpeg.facts()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_reads_as_a_list() {
+        assert_eq!(Formats::ALL.to_string(), "JPEG, PNG, WebP, GIF and HEIC");
+        assert_eq!(Formats::from_iter([Format::Gif, Format::Jpeg]).to_string(), "JPEG and GIF");
+        assert_eq!(Formats::from_iter([Format::Heic]).to_string(), "HEIC");
+        assert_eq!(Formats::from_iter([]).to_string(), "no format");
     }
 }

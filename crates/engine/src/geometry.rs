@@ -1,7 +1,7 @@
 //! Which part of the stored picture a thumbnail shows, and how large the thumbnail is. Numbers only, no pixels.
 
 use crate::exif::Orientation;
-use crate::spec::{Fit, Size};
+use crate::spec::{Fit, MAX_SIDE_PX, Size};
 
 /// A part of the stored picture, in its pixels: 0.0 is the left edge of the first column, so the centre of column `i` is
 /// `i + 0.5`. A crop between pixels is not rounded to whole pixels.
@@ -25,11 +25,22 @@ pub(crate) struct Placement {
 /// Places a thumbnail on a picture of `stored` columns and rows.
 pub(crate) fn place(stored: (usize, usize), orientation: Orientation, size: Size, fit: Fit) -> Placement {
     let (source_w, source_h) = (stored.0 as f64, stored.1 as f64);
-    let (mut width, mut height) = (size.width as usize, size.height as usize);
-    if orientation.transpose {
-        std::mem::swap(&mut width, &mut height);
-    }
     let whole = Window { left: 0.0, top: 0.0, width: source_w, height: source_h };
+    let sides = if orientation.transpose { (size.height, size.width) } else { (size.width, size.height) };
+    // A side is as long as the other one and the picture's shape make it, but not longer than a thumbnail may be.
+    let follows = |given: u32, along: f64, across: f64| {
+        let given = if fit == Fit::Contain { f64::from(given).min(along) } else { f64::from(given) };
+        ((across * given / along).round() as usize).clamp(1, MAX_SIDE_PX as usize)
+    };
+    let (width, height) = match sides {
+        (Some(width), Some(height)) => (width as usize, height as usize),
+        (Some(width), None) => (width as usize, follows(width, source_w, source_h)),
+        (None, Some(height)) => (follows(height, source_h, source_w), height as usize),
+        (None, None) => (1, 1),
+    };
+    // Where a side follows from the shape, the whole picture is shown, also where the side was rounded.
+    let whole_shape = sides.0.is_none() || sides.1.is_none();
+    let fit = if whole_shape && fit == Fit::Cover { Fit::Fill } else { fit };
     let scale_x = source_w / width as f64;
     let scale_y = source_h / height as f64;
     match fit {
@@ -62,8 +73,7 @@ mod tests {
         size: (u32, u32),
         fit: Fit,
     ) -> ([f64; 4], (usize, usize)) {
-        let Placement { window, width, height } =
-            place(stored, orientation, Size { width: size.0, height: size.1 }, fit);
+        let Placement { window, width, height } = place(stored, orientation, Size::new(size.0, size.1), fit);
         ([window.left, window.top, window.width, window.height], (width, height))
     }
 
@@ -83,6 +93,24 @@ mod tests {
         assert_eq!(placed((100, 50), UPRIGHT, (400, 400), Fit::Contain).1, (100, 50));
         assert_eq!(placed((8000, 1), UPRIGHT, (10, 10), Fit::Contain).1, (10, 1));
         assert_eq!(placed((333, 500), UPRIGHT, (100, 100), Fit::Contain).1, (67, 100));
+    }
+
+    #[test]
+    fn a_side_that_is_not_given_follows_from_the_shape() {
+        let size = |stored, orientation, size, fit| {
+            let Placement { window, width, height } = place(stored, orientation, size, fit);
+            assert_eq!((window.left, window.top), (0.0, 0.0), "nothing is cropped");
+            (width, height)
+        };
+        for fit in [Fit::Cover, Fit::Contain, Fit::Fill] {
+            assert_eq!(size((4000, 3000), UPRIGHT, Size::of_width(400), fit), (400, 300));
+            assert_eq!(size((4000, 3000), UPRIGHT, Size::of_height(100), fit), (133, 100));
+            // Looked at, it is 3000 wide and 4000 high.
+            assert_eq!(size((4000, 3000), TURNED, Size::of_width(300), fit), (400, 300));
+        }
+        assert_eq!(size((40, 30), UPRIGHT, Size::of_width(400), Fit::Cover), (400, 300));
+        assert_eq!(size((40, 30), UPRIGHT, Size::of_width(400), Fit::Contain), (40, 30));
+        assert_eq!(size((1, 16_000), UPRIGHT, Size::of_width(400), Fit::Contain), (1, 8192));
     }
 
     #[test]

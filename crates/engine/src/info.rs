@@ -3,7 +3,7 @@
 use crate::exif::Orientation;
 use crate::format::{Facts, Format, Opened};
 use crate::jpeg::Process;
-use crate::pixels::colour::Colour;
+use crate::pixels::colour::{Colour, Profile};
 
 /// What a source's header says. Made by [`probe`](crate::probe).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,13 +19,19 @@ pub struct Info {
     pub orientation: u16,
     /// What the samples mean.
     pub colour: Colour,
-    /// How the coefficients are coded.
-    pub process: Process,
+    /// Whether it can have transparent parts.
+    pub alpha: bool,
+    /// How the coefficients of a JPEG are coded.
+    pub process: Option<Process>,
     /// Bits per sample.
     pub precision_bits: u8,
     /// Whether an ICC profile is embedded.
     pub icc_profile: bool,
     pub(crate) icc_bytes: usize,
+    /// Planes that its decoder gives.
+    pub(crate) planes: usize,
+    /// Whether its colours may have to be converted to sRGB.
+    pub(crate) has_profile: bool,
     /// Columns and rows as stored.
     pub(crate) stored: (usize, usize),
     pub(crate) facts: Facts,
@@ -34,9 +40,6 @@ pub struct Info {
 impl Info {
     pub(crate) fn new(opened: &Opened<'_>) -> Self {
         let header = opened.picture().header();
-        let (process, precision_bits) = match opened {
-            Opened::Jpeg(jpeg) => (jpeg.process(), jpeg.precision_bits()),
-        };
         let (mut width, mut height) = (header.width as u32, header.height as u32);
         if header.orientation.transpose {
             std::mem::swap(&mut width, &mut height);
@@ -47,10 +50,13 @@ impl Info {
             height,
             orientation: header.orientation.to_exif(),
             colour: header.colour,
-            process,
-            precision_bits,
-            icc_profile: header.icc.is_some(),
-            icc_bytes: header.icc.as_ref().map_or(0, Vec::len),
+            alpha: header.alpha,
+            process: opened.process(),
+            precision_bits: header.precision_bits,
+            icc_profile: header.profile.icc_bytes() > 0,
+            icc_bytes: header.profile.icc_bytes(),
+            planes: header.planes(),
+            has_profile: header.profile != Profile::Srgb,
             stored: (header.width, header.height),
             facts: opened.facts(),
         }

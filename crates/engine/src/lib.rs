@@ -1,4 +1,4 @@
-//! The thumbnail engine: the bytes of a photograph in, the bytes of JPEG thumbnails out.
+//! The thumbnail engine: the bytes of a picture in, the bytes of thumbnails out.
 //!
 //! It is pure: no files, no network, no clock, no threads, no `unsafe`. It treats every source as hostile: each
 //! size is checked against [`Limits`] from the header before a pixel is decoded, [`working_memory`] says from the header how
@@ -8,12 +8,12 @@
 //! source: no camera, no date, no place.
 //!
 //! ```no_run
-//! use thumb_engine::{Fit, Options, Spec, thumbnails};
+//! use thumb_engine::{Options, Spec, thumbnails};
 //!
 //! let photo = std::fs::read("photo.jpg")?;
-//! let specs = ["400x400", "150x100"].map(|size| Spec { size: size.parse().unwrap(), fit: Fit::Cover, quality: 80 });
+//! let specs = ["400x400", "150x100"].map(|size| Spec::new(size.parse().unwrap()));
 //! for (spec, thumbnail) in specs.iter().zip(thumbnails(&photo, &specs, &Options::default())?) {
-//!     std::fs::write(format!("photo-{}.jpg", spec.size), thumbnail.jpeg)?;
+//!     std::fs::write(format!("photo-{}.{}", spec.size, thumbnail.format.extension()), thumbnail.bytes)?;
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -21,7 +21,7 @@
 //! # How a picture travels
 //! `format` opens a source by its first bytes; the format's module reads the header (`jpeg::header`). `geometry` places each
 //! thumbnail on the picture, `render` asks the decoder for just that, at about that size (`jpeg::decode`), and makes of its planes
-//! the thumbnail's (`pixels`), which are coded (`jpeg::encode`). A new format is one more module behind `picture::Picture`.
+//! the thumbnail's (`pixels`), which are coded (`output`, `jpeg::encode`). A new format is one more module behind `picture::Picture`.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -33,6 +33,7 @@ mod info;
 mod jpeg;
 mod limits;
 mod memory;
+mod output;
 mod picture;
 mod pixels;
 mod render;
@@ -42,13 +43,16 @@ mod spec;
 mod tests;
 
 pub use error::Error;
-pub use format::Format;
+pub use format::{Format, Formats};
 pub use info::Info;
 pub use jpeg::Process;
 pub use limits::{Limits, Options, Truncated};
 pub use memory::working_memory;
 pub use pixels::colour::Colour;
-pub use spec::{DEFAULT_QUALITY, Fit, FitError, MAX_SIDE_PX, Size, SizeError, Spec};
+pub use spec::{
+    DEFAULT_QUALITY, Fit, Focus, FocusError, Gravity, MAX_SIDE_PX, Output, Position, Sharpen, Size, SizeError, Spec,
+    WordError,
+};
 
 use pixels::colour::{self, Conversion};
 
@@ -59,12 +63,14 @@ pub const OUTPUT_VERSION: u32 = 6;
 /// A finished thumbnail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Thumbnail {
-    /// Width of the JPEG in pixels; with [`Fit::Contain`] it may be less than asked for.
+    /// Width in pixels; it may be less than asked for where the picture is not enlarged.
     pub width: u32,
     /// Height of the JPEG in pixels, likewise.
     pub height: u32,
-    /// A JFIF file.
-    pub jpeg: Vec<u8>,
+    /// How it is coded; never GIF or HEIC.
+    pub format: Format,
+    /// The file.
+    pub bytes: Vec<u8>,
 }
 
 /// Reads the header of `source` and nothing else.
@@ -73,10 +79,10 @@ pub struct Thumbnail {
 /// As [`thumbnails`], except those that only decoding finds.
 ///
 /// ```
-/// use thumb_engine::{Error, Limits, probe};
+/// use thumb_engine::{Limits, probe};
 ///
-/// let error = probe(b"GIF89a", &Limits::default()).unwrap_err();
-/// assert_eq!(error.to_string(), "not a JPEG: it looks like a GIF image");
+/// let error = probe(b"%PDF-1.7", &Limits::default()).unwrap_err();
+/// assert_eq!(error.to_string(), "the file is a PDF document; thumbnails are made of JPEG, PNG, WebP, GIF and HEIC files");
 /// ```
 pub fn probe(source: &[u8], limits: &Limits) -> Result<Info, Error> {
     Ok(Info::new(&format::open(source, limits)?))
@@ -88,10 +94,10 @@ pub fn probe(source: &[u8], limits: &Limits) -> Result<Info, Error> {
 /// Every [`Error`]; [`Error::BadSpec`] before the source is looked at.
 ///
 /// ```
-/// use thumb_engine::{Error, Fit, Options, Size, Spec, thumbnails};
+/// use thumb_engine::{Options, Size, Spec, thumbnails};
 ///
-/// let spec = Spec { size: Size { width: 400, height: 300 }, fit: Fit::Cover, quality: 80 };
-/// assert_eq!(thumbnails(b"", &[spec], &Options::default()), Err(Error::NotJpeg { found: "an empty file" }));
+/// let error = thumbnails(b"", &[Spec::new(Size::new(400, 300))], &Options::default()).unwrap_err();
+/// assert_eq!(error.to_string(), "the file is empty");
 /// ```
 pub fn thumbnails(source: &[u8], specs: &[Spec], options: &Options) -> Result<Vec<Thumbnail>, Error> {
     specs.iter().try_for_each(Spec::check)?;
@@ -101,20 +107,19 @@ pub fn thumbnails(source: &[u8], specs: &[Spec], options: &Options) -> Result<Ve
     }
     let picture = opened.picture();
     let header = picture.header();
-    let conversion = colour::conversion(header.icc.as_deref(), header.colour);
+    let conversion = colour::conversion(&header.profile, header.colour);
     let converted = matches!(conversion, Conversion::Profile(_));
     let stored = (header.width, header.height);
     let placements: Vec<_> =
         specs.iter().map(|spec| geometry::place(stored, header.orientation, spec.size, spec.fit)).collect();
-    let requests = render::requests(header.colour, header.colour.components(), specs, &placements, converted);
+    let requests = render::requests(header.colour, header.planes(), specs, &placements, converted);
     let decoded = picture.decode(&requests, options.truncated)?;
     specs
         .iter()
         .zip(&placements)
         .map(|(spec, placement)| {
-            let planes = render::shrink(&decoded, header, placement, spec.quality, &conversion)?;
-            let (width, height) = (planes.luma().width as u32, planes.luma().height as u32);
-            Ok(Thumbnail { width, height, jpeg: jpeg::encode::encode(&planes, spec.quality) })
+            let rendered = render::shrink(&decoded, header, placement, spec, &conversion)?;
+            output::encode(rendered, spec, options.background)
         })
         .collect()
 }

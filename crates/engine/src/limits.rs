@@ -1,8 +1,9 @@
-//! Limits of a source, and what to do with a damaged one.
+//! Limits of a source, and what to do with a damaged or a transparent one.
 
 use crate::error::Error;
+use crate::format::Formats;
 
-/// Limits of a source. Both are checked before any pixel is decoded.
+/// Limits of a source. All are checked before any pixel is decoded.
 ///
 /// ```
 /// use thumb_engine::{Error, Limits, probe};
@@ -16,12 +17,14 @@ pub struct Limits {
     pub max_source_bytes: usize,
     /// Width times height, by the file's header.
     pub max_source_pixels: u64,
+    /// The formats that it may have.
+    pub formats: Formats,
 }
 
 impl Default for Limits {
-    /// 64 MiB and 268 megapixels, more than any camera or phone has (200 Mpx in 2023).
+    /// Every format, 64 MiB and 268 megapixels, more than any camera or phone has (200 Mpx in 2023).
     fn default() -> Self {
-        Self { max_source_bytes: 64 << 20, max_source_pixels: 1 << 28 }
+        Self { max_source_bytes: 64 << 20, max_source_pixels: 1 << 28, formats: Formats::ALL }
     }
 }
 
@@ -45,15 +48,24 @@ pub enum Truncated {
     /// An error.
     #[default]
     Strict,
-    /// Make a thumbnail of what can be decoded; the rest is grey.
+    /// Make a thumbnail of what can be decoded; the rest is grey, or transparent where the picture has transparency.
     BestEffort,
 }
 
 /// Options for all thumbnails of one call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Limits of the source.
     pub limits: Limits,
     /// What to do with a source that is truncated or damaged.
     pub truncated: Truncated,
+    /// What a JPEG shows where the source is transparent: red, green and blue, in sRGB.
+    pub background: [u8; 3],
+}
+
+impl Default for Options {
+    /// A white background.
+    fn default() -> Self {
+        Self { limits: Limits::default(), truncated: Truncated::default(), background: [255; 3] }
+    }
 }

@@ -4,6 +4,7 @@
 use crate::geometry::{self, Placement};
 use crate::info::Info;
 use crate::jpeg::encode;
+use crate::output;
 use crate::pixels::colour::Colour;
 use crate::render;
 use crate::spec::Spec;
@@ -25,10 +26,10 @@ const PROFILE_BYTES: u64 = 2 << 20;
 /// An upper bound for every file with this header, also damaged ones. A source that is rejected takes less.
 ///
 /// ```no_run
-/// use thumb_engine::{Fit, Limits, Size, Spec, probe, working_memory};
+/// use thumb_engine::{Limits, Size, Spec, probe, working_memory};
 ///
 /// let photo = std::fs::read("photo.jpg")?;
-/// let spec = Spec { size: Size { width: 400, height: 400 }, fit: Fit::Cover, quality: 80 };
+/// let spec = Spec::new(Size::new(400, 400));
 /// println!("{} bytes", working_memory(&probe(&photo, &Limits::default())?, &[spec]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -41,9 +42,9 @@ pub fn working_memory(info: &Info, specs: &[Spec]) -> u64 {
     let place = |spec: &Spec| geometry::place(info.stored, info.orientation(), spec.size, spec.fit);
     let placements: Vec<_> = specs.iter().map(place).collect();
     // Whether a profile is sRGB, so that nothing is converted, is known only when it has been read.
-    let may_be_converted = [info.icc_bytes > 0, false];
+    let may_be_converted = [info.has_profile, false];
     let peaks = may_be_converted.map(|converted| {
-        let requests = render::requests(info.colour, info.colour.components(), specs, &placements, converted);
+        let requests = render::requests(info.colour, info.planes, specs, &placements, converted);
         let decoding = info.facts.decode_memory(&requests);
         decoding.peak.max(rendering(info, specs, &placements, decoding.planes, converted))
     });
@@ -58,8 +59,9 @@ fn rendering(info: &Info, specs: &[Spec], placements: &[Placement], planes: u64,
     let (mut peak, mut finished) = (0, 0);
     for (spec, placement) in specs.iter().zip(placements) {
         let (width, height) = (placement.width as u64, placement.height as u64);
-        let (pixels, count) = (width * height, info.colour.components() as u64);
+        let (pixels, count) = (width * height, info.planes as u64);
         let halved = encode::subsampled(spec.quality);
+        let takes_planes = !converted && output::takes_planes(spec.output, info.alpha);
         let chroma = if halved { width.div_ceil(2) * height.div_ceil(2) } else { pixels };
         // The first pass of the filter leaves a picture that has the thumbnail's size one way and the window's the other.
         let filter = (first_pass_bytes * width * stored_h).max((stored_w + 64) * height)
@@ -68,8 +70,8 @@ fn rendering(info: &Info, specs: &[Spec], placements: &[Placement], planes: u64,
         let copies = pixels + if halved { planes / 2 } else { 0 };
         // What is coded; what it takes to make that; and what of it is still there while it is coded.
         let (samples, working, left) = match info.colour {
-            Colour::Grey if !converted => (pixels, filter + copies, 0),
-            Colour::YCbCr if !converted => (pixels + 2 * chroma, filter + copies, 0),
+            Colour::Grey if takes_planes => (pixels, filter + copies, 0),
+            Colour::YCbCr if takes_planes => (pixels + 2 * chroma, filter + copies, 0),
             // The planes at the thumbnail's size; interleaved, converted; and planes again.
             _ => {
                 let resampled = count * pixels;

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::exif::Orientation;
 use crate::geometry::Window;
 use crate::limits::Truncated;
-use crate::pixels::colour::Colour;
+use crate::pixels::colour::{Colour, Profile};
 use crate::pixels::plane::PlacedPlane;
 use crate::pixels::resample::Resampler;
 
@@ -13,7 +13,7 @@ pub(crate) trait Picture {
     /// What the header says.
     fn header(&self) -> &Header;
 
-    /// Decodes what the thumbnails need: `requests[i]` of component `i`, one for each thumbnail.
+    /// Decodes what the thumbnails need: `requests[i]` of plane `i`, one for each thumbnail.
     ///
     /// # Errors
     /// The picture is damaged, or not supported by this format's decoder, or there is too little memory.
@@ -28,13 +28,24 @@ pub(crate) struct Header {
     pub height: usize,
     /// What the samples of the components mean.
     pub colour: Colour,
+    /// Whether there is one plane more, of opacity, and the samples of the others are multiplied by it. Of grey and RGB only.
+    pub alpha: bool,
+    /// Bits per sample, as stored.
+    pub precision_bits: u8,
     /// How the picture is turned upright.
     pub orientation: Orientation,
-    /// An embedded ICC profile.
-    pub icc: Option<Vec<u8>>,
+    /// Which colours the components' values stand for.
+    pub profile: Profile,
 }
 
-/// What one thumbnail needs of one component. A decoder may give more samples than asked for, and a larger part.
+impl Header {
+    /// How many planes a decoder gives.
+    pub fn planes(&self) -> usize {
+        self.colour.components() + usize::from(self.alpha)
+    }
+}
+
+/// What one thumbnail needs of one plane. A decoder may give more samples than asked for, and a larger part.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlaneRequest {
     /// The part of the stored picture.
@@ -44,7 +55,7 @@ pub(crate) struct PlaneRequest {
     pub height: usize,
 }
 
-/// A decoded picture: a plane for each component, each at its own size, in the file's own colours.
+/// A decoded picture: a plane for each component, and for opacity, each at its own size, in the file's own colours.
 #[derive(Debug)]
 pub(crate) struct Decoded {
     pub planes: Vec<PlacedPlane>,

@@ -4,13 +4,14 @@
 use crate::error::Error;
 use crate::geometry::{Placement, Window};
 use crate::jpeg::encode::{self, Planes};
+use crate::output::{self, Rendered, RgbPicture};
 use crate::picture::{Decoded, Header, PlaneRequest};
 use crate::pixels::colour::{self, Colour, Conversion};
 use crate::pixels::plane::{PlacedPlane, Plane};
 use crate::pixels::resample::{Resampler, resample};
 use crate::spec::Spec;
 
-/// What each thumbnail needs of each of `count` components of `colour`, by component. `converted`: to sRGB, by a profile.
+/// What each thumbnail needs of each of the `count` planes of a picture in `colour`. `converted`: to sRGB, by a profile.
 pub(crate) fn requests(
     colour: Colour,
     count: usize,
@@ -18,9 +19,10 @@ pub(crate) fn requests(
     placements: &[Placement],
     converted: bool,
 ) -> Vec<Vec<PlaneRequest>> {
-    let request = |component: usize, spec: &Spec, placement: &Placement| {
+    let alpha = count > colour.components();
+    let request = |plane: usize, spec: &Spec, placement: &Placement| {
         let Placement { window, width, height } = *placement;
-        let halved = component > 0 && colour == Colour::YCbCr && !converted && encode::subsampled(spec.quality);
+        let halved = plane > 0 && stays_ycbcr(colour, alpha, spec, converted) && encode::subsampled(spec.quality);
         if halved {
             PlaneRequest { window, width: width.div_ceil(2), height: height.div_ceil(2) }
         } else {
@@ -28,49 +30,51 @@ pub(crate) fn requests(
         }
     };
     (0..count)
-        .map(|component| {
-            specs.iter().zip(placements).map(|(spec, placement)| request(component, spec, placement)).collect()
-        })
+        .map(|plane| specs.iter().zip(placements).map(|(spec, placement)| request(plane, spec, placement)).collect())
         .collect()
 }
 
-/// Resamples, converts and turns the planes of a source to those of one thumbnail.
+/// Whether a thumbnail is made of luma and colour differences without a conversion.
+pub(crate) fn stays_ycbcr(colour: Colour, alpha: bool, spec: &Spec, converted: bool) -> bool {
+    colour == Colour::YCbCr && !converted && output::takes_planes(spec.output, alpha)
+}
+
+/// Resamples, converts and turns the planes of a source to one thumbnail.
 pub(crate) fn shrink(
     decoded: &Decoded,
     header: &Header,
     placement: &Placement,
-    quality: u8,
+    spec: &Spec,
     conversion: &Conversion,
-) -> Result<Planes, Error> {
+) -> Result<Rendered, Error> {
     let Placement { window, width, height } = *placement;
     let full = |source: &PlacedPlane| {
         let plane = resample(&source.plane, source.window(window), width, height, decoded.resampler)?;
         Ok(plane.turned(header.orientation))
     };
     let converted = matches!(conversion, Conversion::Profile(_));
+    let takes_planes = !converted && output::takes_planes(spec.output, header.alpha);
     match (header.colour, decoded.planes.as_slice()) {
-        (Colour::Grey, [grey]) if !converted => Ok(Planes::Grey(full(grey)?)),
-        (Colour::YCbCr, [y, cb, cr]) if !converted => {
+        (Colour::Grey, [grey]) if takes_planes => Ok(Rendered::Planes(Planes::Grey(full(grey)?))),
+        (Colour::YCbCr, [y, cb, cr]) if takes_planes => {
             let chroma = |source: &PlacedPlane| {
-                if encode::subsampled(quality) {
+                if encode::subsampled(spec.quality) {
                     half(source, header, placement, decoded.resampler)
                 } else {
                     full(source)
                 }
             };
-            Ok(Planes::YCbCr([full(y)?, chroma(cb)?, chroma(cr)?]))
+            Ok(Rendered::Planes(Planes::YCbCr([full(y)?, chroma(cb)?, chroma(cr)?])))
         }
         (colour, planes) => {
-            let planes = planes.iter().map(full).collect::<Result<Vec<_>, Error>>()?;
-            let rgb = colour::to_srgb(&planes, colour, conversion)?;
-            let [y, cb, cr] = colour::to_ycbcr(&rgb, planes[0].width, planes[0].height)?;
-            let chroma = |plane: Plane| {
-                if encode::subsampled(quality) { halved(&plane) } else { Ok(plane) }
-            };
-            if colour == Colour::Grey {
-                return Ok(Planes::Grey(y));
+            let mut planes = planes.iter().map(full).collect::<Result<Vec<_>, Error>>()?;
+            let alpha = if header.alpha { planes.pop() } else { None };
+            if let Some(alpha) = &alpha {
+                planes.iter_mut().for_each(|plane| plane.divide_by(alpha));
             }
-            Ok(Planes::YCbCr([y, chroma(cb)?, chroma(cr)?]))
+            let (width, height) = (planes[0].width, planes[0].height);
+            let rgb = colour::to_srgb(&planes, colour, conversion)?;
+            Ok(Rendered::Rgb(RgbPicture { width, height, rgb, alpha, grey: colour == Colour::Grey }))
         }
     }
 }
@@ -98,18 +102,4 @@ fn half(source: &PlacedPlane, header: &Header, placement: &Placement, by: Resamp
     };
     let plane = resample(&source.plane, source.window(grown), half_w, half_h, by)?;
     Ok(plane.turned(orientation))
-}
-
-/// The mean of each two by two samples; at an odd edge, of those there are.
-fn halved(plane: &Plane) -> Result<Plane, Error> {
-    let mut half = Plane::new(plane.width.div_ceil(2), plane.height.div_ceil(2))?;
-    for y in 0..half.height {
-        let (upper, lower) = (plane.row(2 * y), plane.row((2 * y + 1).min(plane.height - 1)));
-        let row = &mut half.samples[y * half.width..][..half.width];
-        for (sample, (a, b)) in row.iter_mut().zip(upper.chunks(2).zip(lower.chunks(2))) {
-            let sum = u16::from(a[0]) + u16::from(a[a.len() - 1]) + u16::from(b[0]) + u16::from(b[b.len() - 1]);
-            *sample = ((sum + 2) / 4) as u8;
-        }
-    }
-    Ok(half)
 }

@@ -1,4 +1,4 @@
-//! What a file that is not a JPEG looks like, by its first bytes: "it looks like a PNG image" helps where "bad magic" does not.
+//! What a file that is none of the engine's formats looks like, by its first bytes: "a PDF document" helps where "bad magic" does not.
 
 pub(crate) const EMPTY: &str = "an empty file";
 pub(crate) const UNKNOWN: &str = "an unknown format";

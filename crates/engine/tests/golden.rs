@@ -84,7 +84,7 @@ fn pictures() -> Vec<(&'static str, Vec<u8>)> {
 
 /// One line per picture and one line per thumbnail.
 fn report() -> (String, String) {
-    let spec = |width, height, fit, quality| Spec { size: Size { width, height }, fit, quality };
+    let spec = |width, height, fit, quality| Spec { fit, quality, ..Spec::new(Size::new(width, height)) };
     let specs = [
         spec(100, 100, Fit::Cover, 80),
         spec(151, 40, Fit::Cover, 92),
@@ -97,16 +97,16 @@ fn report() -> (String, String) {
         writeln!(sources, "source {name}: {:016x}", hash(&source)).unwrap();
         for spec in specs {
             let thumbnail = thumbnails(&source, &[spec], &Options::default()).unwrap().remove(0);
-            let Spec { size, fit, quality } = spec;
-            writeln!(made, "{name}, {size} {fit} q{quality}: {:016x}", hash(&thumbnail.jpeg)).unwrap();
+            let Spec { size, fit, quality, .. } = spec;
+            writeln!(made, "{name}, {size} {fit} q{quality}: {:016x}", hash(&thumbnail.bytes)).unwrap();
         }
         let together = thumbnails(&source, &specs, &Options::default()).unwrap();
-        let all: Vec<u8> = together.into_iter().flat_map(|thumbnail| thumbnail.jpeg).collect();
+        let all: Vec<u8> = together.into_iter().flat_map(|thumbnail| thumbnail.bytes).collect();
         writeln!(made, "{name}, all from one decode: {:016x}", hash(&all)).unwrap();
         let options = Options { truncated: Truncated::BestEffort, ..Options::default() };
         // If the profile is long, this is in the middle of the header.
         if let Ok(part) = thumbnails(&source[..source.len() * 3 / 5], &specs[..1], &options) {
-            writeln!(made, "{name}, cut short: {:016x}", hash(&part[0].jpeg)).unwrap();
+            writeln!(made, "{name}, cut short: {:016x}", hash(&part[0].bytes)).unwrap();
         }
     }
     (sources, made)

@@ -22,14 +22,14 @@ fuzz_target!(|input: &[u8]| {
 
 fn any_bytes(source: &[u8]) {
     let _ = probe(source, &LIMITS);
-    let spec = |width, height, fit| Spec { size: Size { width, height }, fit, quality: 80 };
+    let spec = |width, height, fit| Spec { fit, quality: 80, ..Spec::new(Size::new(width, height)) };
     let specs = [spec(20, 15, Fit::Cover), spec(3, 40, Fit::Fill), spec(50, 50, Fit::Contain)];
     for truncated in [Truncated::Strict, Truncated::BestEffort] {
         for specs in [&specs[..1], &specs[1..]] {
             let options = Options { limits: LIMITS, truncated };
             if let Ok(made) = thumbnails(source, specs, &options) {
                 for (thumbnail, spec) in made.iter().zip(specs) {
-                    let info = probe(&thumbnail.jpeg, &LIMITS).expect("a thumbnail is a JPEG");
+                    let info = probe(&thumbnail.bytes, &LIMITS).expect("a thumbnail is a JPEG");
                     assert_eq!((info.width, info.height), (thumbnail.width, thumbnail.height));
                     assert!(thumbnail.width <= spec.size.width && thumbnail.height <= spec.size.height);
                 }
@@ -62,7 +62,7 @@ fn a_made_picture(how: [u8; 6], samples: &[u8]) {
     encoder.encode(&samples, width, height, if grey { ColorType::Luma } else { ColorType::Ycbcr }).expect("encodes");
 
     let size = Size { width: u32::from(width), height: u32::from(height) };
-    let spec = Spec { size, fit: Fit::Fill, quality: 100 };
+    let spec = Spec { fit: Fit::Fill, quality: 100, ..Spec::new(size) };
     let made = thumbnails(&source, &[spec], &Options { limits: LIMITS, ..Options::default() }).expect("decodes");
     let (ours, theirs) = (luma(&made[0].jpeg), luma(&source));
     // At its own size the picture is only decoded and encoded again, with steps of 1: two roundings of each of 64

@@ -5,7 +5,7 @@
 use crate::error::Error;
 use crate::exif;
 use crate::picture::Header;
-use crate::pixels::colour::Colour;
+use crate::pixels::colour::{Colour, Profile};
 
 /// Marker codes (T.81, table B.1), the second byte of the pair.
 pub(crate) mod marker {
@@ -156,7 +156,9 @@ pub(crate) fn read(source: &[u8]) -> Result<(Header, Frame, &[u8]), Error> {
     let colour = colour(&frame, jfif, adobe)?;
     let (width, height) = (frame.width, frame.height);
     let orientation = orientation.unwrap_or_default();
-    Ok((Header { width, height, colour, orientation, icc: icc.join() }, frame, first_scan))
+    let precision_bits = frame.precision_bits;
+    let profile = Profile::icc(icc.join());
+    Ok((Header { width, height, colour, alpha: false, precision_bits, orientation, profile }, frame, first_scan))
 }
 
 fn read_frame(code: u8, payload: &[u8]) -> Result<Frame, Error> {
@@ -170,7 +172,7 @@ fn read_frame(code: u8, payload: &[u8]) -> Result<Frame, Error> {
         return Err(Error::Corrupt(format!("the frame header declares {width} columns and {count} components")));
     }
     if height == 0 {
-        return Err(Error::Unsupported("the height is not in the frame header (DNL)".into()));
+        return Err(Error::Unsupported("a JPEG whose height is not in the frame header (DNL)".into()));
     }
     let entries = entries.get(..3 * usize::from(count)).ok_or_else(corrupt)?;
     let components: Vec<_> = entries
@@ -214,7 +216,7 @@ fn colour(frame: &Frame, jfif: bool, adobe: Option<u8>) -> Result<Colour, Error>
             Some(2) => Colour::Ycck { inverted: true },
             adobe => Colour::Cmyk { inverted: adobe.is_some() },
         }),
-        count => Err(Error::Unsupported(format!("{count} components"))),
+        count => Err(Error::Unsupported(format!("a JPEG of {count} components"))),
     }
 }
 

@@ -44,10 +44,6 @@ impl<'a> Jpeg<'a> {
         self.frame.process
     }
 
-    pub fn precision_bits(&self) -> u8 {
-        self.frame.precision_bits
-    }
-
     pub fn facts(&self) -> Facts {
         let Frame { process, precision_bits, width, height, ref components } = self.frame;
         let mut kept = [FrameComponent { id: 0, h: 1, v: 1, quantisation: 0 }; MAX_COMPONENTS];

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use moxcms::{ColorProfile, DataColorSpace, Layout, RenderingIntent, Transform8BitExecutor, TransformOptions};
+use moxcms::{
+    Chromaticity, CicpColorPrimaries, CicpProfile, ColorPrimaries, ColorProfile, DataColorSpace, Layout,
+    MatrixCoefficients, RenderingIntent, ToneReprCurve, TransferCharacteristics, Transform8BitExecutor,
+    TransformOptions,
+};
 
 use super::plane::{Plane, zeros};
 use crate::error::Error;
@@ -39,7 +43,76 @@ impl Colour {
     }
 }
 
-/// What an embedded profile asks for.
+/// Which colours the values of a file's samples stand for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Profile {
+    /// Those of sRGB, or the file says nothing.
+    Srgb,
+    /// Those of an embedded ICC profile.
+    Icc(Vec<u8>),
+    /// A power of the sample is linear light (PNG's gAMA).
+    Gamma {
+        /// The power, more than 0.
+        exponent: f32,
+        /// x and y of white, red, green and blue (PNG's cHRM); `None`: sRGB's.
+        chromaticities: Option<[[f32; 2]; 4]>,
+    },
+    /// Code points of ITU-T H.273.
+    Cicp {
+        /// Its table 2.
+        primaries: u8,
+        /// Its table 3.
+        transfer: u8,
+    },
+}
+
+impl Profile {
+    /// That of an embedded profile, if there is one.
+    pub fn icc(icc: Option<Vec<u8>>) -> Self {
+        icc.map_or(Self::Srgb, Self::Icc)
+    }
+
+    /// Bytes of an embedded profile.
+    pub fn icc_bytes(&self) -> usize {
+        if let Self::Icc(icc) = self { icc.len() } else { 0 }
+    }
+
+    /// `None`: it says nothing, or is damaged.
+    fn read(&self, colour: Colour) -> Option<ColorProfile> {
+        match self {
+            Self::Srgb => None,
+            Self::Icc(icc) => {
+                let whole = has_its_tables_once(icc);
+                whole.then(|| ColorProfile::new_from_slice(icc).ok()).flatten()
+            }
+            Self::Gamma { exponent, .. } if colour == Colour::Grey => {
+                Some(ColorProfile::new_gray_with_gamma(*exponent))
+            }
+            Self::Gamma { exponent, chromaticities } => {
+                let mut profile = ColorProfile::new_srgb();
+                profile.cicp = None;
+                if let Some(chromaticities) = chromaticities {
+                    let [white, red, green, blue] = chromaticities.map(|[x, y]| Chromaticity { x, y });
+                    profile.update_rgb_colorimetry(white.to_xyyb(), ColorPrimaries { red, green, blue });
+                }
+                let curve = Some(ToneReprCurve::Parametric(vec![*exponent]));
+                (profile.red_trc, profile.green_trc, profile.blue_trc) = (curve.clone(), curve.clone(), curve);
+                Some(profile)
+            }
+            Self::Cicp { primaries, transfer } => {
+                let color_primaries = CicpColorPrimaries::try_from(*primaries).ok()?;
+                let transfer_characteristics = TransferCharacteristics::try_from(*transfer).ok()?;
+                let matrix_coefficients = MatrixCoefficients::Bt709;
+                let cicp =
+                    CicpProfile { color_primaries, transfer_characteristics, matrix_coefficients, full_range: true };
+                // Code points without a meaning of their own leave it without curves.
+                Some(ColorProfile::new_from_cicp(cicp)).filter(|profile| profile.red_trc.is_some())
+            }
+        }
+    }
+}
+
+/// What a profile asks for.
 pub(crate) enum Conversion {
     /// The samples are sRGB, or there is no profile: no conversion.
     None,
@@ -57,10 +130,9 @@ pub(crate) struct Converter {
     black_point: Option<Box<[u8; 256]>>,
 }
 
-/// Reads an embedded profile. One that is damaged or for another kind of picture is ignored, as in browsers.
-pub(crate) fn conversion(icc: Option<&[u8]>, colour: Colour) -> Conversion {
-    let read = |bytes| ColorProfile::new_from_slice(bytes).ok();
-    let Some(profile) = icc.filter(|bytes| has_its_tables_once(bytes)).and_then(read) else {
+/// Reads a profile. One that is damaged or for another kind of picture is ignored, as in browsers.
+pub(crate) fn conversion(profile: &Profile, colour: Colour) -> Conversion {
+    let Some(profile) = profile.read(colour) else {
         return Conversion::None;
     };
     let (space, layout) = match colour {
@@ -180,7 +252,7 @@ fn coded(light: f32) -> u8 {
     (value * 255.0).round() as u8
 }
 
-/// Planes of equal size in `colour` become interleaved sRGB.
+/// Planes of equal size in `colour` become interleaved sRGB; a plane of opacity behind them is left out.
 pub(crate) fn to_srgb(planes: &[Plane], colour: Colour, conversion: &Conversion) -> Result<Vec<u8>, Error> {
     let pixels = planes[0].samples.len();
     let mut rgb: Vec<u8> = zeros(pixels * 3)?;
@@ -302,12 +374,13 @@ mod tests {
     #[test]
     fn srgb_by_any_name_needs_no_conversion() {
         let bytes = |profile: ColorProfile| profile.encode().unwrap();
-        let needs = |profile, colour| matches!(conversion(Some(&bytes(profile)), colour), Conversion::Profile(_));
+        let needs =
+            |profile, colour| matches!(conversion(&Profile::Icc(bytes(profile)), colour), Conversion::Profile(_));
         assert!(!needs(ColorProfile::new_srgb(), Colour::YCbCr));
         assert!(needs(ColorProfile::new_display_p3(), Colour::YCbCr));
         assert!(needs(ColorProfile::new_adobe_rgb(), Colour::Rgb));
         assert!(!needs(ColorProfile::new_adobe_rgb(), Colour::Grey), "a profile for another kind of picture");
-        assert!(matches!(conversion(Some(b"no profile"), Colour::YCbCr), Conversion::None));
+        assert!(matches!(conversion(&Profile::Icc(b"no profile".to_vec()), Colour::YCbCr), Conversion::None));
     }
 
     /// A printer's profile: 16 colours of the corners of CMYK, in Lab, with a black that is dark grey (ICC.1:2001-04, 6.5.7).
@@ -339,7 +412,7 @@ mod tests {
 
     #[test]
     fn a_profile_with_tables_is_applied_and_its_black_is_black() {
-        let conversion = conversion(Some(&printer()), Colour::Cmyk { inverted: false });
+        let conversion = conversion(&Profile::Icc(printer()), Colour::Cmyk { inverted: false });
         assert!(matches!(conversion, Conversion::Profile(_)));
         let inks = [[0, 0, 0, 0], [255, 0, 0, 0], [0, 0, 0, 255], [255, 255, 255, 255]];
         let planes: Vec<Plane> = (0..4)

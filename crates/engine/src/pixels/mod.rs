@@ -2,4 +2,5 @@
 
 pub(crate) mod colour;
 pub(crate) mod plane;
+pub(crate) mod reduce;
 pub(crate) mod resample;

@@ -37,6 +37,28 @@ impl Plane {
         plane
     }
 
+    /// The mean of each two by two samples; at an odd edge, of those there are.
+    pub fn halved(&self) -> Result<Self, Error> {
+        let mut half = Self::new(self.width.div_ceil(2), self.height.div_ceil(2))?;
+        for y in 0..half.height {
+            let (upper, lower) = (self.row(2 * y), self.row((2 * y + 1).min(self.height - 1)));
+            let row = &mut half.samples[y * half.width..][..half.width];
+            for (sample, (a, b)) in row.iter_mut().zip(upper.chunks(2).zip(lower.chunks(2))) {
+                let sum = u16::from(a[0]) + u16::from(a[a.len() - 1]) + u16::from(b[0]) + u16::from(b[b.len() - 1]);
+                *sample = ((sum + 2) / 4) as u8;
+            }
+        }
+        Ok(half)
+    }
+
+    /// Undoes a multiplication by opacity, of 255. The filter may have left a colour brighter than its opacity: white.
+    pub fn divide_by(&mut self, alpha: &Self) {
+        for (sample, &alpha) in self.samples.iter_mut().zip(&alpha.samples) {
+            let alpha = u32::from(alpha);
+            *sample = (u32::from(*sample) * 255 + alpha / 2).checked_div(alpha).unwrap_or(0).min(255) as u8;
+        }
+    }
+
     fn transposed(&self) -> Self {
         let mut samples = Vec::with_capacity(self.samples.len());
         for x in 0..self.width {

@@ -4,6 +4,7 @@ use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 use super::*;
 use crate::jpeg::encode::Planes;
+use crate::output::Rendered;
 use crate::picture::Picture as _;
 use crate::pixels::resample::Resampler;
 
@@ -103,8 +104,8 @@ fn at_full_size_every_sample_is_the_same() {
                 let restart_interval = if progressive { 0 } else { [0, 1, 2, 5][(width + i) % 4] };
                 let quality = [95, 60, 15][width % 3];
                 let picture = Picture { width, height, sampling, restart_interval, progressive, quality, noise: true };
-                let whole = Size { width: width as u32, height: height as u32 };
-                let spec = Spec { size: whole, fit: Fit::Fill, quality: 100 };
+                let whole = Size::new(width as u32, height as u32);
+                let spec = Spec { fit: Fit::Fill, quality: 100, ..Spec::new(whole) };
                 let Both { same_size, ours, theirs, .. } = both(&picture.jpeg(), &[spec]);
                 for (component, (ours, theirs)) in ours.planes.iter().zip(&theirs.planes).enumerate() {
                     // zune-jpeg upsamples subsampled components; another test compares them.
@@ -123,8 +124,8 @@ fn at_full_size_every_sample_is_the_same() {
 /// Every sample that a thumbnail of `width` times `height` needs, which must be so many that all is decoded at full size, as
 /// [`at_full_size_every_sample_is_the_same`] has it.
 fn assert_same_at_full_size(source: &[u8], width: usize, height: usize, what: &str) {
-    let size = Size { width: width as u32, height: height as u32 };
-    let Both { same_size, ours, theirs, .. } = both(source, &[Spec { size, fit: Fit::Cover, quality: 100 }]);
+    let size = Size::new(width as u32, height as u32);
+    let Both { same_size, ours, theirs, .. } = both(source, &[Spec { quality: 100, ..Spec::new(size) }]);
     for (component, (ours, theirs)) in ours.planes.iter().zip(&theirs.planes).enumerate() {
         if component > 0 && !same_size {
             continue;
@@ -208,13 +209,14 @@ fn at_every_reduced_size_the_picture_is_the_same() {
                         decoded,
                         &header,
                         &placement,
-                        spec.quality,
+                        &spec,
                         &Conversion::None,
                     )
                     .unwrap()
                     {
-                        Planes::Grey(plane) => vec![plane],
-                        Planes::YCbCr(planes) => planes.to_vec(),
+                        Rendered::Planes(Planes::Grey(plane)) => vec![plane],
+                        Rendered::Planes(Planes::YCbCr(planes)) => planes.to_vec(),
+                        Rendered::Rgb(_) => panic!("it was converted"),
                     };
                     for (component, (ours, theirs)) in made(&ours).iter().zip(&made(&theirs)).enumerate() {
                         let difference = largest_difference(ours, theirs);

@@ -132,14 +132,17 @@ pub(super) fn memory(
 fn reject_unsupported_frame(frame: &Frame) -> Result<(), Error> {
     if let Process::Other(code) = frame.process {
         let kind = match code {
-            0xc3 => "lossless coding",
-            0xc5..=0xc7 => "hierarchical coding",
-            _ => "arithmetic coding",
+            0xc3 => "a lossless JPEG",
+            0xc5..=0xc7 => "a hierarchical JPEG",
+            _ => "a JPEG with arithmetic coding",
         };
         return Err(Error::Unsupported(format!("{kind} (marker FF{code:02X})")));
     }
     if frame.precision_bits != 8 {
-        return Err(Error::Unsupported(format!("{} bits per sample; only 8 are supported", frame.precision_bits)));
+        return Err(Error::Unsupported(format!(
+            "a JPEG of {} bits per sample; only 8 are supported",
+            frame.precision_bits
+        )));
     }
     Ok(())
 }

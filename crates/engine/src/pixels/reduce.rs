@@ -1,0 +1,265 @@
+//! Averages of squares of pixels, made while a decoder gives row after row: a picture of any height in the memory of a small one.
+
+use std::ops::Range;
+
+use super::plane::{PlacedPlane, Plane, zeros};
+use crate::error::Error;
+use crate::picture::PlaneRequest;
+
+/// How many samples the resampler's filter gets for each of the thumbnail's, at least, each way: a mean of squares cuts off softly,
+/// and the filter must decide what is seen.
+const LEFT_FOR_THE_FILTER: f64 = 2.0;
+
+/// Samples on each side of a window that the filter looks at, per sample of the thumbnail: Lanczos3 reaches 3, plus one for
+/// rounding.
+const REACH: f64 = 4.0;
+
+/// The largest factor: sums of so many samples fit into 16 bits.
+const MAX_FACTOR: usize = 256;
+
+/// The part of a plane that the thumbnails need, and at which size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reduction {
+    /// A sample is the mean of so many by so many pixels; at the right and lower edge, of those there are.
+    pub factor: usize,
+    /// Pixels of the plane that are averaged. They begin at multiples of `factor`, and end at such or at the picture's edge.
+    pub columns: Range<usize>,
+    pub rows: Range<usize>,
+}
+
+impl Reduction {
+    /// For a plane of `width * height` pixels, of which the thumbnails request at least one part.
+    pub fn new(width: usize, height: usize, requests: &[PlaneRequest]) -> Self {
+        let scales = requests.iter().flat_map(|request| {
+            let PlaneRequest { window, width, height } = request;
+            [window.width / *width as f64, window.height / *height as f64]
+        });
+        let least = scales.fold(f64::INFINITY, f64::min);
+        let factor = ((least / LEFT_FOR_THE_FILTER) as usize).clamp(1, MAX_FACTOR);
+        let part = |from: f64, length: f64, samples: usize, all: usize| {
+            let margin = REACH * (length / samples as f64).max(1.0) + 1.0;
+            let first = ((from - margin).max(0.0) as usize).min(all - 1);
+            let last = ((from + length + margin).max(0.0).ceil() as usize).clamp(first + 1, all);
+            first / factor * factor..last.next_multiple_of(factor).min(all)
+        };
+        let union = |a: Range<usize>, b: Range<usize>| a.start.min(b.start)..a.end.max(b.end);
+        let columns = requests.iter().map(|r| part(r.window.left, r.window.width, r.width, width));
+        let rows = requests.iter().map(|r| part(r.window.top, r.window.height, r.height, height));
+        Self {
+            factor,
+            columns: columns.reduce(union).unwrap_or(0..width),
+            rows: rows.reduce(union).unwrap_or(0..height),
+        }
+    }
+
+    /// Samples of the reduced plane, across and down.
+    pub fn size(&self) -> (usize, usize) {
+        (self.columns.len().div_ceil(self.factor), self.rows.len().div_ceil(self.factor))
+    }
+
+    /// Bytes of the reduced plane.
+    pub fn plane_bytes(&self) -> u64 {
+        let (width, height) = self.size();
+        width as u64 * height as u64
+    }
+
+    /// The most bytes that a [`Reducer`] of so many channels takes beside its planes.
+    pub fn working_bytes(&self, channels: usize) -> u64 {
+        3 * self.columns.len() as u64 * channels as u64
+    }
+
+    fn placed(&self, plane: Plane) -> PlacedPlane {
+        let scale = 1.0 / self.factor as f64;
+        PlacedPlane {
+            plane,
+            left: self.columns.start / self.factor,
+            top: self.rows.start / self.factor,
+            scale_x: scale,
+            scale_y: scale,
+        }
+    }
+}
+
+/// Averages rows of interleaved samples, given from the first of [`Reduction::rows`] to the last.
+pub(crate) struct Reducer {
+    reduction: Reduction,
+    channels: usize,
+    /// The last channel is opacity: the others are multiplied by it.
+    alpha: bool,
+    /// A row multiplied by its opacity.
+    multiplied: Vec<u8>,
+    /// Sums over the rows of a square that have come; one for each pixel and channel.
+    sums: Vec<u16>,
+    /// How many rows those are.
+    summed: usize,
+    planes: Vec<Plane>,
+    /// Rows of the planes that are finished.
+    finished: usize,
+}
+
+impl Reducer {
+    /// For rows of `channels` samples a pixel.
+    pub fn new(reduction: Reduction, channels: usize, alpha: bool) -> Result<Self, Error> {
+        let (width, height) = reduction.size();
+        let samples = reduction.columns.len() * channels;
+        Ok(Self {
+            channels,
+            alpha,
+            multiplied: zeros(if alpha { samples } else { 0 })?,
+            sums: zeros(if reduction.factor > 1 { samples } else { 0 })?,
+            summed: 0,
+            planes: (0..channels).map(|_| Plane::new(width, height)).collect::<Result<_, _>>()?,
+            finished: 0,
+            reduction,
+        })
+    }
+
+    /// The rows that are wanted.
+    pub fn rows(&self) -> Range<usize> {
+        self.reduction.rows.clone()
+    }
+
+    /// Takes the next row, whole: as many pixels as the picture is wide. One behind the last wanted is ignored.
+    pub fn push(&mut self, row: &[u8]) {
+        let Range { start, end } = self.reduction.columns;
+        let row = &row[start * self.channels..end * self.channels];
+        let (width, height) = self.reduction.size();
+        if self.finished == height {
+            return;
+        }
+        let mut multiplied = std::mem::take(&mut self.multiplied);
+        let row = if self.alpha {
+            multiply(row, self.channels, &mut multiplied);
+            multiplied.as_slice()
+        } else {
+            row
+        };
+        if self.reduction.factor == 1 {
+            for (channel, plane) in self.planes.iter_mut().enumerate() {
+                let to = &mut plane.samples[self.finished * width..][..width];
+                for (sample, pixel) in to.iter_mut().zip(row.chunks_exact(self.channels)) {
+                    *sample = pixel[channel];
+                }
+            }
+            self.finished += 1;
+        } else {
+            self.sums.iter_mut().zip(row).for_each(|(sum, &sample)| *sum += u16::from(sample));
+            self.summed += 1;
+            if self.summed == self.reduction.factor {
+                self.finish_row();
+            }
+        }
+        self.multiplied = multiplied;
+    }
+
+    /// Turns the sums into a row of the planes.
+    fn finish_row(&mut self) {
+        let (width, _) = self.reduction.size();
+        let (channels, factor) = (self.channels, self.reduction.factor);
+        for (x, square) in self.sums.chunks(factor * channels).enumerate() {
+            let pixels = (square.len() / channels * self.summed) as u32;
+            for (channel, plane) in self.planes.iter_mut().enumerate() {
+                let sum: u32 = square.iter().skip(channel).step_by(channels).map(|&sum| u32::from(sum)).sum();
+                plane.samples[self.finished * width + x] = ((sum + pixels / 2) / pixels) as u8;
+            }
+        }
+        self.sums.fill(0);
+        self.summed = 0;
+        self.finished += 1;
+    }
+
+    /// The planes, one a channel. Rows that did not come are `missing`, by channel.
+    pub fn finish(mut self, missing: &[u8]) -> Vec<PlacedPlane> {
+        if self.summed > 0 {
+            self.finish_row();
+        }
+        let (width, _) = self.reduction.size();
+        for (plane, &sample) in self.planes.iter_mut().zip(missing) {
+            plane.samples[self.finished * width..].fill(sample);
+        }
+        let reduction = self.reduction;
+        self.planes.into_iter().map(|plane| reduction.placed(plane)).collect()
+    }
+}
+
+/// Multiplies the colours of interleaved pixels by their last channel, of 255.
+fn multiply(row: &[u8], channels: usize, multiplied: &mut [u8]) {
+    for (to, pixel) in multiplied.chunks_exact_mut(channels).zip(row.chunks_exact(channels)) {
+        let alpha = u32::from(pixel[channels - 1]);
+        to.copy_from_slice(pixel);
+        for sample in &mut to[..channels - 1] {
+            let product = u32::from(*sample) * alpha + 128;
+            // The product divided by 255, rounded: exact for all products of two bytes.
+            *sample = ((product + (product >> 8)) >> 8) as u8;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::Window;
+
+    fn request(window: [f64; 4], width: usize, height: usize) -> PlaneRequest {
+        let [left, top, w, h] = window;
+        PlaneRequest { window: Window { left, top, width: w, height: h }, width, height }
+    }
+
+    #[test]
+    fn the_factor_leaves_enough_for_the_smallest_reduction() {
+        let small = request([0.0, 0.0, 4000.0, 3000.0], 400, 300);
+        let large = request([1000.0, 1000.0, 900.0, 900.0], 200, 200);
+        assert_eq!(Reduction::new(4000, 3000, &[small]), Reduction { factor: 5, columns: 0..4000, rows: 0..3000 });
+        assert_eq!(Reduction::new(4000, 3000, &[small, large]).factor, 2);
+        assert_eq!(Reduction::new(10, 10, &[request([0.0, 0.0, 10.0, 10.0], 100, 100)]).factor, 1);
+    }
+
+    #[test]
+    fn only_what_is_needed_and_what_the_filter_reaches_is_kept() {
+        let middle = request([1000.0, 500.0, 1000.0, 1000.0], 100, 100);
+        let reduction = Reduction::new(4000, 3000, &[middle]);
+        assert_eq!(reduction, Reduction { factor: 5, columns: 955..2045, rows: 455..1545 });
+        assert_eq!(reduction.size(), (218, 218));
+    }
+
+    #[test]
+    fn squares_become_their_mean_also_at_the_edges() {
+        let reduction = Reduction { factor: 2, columns: 0..3, rows: 0..3 };
+        let mut reducer = Reducer::new(reduction, 1, false).unwrap();
+        for row in [[0, 10, 20], [20, 30, 40], [7, 8, 9]] {
+            reducer.push(&row);
+        }
+        let placed = reducer.finish(&[0]).remove(0);
+        assert_eq!(placed.plane.samples, [15, 30, 8, 9]);
+        assert_eq!((placed.scale_x, placed.left, placed.top), (0.5, 0, 0));
+    }
+
+    #[test]
+    fn what_cannot_be_seen_has_no_colour() {
+        let reduction = Reduction { factor: 2, columns: 0..2, rows: 0..1 };
+        let mut reducer = Reducer::new(reduction, 2, true).unwrap();
+        reducer.push(&[200, 255, 90, 0]);
+        let planes = reducer.finish(&[0, 0]);
+        assert_eq!((planes[0].plane.samples[0], planes[1].plane.samples[0]), (100, 128));
+    }
+
+    #[test]
+    fn rows_that_did_not_come_are_filled() {
+        let reduction = Reduction { factor: 1, columns: 1..3, rows: 0..2 };
+        let mut reducer = Reducer::new(reduction, 1, false).unwrap();
+        reducer.push(&[1, 2, 3, 4]);
+        assert_eq!(reducer.finish(&[128])[0].plane.samples, [2, 3, 128, 128]);
+    }
+
+    #[test]
+    fn products_are_rounded_exactly() {
+        for colour in 0..=255_u8 {
+            for alpha in 0..=255_u8 {
+                let mut made = [0; 2];
+                multiply(&[colour, alpha], 2, &mut made);
+                let exact = (f64::from(colour) * f64::from(alpha) / 255.0).round() as u8;
+                assert_eq!(made, [exact, alpha]);
+            }
+        }
+    }
+}
