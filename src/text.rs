@@ -48,6 +48,16 @@ pub fn without_secrets(url: &str) -> String {
     format!("{}{}{}", &shown[..start], &shown[host..], if cut.is_empty() { "" } else { "?…" })
 }
 
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::text::hex;
+
 /// The prefix of every report's key in the code bucket; the worker's role may write nothing else there.
 pub const PREFIX: &str = "workers/";
 /// The format's version. It increases when readers of this version would misunderstand a report.
@@ -137,9 +139,7 @@ pub fn key(id: &str) -> String {
 
 /// Identifies a worker's configuration: the first 16 hexadecimal digits of the SHA-256 of thumb.toml's text.
 pub fn config_digest(toml: &str) -> String {
-    let mut digits: String = Sha256::digest(toml.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-    digits.truncate(CONFIG_DIGITS);
-    digits
+    hex(&Sha256::digest(toml.as_bytes())[..CONFIG_DIGITS / 2])
 }
 
 /// A name as a part of a key: letters, digits, `.`, `-` and `_`; anything else becomes `-`. None if nothing is left.

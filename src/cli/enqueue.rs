@@ -9,12 +9,12 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::{Global, print};
 use crate::aws::Clients;
-use crate::config::{self, Config, MAX_SIZES, UrlSources};
-use crate::enqueue::{self, Progress, Sources, Summary, Wanted};
+use crate::config::{self, Config, MAX_SIZES, UrlSources, Variant};
+use crate::enqueue::{self, Progress, Sources, Summary};
 use crate::error::{Failure, Result};
-use crate::request;
+use crate::request::{self, Wanted};
 use crate::text::printable;
-use crate::thumbnail::{Fit, MAX_SIDE_PX, Size};
+use crate::thumbnail::{Fit, MAX_SIDE_PX, Output, Position, Size};
 use crate::worker;
 
 /// Put thumbnail requests on the queue.
@@ -35,7 +35,7 @@ pub struct Args {
     /// one or more keys
     #[argh(option, long = "keys", arg_name = "K")]
     more_keys: Vec<String>,
-    /// all .jpg and .jpeg objects under this prefix
+    /// all pictures under this prefix, by their extensions
     #[argh(option, arg_name = "P")]
     prefix: Option<String>,
     /// an http or https URL of a photo (repeatable; requires [worker] url_sources)
@@ -50,9 +50,16 @@ pub struct Args {
     /// height of the thumbnail in pixels
     #[argh(option, arg_name = "H")]
     height: Option<u32>,
-    /// a thumbnail size (repeatable; default: [thumbnail] sizes)
-    #[argh(option, long = "size", arg_name = "WxH", from_str_fn(size))]
-    sizes: Vec<Size>,
+    /// a thumbnail size: WxH, Wx or xH, with .webp or .png if it is to have a format of its own (repeatable; default: [thumbnail]
+    /// sizes)
+    #[argh(option, long = "size", arg_name = "WxH")]
+    sizes: Vec<Variant>,
+    /// jpeg, webp, png or auto (repeatable; default: the worker's [thumbnail] formats)
+    #[argh(option, long = "format", arg_name = "F", from_str_fn(output))]
+    formats: Vec<Output>,
+    /// what a crop keeps: center, north, ..., region, smart, or a point such as 0.5,0.25 (default: the worker's [thumbnail] focus)
+    #[argh(option, from_str_fn(focus))]
+    focus: Option<Position>,
     /// cover, contain or fill (default: the worker's [thumbnail] fit)
     #[argh(option, from_str_fn(fit))]
     fit: Option<Fit>,
@@ -93,18 +100,19 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
 
 fn wanted(args: &Args, config: &Config) -> Result<Wanted> {
     let mut sizes = args.sizes.clone();
-    match (args.width, args.height) {
-        (Some(width), Some(height)) => sizes.insert(0, side_by_side(width, height)?),
-        (None, None) => {}
-        (Some(_), None) => return Err(Failure::usage("--width needs --height")),
-        (None, Some(_)) => return Err(Failure::usage("--height needs --width")),
+    if args.width.is_some() || args.height.is_some() {
+        let size = Size { width: args.width, height: args.height };
+        if !size.is_valid() {
+            return Err(Failure::usage(format!("--width and --height must be between 1 and {MAX_SIDE_PX}, not {size}")));
+        }
+        sizes.insert(0, size.into());
     }
     if sizes.is_empty() {
         sizes.clone_from(&config.thumbnail.sizes);
     }
     if sizes.is_empty() {
         return Err(Failure::usage("missing size")
-            .hint("give --width and --height, or --size WxH, or set `sizes` in [thumbnail] of thumb.toml"));
+            .hint("give --width, --height or both, or --size WxH, or set `sizes` in [thumbnail] of thumb.toml"));
     }
     if let Some(index) = (1..sizes.len()).find(|&index| sizes[..index].contains(&sizes[index])) {
         return Err(Failure::usage(format!("the size {} is given twice", sizes[index])));
@@ -112,11 +120,19 @@ fn wanted(args: &Args, config: &Config) -> Result<Wanted> {
     if sizes.len() > MAX_SIZES {
         return Err(Failure::usage(format!("too many sizes: {}; a request takes at most {MAX_SIZES}", sizes.len())));
     }
-    config::check_target_pixels(&sizes).map_err(|why| Failure::usage(format!("the sizes {why}")))?;
+    let formats = if args.formats.is_empty() { None } else { Some(args.formats.clone()) };
+    if let Some(formats) = &formats
+        && let Some(index) = (1..formats.len()).find(|&index| formats[..index].contains(&formats[index]))
+    {
+        return Err(Failure::usage(format!("the format {} is given twice", formats[index])));
+    }
+    let count = formats.as_ref().unwrap_or(&config.thumbnail.formats).len();
+    config::check_pixels(sizes.iter().map(|variant| (variant, count)))
+        .map_err(|why| Failure::usage(format!("the sizes {why}")))?;
     if args.quality.is_some_and(|quality| !(1..=100).contains(&quality)) {
         return Err(Failure::usage("--quality must be between 1 and 100"));
     }
-    Ok(Wanted { sizes, fit: args.fit, quality: args.quality })
+    Ok(Wanted { sizes, formats, fit: args.fit, focus: args.focus, quality: args.quality })
 }
 
 fn sources(args: Args, config: &Config) -> Result<Sources> {
@@ -144,15 +160,11 @@ fn sources(args: Args, config: &Config) -> Result<Sources> {
     Ok(Sources { bucket, keys, prefix, urls, stdin })
 }
 
-fn side_by_side(width: u32, height: u32) -> Result<Size> {
-    let side = 1..=MAX_SIDE_PX;
-    if side.contains(&width) && side.contains(&height) {
-        return Ok(Size { width, height });
-    }
-    Err(Failure::usage(format!("--width and --height must be between 1 and {MAX_SIDE_PX}, not {width} and {height}")))
+pub fn output(text: &str) -> Result<Output, String> {
+    text.parse().map_err(|error| format!("{error}"))
 }
 
-pub fn size(text: &str) -> Result<Size, String> {
+pub fn focus(text: &str) -> Result<Position, String> {
     text.parse().map_err(|error| format!("{error}"))
 }
 
@@ -172,7 +184,7 @@ fn sentence(summary: &Summary, queue: &str) -> String {
     }
     if *skipped > 0 {
         sentence.push_str(&format!(
-            "; skipped {skipped} {} (not .jpg/.jpeg, or empty)",
+            "; skipped {skipped} {} (not pictures by their extensions, or empty)",
             if *skipped == 1 { "object" } else { "objects" }
         ));
     }

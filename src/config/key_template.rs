@@ -1,10 +1,11 @@
-//! `key` in `[thumbnail]`: a template that makes a thumbnail's key from the photograph's bucket and key and the size.
+//! `key` in `[thumbnail]`: a template that makes a thumbnail's key from the photograph's bucket, key and version, and the
+//! thumbnail's size and format.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::text;
-use crate::thumbnail::Size;
+use crate::thumbnail::{Format, Output, Size};
 
 /// S3: a key is at most this many bytes of UTF-8 (S3 user guide, "Naming Amazon S3 objects").
 pub const MAX_KEY_BYTES: usize = 1_024;
@@ -16,6 +17,8 @@ pub struct Origin {
     pub bucket: String,
     /// The photograph's key, "photos/owl.jpg"; for a URL, its host and path.
     pub key: String,
+    /// What tells this content of it from an older one; empty where that is not known yet.
+    pub version: String,
 }
 
 /// A parsed template, such as `{dir}{stem}-{width}x{height}.jpg`.
@@ -37,9 +40,12 @@ enum Part {
     Ext,
     Width,
     Height,
+    /// The usual extension of the thumbnail's format, without a dot.
+    Format,
+    Version,
 }
 
-const PLACEHOLDERS: [(&str, Part); 7] = [
+const PLACEHOLDERS: [(&str, Part); 9] = [
     ("bucket", Part::Bucket),
     ("dir", Part::Dir),
     ("name", Part::Name),
@@ -47,13 +53,15 @@ const PLACEHOLDERS: [(&str, Part); 7] = [
     ("ext", Part::Ext),
     ("width", Part::Width),
     ("height", Part::Height),
+    ("format", Part::Format),
+    ("version", Part::Version),
 ];
 
 impl KeyTemplate {
-    /// The thumbnail's key for a photograph and a size. [`check`] says whether S3 accepts it: the source's key may be
-    /// long, or contain anything.
-    pub fn render(&self, origin: &Origin, size: Size) -> String {
-        let Origin { bucket, key: source } = origin;
+    /// The thumbnail's key for a photograph, a size and a format; a side that is not given is empty. [`check`] says whether S3
+    /// accepts it: the source's key may be long, or contain anything.
+    pub fn render(&self, origin: &Origin, size: Size, output: Output) -> String {
+        let Origin { bucket, key: source, version } = origin;
         let (dir, name) = source.split_at(source.rfind('/').map_or(0, |slash| slash + 1));
         // ".profile" has no extension: its dot begins the name.
         let (before, ext) = match name.rfind('.') {
@@ -70,8 +78,10 @@ impl KeyTemplate {
                 Part::Name => key.push_str(name),
                 Part::Stem => key.push_str(stem),
                 Part::Ext => key.push_str(ext),
-                Part::Width => key.push_str(&size.width.to_string()),
-                Part::Height => key.push_str(&size.height.to_string()),
+                Part::Width => key.extend(size.width.map(|px| px.to_string())),
+                Part::Height => key.extend(size.height.map(|px| px.to_string())),
+                Part::Format => key.extend(format(output).map(Format::extension)),
+                Part::Version => key.push_str(version),
             }
         }
         key
@@ -82,6 +92,42 @@ impl KeyTemplate {
         self.0.contains(&Part::Bucket)
     }
 
+    /// Whether thumbnails in two formats get different keys.
+    pub fn names_the_format(&self) -> bool {
+        self.0.contains(&Part::Format)
+    }
+
+    /// Whether the key depends on the photograph's content.
+    pub fn names_the_version(&self) -> bool {
+        self.0.contains(&Part::Version)
+    }
+
+    /// Whether the key's extension is right for a format.
+    ///
+    /// # Errors
+    /// It names another one: the rest of a sentence that begins with the template.
+    pub fn check_output(&self, output: Output) -> Result<(), String> {
+        if output == Output::Auto && self.names_the_format() {
+            return Err("has {format}, which `auto` decides only when the photograph has been read".into());
+        }
+        let Some(Part::Text(end)) = self.0.last() else { return Ok(()) };
+        let Some((_, extension)) = end.rsplit_once('.') else { return Ok(()) };
+        let word = extension.to_ascii_lowercase();
+        let named = Format::ALL.iter().find(|format| [format.word(), format.extension()].contains(&&*word));
+        if named.is_none() || named.copied() == format(output) {
+            return Ok(());
+        }
+        let better = if output == Output::Auto { "leave the extension out" } else { "write .{format} there" };
+        Err(format!("ends in .{extension}, but a thumbnail is {output}; {better}"))
+    }
+
+    /// The default, for formats that are not known beforehand.
+    pub fn without_extension() -> Self {
+        let mut parts = Self::default().0;
+        parts.truncate(parts.len() - 2);
+        Self(parts)
+    }
+
     /// This template with the bucket added.
     #[must_use]
     pub fn with_bucket(&self) -> Self {
@@ -90,6 +136,16 @@ impl KeyTemplate {
         let at = usize::from(matches!(parts.first(), Some(Part::Text(text)) if text.ends_with('/')));
         parts.splice(at..at, [Part::Bucket, Part::Text("/".into())]);
         Self(parts)
+    }
+}
+
+/// The format that is made; `None` where the picture decides.
+fn format(output: Output) -> Option<Format> {
+    match output {
+        Output::Jpeg => Some(Format::Jpeg),
+        Output::Webp => Some(Format::Webp),
+        Output::Png => Some(Format::Png),
+        Output::Auto => None,
     }
 }
 
@@ -126,7 +182,7 @@ pub fn check(key: &str) -> Result<(), String> {
 
 impl Default for KeyTemplate {
     fn default() -> Self {
-        "{dir}{stem}-{width}x{height}.jpg".parse().expect("the default is valid")
+        "{dir}{stem}-{width}x{height}.{format}".parse().expect("the default is valid")
     }
 }
 
@@ -198,8 +254,8 @@ mod tests {
     use super::*;
 
     fn render(template: &str, source: &str) -> String {
-        let origin = Origin { bucket: "photos".into(), key: source.into() };
-        template.parse::<KeyTemplate>().unwrap().render(&origin, Size { width: 300, height: 600 })
+        let origin = Origin { bucket: "photos".into(), key: source.into(), version: "5eb6".into() };
+        template.parse::<KeyTemplate>().unwrap().render(&origin, Size::new(300, 600), Output::Jpeg)
     }
 
     #[test]
@@ -214,6 +270,17 @@ mod tests {
         assert_eq!(render("t/{height}/{width}/{name}", "a/owl.jpeg"), "t/600/300/owl.jpeg");
         assert_eq!(render("{width}x{height}/{ext}/{stem}", "a/owl.PNG"), "300x600/PNG/owl.PNG");
         assert_eq!(render("{bucket}/{dir}{stem}-{width}x{height}.jpg", "a/owl.jpg"), "photos/a/owl-300x600.jpg");
+        assert_eq!(render("{stem}-{version}-{width}x{height}", "a/owl.jpg"), "owl-5eb6-300x600");
+    }
+
+    #[test]
+    fn the_key_says_what_the_thumbnail_is() {
+        let origin = Origin { bucket: "photos".into(), key: "owl.jpg".into(), version: String::new() };
+        let key = |size, output| KeyTemplate::default().render(&origin, size, output);
+        assert_eq!(key(Size::new(4, 3), Output::Png), "owl-4x3.png");
+        assert_eq!(key(Size::of_width(4), Output::Webp), "owl-4x.webp");
+        assert_eq!(key(Size::of_height(3), Output::Jpeg), "owl-x3.jpg");
+        assert_eq!(KeyTemplate::without_extension().render(&origin, Size::new(4, 3), Output::Auto), "owl-4x3");
     }
 
     #[test]
@@ -255,7 +322,7 @@ mod tests {
             assert_eq!(text.parse::<KeyTemplate>().unwrap().to_string(), text);
         }
         let with_bucket = KeyTemplate::default().with_bucket();
-        assert_eq!(with_bucket.to_string(), "{bucket}/{dir}{stem}-{width}x{height}.jpg");
+        assert_eq!(with_bucket.to_string(), "{bucket}/{dir}{stem}-{width}x{height}.{format}");
         assert_eq!(with_bucket.to_string().parse(), Ok(with_bucket));
         let template: KeyTemplate = "t/{width}x{height}/{name}".parse().unwrap();
         assert_eq!(template.with_bucket().to_string(), "t/{bucket}/{width}x{height}/{name}");

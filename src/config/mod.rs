@@ -8,6 +8,7 @@ pub mod image;
 pub mod key_template;
 mod names;
 mod reader;
+mod thumbnail;
 mod worker;
 mod worker_toml;
 
@@ -21,11 +22,11 @@ use serde::Serialize;
 use toml::de::DeTable;
 
 use crate::config::image::Image;
-use crate::config::key_template::KeyTemplate;
 use crate::error::{Failure, Result};
-use crate::thumbnail::{DEFAULT_QUALITY, Fit, Limits, MAX_SIDE_PX, Size};
+use crate::thumbnail::{Limits, MAX_SIDE_PX, Options};
 pub use credits::{Credits, is_burstable};
 use reader::{Given, Mistakes, Section, one_of};
+pub use thumbnail::{Background, StorageClass, Thumbnail, Variant, check_pixels, focus};
 pub use worker::{GRACE_S, MAX_CONCURRENCY, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES, UrlSources, Worker};
 
 /// Size limit of a configuration file, which is a page long.
@@ -140,15 +141,6 @@ pub struct Instance {
     pub credits: Credits,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub struct Thumbnail {
-    pub key: KeyTemplate,
-    pub fit: Fit,
-    pub quality: u8,
-    /// The sizes of a request that names none.
-    pub sizes: Vec<Size>,
-}
-
 impl Config {
     /// Reads and checks a file.
     ///
@@ -200,6 +192,16 @@ impl Config {
         Limits {
             max_source_bytes: usize::try_from(self.worker.max_source_bytes).unwrap_or(usize::MAX),
             max_source_pixels: self.worker.max_source_pixels,
+            formats: self.worker.formats,
+        }
+    }
+
+    /// The engine's options, with these limits.
+    pub fn options(&self, limits: Limits) -> Options {
+        Options {
+            limits,
+            truncated: self.worker.truncated,
+            background: self.thumbnail.background.0,
         }
     }
 }
@@ -298,18 +300,9 @@ fn read(mut top: Section<'_>) -> Config {
     }
     section.finish();
 
-    let mut section = top.section("thumbnail");
-    let thumbnail = Thumbnail {
-        key: section.parsed("key").unwrap_or_default(),
-        fit: section.word("fit", fit).unwrap_or_default(),
-        quality: narrow(section.integer("quality", 1..=100), DEFAULT_QUALITY),
-        sizes: section.list("sizes", MAX_SIZES, size).unwrap_or_default(),
-    };
+    let section = top.section("thumbnail");
     let key_at = section.at("key");
-    if let Err(why) = check_target_pixels(&thumbnail.sizes) {
-        mistakes.add(section.at("sizes").unwrap_or(0), format!("`sizes` {why}"));
-    }
-    section.finish();
+    let thumbnail = thumbnail::read(section);
 
     let section = top.section("worker");
     let places_at = sources_at.or(section.at("url_sources")).unwrap_or(name.at);
@@ -374,31 +367,6 @@ fn key_pair(text: &str) -> Result<(), String> {
     } else {
         Err("must be a key pair's name (1 to 255 ASCII characters)".into())
     }
-}
-
-fn fit(text: &str) -> Result<Fit, String> {
-    one_of(text, [Fit::Cover, Fit::Contain, Fit::Fill])
-}
-
-/// Whether thumbnails of these sizes may be made of one photograph.
-///
-/// # Errors
-/// They have more than [`MAX_TARGET_PIXELS`] together: the rest of a sentence that begins with the sizes.
-pub fn check_target_pixels(sizes: &[Size]) -> Result<(), String> {
-    let pixels: u64 = sizes.iter().map(|size| u64::from(size.width) * u64::from(size.height)).sum();
-    if pixels <= MAX_TARGET_PIXELS {
-        return Ok(());
-    }
-    let millions = |pixels: u64| pixels.div_ceil(1_000_000);
-    Err(format!(
-        "have {} million pixels together; at most {} million are made of one photograph",
-        millions(pixels),
-        MAX_TARGET_PIXELS / 1_000_000
-    ))
-}
-
-fn size(text: &str) -> Result<Size, String> {
-    text.parse().map_err(|_| format!("must be a size such as \"400x300\", each side 1 to {MAX_SIDE_PX} pixels"))
 }
 
 fn source(text: &str) -> Result<String, String> {

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use super::narrow;
 use super::reader::{Section, one_of};
-use crate::thumbnail::{Limits, Truncated};
+use super::thumbnail::format;
+use crate::thumbnail::{Format, Formats, Limits, Truncated};
 
 /// With less, a worker could not decode one photograph from a phone.
 pub const MIN_MEMORY_BYTES: u64 = 256 << 20;
@@ -30,6 +31,8 @@ pub struct Worker {
     /// What to do with a truncated photograph.
     pub truncated: Truncated,
     pub url_sources: UrlSources,
+    /// The formats of photographs that are accepted.
+    pub formats: Formats,
 }
 
 /// Which hosts a request's `"url"` may name.
@@ -56,6 +59,10 @@ pub fn read(mut section: Section<'_>) -> Worker {
         skip_existing: section.boolean("skip_existing").unwrap_or_default(),
         truncated: section.word("truncated", truncated).unwrap_or_default(),
         url_sources: section.parsed("url_sources").unwrap_or_default(),
+        formats: section
+            .list("formats", Format::ALL.len(), format)
+            .filter(|formats| !formats.is_empty())
+            .map_or(limits.formats, Formats::from_iter),
     };
     section.finish();
     worker

@@ -33,13 +33,37 @@ impl Config {
             Sources::Buckets(buckets) => text.strings("sources", buckets),
         }
 
-        let Thumbnail { key, fit, quality, sizes } = &self.thumbnail;
+        let Thumbnail {
+            key,
+            formats,
+            fit,
+            focus,
+            enlarge,
+            sharpen,
+            quality,
+            background,
+            keep_copyright,
+            sizes,
+            manifest,
+            cache_control,
+            storage_class,
+        } = &self.thumbnail;
         text.section("thumbnail");
         text.string("key", &key.to_string());
+        text.words("formats", formats);
         text.string("fit", &fit.to_string());
+        text.string("focus", &focus.to_string());
+        text.line("enlarge", enlarge);
+        text.string("sharpen", &sharpen.to_string());
         text.number("quality", *quality);
-        let sizes: Vec<String> = sizes.iter().map(ToString::to_string).collect();
-        text.strings("sizes", &sizes);
+        text.string("background", &background.to_string());
+        text.line("keep_copyright", keep_copyright);
+        text.words("sizes", sizes);
+        text.line("manifest", manifest);
+        if let Some(cache_control) = cache_control {
+            text.string("cache_control", cache_control);
+        }
+        text.string("storage_class", &storage_class.to_string());
 
         let Worker {
             concurrency,
@@ -50,6 +74,7 @@ impl Config {
             skip_existing,
             truncated,
             url_sources,
+            formats,
         } = &self.worker;
         text.section("worker");
         if let Some(concurrency) = concurrency {
@@ -64,6 +89,7 @@ impl Config {
         text.line("skip_existing", skip_existing);
         text.string("truncated", worker::truncated_word(*truncated));
         text.string("url_sources", &url_sources.to_string());
+        text.words("formats", formats.iter());
         text.0
     }
 }
@@ -92,6 +118,11 @@ impl Text {
 
     fn string(&mut self, key: &str, value: &str) {
         self.line(key, quoted(value));
+    }
+
+    fn words(&mut self, key: &str, values: impl IntoIterator<Item = impl ToString>) {
+        let values: Vec<String> = values.into_iter().map(|value| value.to_string()).collect();
+        self.strings(key, &values);
     }
 
     fn strings(&mut self, key: &str, values: &[impl AsRef<str>]) {
@@ -140,10 +171,19 @@ sources = ["photos", "more-photos"]
 count = 3
 type = "c7g.large"
 [thumbnail]
-key = "t/\"\\{bucket}/{stem}-{width}x{height}.jpg"
+key = "t/\"\\{bucket}/{stem}-{version}-{width}x{height}.{format}"
+formats = ["png", "jpeg"]
 fit = "contain"
+focus = "0.25,1"
+enlarge = false
+sharpen = "light"
 quality = 71
-sizes = ["400x300", "50x50"]
+background = "#102030"
+keep_copyright = true
+sizes = ["400x300", "50x.webp"]
+manifest = true
+cache_control = "max-age=60"
+storage_class = "ONEZONE_IA"
 [tags]
 a = "b"
 [worker]
@@ -155,6 +195,7 @@ grace = "3m"
 skip_existing = true
 truncated = "best-effort"
 url_sources = "any"
+formats = ["png", "heic"]
 "#;
 
     fn parse(text: &str) -> Config {

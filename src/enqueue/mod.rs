@@ -14,21 +14,12 @@ use aws_config::retry::RetryConfig;
 
 use crate::aws::{Answer, BATCH, CallError, Clients, MAX_BATCH_BYTES, answers};
 use crate::error::{Failure, Result};
-use crate::request::Request;
-use crate::thumbnail::{Fit, Size};
+use crate::request::{Request, Wanted};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 pub use sources::{Found, Sources};
 
 /// Batches sent in parallel. A standard queue has no limit of calls per second; more batches add connections and no speed.
 const BATCHES_AT_ONCE: usize = 16;
-
-/// The thumbnails wanted of every photograph.
-#[derive(Clone, Debug)]
-pub struct Wanted {
-    pub sizes: Vec<Size>,
-    pub fit: Option<Fit>,
-    pub quality: Option<u8>,
-}
 
 /// The result of an enqueue.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -93,8 +84,7 @@ pub async fn enqueue(
                 }
                 Some(Ok(Found::Source(source))) => {
                     let name = source.to_string();
-                    let Wanted { sizes, fit, quality } = wanted.clone();
-                    let message = OutgoingMessage { name, body: Request { source, sizes, fit, quality }.to_json() };
+                    let message = OutgoingMessage { name, body: Request { source, wanted: wanted.clone() }.to_json() };
                     if let Some(full) = next.add(message) {
                         batches.push(send(full));
                     }

@@ -14,7 +14,7 @@ use crate::text::without_secrets;
 /// The most sources found and not yet sent.
 const AHEAD: usize = 1_000;
 /// The extensions of photographs under `--prefix`, in any case.
-const EXTENSIONS: [&str; 4] = ["jpg", "jpeg", "jpe", "jfif"];
+const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "heic", "heif"];
 /// The longest line of stdin that is read: a key and its end.
 const MAX_LINE_BYTES: u64 = MAX_KEY_BYTES as u64 + 2;
 
@@ -255,10 +255,10 @@ mod tests {
 
     #[test]
     fn a_photograph_is_known_by_its_extension() {
-        for key in ["a.jpg", "a/B.JPEG", "x.y.Jpe"] {
+        for key in ["a.jpg", "a/B.JPEG", "x.y.Jpe", "a.PNG", "IMG_1.HEIC"] {
             assert!(is_photograph(key), "{key}");
         }
-        for key in ["a/", "jpg", "a.png", "a.jpg/", ""] {
+        for key in ["a/", "jpg", "a.pdf", "a.jpg/", ""] {
             assert!(!is_photograph(key), "{key}");
         }
     }

@@ -38,6 +38,10 @@ impl Fields {
         }
     }
 
+    pub fn value(&mut self, name: &'static str) -> Option<Value> {
+        self.take(name)
+    }
+
     pub fn array(&mut self, name: &'static str) -> Result<Option<Vec<Value>>, BadRequest> {
         match self.take(name) {
             None => Ok(None),

@@ -11,12 +11,13 @@ use std::collections::HashSet;
 use std::fmt;
 
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::config::key_template::{self, MAX_KEY_BYTES, Origin};
-use crate::config::{self, MAX_SIZES};
-use crate::text::without_secrets;
-use crate::thumbnail::{Fit, MAX_SIDE_PX, Size, Spec};
+use crate::config::{self, MAX_SIZES, Variant};
+use crate::text::{hex, without_secrets};
+use crate::thumbnail::{Fit, Focus, MAX_SIDE_PX, Output, Position, Size, Spec};
 pub use event::Created;
 use fields::Fields;
 
@@ -42,16 +43,24 @@ pub enum Source {
     Url(Url),
 }
 
+/// The thumbnails wanted of a photograph. What is `None` is the worker's setting, from `[thumbnail]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// 1 to [`MAX_SIZES`], no two the same, of at most [`config::MAX_TARGET_PIXELS`] together.
+    pub sizes: Vec<Variant>,
+    /// The formats of sizes that name none; not empty.
+    pub formats: Option<Vec<Output>>,
+    pub fit: Option<Fit>,
+    pub focus: Option<Position>,
+    /// 1 to 100.
+    pub quality: Option<u8>,
+}
+
 /// One photograph, and the thumbnails wanted of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     pub source: Source,
-    /// 1 to [`MAX_SIZES`], no two the same, of at most [`config::MAX_TARGET_PIXELS`] together.
-    pub sizes: Vec<Size>,
-    /// None: the worker's setting, from `[thumbnail]`.
-    pub fit: Option<Fit>,
-    /// 1 to 100; none: the worker's setting.
-    pub quality: Option<u8>,
+    pub wanted: Wanted,
 }
 
 /// A parsed message.
@@ -97,7 +106,8 @@ impl Message {
 
 impl Request {
     /// Reads `{"bucket":"b","key":"k.jpg","width":400,"height":300}`; `"url"` may stand for bucket and key,
-    /// `"sizes":[{"width":…,"height":…},…]` for width and height; `"fit"` and `"quality"` are optional.
+    /// `"sizes":[{"width":…,"height":…,"format":…},…]` for width and height, of which one may be left out; `"formats"`, `"fit"`,
+    /// `"focus"` and `"quality"` are optional.
     ///
     /// # Errors
     /// The first mistake. Unknown fields are mistakes, so that typos are noticed.
@@ -109,10 +119,12 @@ impl Request {
         let mut fields = Fields::new(object, "the request");
         let source = source(&mut fields)?;
         let sizes = sizes(&mut fields)?;
+        let formats = fields.array("formats")?.map(formats).transpose()?;
         let fit = fields.string("fit")?.map(|text| fit(&text)).transpose()?;
+        let focus = fields.value("focus").map(focus).transpose()?;
         let quality = fields.integer("quality", 1..=100)?.and_then(|quality| u8::try_from(quality).ok());
         fields.finish()?;
-        Ok(Self { source, sizes, fit, quality })
+        Ok(Self { source, wanted: Wanted { sizes, formats, fit, focus, quality } })
     }
 
     /// The message that [`Request::parse`] reads as this request; in the codelab's format where that is possible.
@@ -127,48 +139,65 @@ impl Request {
                 object.insert("url".into(), json!(url.as_str()));
             }
         }
-        match self.sizes[..] {
-            [Size { width, height }] => {
-                object.insert("width".into(), json!(width));
-                object.insert("height".into(), json!(height));
+        let Wanted { sizes, formats, fit, focus, quality } = &self.wanted;
+        match sizes[..] {
+            [Variant { size: Size { width, height }, output: None }] => {
+                object.extend(width.map(|px| ("width".into(), json!(px))));
+                object.extend(height.map(|px| ("height".into(), json!(px))));
             }
             _ => {
-                object.insert("sizes".into(), json!(self.sizes));
+                object.insert("sizes".into(), sizes.iter().map(size_json).collect());
             }
         }
-        if let Some(fit) = self.fit {
+        if let Some(formats) = formats {
+            object.insert("formats".into(), json!(formats));
+        }
+        if let Some(fit) = fit {
             object.insert("fit".into(), json!(fit));
         }
-        if let Some(quality) = self.quality {
+        if let Some(focus) = focus {
+            object.insert("focus".into(), focus_json(*focus));
+        }
+        if let Some(quality) = quality {
             object.insert("quality".into(), json!(quality));
         }
         Value::Object(object).to_string()
     }
 
-    /// The thumbnails to make, one for each size, as `[thumbnail]` of thumb.toml names and shapes them.
+    /// The thumbnails to make, one for each size and format, as `[thumbnail]` of thumb.toml names and shapes them. `version`: of
+    /// the photograph's content, for keys that have it.
     ///
     /// # Errors
-    /// Two of them would have the same key, S3 does not allow a key, or they are too large together.
-    pub fn targets(&self, settings: &config::Thumbnail) -> Result<Vec<Target>, BadRequest> {
-        check_pixels(&self.sizes)?;
-        let origin = self.source.origin();
+    /// Two of them would have the same key, S3 does not allow a key, a key has the extension of another format, or they are too
+    /// large together.
+    pub fn targets(&self, settings: &config::Thumbnail, version: &str) -> Result<Vec<Target>, BadRequest> {
+        let Wanted { sizes, formats, fit, focus, quality } = &self.wanted;
+        let formats = formats.as_ref().unwrap_or(&settings.formats);
+        check_pixels(sizes, formats.len())?;
+        let origin = Origin { version: version.to_owned(), ..self.source.origin() };
         let mut keys = HashSet::new();
-        self.sizes
-            .iter()
-            .map(|&size| {
-                let key = settings.key.render(&origin, size);
-                key_template::check(&key).map_err(|why| BadRequest(format!("the thumbnail's key {why}")))?;
+        let mut targets = Vec::new();
+        for &Variant { size, output } in sizes {
+            let one = output.map(|output| vec![output]);
+            for &output in one.as_ref().unwrap_or(formats) {
+                let bad = |why: String| BadRequest(format!("the thumbnail's key {why}"));
+                settings.key.check_output(output).map_err(bad)?;
+                let key = settings.key.render(&origin, size, output);
+                key_template::check(&key).map_err(bad)?;
                 if !keys.insert(key.clone()) {
-                    return Err(BadRequest(format!("`sizes`: two thumbnails would have the same key, {key}")));
+                    return Err(BadRequest(format!("two thumbnails would have the same key, {key}")));
                 }
+                let set = settings.spec(size, output);
                 let spec = Spec {
-                    size,
-                    fit: self.fit.unwrap_or(settings.fit),
-                    quality: self.quality.unwrap_or(settings.quality),
+                    fit: fit.unwrap_or(set.fit),
+                    position: focus.unwrap_or(set.position),
+                    quality: quality.unwrap_or(set.quality),
+                    ..set
                 };
-                Ok(Target { spec, key })
-            })
-            .collect()
+                targets.push(Target { spec, key });
+            }
+        }
+        Ok(targets)
     }
 }
 
@@ -213,8 +242,10 @@ impl Source {
     /// one, so that `/photo?id=1` and `/photo?id=2` do not overwrite each other.
     pub fn origin(&self) -> Origin {
         match self {
-            Self::Object { bucket, key } => Origin { bucket: bucket.clone(), key: key.clone() },
-            Self::Url(url) => Origin { bucket: URL_BUCKET.into(), key: url_key(url) },
+            Self::Object { bucket, key } => {
+                Origin { bucket: bucket.clone(), key: key.clone(), version: String::new() }
+            }
+            Self::Url(url) => Origin { bucket: URL_BUCKET.into(), key: url_key(url), version: String::new() },
         }
     }
 }
@@ -237,8 +268,24 @@ pub fn fit(text: &str) -> Result<Fit, BadRequest> {
     text.parse().map_err(|_| BadRequest(format!("`fit` must be one of cover, contain, fill, not {text:?}")))
 }
 
-fn check_pixels(sizes: &[Size]) -> Result<(), BadRequest> {
-    config::check_target_pixels(sizes).map_err(|why| BadRequest(format!("`sizes` {why}")))
+/// What tells one content of a photograph from another in a thumbnail's key, by its ETag: as much of it as makes no two alike.
+pub fn version(etag: &str) -> String {
+    /// Of the 32 hexadecimal digits of S3's.
+    const LENGTH: usize = 16;
+    match etag.get(..LENGTH) {
+        Some(start) if start.bytes().all(|byte| byte.is_ascii_alphanumeric()) => start.to_owned(),
+        _ => short_hash(etag),
+    }
+}
+
+/// As [`version`], of a photograph whose server sends no ETag.
+pub fn version_of(content: &[u8]) -> String {
+    hex(&Sha256::digest(content)[..8])
+}
+
+fn check_pixels(sizes: &[Variant], formats: usize) -> Result<(), BadRequest> {
+    let variants = sizes.iter().map(|variant| (variant, formats));
+    config::check_pixels(variants).map_err(|why| BadRequest(format!("`sizes` {why}")))
 }
 
 fn url_key(url: &Url) -> String {
@@ -279,19 +326,18 @@ fn source(fields: &mut Fields) -> Result<Source, BadRequest> {
     }
 }
 
-fn sizes(fields: &mut Fields) -> Result<Vec<Size>, BadRequest> {
-    let (width, height) = (side(fields, "width")?, side(fields, "height")?);
-    match (width, height, fields.array("sizes")?) {
-        (Some(width), Some(height), None) => Ok(vec![Size { width, height }]),
-        (None, None, Some(values)) => several(values),
-        (None, None, None) => Err(BadRequest("`width` and `height` are missing (or `sizes`)".into())),
-        (Some(_), None, None) => Err(BadRequest("`height` is missing".into())),
-        (None, Some(_), None) => Err(BadRequest("`width` is missing".into())),
-        (_, _, Some(_)) => Err(BadRequest("`sizes` stands for `width` and `height`: give one or the other".into())),
+fn sizes(fields: &mut Fields) -> Result<Vec<Variant>, BadRequest> {
+    let size = Size { width: side(fields, "width")?, height: side(fields, "height")? };
+    let given = size.width.is_some() || size.height.is_some();
+    match (given, fields.array("sizes")?) {
+        (true, None) => Ok(vec![size.into()]),
+        (false, Some(values)) => several(values),
+        (false, None) => Err(BadRequest("`width` and `height` are missing (or one of them, or `sizes`)".into())),
+        (true, Some(_)) => Err(BadRequest("`sizes` stands for `width` and `height`: give one or the other".into())),
     }
 }
 
-fn several(values: Vec<Value>) -> Result<Vec<Size>, BadRequest> {
+fn several(values: Vec<Value>) -> Result<Vec<Variant>, BadRequest> {
     if values.is_empty() || values.len() > MAX_SIZES {
         return Err(BadRequest(format!("`sizes` must hold 1 to {MAX_SIZES} sizes; it holds {}", values.len())));
     }
@@ -304,19 +350,77 @@ fn several(values: Vec<Value>) -> Result<Vec<Size>, BadRequest> {
             )));
         };
         let mut fields = Fields::new(object, "a size");
-        let (width, height) = (side(&mut fields, "width")?, side(&mut fields, "height")?);
+        let size = Size { width: side(&mut fields, "width")?, height: side(&mut fields, "height")? };
+        let output = fields.string("format")?.map(|text| format("format", &text)).transpose()?;
         fields.finish()?;
-        let (Some(width), Some(height)) = (width, height) else {
-            return Err(BadRequest("each of `sizes` needs `width` and `height`".into()));
-        };
-        let size = Size { width, height };
-        if sizes.contains(&size) {
-            return Err(BadRequest(format!("`sizes` holds {size} twice")));
+        if size.width.is_none() && size.height.is_none() {
+            return Err(BadRequest("each of `sizes` needs `width` or `height`, or both".into()));
         }
-        sizes.push(size);
+        let variant = Variant { size, output };
+        if sizes.contains(&variant) {
+            return Err(BadRequest(format!("`sizes` holds {variant} twice")));
+        }
+        sizes.push(variant);
     }
-    check_pixels(&sizes)?;
+    check_pixels(&sizes, 1)?;
     Ok(sizes)
+}
+
+/// The opposite of what [`several`] reads.
+fn size_json(variant: &Variant) -> Value {
+    let Variant { size, output } = variant;
+    let mut value = json!(size);
+    if let (Some(output), Some(object)) = (output, value.as_object_mut()) {
+        object.insert("format".into(), json!(output));
+    }
+    value
+}
+
+fn formats(values: Vec<Value>) -> Result<Vec<Output>, BadRequest> {
+    if values.is_empty() {
+        return Err(BadRequest("`formats` must not be empty".into()));
+    }
+    let mut formats = Vec::new();
+    for value in values {
+        let text = value
+            .as_str()
+            .ok_or_else(|| BadRequest(format!("each of `formats` must be a string, not {}", fields::kind(&value))))?;
+        let output = format("formats", text)?;
+        // As there are few formats, this bounds the list too.
+        if formats.contains(&output) {
+            return Err(BadRequest(format!("`formats` holds {output} twice")));
+        }
+        formats.push(output);
+    }
+    Ok(formats)
+}
+
+fn format(field: &str, text: &str) -> Result<Output, BadRequest> {
+    text.parse().map_err(|_| BadRequest(format!("`{field}` must be jpeg, webp, png or auto, not {text:?}")))
+}
+
+/// `"north"`, `"smart"`, `{"x":0.5,"y":0.25}`.
+fn focus(value: Value) -> Result<Position, BadRequest> {
+    let bad = |why: &str| BadRequest(format!("`focus` {why}"));
+    match value {
+        Value::String(text) => config::focus(&text).map_err(|why| bad(&format!("{why}, not {text:?}"))),
+        Value::Object(object) => {
+            let mut fields = Fields::new(object, "a focus");
+            let (x, y) = (fields.value("x"), fields.value("y"));
+            fields.finish()?;
+            let number = |value: Option<Value>| value.and_then(|value| value.as_f64()).unwrap_or(f64::NAN);
+            let point = Focus::new(number(x), number(y));
+            point.map(Position::Focus).ok_or_else(|| bad("needs `x` and `y`, each a number from 0 to 1"))
+        }
+        other => Err(bad(&format!("must be a string or {{\"x\":…,\"y\":…}}, not {}", fields::kind(&other)))),
+    }
+}
+
+fn focus_json(focus: Position) -> Value {
+    match focus {
+        Position::Focus(point) => json!({ "x": point.x(), "y": point.y() }),
+        other => json!(other.to_string()),
+    }
 }
 
 fn side(fields: &mut Fields, name: &'static str) -> Result<Option<u32>, BadRequest> {
@@ -331,8 +435,7 @@ fn percent_decoded(text: &str) -> String {
 
 /// The first 16 hexadecimal digits of SHA-256: enough to tell any number of queries of one path apart.
 fn short_hash(text: &str) -> String {
-    use sha2::{Digest, Sha256};
-    Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(text.as_bytes())[..8])
 }
 
 #[cfg(test)]

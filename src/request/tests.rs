@@ -6,14 +6,14 @@ fn parse(body: &str) -> Request {
 }
 
 fn size(width: u32, height: u32) -> Size {
-    Size { width, height }
+    Size::new(width, height)
 }
 
 #[test]
 fn the_codelabs_message_is_read() {
     let request = parse(r#"{"bucket":"cmsc389l-public","key":"codelab-05/owl.jpg","width":400,"height":300}"#);
     let source = Source::Object { bucket: "cmsc389l-public".into(), key: "codelab-05/owl.jpg".into() };
-    assert_eq!(request, Request { source, sizes: vec![size(400, 300)], fit: None, quality: None });
+    assert_eq!(request, Request { source, wanted: Wanted { sizes: vec![size(400, 300).into()], ..Wanted::default() } });
 }
 
 #[test]
@@ -22,6 +22,9 @@ fn every_request_reads_as_it_is_written() {
         r#"{"bucket":"photos","height":300,"key":"a b/é.jpg","width":400}"#,
         r#"{"bucket":"photos","fit":"contain","key":"k","quality":95,"sizes":[{"height":2,"width":1},{"height":1,"width":2}]}"#,
         r#"{"height":1,"url":"https://example.com/cat.jpg?id=1","width":8192}"#,
+        r#"{"bucket":"photos","focus":"smart","key":"k","width":400}"#,
+        r#"{"bucket":"photos","focus":{"x":0.25,"y":1.0},"formats":["webp","jpeg"],"height":300,"key":"k"}"#,
+        r#"{"bucket":"photos","key":"k","sizes":[{"format":"png","width":1},{"height":1}]}"#,
     ] {
         assert_eq!(parse(body).to_json(), body);
     }
@@ -61,6 +64,15 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         object(r#""width":1,"height":1,"fit":"crop""#),
         object(r#""width":1,"height":1,"quality":101"#),
         object(r#""width":1,"heigth":1,"height":1"#),
+        object(r#""width":1,"formats":[]"#),
+        object(r#""width":1,"formats":["gif"]"#),
+        object(r#""width":1,"formats":["webp","webp"]"#),
+        object(r#""width":1,"formats":[1]"#),
+        object(r#""width":1,"focus":"middle""#),
+        object(r#""width":1,"focus":{"x":2,"y":0}"#),
+        object(r#""width":1,"focus":{"x":1}"#),
+        object(r#""width":1,"focus":[1,1]"#),
+        object(r#""sizes":[{"width":1,"format":"bmp"}]"#),
     ];
     let report: Vec<String> = bodies
         .iter()
@@ -78,13 +90,48 @@ fn a_target_has_its_key_and_the_settings_where_the_request_has_none() {
     let settings = Config::parse("name = \"cats\"\n[thumbnail]\nfit = \"fill\"\nquality = 70", "").unwrap().thumbnail;
     let request =
         parse(r#"{"bucket":"photos","key":"a/k.jpg","sizes":[{"width":1,"height":2},{"width":3,"height":4}]}"#);
-    let targets = request.targets(&settings).unwrap();
+    let targets = request.targets(&settings, "").unwrap();
     let keys: Vec<&str> = targets.iter().map(|target| &*target.key).collect();
     assert_eq!(keys, ["a/k-1x2.jpg", "a/k-3x4.jpg"]);
-    assert_eq!(targets[0].spec, Spec { size: size(1, 2), fit: Fit::Fill, quality: 70 });
+    assert_eq!(targets[0].spec, Spec { fit: Fit::Fill, quality: 70, ..Spec::new(size(1, 2)) });
 
     let request = parse(r#"{"bucket":"photos","key":"k","width":1,"height":2,"fit":"contain","quality":90}"#);
-    assert_eq!(request.targets(&settings).unwrap()[0].spec, Spec { size: size(1, 2), fit: Fit::Contain, quality: 90 });
+    let spec = request.targets(&settings, "").unwrap()[0].spec;
+    assert_eq!(spec, Spec { fit: Fit::Contain, quality: 90, ..Spec::new(size(1, 2)) });
+}
+
+#[test]
+fn every_size_is_made_in_every_format_unless_it_names_one() {
+    let text = "name = \"cats\"\n[thumbnail]\nkey = \"{stem}-{version}-{width}x{height}.{format}\"\nformats = [\"webp\"]\nfocus = \"north\"";
+    let settings = Config::parse(text, "").unwrap().thumbnail;
+    let targets = |rest: &str| {
+        let request = parse(&format!(r#"{{"bucket":"photos","key":"k.jpg",{rest}}}"#));
+        request.targets(&settings, "5eb6").unwrap()
+    };
+    let keys = |rest: &str| targets(rest).into_iter().map(|target| target.key).collect::<Vec<_>>();
+    assert_eq!(keys(r#""width":4"#), ["k-5eb6-4x.webp"]);
+    assert_eq!(
+        keys(r#""sizes":[{"width":4,"height":3},{"height":9,"format":"png"}],"formats":["jpeg","webp"]"#),
+        ["k-5eb6-4x3.jpg", "k-5eb6-4x3.webp", "k-5eb6-x9.png"]
+    );
+    assert_eq!(targets(r#""width":4"#)[0].spec.position.to_string(), "north");
+    assert_eq!(targets(r#""width":4,"focus":{"x":0,"y":1}"#)[0].spec.position.to_string(), "0,1");
+}
+
+#[test]
+fn a_format_that_the_key_contradicts_is_refused() {
+    let settings = Config::parse("name = \"cats\"\n[thumbnail]\nkey = \"{stem}-{width}x{height}.jpg\"", "").unwrap().thumbnail;
+    let request = parse(r#"{"bucket":"photos","key":"k","width":1,"formats":["webp"]}"#);
+    let why = request.targets(&settings, "").unwrap_err().to_string();
+    assert_eq!(why, "the thumbnail's key ends in .jpg, but a thumbnail is webp; write .{format} there");
+}
+
+#[test]
+fn a_version_is_the_start_of_the_etag_where_that_is_a_hash() {
+    assert_eq!(version("d41d8cd98f00b204e9800998ecf8427e"), "d41d8cd98f00b204");
+    assert_eq!(version("d41d8cd98f00b204e9800998ecf8427e-7"), "d41d8cd98f00b204");
+    assert_eq!(version("W/\"a\"").len(), 16);
+    assert_ne!(version("abc"), version("abd"));
 }
 
 #[test]
@@ -92,15 +139,15 @@ fn two_thumbnails_never_share_a_key() {
     let text = "name = \"cats\"\n[thumbnail]\nkey = \"{stem}{width}{height}\"";
     let settings = Config::parse(text, "").unwrap().thumbnail;
     let request = parse(r#"{"bucket":"photos","key":"k","sizes":[{"width":11,"height":1},{"width":1,"height":11}]}"#);
-    let why = request.targets(&settings).unwrap_err().to_string();
-    assert_eq!(why, "`sizes`: two thumbnails would have the same key, k111");
+    let why = request.targets(&settings, "").unwrap_err().to_string();
+    assert_eq!(why, "two thumbnails would have the same key, k111");
 }
 
 #[test]
 fn a_key_that_grows_beyond_s3s_limit_is_refused() {
     let settings = Config::parse("name = \"cats\"", "").unwrap().thumbnail;
     let request = parse(&format!(r#"{{"bucket":"photos","key":"{}","width":1,"height":1}}"#, "k".repeat(1_024)));
-    assert!(request.targets(&settings).unwrap_err().to_string().contains("S3 allows 1024"));
+    assert!(request.targets(&settings, "").unwrap_err().to_string().contains("S3 allows 1024"));
 }
 
 #[test]
@@ -121,7 +168,7 @@ fn a_url_and_an_object_of_the_same_name_have_thumbnails_of_their_own() {
     let settings = Config::parse(text, "").unwrap().thumbnail;
     let key = |source: &str| {
         let request = parse(&format!(r#"{{{source},"width":1,"height":2}}"#));
-        request.targets(&settings).unwrap().remove(0).key
+        request.targets(&settings, "").unwrap().remove(0).key
     };
     assert_eq!(key(r#""url":"https://example.com/a.jpg""#), "_url/example.com/a-1x2.jpg");
     assert_eq!(key(r#""bucket":"photos","key":"example.com/a.jpg""#), "photos/example.com/a-1x2.jpg");
@@ -157,14 +204,14 @@ fn thumbnails_that_are_too_large_together_are_refused() {
     let mut request = parse(&sizes(1));
     request.sizes.push(size(1, 1));
     let settings = Config::parse("name = \"cats\"", "").unwrap().thumbnail;
-    assert!(request.targets(&settings).unwrap_err().to_string().contains("68 million pixels together"));
+    assert!(request.targets(&settings, "").unwrap_err().to_string().contains("68 million pixels together"));
 }
 
 #[test]
 fn a_thumbnails_key_that_s3_could_not_delete_is_refused() {
     let settings = Config::parse("name = \"cats\"", "").unwrap().thumbnail;
     let request = parse(r#"{"bucket":"photos","key":"evil\u0010.jpg","width":10,"height":10}"#);
-    let why = request.targets(&settings).unwrap_err().to_string();
+    let why = request.targets(&settings, "").unwrap_err().to_string();
     assert!(why.starts_with("the thumbnail's key would hold the character \\u{10}, which S3 stores"), "{why}");
 }
 

@@ -7,6 +7,7 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::{SdkConfig, imds};
 use sha2::{Digest, Sha256};
 
+use crate::text::hex;
 use crate::worker_report;
 
 /// How long the metadata service may take to name this instance: on an instance as long as it takes on a bad day (`apply`
@@ -95,7 +96,7 @@ fn sha256(mut file: impl Read) -> Option<String> {
             n => hash.update(&chunk[..n]),
         }
     }
-    let digits: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = hex(&hash.finalize());
     Some(format!("{}{digits}", crate::stack::resources::code_bucket::BINARY_PREFIX))
 }
 

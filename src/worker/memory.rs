@@ -256,7 +256,7 @@ mod tests {
 
     use super::*;
     use crate::config::MAX_CONCURRENCY;
-    use crate::thumbnail::{Fit, Size, Spec, working_memory};
+    use crate::thumbnail::{Size, Spec, working_memory};
 
     #[test]
     fn the_machines_memory_is_read() {
@@ -305,7 +305,7 @@ mod tests {
         // As long as such a picture must be.
         jpeg.resize(8 << 20, 0);
         let info = crate::thumbnail::probe(&jpeg, &Limits::default()).unwrap();
-        let spec = Spec { size: Size { width: 400, height: 400 }, fit: Fit::Cover, quality: 80 };
+        let spec = Spec::new(Size::new(400, 400));
         let needs = working_memory(&info, &[spec]);
         assert!(needs > 12_000_000, "{needs}");
         let memory = MemoryBudget::new(MIN_MEMORY_BYTES, MAX_CONCURRENCY as usize);

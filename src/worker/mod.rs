@@ -31,7 +31,7 @@ use tokio::sync::Semaphore;
 use crate::aws::{CallError, Clients, Kind, account_number, first_call};
 use crate::config::{Config, Sources};
 use crate::error::{Failure, Result};
-use crate::thumbnail::{self, Options};
+use crate::thumbnail;
 use backend::aws::{Aws, Locations};
 use backend::web::Web;
 use job::JobContext;
@@ -104,6 +104,8 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         code_bucket: config.code_bucket(&account),
         account,
         access: config.buckets.access,
+        cache_control: config.thumbnail.cache_control.clone(),
+        storage_class: config.thumbnail.storage_class,
         requester_pays: config.buckets.sources != Sources::Any,
         visibility_timeout_s: config.queue.visibility_timeout_s,
         worker: worker_name(),
@@ -136,7 +138,7 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         memory,
         cpus: Arc::new(Semaphore::new(cpus)),
         engine: thumbnail::thumbnails,
-        options: Options { limits, truncated: config.worker.truncated },
+        options: config.options(limits),
         thumbnail: config.thumbnail.clone(),
         thumbnails_bucket,
         sources: config.buckets.sources.clone(),

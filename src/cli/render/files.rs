@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::error::{Failure, Result};
-use crate::thumbnail::{self, Options, Spec, Thumbnail};
+use crate::thumbnail::{self, Format, Options, Output, Spec, Thumbnail};
 
 /// A thumbnail that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,11 +22,11 @@ pub struct Rendered {
 /// One source and its thumbnails.
 pub struct Job {
     pub source: PathBuf,
-    /// A path for each spec.
+    /// A path for each spec, without the extension, which is the thumbnail's own.
     pub targets: Vec<(Spec, PathBuf)>,
 }
 
-/// Plans where each thumbnail goes: `{stem}-{width}x{height}.jpg`, in `out` or beside its source.
+/// Plans where each thumbnail goes: `{stem}-{width}x{height}.{format}`, in `out` or beside its source.
 ///
 /// A source is an error if its thumbnail would overwrite a source or another thumbnail of this run.
 pub fn plan(sources: &[PathBuf], specs: &[Spec], out: Option<&Path>) -> Vec<Result<Job>> {
@@ -38,12 +38,12 @@ pub fn plan(sources: &[PathBuf], specs: &[Spec], out: Option<&Path>) -> Vec<Resu
             let dir = out.or(source.parent()).unwrap_or(Path::new(""));
             let target = |spec: &Spec| {
                 let mut name = stem.to_owned();
-                name.push(format!("-{}.jpg", spec.size));
+                name.push(format!("-{}", spec.size));
                 (*spec, dir.join(name))
             };
             let targets: Vec<_> = specs.iter().map(target).collect();
-            for (_, path) in &targets {
-                if !taken.insert(absolute(path)) {
+            for path in targets.iter().flat_map(|(spec, path)| formats(spec.output).iter().map(|&format| file(path, format))) {
+                if !taken.insert(absolute(&path)) {
                     return Err(Failure::new(format!(
                         "skipped {}: its thumbnail would overwrite {}, a source or another thumbnail",
                         source.display(),
@@ -55,6 +55,23 @@ pub fn plan(sources: &[PathBuf], specs: &[Spec], out: Option<&Path>) -> Vec<Resu
             Ok(Job { source: source.clone(), targets })
         })
         .collect()
+}
+
+/// The formats that a thumbnail may have.
+fn formats(output: Output) -> &'static [Format] {
+    match output {
+        Output::Jpeg => &[Format::Jpeg],
+        Output::Webp => &[Format::Webp],
+        Output::Png => &[Format::Png],
+        Output::Auto => &[Format::Jpeg, Format::Webp, Format::Png],
+    }
+}
+
+/// A path with a format's extension added.
+fn file(path: &Path, format: Format) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}", format.extension()));
+    name.into()
 }
 
 /// Makes the thumbnails of one source, and returns how long the engine took.
@@ -73,10 +90,11 @@ pub fn render(job: &Job, options: &Options) -> Result<(Vec<Rendered>, Duration)>
     let took = began.elapsed();
     let mut rendered = Vec::with_capacity(thumbnails.len());
     for (thumbnail, (_, path)) in thumbnails.into_iter().zip(&job.targets) {
-        let Thumbnail { width, height, jpeg } = thumbnail;
-        write_whole(path, &jpeg)
+        let Thumbnail { width, height, format, bytes, .. } = thumbnail;
+        let path = file(path, format);
+        write_whole(&path, &bytes)
             .map_err(|error| Failure::new(format!("cannot write {}", path.display())).caused_by(&error))?;
-        rendered.push(Rendered { path: path.clone(), width, height, bytes: jpeg.len() });
+        rendered.push(Rendered { path, width, height, bytes: bytes.len() });
     }
     Ok((rendered, took))
 }
@@ -116,10 +134,10 @@ fn absolute(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::thumbnail::{Fit, Size};
+    use crate::thumbnail::Size;
 
     fn spec(width: u32, height: u32) -> Spec {
-        Spec { size: Size { width, height }, fit: Fit::Cover, quality: 80 }
+        Spec::new(Size::new(width, height))
     }
 
     fn paths(plan: &[Result<Job>]) -> Vec<String> {
@@ -133,9 +151,9 @@ mod tests {
         let specs = [spec(4, 3), spec(2, 2)];
         assert_eq!(
             paths(&plan(&sources, &specs, None)),
-            ["a/cat-4x3.jpg", "a/cat-2x2.jpg", "owl-4x3.jpg", "owl-2x2.jpg"]
+            ["a/cat-4x3", "a/cat-2x2", "owl-4x3", "owl-2x2"]
         );
-        assert_eq!(paths(&plan(&sources[..1], &specs, Some(Path::new("out")))), ["out/cat-4x3.jpg", "out/cat-2x2.jpg"]);
+        assert_eq!(paths(&plan(&sources[..1], &specs, Some(Path::new("out")))), ["out/cat-4x3", "out/cat-2x2"]);
     }
 
     #[test]
@@ -149,6 +167,9 @@ mod tests {
         let sources = [file("cat.jpg"), file("cat-4x3.jpg"), file("cat.jpeg")];
         let planned = plan(&sources, &[spec(4, 3)], None);
         assert!(planned[0].is_err() && planned[1].is_ok() && planned[2].is_err());
+        let auto = Spec { output: Output::Auto, ..spec(4, 3) };
+        let planned = plan(&[file("owl.png"), file("owl-4x3.webp")], &[auto], None);
+        assert!(planned[0].is_err() && planned[1].is_ok(), "it may become a WebP");
     }
 
     #[test]

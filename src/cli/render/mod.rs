@@ -9,11 +9,12 @@ use std::time::Duration;
 use argh::FromArgs;
 use futures_util::{StreamExt, stream};
 
-use super::enqueue::{fit, size};
+use super::enqueue::{fit, focus, output};
 use super::{Global, print};
+use crate::config::{Background, Variant};
 use crate::error::{Failure, Result};
 use crate::text::printable;
-use crate::thumbnail::{DEFAULT_QUALITY, Fit, Options, Size, Spec};
+use crate::thumbnail::{DEFAULT_QUALITY, Fit, Options, Output, Position, Sharpen, Spec, Truncated};
 use files::{Job, Rendered};
 
 /// Make thumbnails of local files, as a worker would; without AWS and thumb.toml.
@@ -25,28 +26,48 @@ use files::{Job, Rendered};
     example = "thumb render cat.jpg owl.jpg --size 400x400 --size 150x100 --out thumbnails"
 )]
 pub struct Args {
-    /// a thumbnail size (repeatable)
-    #[argh(option, long = "size", arg_name = "WxH", from_str_fn(size))]
-    sizes: Vec<Size>,
+    /// a thumbnail size: WxH, Wx or xH, with .webp or .png if it is to have a format of its own (repeatable)
+    #[argh(option, long = "size", arg_name = "WxH")]
+    sizes: Vec<Variant>,
+    /// jpeg (the default), webp, png or auto (repeatable)
+    #[argh(option, long = "format", arg_name = "F", from_str_fn(output))]
+    formats: Vec<Output>,
     /// directory for the thumbnails (default: beside each file)
     #[argh(option, arg_name = "DIR")]
     out: Option<PathBuf>,
     /// cover (the default), contain or fill
     #[argh(option, from_str_fn(fit), default = "Fit::default()")]
     fit: Fit,
+    /// what a crop keeps: center (the default), north, northeast, east, southeast, south, southwest, west, northwest, region,
+    /// smart, or a point such as 0.5,0.25
+    #[argh(option, from_str_fn(focus), default = "Position::default()")]
+    focus: Position,
+    /// keep the thumbnails of small pictures small
+    #[argh(switch)]
+    no_enlarge: bool,
+    /// off (the default) or light
+    #[argh(option, from_str_fn(sharpen), default = "Sharpen::default()")]
+    sharpen: Sharpen,
+    /// the colour behind transparent parts of a JPEG (default: #ffffff)
+    #[argh(option, arg_name = "COLOUR", default = "Background::default()")]
+    background: Background,
+    /// make a thumbnail of what can be read of a truncated or damaged file
+    #[argh(switch)]
+    best_effort: bool,
     /// from 1 to 100 (default: 80)
     #[argh(option, default = "DEFAULT_QUALITY")]
     quality: u8,
     /// files processed in parallel (default: the number of CPUs)
     #[argh(option, arg_name = "N")]
     jobs: Option<usize>,
-    /// JPEG files
+    /// pictures
     #[argh(positional, arg_name = "FILE")]
     files: Vec<PathBuf>,
 }
 
 pub async fn run(args: Args, _global: &Global) -> Result<()> {
-    let Args { sizes, out, fit, quality, jobs, files } = args;
+    let (specs, options) = (specs(&args), options(&args));
+    let Args { sizes, out, quality, jobs, files, .. } = args;
     if files.is_empty() {
         return Err(Failure::usage("missing FILE"));
     }
@@ -61,12 +82,11 @@ pub async fn run(args: Args, _global: &Global) -> Result<()> {
             Failure::new(format!("cannot create the directory {}", out.display())).caused_by(&error)
         })?;
     }
-    let specs: Vec<Spec> = sizes.iter().map(|&size| Spec { size, fit, quality }).collect();
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let plan = files::plan(&files, &specs, out.as_deref());
     let mut failed = 0;
     let mut ended =
-        stream::iter(plan.into_iter().map(|job| one(job.map(Arc::new)))).buffered(jobs.unwrap_or(cpus).max(1));
+        stream::iter(plan.into_iter().map(|job| one(job.map(Arc::new), options))).buffered(jobs.unwrap_or(cpus).max(1));
     while let Some(result) = ended.next().await {
         match result {
             Ok((job, rendered, took)) => print_rendered(&job, &rendered, took)?,
@@ -82,10 +102,38 @@ pub async fn run(args: Args, _global: &Global) -> Result<()> {
     }
 }
 
-async fn one(job: Result<Arc<Job>>) -> Result<(Arc<Job>, Vec<Rendered>, Duration)> {
+/// A thumbnail of each size in each format.
+fn specs(args: &Args) -> Vec<Spec> {
+    let formats = if args.formats.is_empty() { &[Output::Jpeg][..] } else { &args.formats };
+    let spec = |variant: &Variant, output: Output| Spec {
+        size: variant.size,
+        fit: args.fit,
+        position: args.focus,
+        enlarge: !args.no_enlarge,
+        sharpen: args.sharpen,
+        output,
+        quality: args.quality,
+    };
+    let of_variant = |variant: &Variant| match variant.output {
+        Some(output) => vec![spec(variant, output)],
+        None => formats.iter().map(|&output| spec(variant, output)).collect(),
+    };
+    args.sizes.iter().flat_map(of_variant).collect()
+}
+
+fn options(args: &Args) -> Options {
+    let truncated = if args.best_effort { Truncated::BestEffort } else { Truncated::Strict };
+    Options { truncated, background: args.background.0, ..Options::default() }
+}
+
+fn sharpen(text: &str) -> Result<Sharpen, String> {
+    text.parse().map_err(|error| format!("{error}"))
+}
+
+async fn one(job: Result<Arc<Job>>, options: Options) -> Result<(Arc<Job>, Vec<Rendered>, Duration)> {
     let job = job?;
     let worked_on = Arc::clone(&job);
-    let run = tokio::task::spawn_blocking(move || files::render(&worked_on, &Options::default()));
+    let run = tokio::task::spawn_blocking(move || files::render(&worked_on, &options));
     let (rendered, took) = run.await.map_err(|error| {
         Failure::bug(format!("the engine panicked on {}", job.source.display())).caused_by(&error)
     })??;

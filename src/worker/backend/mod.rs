@@ -90,6 +90,17 @@ pub struct Provenance {
     pub parameters: String,
 }
 
+/// A thumbnail to be stored.
+#[derive(Clone, Debug)]
+pub struct Upload {
+    pub key: String,
+    pub body: Bytes,
+    pub media_type: &'static str,
+    pub provenance: Provenance,
+    /// What a page may want to know of it, stored as its metadata: names and values.
+    pub facts: Vec<(&'static str, String)>,
+}
+
 /// Everything a worker does outside its own process. Every call has its own time limit.
 pub trait Backend: Send + Sync + 'static {
     type Body: Body;
@@ -126,10 +137,16 @@ pub trait Backend: Send + Sync + 'static {
     /// The provenance of the thumbnail stored under a key, if there is one.
     fn provenance(&self, key: &str) -> impl Future<Output = Result<Option<Provenance>, JobError>> + Send;
 
-    fn store(
+    fn store(&self, upload: Upload) -> impl Future<Output = Result<(), JobError>> + Send;
+
+    /// A stored manifest and its ETag, if there is one.
+    fn manifest(&self, key: &str) -> impl Future<Output = Result<Option<(Bytes, String)>, JobError>> + Send;
+
+    /// Stores a manifest over the one with the ETag `replaces`, or where there is none; false if that is no longer so.
+    fn store_manifest(
         &self,
         key: &str,
-        jpeg: Bytes,
-        provenance: &Provenance,
-    ) -> impl Future<Output = Result<(), JobError>> + Send;
+        body: Bytes,
+        replaces: Option<&str>,
+    ) -> impl Future<Output = Result<bool, JobError>> + Send;
 }

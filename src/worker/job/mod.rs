@@ -2,7 +2,9 @@
 //! photograph has changed meanwhile. It knows nothing of queues; the runner settles the message by the [`Outcome`].
 
 pub mod fetch;
+pub mod manifest;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +13,15 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::backend::{Backend, Provenance};
+use super::backend::{Backend, Provenance, Upload};
 use super::memory::{MemoryBudget, Permit, Turn};
 use super::retry::{JobError, Outcome, Stage};
-use crate::config::{self, Sources};
-use crate::request::{Created, Message, Request, Source, Target};
+use crate::config::{self, Background, Sources};
+use crate::request::{self, BadRequest, Created, Message, Request, Source, Target};
 use crate::text::printable;
-use crate::thumbnail::{self, OUTPUT_VERSION, Options, Spec, Thumbnail, working_memory};
+use crate::thumbnail::{
+    self, Format, OUTPUT_VERSION, Options, Placeholder, Position, Sharpen, Spec, Thumbnail, working_memory,
+};
 use fetch::{Photo, Wanted, fetch};
 
 /// Thumbnails of one photograph that are stored, or looked up, in parallel.
@@ -66,6 +70,8 @@ pub struct Made {
     pub key: String,
     pub width: u32,
     pub height: u32,
+    pub format: Format,
+    pub placeholder: Placeholder,
     pub source_bytes: usize,
     pub bytes: usize,
     /// The photograph's: its thumbnails share the fetch and the decoding.
@@ -117,7 +123,8 @@ async fn event<B: Backend>(context: &JobContext<B>, created: Vec<Created>, alone
         if context.is_only_for_thumbnails(&object.source) {
             continue;
         }
-        let request = Request { source: object.source.clone(), sizes: sizes.clone(), fit: None, quality: None };
+        let wanted = request::Wanted { sizes: sizes.clone(), ..request::Wanted::default() };
+        let request = Request { source: object.source.clone(), wanted };
         let outcome = one(context, &request, Some(&object), alone, &mut finished).await;
         finished.outcome = weightier(finished.outcome, outcome);
     }
@@ -146,11 +153,15 @@ async fn one<B: Backend>(
     if let Some(why) = context.refusal(&request.source) {
         return Outcome::Reject { stage: Stage::Request, why };
     }
-    let targets = match request.targets(&context.thumbnail) {
+    // The content's version is known before the photograph is read where an event says it; without it these targets only show
+    // whether the request is good.
+    let version = event.and_then(|event| event.etag.as_deref()).map(request::version);
+    let targets = match request.targets(&context.thumbnail, version.as_deref().unwrap_or_default()) {
         Ok(targets) => targets,
         Err(bad) => return bad.into(),
     };
-    match photograph(context, request, targets, event, alone, finished).await {
+    let known = version.is_some() || !context.thumbnail.key.names_the_version();
+    match photograph(context, request, targets, known, event, alone, finished).await {
         Ok(outcome) => outcome,
         Err((stage, job_error)) => {
             // Some of the text comes from S3 or a web server.
@@ -159,6 +170,9 @@ async fn one<B: Backend>(
         }
     }
 }
+
+/// Targets, and the provenances of those, as far as they are there.
+type OfVersion<'a> = (Cow<'a, [Target]>, Cow<'a, [Option<Provenance>]>);
 
 /// The result of one round.
 enum Round {
@@ -173,14 +187,18 @@ async fn photograph<B: Backend>(
     context: &JobContext<B>,
     request: &Request,
     targets: Vec<Target>,
+    known: bool,
     event: Option<&Created>,
     alone: bool,
     finished: &mut Finished,
 ) -> Result<Outcome, (Stage, JobError)> {
     let turn = if alone { Some(context.memory.turn().await) } else { None };
-    let mut there =
-        if context.skip_existing { context.provenances(&targets).await.map_err(at(Stage::Store))? } else { Vec::new() };
-    let unless = common_etag(&targets, &there);
+    let mut there = if context.skip_existing && known {
+        context.provenances(&targets).await.map_err(at(Stage::Store))?
+    } else {
+        Vec::new()
+    };
+    let unless = context.common_etag(&targets, &there);
     let known = event.and_then(|event| event.etag.as_deref());
     if unless.is_some() && unless == known {
         finished.skipped.extend(targets.into_iter().map(|target| target.key));
@@ -222,7 +240,7 @@ async fn round<B: Backend>(
     let mut times = Times::default();
     let wanted = Wanted {
         source: &request.source,
-        unless: common_etag(targets, there),
+        unless: context.common_etag(targets, there),
         max_bytes: context.options.limits.max_source_bytes,
         alone: turn,
     };
@@ -236,9 +254,13 @@ async fn round<B: Backend>(
     }
     let (etag, source_bytes) = (photo.etag.clone(), photo.bytes.len());
     finished.source_bytes += source_bytes;
+    let (targets, there) = match context.of_version(request, targets, there, &photo).await.map_err(at(Stage::Store))? {
+        Ok(of_version) => of_version,
+        Err(bad) => return Ok(Round::Over(bad.into())),
+    };
     // Some thumbnails may be up to date though not all are.
     let is_there = |index: usize, target: &Target| {
-        there.get(index).is_some_and(|there| is_same(there.as_ref(), target, etag.as_deref()))
+        there.get(index).is_some_and(|there| context.is_same(there.as_ref(), target, etag.as_deref()))
     };
     let (skipped, wanted): (Vec<_>, Vec<_>) =
         targets.iter().enumerate().partition(|(index, target)| is_there(*index, target));
@@ -256,6 +278,9 @@ async fn round<B: Backend>(
     times.store = began.elapsed();
     if made.is_empty() {
         return Ok(Round::Over(Outcome::Done));
+    }
+    if context.thumbnail.manifest {
+        context.list(request, &made, etag.as_deref()).await.map_err(at(Stage::Store))?;
     }
     finished.made.extend(made.into_iter().map(|made| Made { times, ..made }));
     Ok(Round::Stored(etag))
@@ -275,6 +300,45 @@ impl<B: Backend> JobContext<B> {
     fn is_only_for_thumbnails(&self, source: &Source) -> bool {
         let Source::Object { bucket, .. } = source else { return false };
         *bucket == self.thumbnails_bucket && self.refusal(source).is_some()
+    }
+
+    /// The targets for the photograph that was read, and the provenances of those: where keys have its version, they are known only
+    /// now, or are others than before.
+    async fn of_version<'a>(
+        &self,
+        request: &Request,
+        targets: &'a [Target],
+        there: &'a [Option<Provenance>],
+        photo: &Photo,
+    ) -> Result<Result<OfVersion<'a>, BadRequest>, JobError> {
+        if !self.thumbnail.key.names_the_version() {
+            return Ok(Ok((targets.into(), there.into())));
+        }
+        let version = photo.etag.as_deref().map_or_else(|| request::version_of(&photo.bytes), request::version);
+        let now = match request.targets(&self.thumbnail, &version) {
+            Ok(now) => now,
+            Err(bad) => return Ok(Err(bad)),
+        };
+        if now == targets && !there.is_empty() {
+            return Ok(Ok((targets.into(), there.into())));
+        }
+        let there = if self.skip_existing { self.provenances(&now).await? } else { Vec::new() };
+        Ok(Ok((now.into(), there.into())))
+    }
+
+    /// Adds thumbnails to the photograph's manifest.
+    async fn list(&self, request: &Request, made: &[Made], etag: Option<&str>) -> Result<(), JobError> {
+        let variant = |made: &Made| manifest::Variant {
+            key: made.key.clone(),
+            width: made.width,
+            height: made.height,
+            bytes: made.bytes,
+            format: made.format.to_string(),
+            thumb_hash: made.placeholder.thumb_hash_base64(),
+            dominant: made.placeholder.dominant_hex(),
+        };
+        let variants: Vec<_> = made.iter().map(variant).collect();
+        manifest::add(&*self.backend, &request.source.origin(), &request.source.to_string(), etag, &variants).await
     }
 
     /// Whether an object in S3 has another ETag now. A deleted one counts as unchanged: its thumbnails stay.
@@ -312,7 +376,7 @@ impl<B: Backend> JobContext<B> {
         let run = tokio::task::spawn_blocking(move || {
             let result = engine(&bytes, &specs, &options);
             drop((bytes, photo_permit, cpu));
-            permit.shrink_to(result.iter().flatten().map(|thumbnail| thumbnail.jpeg.len() as u64).sum());
+            permit.shrink_to(result.iter().flatten().map(|thumbnail| thumbnail.bytes.len() as u64).sum());
             result.map(|thumbnails| (thumbnails, permit))
         });
         let result = run.await.map_err(|_| JobError::permanent(ENGINE_PANICKED))?;
@@ -328,29 +392,53 @@ impl<B: Backend> JobContext<B> {
         source_etag: Option<String>,
         source_bytes: usize,
     ) -> Result<Made, JobError> {
-        let Thumbnail { width, height, jpeg } = thumbnail;
-        let bytes = jpeg.len();
-        let provenance = Provenance { source_etag, parameters: parameters(&target.spec) };
-        self.backend.store(&target.key, Bytes::from(jpeg), &provenance).await?;
-        let source = request.source.to_string();
-        Ok(Made { source, key: target.key, width, height, source_bytes, bytes, times: Times::default() })
+        let Target { spec, key } = target;
+        let Thumbnail { width, height, format, bytes: body, placeholder } = thumbnail;
+        let bytes = body.len();
+        let provenance = Provenance { source_etag, parameters: self.parameters(&spec) };
+        let facts = vec![
+            ("thumb-width", width.to_string()),
+            ("thumb-height", height.to_string()),
+            ("thumb-hash", placeholder.thumb_hash_base64()),
+            ("thumb-dominant", placeholder.dominant_hex()),
+        ];
+        let (body, media_type) = (Bytes::from(body), format.media_type());
+        self.backend.store(Upload { key: key.clone(), body, media_type, provenance, facts }).await?;
+        let (source, times) = (request.source.to_string(), Times::default());
+        Ok(Made { source, key, width, height, format, placeholder, source_bytes, bytes, times })
     }
-}
 
-/// The parameters that tell one thumbnail of a photograph from another.
-fn parameters(spec: &Spec) -> String {
-    format!("{} {} q{} e{OUTPUT_VERSION}", spec.size, spec.fit, spec.quality)
-}
+    /// The parameters that tell one thumbnail of a photograph from another.
+    fn parameters(&self, spec: &Spec) -> String {
+        let Spec { size, fit, position, enlarge, sharpen, output, quality } = spec;
+        let Options { background, keep_copyright, .. } = self.options;
+        let mut text = format!("{size} {fit} q{quality} e{OUTPUT_VERSION} {output}");
+        let mut add = |differs: bool, word: &str| {
+            if differs {
+                text.push(' ');
+                text.push_str(word);
+            }
+        };
+        add(*position != Position::default(), &position.to_string());
+        add(!enlarge, "not-enlarged");
+        add(*sharpen != Sharpen::Off, &format!("sharpen-{sharpen}"));
+        add(background != Options::default().background, &Background(background).to_string());
+        add(keep_copyright, "copyright");
+        text
+    }
 
-fn is_same(there: Option<&Provenance>, target: &Target, etag: Option<&str>) -> bool {
-    there.is_some_and(|provenance| {
-        etag.is_some() && provenance.source_etag.as_deref() == etag && provenance.parameters == parameters(&target.spec)
-    })
-}
+    fn is_same(&self, there: Option<&Provenance>, target: &Target, etag: Option<&str>) -> bool {
+        there.is_some_and(|provenance| {
+            let same_source = etag.is_some() && provenance.source_etag.as_deref() == etag;
+            same_source && provenance.parameters == self.parameters(&target.spec)
+        })
+    }
 
-/// The source ETag that all thumbnails were made from, if all are stored with the wanted parameters.
-fn common_etag<'a>(targets: &[Target], there: &'a [Option<Provenance>]) -> Option<&'a str> {
-    let etag = there.first()?.as_ref()?.source_etag.as_deref()?;
-    let same = targets.iter().zip(there).all(|(target, provenance)| is_same(provenance.as_ref(), target, Some(etag)));
-    (same && targets.len() == there.len()).then_some(etag)
+    /// The source ETag that all thumbnails were made from, if all are stored with the wanted parameters.
+    fn common_etag<'a>(&self, targets: &[Target], there: &'a [Option<Provenance>]) -> Option<&'a str> {
+        let etag = there.first()?.as_ref()?.source_etag.as_deref()?;
+        let mut each = targets.iter().zip(there);
+        let same = each.all(|(target, provenance)| self.is_same(provenance.as_ref(), target, Some(etag)));
+        (same && targets.len() == there.len()).then_some(etag)
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::stats::{Numbers, Percentiles};
+use crate::thumbnail::Format;
 use crate::worker::job::Made;
 use crate::worker::retry::Stage;
 
@@ -25,6 +26,9 @@ pub enum Event {
         key: String,
         width: u32,
         height: u32,
+        format: Format,
+        thumb_hash: String,
+        dominant: String,
         source_bytes: usize,
         bytes: usize,
         fetch_ms: f64,
@@ -105,12 +109,15 @@ pub enum Event {
 
 impl Event {
     pub fn made(made: Made) -> Self {
-        let Made { source, key, width, height, source_bytes, bytes, times } = made;
+        let Made { source, key, width, height, format, placeholder, source_bytes, bytes, times } = made;
         Self::Made {
             source,
             key,
             width,
             height,
+            format,
+            thumb_hash: placeholder.thumb_hash_base64(),
+            dominant: placeholder.dominant_hex(),
             source_bytes,
             bytes,
             fetch_ms: ms(times.fetch),
@@ -155,6 +162,9 @@ impl Event {
                 key,
                 width,
                 height,
+                format: _,
+                thumb_hash: _,
+                dominant: _,
                 source_bytes,
                 bytes: made,
                 fetch_ms,

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::aws::{Answer, CallError, Kind, MAX_BATCH_BYTES};
-use crate::request::Source;
-use crate::thumbnail::{self, Options, Spec, Thumbnail};
+use crate::request::{self, Source};
+use crate::thumbnail::{self, Format, Options, Placeholder, Spec, Thumbnail};
 use crate::worker::attributes::Attribute;
-use crate::worker::backend::{self, Backend, DeadLetter, Delivery, Depth, Found, Opened, Provenance};
+use crate::worker::backend::{self, Backend, DeadLetter, Delivery, Depth, Found, Opened, Provenance, Upload};
 use crate::worker::retry::{Cause, JobError};
 use crate::worker_report::WorkerReport;
 
@@ -74,6 +74,7 @@ pub struct State {
     /// Messages that the redrive policy moved to the dead-letter queue.
     pub moved: Vec<String>,
     pub stored: BTreeMap<String, Provenance>,
+    pub manifests: BTreeMap<String, Bytes>,
     /// How long each upload takes, from the next one on; then 10 ms.
     pub uploads: VecDeque<Duration>,
     /// ETags of photographs that have been replaced; else it is the key.
@@ -413,11 +414,28 @@ impl Backend for Fake {
         Ok(self.state().stored.get(key).cloned())
     }
 
-    async fn store(&self, key: &str, _jpeg: Bytes, provenance: &Provenance) -> Result<(), JobError> {
+    async fn store(&self, upload: Upload) -> Result<(), JobError> {
         let takes = self.state().uploads.pop_front();
         sleep(takes.unwrap_or(Duration::from_millis(10))).await;
-        self.state().stored.insert(key.to_owned(), provenance.clone());
+        self.state().stored.insert(upload.key, upload.provenance);
         self.after().map_err(|error| JobError::s3(error.message))
+    }
+
+    async fn manifest(&self, key: &str) -> Result<Option<(Bytes, String)>, JobError> {
+        sleep(Duration::from_millis(10)).await;
+        // A manifest's ETag is the hash of its content, as S3's is.
+        Ok(self.state().manifests.get(key).map(|body| (body.clone(), request::version_of(body))))
+    }
+
+    async fn store_manifest(&self, key: &str, body: Bytes, replaces: Option<&str>) -> Result<bool, JobError> {
+        sleep(Duration::from_millis(10)).await;
+        let mut state = self.state();
+        let there = state.manifests.get(key).map(|body| request::version_of(body));
+        if there.as_deref() != replaces {
+            return Ok(false);
+        }
+        state.manifests.insert(key.to_owned(), body);
+        Ok(true)
     }
 }
 
@@ -428,7 +446,13 @@ pub fn engine(source: &[u8], specs: &[Spec], _: &Options) -> Result<Vec<Thumbnai
     if key.starts_with(b"bad") {
         return Err(thumbnail::Error::Truncated);
     }
-    let thumbnail = |spec: &Spec| Thumbnail { width: spec.size.width, height: spec.size.height, jpeg: vec![0; 100] };
+    let thumbnail = |spec: &Spec| Thumbnail {
+        width: spec.size.width.unwrap_or(1),
+        height: spec.size.height.unwrap_or(1),
+        format: Format::Jpeg,
+        bytes: vec![0; 100],
+        placeholder: Placeholder::default(),
+    };
     Ok(specs.iter().map(thumbnail).collect())
 }
 

@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 
 use super::bucket::{Version, delete_objects, settle};
 use super::code_bucket::{BINARY_PREFIX, REPORT_PREFIX};
-use super::{Found, StepContext, hex, optional};
+use super::{Found, StepContext, optional};
+use crate::text::hex;
 use crate::aws::{CallError, CallResult, Kind, Reader, Writer};
 use crate::error::Failure;
 use crate::stack::address::Address;

@@ -9,7 +9,8 @@ use super::{Fleet, IMAGE_TAG, InstanceRequest, Launch, Observed, ProfileId, Publ
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Change};
 use crate::stack::resources::instance::user_data::{self, Params};
-use crate::stack::resources::{Tags, hex, own_tags, tag_changes};
+use crate::stack::resources::{Tags, own_tags, tag_changes};
+use crate::text::hex;
 
 /// The changes to `count` instances of `launch`: one per number. `Err`: why none can be launched.
 pub fn diff(

@@ -17,9 +17,9 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::web::{self, Web};
-use super::{Backend, Body, DeadLetter, Delivery, Depth, Found, Opened, Provenance};
+use super::{Backend, Body, DeadLetter, Delivery, Depth, Found, Opened, Provenance, Upload};
 use crate::aws::{Answer, CallError, Clients, Kind, answers};
-use crate::config::Access;
+use crate::config::{Access, StorageClass};
 use crate::request::Source;
 use crate::worker::attributes::{self, Attribute};
 use crate::worker::retry::JobError;
@@ -56,6 +56,9 @@ pub struct Locations {
     /// The account that must own both buckets.
     pub account: String,
     pub access: Access,
+    /// Of the thumbnails.
+    pub cache_control: Option<String>,
+    pub storage_class: StorageClass,
     /// Whether to pay for requester-pays sources: only if `sources` lists the buckets, and not if messages may name any.
     pub requester_pays: bool,
     pub visibility_timeout_s: u32,
@@ -250,8 +253,16 @@ impl Backend for Aws {
         self.objects.provenance(key).await
     }
 
-    async fn store(&self, key: &str, jpeg: Bytes, provenance: &Provenance) -> Result<(), JobError> {
-        self.objects.store(key, jpeg, provenance).await
+    async fn store(&self, upload: Upload) -> Result<(), JobError> {
+        self.objects.store(upload).await
+    }
+
+    async fn manifest(&self, key: &str) -> Result<Option<(Bytes, String)>, JobError> {
+        self.objects.manifest(key).await
+    }
+
+    async fn store_manifest(&self, key: &str, body: Bytes, replaces: Option<&str>) -> Result<bool, JobError> {
+        self.objects.store_manifest(key, body, replaces).await
     }
 }
 

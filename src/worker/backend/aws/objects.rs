@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
+use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ObjectCannedAcl, RequestPayer};
+use aws_sdk_s3::types::{self, ObjectCannedAcl, RequestPayer};
 use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::{Locations, retries, timed_out, timeouts};
 use crate::aws::{CallError, Kind, RegionalS3, s3_config};
-use crate::config::Access;
-use crate::worker::backend::{Found, Opened, Provenance};
+use crate::config::{Access, StorageClass};
+use crate::worker::backend::{Found, Opened, Provenance, Upload};
+use crate::worker::job::manifest::MAX_MANIFEST_BYTES;
 use crate::worker::retry::JobError;
 use crate::worker_report::WorkerReport;
 
@@ -36,6 +38,8 @@ pub struct Objects {
     thumbnails_bucket: String,
     account: String,
     access: Access,
+    cache_control: Option<String>,
+    storage_class: StorageClass,
     /// Sent with requests for sources.
     payer: Option<RequestPayer>,
 }
@@ -48,6 +52,8 @@ impl Objects {
             thumbnails_bucket: locations.thumbnails_bucket.clone(),
             account: locations.account.clone(),
             access: locations.access,
+            cache_control: locations.cache_control.clone(),
+            storage_class: locations.storage_class,
             payer: locations.requester_pays.then_some(RequestPayer::Requester),
         }
     }
@@ -104,19 +110,67 @@ impl Objects {
         }
     }
 
-    pub async fn store(&self, key: &str, jpeg: Bytes, provenance: &Provenance) -> Result<(), JobError> {
+    pub async fn store(&self, upload: Upload) -> Result<(), JobError> {
+        let Upload { key, body, media_type, provenance, facts } = upload;
         let mut metadata =
             HashMap::from([(META_PARAMETERS.to_owned(), with_access(&provenance.parameters, self.access))]);
-        metadata.extend(provenance.source_etag.iter().map(|etag| (META_SOURCE_ETAG.to_owned(), etag.clone())));
-        let acl = (self.access == Access::PublicRead).then_some(ObjectCannedAcl::PublicRead);
-        let put = self.s3.home().put_object().bucket(&self.thumbnails_bucket).expected_bucket_owner(&self.account);
-        let put = put.key(key).content_type("image/jpeg").set_acl(acl).set_metadata(Some(metadata));
-        match put.body(ByteStream::from(jpeg)).send().await {
+        metadata.extend(provenance.source_etag.map(|etag| (META_SOURCE_ETAG.to_owned(), etag)));
+        metadata.extend(facts.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        // Without the header a bucket of an S3-compatible store that knows no classes takes it too.
+        let class = (self.storage_class != StorageClass::Standard)
+            .then(|| types::StorageClass::from(self.storage_class.to_string().as_str()));
+        let put = self.put(&key, body).content_type(media_type).set_metadata(Some(metadata));
+        match put.set_cache_control(self.cache_control.clone()).set_storage_class(class).send().await {
             Ok(_) => Ok(()),
             Err(error) => {
                 let status = error.raw_response().map(|answer| answer.status().as_u16());
-                Err(self.unstored(&CallError::new("s3:PutObject", error), status, key))
+                Err(self.unstored(&CallError::new("s3:PutObject", error), status, &key))
             }
+        }
+    }
+
+    /// An object of the thumbnails bucket, for those who may read thumbnails.
+    fn put(&self, key: &str, body: Bytes) -> PutObjectFluentBuilder {
+        let acl = (self.access == Access::PublicRead).then_some(ObjectCannedAcl::PublicRead);
+        let put = self.s3.home().put_object().bucket(&self.thumbnails_bucket).expected_bucket_owner(&self.account);
+        put.key(key).set_acl(acl).body(ByteStream::from(body))
+    }
+
+    /// A manifest and its ETag, if there is one; of something longer than a manifest can be only the ETag.
+    pub async fn manifest(&self, key: &str) -> Result<Option<(Bytes, String)>, JobError> {
+        let get = self.s3.home().get_object().bucket(&self.thumbnails_bucket).key(key);
+        let object = match get.expected_bucket_owner(&self.account).send().await {
+            Ok(object) => object,
+            Err(error) => match CallError::new(GET, error) {
+                error if matches!(error.kind, Kind::NotFound | Kind::Denied) => return Ok(None),
+                error => return Err(JobError::storing(&error, &self.thumbnails_bucket)),
+            },
+        };
+        let etag = object.e_tag().map(bare).unwrap_or_default();
+        if object.content_length().is_none_or(|length| length > MAX_MANIFEST_BYTES as i64) {
+            return Ok(Some((Bytes::new(), etag)));
+        }
+        let body = timeout(S3_TOTAL, object.body.collect()).await;
+        let body = body.map_err(|_| JobError::transient(format!("reading {key} took too long")))?;
+        let body = body.map_err(|error| JobError::transient(format!("reading {key} was interrupted: {error}")))?;
+        Ok(Some((body.into_bytes(), etag)))
+    }
+
+    /// False: the manifest is not the one that was to be replaced.
+    pub async fn store_manifest(&self, key: &str, body: Bytes, replaces: Option<&str>) -> Result<bool, JobError> {
+        let put = self.put(key, body).content_type("application/json").set_cache_control(self.cache_control.clone());
+        let put = match replaces {
+            Some(etag) => put.if_match(format!("\"{etag}\"")),
+            None => put.if_none_match("*"),
+        };
+        match put.send().await {
+            Ok(_) => Ok(true),
+            // 412: another object is there; 409: another write won at the same moment; 404: the object to be replaced is gone
+            // (S3 user guide, "Conditional writes").
+            Err(error) => match error.raw_response().map(|answer| answer.status().as_u16()) {
+                Some(404 | 409 | 412) => Ok(false),
+                status => Err(self.unstored(&CallError::new("s3:PutObject", error), status, key)),
+            },
         }
     }
 

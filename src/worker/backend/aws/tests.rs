@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::objects::{S3_ATTEMPT, S3_TOTAL};
 use super::*;
-use crate::config::{MIN_MEMORY_BYTES, UrlSources};
+use crate::config::{MIN_MEMORY_BYTES, StorageClass, UrlSources};
 use crate::worker::job::Times;
 use crate::worker::job::fetch::{Wanted, fetch as fetch_from};
 use crate::worker::memory::{MemoryBudget, Origin};
@@ -81,6 +81,8 @@ async fn backend(steps: impl IntoIterator<Item = Step>) -> (Aws, Script) {
         code_bucket: "cats-code".into(),
         account: "123456789012".into(),
         access: Access::PublicRead,
+        cache_control: None,
+        storage_class: StorageClass::Standard,
         requester_pays: true,
         visibility_timeout_s: 60,
         worker: "test/1".into(),

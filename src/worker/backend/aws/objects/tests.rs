@@ -14,6 +14,8 @@ async fn objects(strict: &StrictS3, requester_pays: bool) -> Objects {
         code_bucket: "cats-code".into(),
         account: ACCOUNT.into(),
         access: Access::PublicRead,
+        cache_control: None,
+        storage_class: StorageClass::Standard,
         requester_pays,
         visibility_timeout_s: 60,
         worker: "test/1".into(),
