@@ -1,7 +1,7 @@
 //! Runs the engine in a comparison of several programs: reads lines `VARIANT\tFILE\tWIDTH\tHEIGHT\tREPS\tOUT` on stdin and
 //! answers each with one line of REPS fields `WALL_MS:CPU_MS`, the time from the file's bytes in memory to the thumbnail's
 //! bytes in memory. The last thumbnail is written to OUT, unless that is `-`. A cover crop, at the quality in the
-//! environment variable `Q` (80); VARIANT is ignored.
+//! environment variable `Q` (80), in the format in `OUTPUT` (jpeg); VARIANT is ignored.
 //!
 //! It is a benchmark target, so that it is built like one: `cargo bench -p thumb-engine --bench peer_loop --no-run`.
 
@@ -9,10 +9,11 @@ use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
-use thumb_engine::{DEFAULT_QUALITY, Fit, Options, Size, Spec, thumbnails};
+use thumb_engine::{DEFAULT_QUALITY, Options, Output, Size, Spec, thumbnails};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let quality = std::env::var("Q").ok().map_or(Ok(DEFAULT_QUALITY), |quality| quality.parse())?;
+    let output = std::env::var("OUTPUT").map_or(Ok(Output::default()), |word| word.parse())?;
     let mut stdout = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let line = line?;
@@ -20,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             return Err(format!("not six fields: {line}").into());
         };
         let source = std::fs::read(file)?;
-        let spec = Spec { quality, ..Spec::new(Size::new(width.parse()?, height.parse()?)) };
+        let spec = Spec { quality, output, ..Spec::new(Size::new(width.parse()?, height.parse()?)) };
         let mut times = Vec::new();
         let mut jpeg = Vec::new();
         for _ in 0..reps.parse::<usize>()? {

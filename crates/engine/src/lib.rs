@@ -48,6 +48,7 @@ pub use info::Info;
 pub use jpeg::Process;
 pub use limits::{Limits, Options, Truncated};
 pub use memory::working_memory;
+pub use output::Placeholder;
 pub use pixels::colour::Colour;
 pub use spec::{
     DEFAULT_QUALITY, Fit, Focus, FocusError, Gravity, MAX_SIDE_PX, Output, Position, Sharpen, Size, SizeError, Spec,
@@ -71,6 +72,8 @@ pub struct Thumbnail {
     pub format: Format,
     /// The file.
     pub bytes: Vec<u8>,
+    /// What can be shown before it has arrived.
+    pub placeholder: Placeholder,
 }
 
 /// Reads the header of `source` and nothing else.

@@ -81,6 +81,7 @@ fn rendering(info: &Info, specs: &[Spec], placements: &[Placement], planes: u64,
         let file = encode::most_bytes(width, height, info.colour == Colour::Grey, spec.quality);
         // While the file grows, its old and its new allocation; and its last a quarter too large.
         let encoding = left + (file * 9 / 4).max(1024 + pixels / 5);
+        let encoding = encoding.max(pixels + output::memory(spec.output, width, height, info.alpha));
         peak = peak.max(finished + samples + working.max(encoding));
         finished += file;
     }

@@ -324,7 +324,7 @@ fn product(a: u8, b: u8) -> u8 {
 }
 
 /// ITU-T T.871, clause 7: YCbCr to RGB, in 1/65536.
-fn rgb_of([y, cb, cr]: [u8; 3]) -> [u8; 3] {
+pub(crate) fn rgb_of([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     let y = (i32::from(y) << 16) + (1 << 15);
     let (cb, cr) = (i32::from(cb) - 128, i32::from(cr) - 128);
     let clamp = |value: i32| (value >> 16).clamp(0, 255) as u8;

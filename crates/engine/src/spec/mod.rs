@@ -5,6 +5,7 @@ mod size;
 pub(crate) mod words;
 
 use crate::error::Error;
+use crate::output::WRITES_WEBP;
 pub use position::{Focus, FocusError, Gravity, Position};
 pub use size::{MAX_SIDE_PX, Size, SizeError};
 pub use words::WordError;
@@ -98,6 +99,9 @@ impl Spec {
         }
         if !(1..=100).contains(&self.quality) {
             return Err(Error::BadSpec(format!("the quality is {}; it must be 1 to 100", self.quality)));
+        }
+        if self.output == Output::Webp && !WRITES_WEBP {
+            return Err(Error::BadSpec("this build writes no WebP".into()));
         }
         Ok(())
     }
