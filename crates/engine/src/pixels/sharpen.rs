@@ -3,12 +3,12 @@
 use super::plane::{Plane, zeros};
 use crate::error::Error;
 
-/// So many 16ths of the difference from the blurred picture are added.
-const AMOUNT: i32 = 10;
+/// So many eighths of the difference from the blurred picture are added.
+const AMOUNT: i16 = 5;
 /// Smaller differences are noise, and larger ones lose so much, too, that there is no step.
-const THRESHOLD: i32 = 2;
+const THRESHOLD: i16 = 2;
 /// How far beyond the darkest and the lightest of its neighbours a sample may go: more than that is seen as a halo.
-const BEYOND: i32 = 6;
+const BEYOND: u8 = 6;
 
 /// Sharpens a plane of luma.
 pub(crate) fn sharpen(plane: &mut Plane) -> Result<(), Error> {
@@ -36,36 +36,64 @@ pub(crate) fn sharpen_rgb(rgb: &mut [u8], width: usize, height: usize) -> Result
 fn sharpened(plane: &Plane) -> Result<Vec<u8>, Error> {
     let width = plane.width;
     let mut sharp: Vec<u8> = zeros(plane.samples.len())?;
-    // Three rows, each with its first and its last sample once more, so that every sample has neighbours.
-    let mut rows: [Vec<u8>; 3] = [zeros(width + 2)?, zeros(width + 2)?, zeros(width + 2)?];
+    let mut three = Three::new(width)?;
     for (y, to) in sharp.chunks_exact_mut(width).enumerate() {
-        for (row, at) in rows.iter_mut().zip([y.saturating_sub(1), y, (y + 1).min(plane.height - 1)]) {
-            let from = plane.row(at);
-            row[1..=width].copy_from_slice(from);
-            (row[0], row[width + 1]) = (from[0], from[width - 1]);
-        }
-        let [above, here, below] = &rows;
-        let neighbours = above.windows(3).zip(here.windows(3)).zip(below.windows(3));
-        for (sample, ((above, here), below)) in to.iter_mut().zip(neighbours) {
-            *sample = sharper(&[above, here, below]);
-        }
+        let below = plane.row((y + 1).min(plane.height - 1));
+        three.take([plane.row(y.saturating_sub(1)), plane.row(y), below]);
+        three.sharpen(plane.row(y), to);
     }
     Ok(sharp)
 }
 
-/// The middle one of three by three samples, sharpened.
-fn sharper(square: &[&[u8]; 3]) -> u8 {
-    let [above, here, below] = square.map(|row| [row[0], row[1], row[2]].map(i32::from));
-    let across = |row: [i32; 3]| row[0] + 2 * row[1] + row[2];
-    let blurred = across(above) + 2 * across(here) + across(below);
-    // In 16ths.
-    let difference = 16 * here[1] - blurred;
-    let kept = difference.signum() * (difference.abs() - 16 * THRESHOLD).max(0);
-    let least = |row: [i32; 3]| row[0].min(row[1]).min(row[2]);
-    let most = |row: [i32; 3]| row[0].max(row[1]).max(row[2]);
-    let darkest = least(above).min(least(here)).min(least(below)) - BEYOND;
-    let lightest = most(above).max(most(here)).max(most(below)) + BEYOND;
-    (here[1] + ((AMOUNT * kept + 128) >> 8)).clamp(darkest.max(0), lightest.min(255)) as u8
+/// Of each column of three rows, its sum, the middle one twice, and its darkest and its lightest sample; the first column and the last
+/// once more outside, so that every sample has neighbours. In plain loops over slices, which the compiler vectorises.
+struct Three {
+    sums: Vec<i16>,
+    darkest: Vec<u8>,
+    lightest: Vec<u8>,
+}
+
+impl Three {
+    fn new(width: usize) -> Result<Self, Error> {
+        Ok(Self { sums: zeros(width + 2)?, darkest: zeros(width + 2)?, lightest: zeros(width + 2)? })
+    }
+
+    fn take(&mut self, [above, here, below]: [&[u8]; 3]) {
+        let width = here.len();
+        let rows = || above.iter().zip(here).zip(below);
+        for (sum, ((a, b), c)) in self.sums[1..].iter_mut().zip(rows()) {
+            *sum = i16::from(*a) + 2 * i16::from(*b) + i16::from(*c);
+        }
+        for (darkest, ((a, b), c)) in self.darkest[1..].iter_mut().zip(rows()) {
+            *darkest = *a.min(b).min(c);
+        }
+        for (lightest, ((a, b), c)) in self.lightest[1..].iter_mut().zip(rows()) {
+            *lightest = *a.max(b).max(c);
+        }
+        (self.sums[0], self.sums[width + 1]) = (self.sums[1], self.sums[width]);
+        (self.darkest[0], self.darkest[width + 1]) = (self.darkest[1], self.darkest[width]);
+        (self.lightest[0], self.lightest[width + 1]) = (self.lightest[1], self.lightest[width]);
+    }
+
+    /// Sharpens the middle one of the rows.
+    fn sharpen(&self, here: &[u8], to: &mut [u8]) {
+        let width = here.len();
+        let to = &mut to[..width];
+        let three = |from: usize| {
+            (&self.sums[from..][..width], &self.darkest[from..][..width], &self.lightest[from..][..width])
+        };
+        let ((sum_l, dark_l, light_l), (sum, dark, light), (sum_r, dark_r, light_r)) = (three(0), three(1), three(2));
+        for x in 0..width {
+            let sample = i16::from(here[x]);
+            // In 16ths: at most 4080.
+            let difference = 16 * sample - (sum_l[x] + 2 * sum[x] + sum_r[x]);
+            let kept = difference - difference.clamp(-16 * THRESHOLD, 16 * THRESHOLD);
+            let sharp = sample + ((AMOUNT * kept + 64) >> 7);
+            let darkest = dark_l[x].min(dark[x]).min(dark_r[x]).saturating_sub(BEYOND);
+            let lightest = light_l[x].max(light[x]).max(light_r[x]).saturating_add(BEYOND);
+            to[x] = sharp.max(i16::from(darkest)).min(i16::from(lightest)) as u8;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -93,7 +121,7 @@ mod tests {
         sharpen(&mut after).unwrap();
         let (before, after) = (row(&before), row(&after));
         assert!(after[9] - after[7] > before[9] - before[7], "{after:?}");
-        assert!(after.iter().all(|&sample| (60 - BEYOND as u8..=180 + BEYOND as u8).contains(&sample)), "{after:?}");
+        assert!(after.iter().all(|&sample| (60 - BEYOND..=180 + BEYOND).contains(&sample)), "{after:?}");
         assert_eq!((&after[..6], &after[11..]), (&before[..6], &before[11..]), "what is plain stays");
     }
 

@@ -20,10 +20,10 @@ use crate::pixels::colour::{self, Colour, Conversion};
 use crate::pixels::plane::{PlacedPlane, Plane, zeros};
 
 /// Cells along the longer side.
-const SIDE: usize = 96;
+const SIDE: usize = 64;
 
-/// How many of a cell's rows are looked at, at least, if it has so many; at most, less than three times as many.
-const ROWS_OF_A_CELL: usize = 4;
+/// Most rows of a cell that are looked at.
+const ROWS_OF_A_CELL: usize = 5;
 
 /// The weights of a picture's cells, added up along each side.
 #[derive(Debug)]
@@ -167,7 +167,7 @@ fn averaged(
         sums.fill(0);
         differences.fill(0);
         // Some of a cell's rows say as much as all.
-        let step = ((bottom - top) / ROWS_OF_A_CELL).max(1);
+        let step = (bottom - top).div_ceil(ROWS_OF_A_CELL);
         let looked_at = (bottom - top).div_ceil(step);
         for y in (top..bottom).step_by(step) {
             let row = plane.row(y);
