@@ -61,7 +61,7 @@ impl Info {
             planes: header.planes(),
             has_profile: header.profile != Profile::Srgb,
             stored: (header.width, header.height),
-            subject: header.metadata.subject((header.width, header.height)),
+            subject: header.metadata.subject(),
             facts: opened.facts(),
         }
     }

@@ -114,7 +114,7 @@ pub fn thumbnails(source: &[u8], specs: &[Spec], options: &Options) -> Result<Ve
     let conversion = colour::conversion(&header.profile, header.colour);
     let converted = matches!(conversion, Conversion::Profile(_));
     let stored = (header.width, header.height);
-    let subject = header.metadata.subject(stored);
+    let subject = header.metadata.subject();
     let places: Vec<_> = specs.iter().map(|spec| Place::new(stored, header.orientation, subject, spec)).collect();
     let needed: Vec<_> = places.iter().map(Place::needed).collect();
     let requests = render::requests(header.colour, header.planes(), specs, &needed, converted);

@@ -2,8 +2,7 @@
 //! read: no camera, no date, no place.
 
 use crate::exif::{Exif, Orientation};
-use crate::subject::regions::Regions;
-use crate::subject::{Area, Mark, Subject};
+use crate::subject::{Area, Mark, Subject, regions};
 use crate::xmp;
 
 /// Most bytes of an XMP packet that are looked at; a JPEG's segment has at most 64 KiB.
@@ -27,7 +26,8 @@ pub(crate) struct Copyright {
 pub(crate) struct Metadata {
     exif: Exif,
     xmp_copyright: Copyright,
-    regions: Regions,
+    /// What is marked in the stored picture.
+    marks: Vec<(Mark, Area)>,
 }
 
 impl Metadata {
@@ -42,8 +42,8 @@ impl Metadata {
     /// Takes an XMP packet, in UTF-8 (ISO 16684-1). An extended one (part 3, 1.1.3.1) is not looked at.
     pub fn add_xmp(&mut self, packet: &[u8]) {
         let packet = &packet[..packet.len().min(MAX_XMP_BYTES)];
-        if self.regions.is_empty() {
-            self.regions = Regions::read(packet);
+        if self.marks.is_empty() {
+            self.marks = regions::read(packet);
         }
         let Copyright { artist, rights } = &mut self.xmp_copyright;
         for (kept, name) in [(artist, "dc:creator"), (rights, "dc:rights")] {
@@ -58,11 +58,9 @@ impl Metadata {
         self.exif.orientation.unwrap_or_default()
     }
 
-    /// Where the subject is, in a picture of `stored` columns and rows: what somebody or some program marked, else where the camera
-    /// focused.
-    pub fn subject(&self, stored: (usize, usize)) -> Option<Subject> {
-        let marks = self.regions.marks(stored, self.orientation());
-        Subject::of(&marks).or_else(|| Subject::of(&[(Mark::Focus, focused(self.exif.subject_area?)?)]))
+    /// Where the subject is in the stored picture: what somebody or some program marked, else where the camera focused.
+    pub fn subject(&self) -> Option<Subject> {
+        Subject::of(&self.marks).or_else(|| Subject::of(&[(Mark::Focus, focused(self.exif.subject_area?)?)]))
     }
 
     /// Whose the picture is: what Exif says goes before what XMP says.
@@ -99,6 +97,39 @@ mod tests {
         other.add_exif(&[b"Exif\0\0", &exif[..]].concat());
         other.add_xmp(xmp);
         assert_eq!(other, metadata);
+    }
+
+    #[test]
+    fn damaged_metadata_is_no_reason_to_panic() {
+        let xmp = b"<rdf:RDF><mwg-rs:Regions><rdf:Bag><rdf:li mwg-rs:Type='Face'><mwg-rs:Area stArea:x='0.5' stArea:y='.5'/>\
+            </rdf:li></rdf:Bag></mwg-rs:Regions><dc:rights><rdf:Alt><rdf:li>a &amp; b</rdf:li></rdf:Alt></dc:rights></rdf:RDF>";
+        let exif = b"MM\0*\0\0\0\x08\0\x02\x82\x98\0\x02\0\0\0\x08\0\0\0\x26\x87\x69\0\x04\0\0\0\x01\0\0\0\x2e\0\0\0\0\
+            (c) Ann\0\0\x03\x92\x14\0\x03\0\0\0\x04\0\0\0\x58\xa0\x02\0\x03\0\0\0\x01\0\x64\0\0\xa0\x03\0\x03\0\0\0\x01\0\x64\
+            \0\0\0\0\0\0\0\x0a\0\x0a\0\x0a\0\x0a";
+        let read = |xmp: &[u8], exif: &[u8]| {
+            let mut metadata = Metadata::default();
+            metadata.add_xmp(xmp);
+            metadata.add_exif(exif);
+            (metadata.subject().is_some(), metadata.copyright(), metadata)
+        };
+        let (marked, copyright, whole) = read(xmp, exif);
+        assert!(marked && copyright.rights == b"(c) Ann" && whole.exif.subject_area.is_some(), "{whole:?}");
+        let mut seed = 1_u32;
+        let mut random = |below: usize| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 8) as usize % below
+        };
+        let mut changed = 0;
+        for _ in 0..20_000 {
+            let (mut xmp, mut exif) = (xmp.to_vec(), exif.to_vec());
+            for _ in 0..1 + random(3) {
+                let (a, b) = (random(xmp.len()), random(exif.len()));
+                xmp[a] = [b'<', b'>', b'/', b'"', b'\'', b'=', b'&', b'9', 0xff][random(9)];
+                exif[b] = [0, 1, 4, 0x2e, 0x7f, 0xff][random(6)];
+            }
+            changed += u32::from(read(&xmp, &exif).2 != whole);
+        }
+        assert!(changed > 10_000, "{changed}");
     }
 
     #[test]

@@ -51,20 +51,6 @@ impl Area {
         Point { x: middle(self.left, self.right), y: middle(self.top, self.bottom) }
     }
 
-    /// A part of the upright picture, in the stored one.
-    fn stored(self, orientation: Orientation) -> Self {
-        let part = |at: u16| f64::from(at) / Self::ONE;
-        let corner = |x: u16, y: u16| orientation.stored(part(x), part(y));
-        let (a, b) = (corner(self.left, self.top), corner(self.right, self.bottom));
-        let whole = |part: f64| (part * Self::ONE).round() as u16;
-        Self {
-            left: whole(a.x.min(b.x)),
-            top: whole(a.y.min(b.y)),
-            right: whole(a.x.max(b.x)),
-            bottom: whole(a.y.max(b.y)),
-        }
-    }
-
     fn union(self, other: Self) -> Self {
         Self {
             left: self.left.min(other.left),
@@ -282,7 +268,5 @@ mod tests {
         {
             assert_eq!(Area::around(x, y, w, h), None);
         }
-        let turned = area(0.1, 0.2, 0.2, 0.1).stored(Orientation { transpose: true, flip_x: true, flip_y: false });
-        assert_eq!(turned, area(0.2, 0.7, 0.1, 0.2));
     }
 }

@@ -4,100 +4,44 @@
 use memchr::memmem;
 
 use super::{Area, Mark};
-use crate::exif::Orientation;
 use crate::xmp::{Part, Parts, local};
 
 /// Most marks that are kept; the rest is ignored. A photograph of a whole school has fewer faces that matter.
 const MAX_MARKS: usize = 256;
 
-/// What is marked, as the file has it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Regions {
-    marks: Vec<(Mark, Area)>,
-    /// Width and height of the picture that the marks were made on.
-    applied_to: Option<(f64, f64)>,
-}
-
-impl Regions {
-    pub fn is_empty(&self) -> bool {
-        self.marks.is_empty()
+/// Reads an XMP packet.
+///
+/// All three schemas mark parts of the stored picture, whatever its orientation ("region metadata is applied to the stored image").
+/// The dimensions that the first has beside the regions are not looked at: programs that turn a picture leave them as they were.
+pub(crate) fn read(packet: &[u8]) -> Vec<(Mark, Area)> {
+    let mut marks = Vec::new();
+    let names: [&[u8]; 2] = [b"Regions", b"ImageRegion"];
+    if names.iter().all(|name| memmem::find(packet, name).is_none()) {
+        return marks;
     }
-
-    /// Reads an XMP packet.
-    pub fn read(packet: &[u8]) -> Self {
-        let names: [&[u8]; 2] = [b"Regions", b"ImageRegion"];
-        if names.iter().all(|name| memmem::find(packet, name).is_none()) {
-            return Self::default();
-        }
-        let mut regions = Self::default();
-        let mut dimensions = Dimensions::default();
-        let mut draft: Option<Draft> = None;
-        // How deep inside a list of regions, and inside one of it: lists have lists.
-        let (mut list_depth, mut depth) = (0_usize, 0_usize);
-        let is_list = |name: &[u8]| matches!(local(name), b"Regions" | b"ImageRegion");
-        for part in Parts::new(packet) {
-            match part {
-                Part::Start(name) if draft.is_some() => depth += usize::from(local(name) == b"li"),
-                Part::Start(name) if is_list(name) => list_depth += 1,
-                Part::Start(name) if list_depth > 0 && local(name) == b"li" => draft = Some(Draft::default()),
-                Part::Start(name) if local(name) == b"AppliedToDimensions" => dimensions.inside = true,
-                Part::Start(_) => {}
-                Part::Value(name, value) => match &mut draft {
-                    Some(draft) => draft.take(local(name), value),
-                    None => dimensions.take(local(name), value),
-                },
-                Part::End(name) if draft.is_some() => {
-                    if local(name) == b"li" && depth == 0 {
-                        regions.marks.extend(draft.take().and_then(|draft| draft.finish()));
-                        if regions.marks.len() == MAX_MARKS {
-                            break;
-                        }
-                    } else if local(name) == b"li" {
-                        depth -= 1;
-                    }
+    let is_list = |name: &[u8]| names.contains(&local(name));
+    let is_item = |name: &[u8]| local(name) == b"li";
+    // How deep inside lists of regions, and inside the lists of a region.
+    let (mut list_depth, mut depth) = (0_usize, 0_usize);
+    let mut draft: Option<Draft> = None;
+    for part in Parts::new(packet) {
+        match (part, &mut draft) {
+            (Part::Value(name, value), Some(draft)) => draft.take(local(name), value),
+            (Part::Start(name), Some(_)) => depth += usize::from(is_item(name)),
+            (Part::End(name), Some(_)) if is_item(name) && depth > 0 => depth -= 1,
+            (Part::End(name), Some(_)) if is_item(name) => {
+                marks.extend(draft.take().and_then(Draft::finish));
+                if marks.len() == MAX_MARKS {
+                    break;
                 }
-                Part::End(name) if is_list(name) => list_depth = list_depth.saturating_sub(1),
-                Part::End(name) if local(name) == b"AppliedToDimensions" => dimensions.inside = false,
-                Part::End(_) => {}
             }
-        }
-        regions.applied_to = dimensions.width.zip(dimensions.height);
-        regions
-    }
-
-    /// What is marked in the picture of `stored` columns and rows.
-    ///
-    /// Marks are made on the stored picture, whatever its orientation: that is what Lightroom, digiKam, Picasa and Apple write, and what
-    /// readers expect, and the dimensions that stand beside them say so. Where those have the shape of the upright picture and not
-    /// of the stored one, the marks have, too.
-    pub fn marks(&self, stored: (usize, usize), orientation: Orientation) -> Vec<(Mark, Area)> {
-        let wide = |width: f64, height: f64| width.total_cmp(&height);
-        let stored = wide(stored.0 as f64, stored.1 as f64);
-        let upright = orientation.transpose
-            && self.applied_to.is_some_and(|(width, height)| wide(width, height) == stored.reverse());
-        if !upright || stored.is_eq() {
-            return self.marks.clone();
-        }
-        self.marks.iter().map(|&(mark, area)| (mark, area.stored(orientation))).collect()
-    }
-}
-
-/// `mwg-rs:AppliedToDimensions`.
-#[derive(Default)]
-struct Dimensions {
-    inside: bool,
-    width: Option<f64>,
-    height: Option<f64>,
-}
-
-impl Dimensions {
-    fn take(&mut self, name: &[u8], value: &[u8]) {
-        match name {
-            b"w" if self.inside => self.width = number(value),
-            b"h" if self.inside => self.height = number(value),
+            (Part::Start(name), None) if is_list(name) => list_depth += 1,
+            (Part::End(name), None) if is_list(name) => list_depth = list_depth.saturating_sub(1),
+            (Part::Start(name), None) if list_depth > 0 && is_item(name) => draft = Some(Draft::default()),
             _ => {}
         }
     }
+    marks
 }
 
 /// A region as far as it has been read.
@@ -175,13 +119,10 @@ fn number(text: &[u8]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    const UPRIGHT: Orientation = Orientation { transpose: false, flip_x: false, flip_y: false };
-    const TURNED: Orientation = Orientation { transpose: true, flip_x: true, flip_y: false };
+    use super::{Area, MAX_MARKS, Mark};
 
     fn read(packet: &str) -> Vec<(Mark, Area)> {
-        Regions::read(packet.as_bytes()).marks((4000, 3000), UPRIGHT)
+        super::read(packet.as_bytes())
     }
 
     fn around(x: f64, y: f64, w: f64, h: f64) -> Area {
@@ -264,26 +205,11 @@ mod tests {
     }
 
     #[test]
-    fn marks_of_the_upright_picture_are_turned() {
-        let regions = |packet: &str| Regions::read(packet.as_bytes());
-        let first = |packet: &str, stored| regions(packet).marks(stored, TURNED)[0].1;
-        assert_eq!(first(ELEMENTS, (4000, 3000)), around(0.5, 0.25, 0.125, 0.25), "as stored");
-        // Its dimensions are those of the picture looked at: right of its middle at the top is left, upright, in the stored one.
-        assert_eq!(first(ATTRIBUTES, (3000, 4000)), around(0.25, 0.5, 0.25, 0.125));
-        assert_eq!(first(ATTRIBUTES, (3000, 3000)), around(0.5, 0.25, 0.125, 0.25));
-        assert_eq!(
-            first(MICROSOFT, (3000, 4000)),
-            around(0.3125, 0.625, 0.125, 0.25),
-            "nothing is said of its dimensions"
-        );
-    }
-
-    #[test]
     fn a_cut_or_senseless_packet_is_no_reason_to_fail() {
         for packet in [ELEMENTS, ATTRIBUTES, MICROSOFT, IPTC] {
             let whole = read(packet);
             for cut in 0..packet.len() {
-                let part = Regions::read(&packet.as_bytes()[..cut]).marks;
+                let part = super::read(&packet.as_bytes()[..cut]);
                 assert_eq!(part, whole[..part.len()], "cut at {cut}");
             }
         }

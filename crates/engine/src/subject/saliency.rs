@@ -309,7 +309,7 @@ mod tests {
             alpha: false,
             precision_bits: 8,
             orientation: UPRIGHT,
-            metadata: Default::default(),
+            metadata: crate::metadata::Metadata::default(),
             profile: Profile::Srgb,
         };
         (decoded, header)
@@ -343,7 +343,7 @@ mod tests {
         let portrait = picture(300, 600, |x, y| match () {
             _ if in_ellipse(x, y, (0.5, 0.2), (0.14, 0.08)) => SKIN,
             _ if y > 0.35 && (x - 0.5).abs() < 0.35 => [50, 132, 126],
-            _ if ((x * 30.0) as u32 + (y * 60.0) as u32) % 2 == 0 => [130, 126, 128],
+            _ if ((x * 30.0) as u32 + (y * 60.0) as u32).is_multiple_of(2) => [130, 126, 128],
             _ => GREY,
         });
         let (x, y) = centre(&portrait, (1.0, 0.5));
