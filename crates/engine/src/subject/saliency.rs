@@ -354,6 +354,19 @@ mod tests {
     }
 
     #[test]
+    fn skin_counts_more_than_as_different_a_colour_unless_all_is_like_skin() {
+        // Skin at the left; at the right what differs from grey as much, the other way.
+        let two = picture(800, 200, |x, _| match () {
+            _ if (0.1..0.2).contains(&x) => SKIN,
+            _ if (0.8..0.9).contains(&x) => [70, 148, 105],
+            _ => GREY,
+        });
+        assert!(centre(&two, (0.3, 1.0)).0 < 0.3);
+        let sand = picture(800, 200, |x, _| if (0.8..0.9).contains(&x) { [120, 150, 110] } else { SKIN });
+        assert!(centre(&sand, (0.3, 1.0)).0 > 0.7);
+    }
+
+    #[test]
     fn what_has_another_colour_is_kept_at_either_side() {
         for at in [0.12, 0.3, 0.7, 0.88] {
             let wide = picture(800, 200, |x, y| if in_ellipse(x, y, (at, 0.6), (0.05, 0.2)) { RED } else { GREY });

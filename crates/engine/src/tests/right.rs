@@ -143,10 +143,15 @@ fn a_picture_that_is_not_enlarged_is_not_resampled() {
 fn light_sharpening_makes_edges_steeper_and_leaves_colour_alone() {
     // Soft edges, in colour and in grey.
     let wave = |i: usize| (128.0 + 60.0 * ((i % 300) as f64 / 6.0).sin()).round() as u8;
-    let coloured: Vec<u8> = (0..300 * 60).flat_map(|i| [wave(i), wave(i) - 30, wave(i) - 60]).collect();
+    let coloured: Vec<u8> = (0..300 * 60).flat_map(|i| [wave(i), wave(i) - 15, wave(i) - 30]).collect();
     let grey: Vec<u8> = (0..300 * 60).map(wave).collect();
+    let plain = encoded(&coloured, (300, 60), ColorType::Rgb, SamplingFactor::R_4_4_4);
+    // With a profile, it becomes RGB on its way.
+    let mut profile = b"ICC_PROFILE\0\x01\x01".to_vec();
+    profile.extend(moxcms::ColorProfile::new_display_p3().encode().unwrap());
     let sources = [
-        encoded(&coloured, (300, 60), ColorType::Rgb, SamplingFactor::R_4_4_4),
+        with_segment(&plain, 0xe2, &profile),
+        plain,
         encoded(&grey, (300, 60), ColorType::Luma, SamplingFactor::R_4_4_4),
     ];
     for source in sources {
@@ -163,7 +168,7 @@ fn light_sharpening_makes_edges_steeper_and_leaves_colour_alone() {
         let ratio = steps(&light) / steps(&off);
         assert!((1.03..1.4).contains(&ratio), "{ratio}");
         let hue = |pixels: &[u8]| pixels.chunks_exact(3).map(|p| f64::from(p[0]) - f64::from(p[2])).sum::<f64>();
-        assert!((hue(&light) - hue(&off)).abs() < 0.02 * off.len() as f64);
+        assert!((hue(&light) - hue(&off)).abs() < 0.1 * off.len() as f64);
     }
 }
 
