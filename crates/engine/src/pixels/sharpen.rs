@@ -126,6 +126,14 @@ mod tests {
     }
 
     #[test]
+    fn a_hard_edge_gets_no_halo() {
+        let samples: Vec<u8> = (0..90).map(|i| if i % 18 < 9 { 60 } else { 180 }).collect();
+        let mut plane = Plane { width: 18, height: 5, samples };
+        sharpen(&mut plane).unwrap();
+        assert_eq!(plane.row(2)[7..11], [60, 60 - BEYOND, 180 + BEYOND, 180]);
+    }
+
+    #[test]
     fn plain_parts_and_grain_stay() {
         let grain: Vec<u8> = (0..90).map(|i| 100 + (i * 7 % 4) as u8).collect();
         let before = Plane { width: 18, height: 5, samples: grain };
