@@ -1,4 +1,8 @@
-//! The only thing read from Exif is the orientation. Everything else (GPS!) is dropped.
+//! Of Exif the orientation is read, where the camera focused, and whose the picture is. Everything else (GPS!) is dropped.
+
+use crate::geometry::Point;
+use crate::metadata::Copyright;
+use crate::subject::Area;
 
 /// How a stored picture must be turned to be upright: Exif tag 0x0112, values 1 to 8 (Exif 2.32, 4.6.4 A).
 ///
@@ -30,44 +34,216 @@ impl Orientation {
         Some(Self { transpose, flip_x, flip_y })
     }
 
+    /// A point of the upright picture, in the stored one; both in parts of their sides.
+    pub fn stored(self, x: f64, y: f64) -> Point {
+        let x = if self.flip_x { 1.0 - x } else { x };
+        let y = if self.flip_y { 1.0 - y } else { y };
+        if self.transpose { Point { x: y, y: x } } else { Point { x, y } }
+    }
+
     /// The value of Exif's tag, 1 to 8.
     pub fn to_exif(self) -> u16 {
         (1..=8).find(|&value| Self::from_exif(value) == Some(self)).unwrap_or(1)
     }
 }
 
-/// The orientation in an APP1 segment's payload, if it is Exif and has one. Damaged Exif is ignored, so
-/// that it does not prevent a thumbnail.
-pub(crate) fn orientation(app1: &[u8]) -> Option<Orientation> {
-    let tiff = app1.strip_prefix(b"Exif\0\0")?;
-    let big_endian = match tiff.get(..4)? {
-        b"MM\0*" => true,
-        b"II*\0" => false,
+/// Most bytes that are kept of the photographer's name, and as many of who has the rights.
+pub(crate) const MAX_TEXT_BYTES: usize = 1024;
+
+/// What is read of an Exif block.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Exif {
+    pub orientation: Option<Orientation>,
+    pub copyright: Copyright,
+    /// The main subject (Exif 2.32, 4.6.5, tag 0x9214), as the camera saw it: in the stored picture.
+    pub subject_area: Option<Area>,
+}
+
+const ORIENTATION: u16 = 0x0112;
+const ARTIST: u16 = 0x013b;
+const COPYRIGHT: u16 = 0x8298;
+const EXIF_DIRECTORY: u16 = 0x8769;
+const SUBJECT_AREA: u16 = 0x9214;
+const PIXEL_X_DIMENSION: u16 = 0xa002;
+const PIXEL_Y_DIMENSION: u16 = 0xa003;
+
+const ENTRY_BYTES: usize = 12;
+const ASCII: u16 = 2;
+const SHORT: u16 = 3;
+
+impl Exif {
+    /// Reads a TIFF file. What is damaged is left out.
+    pub fn read(tiff: &[u8]) -> Self {
+        let mut exif = Self::default();
+        let Some(tiff) = Tiff::new(tiff) else { return exif };
+        let mut details = None;
+        for entry in tiff.directory(4) {
+            match entry.tag {
+                ORIENTATION => exif.orientation = exif.orientation.or(entry.number().and_then(Orientation::from_exif)),
+                ARTIST => exif.copyright.artist = entry.text().unwrap_or_default(),
+                COPYRIGHT => exif.copyright.rights = entry.text().unwrap_or_default(),
+                EXIF_DIRECTORY => details = Some(entry.at + 8),
+                _ => {}
+            }
+        }
+        let (mut area, mut width, mut height) = (None, None, None);
+        for entry in details.into_iter().flat_map(|at| tiff.directory(at)) {
+            match entry.tag {
+                SUBJECT_AREA => area = entry.shorts(),
+                PIXEL_X_DIMENSION => width = entry.number(),
+                PIXEL_Y_DIMENSION => height = entry.number(),
+                _ => {}
+            }
+        }
+        exif.subject_area = area.zip(width.zip(height)).and_then(|(numbers, size)| subject_area(&numbers, size));
+        exif
+    }
+}
+
+/// A point, a circle (centre and diameter) or a rectangle (centre and sides), in pixels.
+fn subject_area(numbers: &[u16], (width, height): (u16, u16)) -> Option<Area> {
+    let (x, y, w, h) = match *numbers {
+        [x, y] => (x, y, 0, 0),
+        [x, y, diameter] => (x, y, diameter, diameter),
+        [x, y, w, h] => (x, y, w, h),
         _ => return None,
     };
-    let u16_at = |at: usize| {
-        let bytes: [u8; 2] = tiff.get(at..at.checked_add(2)?)?.try_into().ok()?;
-        Some(if big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
-    };
-    let u32_at = |at: usize| {
-        let bytes: [u8; 4] = tiff.get(at..at.checked_add(4)?)?.try_into().ok()?;
-        Some(if big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
-    };
-    const ORIENTATION: u16 = 0x0112;
-    const ENTRY_BYTES: usize = 12;
-    const TYPE_SHORT: u16 = 3;
-    let directory = usize::try_from(u32_at(4)?).ok()?;
-    let entries = usize::from(u16_at(directory)?);
-    for entry in 0..entries {
-        let at = directory.checked_add(2 + entry * ENTRY_BYTES)?;
-        if u16_at(at)? == ORIENTATION {
-            // A SHORT stands in the value's first two bytes; some programs write a LONG, whose low half it is.
-            let value =
-                if u16_at(at + 2)? == TYPE_SHORT { u16_at(at + 8)? } else { u32_at(at + 8)?.try_into().ok()? };
-            return Orientation::from_exif(value);
+    if width == 0 || height == 0 {
+        return None;
+    }
+    let (width, height) = (f64::from(width), f64::from(height));
+    Area::around(f64::from(x) / width, f64::from(y) / height, f64::from(w) / width, f64::from(h) / height)
+}
+
+/// A TIFF file's bytes (TIFF 6.0, section 2).
+#[derive(Clone, Copy)]
+struct Tiff<'a> {
+    bytes: &'a [u8],
+    big_endian: bool,
+}
+
+impl<'a> Tiff<'a> {
+    fn new(bytes: &'a [u8]) -> Option<Self> {
+        match bytes.get(..4)? {
+            b"MM\0*" => Some(Self { bytes, big_endian: true }),
+            b"II*\0" => Some(Self { bytes, big_endian: false }),
+            _ => None,
         }
     }
-    None
+
+    fn u16_at(self, at: usize) -> Option<u16> {
+        let bytes: [u8; 2] = self.bytes.get(at..at.checked_add(2)?)?.try_into().ok()?;
+        Some(if self.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
+    }
+
+    fn u32_at(self, at: usize) -> Option<u32> {
+        let bytes: [u8; 4] = self.bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
+        Some(if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
+    }
+
+    /// The entries of the directory whose offset stands at `pointer`, up to the first that is not there.
+    fn directory(self, pointer: usize) -> impl Iterator<Item = Entry<'a>> {
+        let at = self.u32_at(pointer).and_then(|at| usize::try_from(at).ok());
+        let entries = at.and_then(|at| Some((at.checked_add(2)?, self.u16_at(at)?)));
+        let (first, count) = entries.unwrap_or((0, 0));
+        (0..usize::from(count)).map_while(move |entry| {
+            let at = first.checked_add(entry * ENTRY_BYTES)?;
+            Some(Entry { tiff: self, at, tag: self.u16_at(at)? })
+        })
+    }
+}
+
+/// An entry of a directory.
+struct Entry<'a> {
+    tiff: Tiff<'a>,
+    at: usize,
+    tag: u16,
+}
+
+impl<'a> Entry<'a> {
+    /// Its bytes, `size` for each of its values.
+    fn values(&self, size: usize) -> Option<&'a [u8]> {
+        let count = usize::try_from(self.tiff.u32_at(self.at + 4)?).ok()?;
+        let length = count.checked_mul(size)?;
+        // Up to four bytes stand in the entry itself.
+        let from = if length <= 4 { self.at + 8 } else { usize::try_from(self.tiff.u32_at(self.at + 8)?).ok()? };
+        self.tiff.bytes.get(from..from.checked_add(length)?)
+    }
+
+    /// A SHORT stands in the value's first two bytes; some programs write a LONG, whose low half it is.
+    fn number(&self) -> Option<u16> {
+        let short = self.tiff.u16_at(self.at + 2)? == SHORT;
+        if short { self.tiff.u16_at(self.at + 8) } else { self.tiff.u32_at(self.at + 8)?.try_into().ok() }
+    }
+
+    fn text(&self) -> Option<Vec<u8>> {
+        let is_text = self.tiff.u16_at(self.at + 2)? == ASCII;
+        is_text.then(|| self.values(1)).flatten().map(shortened)
+    }
+
+    /// At most four.
+    fn shorts(&self) -> Option<Vec<u16>> {
+        if self.tiff.u16_at(self.at + 2)? != SHORT || self.tiff.u32_at(self.at + 4)? > 4 {
+            return None;
+        }
+        let pairs = self.values(2)?.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
+        let of = if self.tiff.big_endian { u16::from_be_bytes } else { u16::from_le_bytes };
+        Some(pairs.map(of).collect())
+    }
+}
+
+/// A text without the zeros and spaces at its end, and not too long.
+pub(crate) fn shortened(text: &[u8]) -> Vec<u8> {
+    let mut text = &text[..text.len().min(MAX_TEXT_BYTES)];
+    // Not in the middle of a character of UTF-8.
+    if let Err(error) = std::str::from_utf8(text)
+        && error.error_len().is_none()
+    {
+        text = &text[..error.valid_up_to()];
+    }
+    let end = text.iter().rposition(|&byte| byte != 0 && byte != b' ').map_or(0, |last| last + 1);
+    text[..end].to_vec()
+}
+
+/// The most bytes of [`copyright_segment`].
+pub(crate) const MAX_SEGMENT_BYTES: u64 = 2 * (MAX_TEXT_BYTES as u64 + 1 + ENTRY_BYTES as u64) + 24;
+
+/// An Exif block, a TIFF file, with nothing but the name of the photographer and the rights; `None` if there are none.
+pub(crate) fn copyright_block(copyright: &Copyright) -> Option<Vec<u8>> {
+    const HEADER_BYTES: usize = 8;
+    let fields = [(ARTIST, &copyright.artist), (COPYRIGHT, &copyright.rights)];
+    let fields: Vec<_> = fields.into_iter().filter(|(_, text)| !text.is_empty()).collect();
+    if fields.is_empty() {
+        return None;
+    }
+    let mut block = b"MM\0*\0\0\0\x08".to_vec();
+    block.extend((fields.len() as u16).to_be_bytes());
+    let mut at = HEADER_BYTES + 2 + fields.len() * ENTRY_BYTES + 4;
+    let mut behind = Vec::new();
+    for (tag, text) in fields {
+        // A text ends with a zero, which counts. Up to four bytes stand in the entry itself.
+        let mut text = [text.as_slice(), &[0]].concat();
+        block.extend([tag.to_be_bytes(), ASCII.to_be_bytes()].concat());
+        block.extend((text.len() as u32).to_be_bytes());
+        if text.len() <= 4 {
+            text.resize(4, 0);
+            block.extend(text);
+        } else {
+            block.extend((at as u32).to_be_bytes());
+            at += text.len();
+            behind.extend(text);
+        }
+    }
+    block.extend([0; 4]);
+    block.extend(behind);
+    Some(block)
+}
+
+/// The same as a JPEG's APP1 segment, marker and all.
+pub(crate) fn copyright_segment(copyright: &Copyright) -> Option<Vec<u8>> {
+    let block = copyright_block(copyright)?;
+    let length = (2 + 6 + block.len()) as u16;
+    Some([&[0xff, 0xe1], length.to_be_bytes().as_slice(), b"Exif\0\0", &block].concat())
 }
 
 #[cfg(test)]
@@ -75,27 +251,27 @@ mod tests {
     use super::*;
 
     fn exif(big_endian: bool, value: u16) -> Vec<u8> {
-        let mut app1 = b"Exif\0\0".to_vec();
+        let mut tiff = Vec::new();
         if big_endian {
-            app1.extend(b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01");
-            app1.extend(value.to_be_bytes());
+            tiff.extend(b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01");
+            tiff.extend(value.to_be_bytes());
         } else {
-            app1.extend(b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0");
-            app1.extend(value.to_le_bytes());
+            tiff.extend(b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0");
+            tiff.extend(value.to_le_bytes());
         }
-        app1.extend([0; 6]);
-        app1
+        tiff.extend([0; 6]);
+        tiff
     }
 
     #[test]
     fn both_byte_orders_and_all_values() {
         for big_endian in [true, false] {
             for value in 1..=8 {
-                let found = orientation(&exif(big_endian, value)).unwrap();
+                let found = Exif::read(&exif(big_endian, value)).orientation.unwrap();
                 assert_eq!(found.to_exif(), value);
             }
-            assert_eq!(orientation(&exif(big_endian, 0)), None);
-            assert_eq!(orientation(&exif(big_endian, 9)), None);
+            assert_eq!(Exif::read(&exif(big_endian, 0)).orientation, None);
+            assert_eq!(Exif::read(&exif(big_endian, 9)).orientation, None);
         }
     }
 
@@ -103,10 +279,75 @@ mod tests {
     fn damaged_exif_is_no_exif() {
         let whole = exif(true, 6);
         for cut in 0..whole.len() - 6 {
-            assert_eq!(orientation(&whole[..cut]), None, "cut at {cut}");
+            assert_eq!(Exif::read(&whole[..cut]), Exif::default(), "cut at {cut}");
         }
         let mut far = whole;
-        far[10..14].fill(0xff);
-        assert_eq!(orientation(&far), None);
+        far[4..8].fill(0xff);
+        assert_eq!(Exif::read(&far), Exif::default());
+    }
+
+    #[test]
+    fn a_point_of_the_upright_picture_is_found_in_the_stored_one() {
+        // The upper left corner, looked at, is Exif's "0th row, 0th column" the other way round.
+        let corners = [(1, 0.0, 0.0), (2, 1.0, 0.0), (3, 1.0, 1.0), (4, 0.0, 1.0)];
+        let turned = [(5, 0.0, 0.0), (6, 0.0, 1.0), (7, 1.0, 1.0), (8, 1.0, 0.0)];
+        for (value, x, y) in corners.into_iter().chain(turned) {
+            assert_eq!(Orientation::from_exif(value).unwrap().stored(0.0, 0.0), Point { x, y }, "orientation {value}");
+        }
+    }
+
+    /// Entries of a first directory, of a second one, and the bytes behind them, at [`BEHIND`].
+    fn two_directories(second: &[[u8; 12]], behind: &[u8]) -> Vec<u8> {
+        let mut tiff = b"II*\0\x08\0\0\0\x01\0\x69\x87\x04\0\x01\0\0\0\x1a\0\0\0\0\0\0\0".to_vec();
+        tiff.extend((second.len() as u16).to_le_bytes());
+        tiff.extend(second.concat());
+        tiff.extend([0; 4]);
+        tiff.extend(behind);
+        tiff
+    }
+
+    #[test]
+    fn the_focused_area_is_read_in_all_three_forms() {
+        let size = [*b"\x02\xa0\x03\0\x01\0\0\0\xe8\x03\0\0", *b"\x03\xa0\x04\0\x01\0\0\0\xf4\x01\0\0"];
+        let area = |count: u8, value: [u8; 4], behind: &[u8]| {
+            let [a, b, c, d] = value;
+            let entry = [0x14, 0x92, 3, 0, count, 0, 0, 0, a, b, c, d];
+            Exif::read(&two_directories(&[entry, size[0], size[1]], behind)).subject_area
+        };
+        // 1000x500 pixels: 250, 125; with 100 across; with 200 by 50.
+        assert_eq!(area(2, [250, 0, 125, 0], &[]), Area::around(0.25, 0.25, 0.0, 0.0));
+        let behind = [250, 0, 125, 0, 100, 0];
+        assert_eq!(area(3, [68, 0, 0, 0], &behind), Area::around(0.25, 0.25, 0.1, 0.2));
+        let behind = [250, 0, 125, 0, 200, 0, 50, 0];
+        assert_eq!(area(4, [68, 0, 0, 0], &behind), Area::around(0.25, 0.25, 0.2, 0.1));
+        assert_eq!(area(4, [69, 0, 0, 0], &behind), None, "beyond the end");
+        assert_eq!(area(5, [68, 0, 0, 0], &[0; 20]), None);
+        assert_eq!(area(2, [0, 255, 0, 255], &[]), None, "outside the picture");
+    }
+
+    #[test]
+    fn what_is_kept_is_read_again_and_nothing_else() {
+        let copyright = |artist: &[u8], rights: &[u8]| Copyright { artist: artist.to_vec(), rights: rights.to_vec() };
+        for kept in [
+            copyright(b"Ann", b""),
+            copyright(b"", b"(c) 2024 Ann Example"),
+            copyright("Jos\u{e9}".as_bytes(), &[b'x'; MAX_TEXT_BYTES]),
+        ] {
+            let segment = copyright_segment(&kept).unwrap();
+            assert!(segment.len() as u64 <= MAX_SEGMENT_BYTES);
+            assert_eq!(usize::from(u16::from_be_bytes([segment[2], segment[3]])), segment.len() - 2);
+            let read = Exif::read(segment.strip_prefix(&[0xff, 0xe1]).unwrap()[2..].strip_prefix(b"Exif\0\0").unwrap());
+            assert_eq!(read, Exif { copyright: kept, ..Exif::default() });
+        }
+        assert_eq!(copyright_segment(&Copyright::default()), None);
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(shortened(b"Ann \0 \0"), b"Ann");
+        assert_eq!(shortened(b" \0"), b"");
+        let long = "\u{e9}".repeat(MAX_TEXT_BYTES);
+        assert_eq!(shortened(&long.as_bytes()[1..]).len(), MAX_TEXT_BYTES);
+        assert_eq!(shortened(&[b"x", long.as_bytes()].concat()).len(), MAX_TEXT_BYTES - 1);
     }
 }

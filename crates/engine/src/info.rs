@@ -4,6 +4,7 @@ use crate::exif::Orientation;
 use crate::format::{Facts, Format, Opened};
 use crate::jpeg::Process;
 use crate::pixels::colour::{Colour, Profile};
+use crate::subject::Subject;
 
 /// What a source's header says. Made by [`probe`](crate::probe).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct Info {
     pub(crate) has_profile: bool,
     /// Columns and rows as stored.
     pub(crate) stored: (usize, usize),
+    /// What is marked as its subject.
+    pub(crate) subject: Option<Subject>,
     pub(crate) facts: Facts,
 }
 
@@ -58,6 +61,7 @@ impl Info {
             planes: header.planes(),
             has_profile: header.profile != Profile::Srgb,
             stored: (header.width, header.height),
+            subject: header.metadata.subject(),
             facts: opened.facts(),
         }
     }

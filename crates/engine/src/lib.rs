@@ -5,7 +5,7 @@
 //! much a run may allocate, and every failure is an [`Error`] that the person who sent the picture can understand.
 //!
 //! A thumbnail is upright (Exif orientation applied), in sRGB (embedded profiles applied), and carries no metadata of its
-//! source: no camera, no date, no place.
+//! source: no camera, no date, no place; whose it is, if [`Options::keep_copyright`] says so.
 //!
 //! ```no_run
 //! use thumb_engine::{Options, Spec, thumbnails};
@@ -19,7 +19,7 @@
 //! ```
 //!
 //! # How a picture travels
-//! `format` opens a source by its first bytes; the format's module reads the header (`jpeg::header`). `geometry` places each
+//! `format` opens a source by its first bytes; the format's module reads the header (`jpeg::header`). `geometry` and `subject` place each
 //! thumbnail on the picture, `render` asks the decoder for just that, at about that size (`jpeg::decode`), and makes of its planes
 //! the thumbnail's (`pixels`), which are coded (`output`, `jpeg::encode`). A new format is one more module behind `picture::Picture`.
 #![forbid(unsafe_code)]
@@ -33,14 +33,17 @@ mod info;
 mod jpeg;
 mod limits;
 mod memory;
+mod metadata;
 mod output;
 mod picture;
 mod pixels;
 mod render;
 mod sniff;
 mod spec;
+mod subject;
 #[cfg(test)]
 mod tests;
+mod xmp;
 
 pub use error::Error;
 pub use format::{Format, Formats};
@@ -56,6 +59,7 @@ pub use spec::{
 };
 
 use pixels::colour::{self, Conversion};
+use subject::Place;
 
 /// The version of what the engine makes. It changes whenever the thumbnail of some source and [`Spec`] changes, so a program
 /// that stores it beside a thumbnail knows whether the same thumbnail would be made today. tests/golden.rs fails when the result changes and the number does not.
@@ -113,16 +117,20 @@ pub fn thumbnails(source: &[u8], specs: &[Spec], options: &Options) -> Result<Ve
     let conversion = colour::conversion(&header.profile, header.colour);
     let converted = matches!(conversion, Conversion::Profile(_));
     let stored = (header.width, header.height);
-    let placements: Vec<_> =
-        specs.iter().map(|spec| geometry::place(stored, header.orientation, spec.size, spec.fit)).collect();
-    let requests = render::requests(header.colour, header.planes(), specs, &placements, converted);
+    let subject = header.metadata.subject();
+    let places: Vec<_> = specs.iter().map(|spec| Place::new(stored, header.orientation, subject, spec)).collect();
+    let needed: Vec<_> = places.iter().map(Place::needed).collect();
+    let requests = render::requests(header.colour, header.planes(), specs, &needed, converted);
     let decoded = picture.decode(&requests, options.truncated)?;
+    let placements = subject::settle(&places, &decoded, header)?;
+    let copyright = options.keep_copyright.then(|| header.metadata.copyright());
     specs
         .iter()
         .zip(&placements)
         .map(|(spec, placement)| {
             let rendered = render::shrink(&decoded, header, placement, spec, &conversion)?;
-            output::encode(rendered, spec, options.background)
+            let thumbnail = output::encode(rendered, spec, options.background)?;
+            Ok(copyright.iter().fold(thumbnail, output::with_copyright))
         })
         .collect()
 }

@@ -61,11 +61,15 @@ pub struct Options {
     pub truncated: Truncated,
     /// What a JPEG shows where the source is transparent: red, green and blue, in sRGB.
     pub background: [u8; 3],
+    /// Whether a thumbnail keeps the name of the photographer and of who has the rights, where the source has them: Exif's Artist and
+    /// Copyright, or Dublin Core's creator and rights. Each up to 1024 bytes; nothing else of the metadata.
+    pub keep_copyright: bool,
 }
 
 impl Default for Options {
     /// A white background.
     fn default() -> Self {
-        Self { limits: Limits::default(), truncated: Truncated::default(), background: [255; 3] }
+        let (limits, truncated) = (Limits::default(), Truncated::default());
+        Self { limits, truncated, background: [255; 3], keep_copyright: false }
     }
 }

@@ -1,13 +1,15 @@
 //! How much memory a run of the engine may have allocated at once, computed from the header alone, so that a program can reserve
 //! it before decoding; tests/memory.rs compares it with what a counting allocator measures.
 
-use crate::geometry::{self, Placement};
+use crate::exif;
+use crate::geometry::Placement;
 use crate::info::Info;
 use crate::jpeg::encode;
 use crate::output;
 use crate::pixels::colour::Colour;
 use crate::render;
 use crate::spec::Spec;
+use crate::subject::{Place, saliency};
 
 /// Small things: decode tables, the header's lists, a scan's tables (at most 100 scans), the filter's weights of small pictures.
 const FIXED_BYTES: u64 = 1 << 20;
@@ -39,14 +41,18 @@ pub fn working_memory(info: &Info, specs: &[Spec]) -> u64 {
     if specs.is_empty() {
         return fixed;
     }
-    let place = |spec: &Spec| geometry::place(info.stored, info.orientation(), spec.size, spec.fit);
-    let placements: Vec<_> = specs.iter().map(place).collect();
+    let places: Vec<_> =
+        specs.iter().map(|spec| Place::new(info.stored, info.orientation(), info.subject, spec)).collect();
+    let needed: Vec<_> = places.iter().map(Place::needed).collect();
+    let sizes: Vec<_> = places.iter().map(Place::anywhere).collect();
+    let finding = if places.iter().any(Place::waits) { saliency::memory(info.stored.0) } else { 0 };
     // Whether a profile is sRGB, so that nothing is converted, is known only when it has been read.
     let may_be_converted = [info.has_profile, false];
     let peaks = may_be_converted.map(|converted| {
-        let requests = render::requests(info.colour, info.planes, specs, &placements, converted);
+        let requests = render::requests(info.colour, info.planes, specs, &needed, converted);
         let decoding = info.facts.decode_memory(&requests);
-        decoding.peak.max(rendering(info, specs, &placements, decoding.planes, converted))
+        let rendering = rendering(info, specs, &sizes, decoding.planes, converted);
+        decoding.peak.max(decoding.planes + finding).max(rendering)
     });
     fixed + peaks.into_iter().max().unwrap_or(0)
 }
@@ -78,7 +84,8 @@ fn rendering(info: &Info, specs: &[Spec], placements: &[Placement], planes: u64,
                 (3 * pixels + 2 * chroma, resampled + (7 * pixels).max(filter + copies), resampled)
             }
         };
-        let file = encode::most_bytes(width, height, info.colour == Colour::Grey, spec.quality);
+        let file =
+            encode::most_bytes(width, height, info.colour == Colour::Grey, spec.quality) + exif::MAX_SEGMENT_BYTES;
         // While the file grows, its old and its new allocation; and its last a quarter too large.
         let encoding = left + (file * 9 / 4).max(1024 + pixels / 5);
         let encoding = encoding.max(pixels + output::memory(spec.output, width, height, info.alpha));

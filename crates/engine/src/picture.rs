@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::exif::Orientation;
 use crate::geometry::Window;
 use crate::limits::Truncated;
+use crate::metadata::Metadata;
 use crate::pixels::colour::{Colour, Profile};
 use crate::pixels::plane::PlacedPlane;
 use crate::pixels::resample::Resampler;
@@ -34,6 +35,8 @@ pub(crate) struct Header {
     pub precision_bits: u8,
     /// How the picture is turned upright.
     pub orientation: Orientation,
+    /// What else is said of it.
+    pub metadata: Metadata,
     /// Which colours the components' values stand for.
     pub profile: Profile,
 }

@@ -9,7 +9,8 @@ use crate::picture::{Decoded, Header, PlaneRequest};
 use crate::pixels::colour::{self, Colour, Conversion};
 use crate::pixels::plane::{PlacedPlane, Plane};
 use crate::pixels::resample::{Resampler, resample};
-use crate::spec::Spec;
+use crate::pixels::sharpen::{sharpen, sharpen_rgb};
+use crate::spec::{Sharpen, Spec};
 
 /// What each thumbnail needs of each of the `count` planes of a picture in `colour`. `converted`: to sRGB, by a profile.
 pub(crate) fn requests(
@@ -52,10 +53,17 @@ pub(crate) fn shrink(
         let plane = resample(&source.plane, source.window(window), width, height, decoded.resampler)?;
         Ok(plane.turned(header.orientation))
     };
+    let luma = |source: &PlacedPlane| {
+        let mut plane = full(source)?;
+        if spec.sharpen == Sharpen::Light {
+            sharpen(&mut plane)?;
+        }
+        Ok(plane)
+    };
     let converted = matches!(conversion, Conversion::Profile(_));
     let takes_planes = !converted && output::takes_planes(spec.output, header.alpha);
     match (header.colour, decoded.planes.as_slice()) {
-        (Colour::Grey, [grey]) if takes_planes => Ok(Rendered::Planes(Planes::Grey(full(grey)?))),
+        (Colour::Grey, [grey]) if takes_planes => Ok(Rendered::Planes(Planes::Grey(luma(grey)?))),
         (Colour::YCbCr, [y, cb, cr]) if takes_planes => {
             let chroma = |source: &PlacedPlane| {
                 if encode::subsampled(spec.quality) {
@@ -64,7 +72,7 @@ pub(crate) fn shrink(
                     full(source)
                 }
             };
-            Ok(Rendered::Planes(Planes::YCbCr([full(y)?, chroma(cb)?, chroma(cr)?])))
+            Ok(Rendered::Planes(Planes::YCbCr([luma(y)?, chroma(cb)?, chroma(cr)?])))
         }
         (colour, planes) => {
             let mut planes = planes.iter().map(full).collect::<Result<Vec<_>, Error>>()?;
@@ -73,7 +81,10 @@ pub(crate) fn shrink(
                 planes.iter_mut().for_each(|plane| plane.divide_by(alpha));
             }
             let (width, height) = (planes[0].width, planes[0].height);
-            let rgb = colour::to_srgb(&planes, colour, conversion)?;
+            let mut rgb = colour::to_srgb(&planes, colour, conversion)?;
+            if spec.sharpen == Sharpen::Light {
+                sharpen_rgb(&mut rgb, width, height)?;
+            }
             Ok(Rendered::Rgb(RgbPicture { width, height, rgb, alpha, grey: colour == Colour::Grey }))
         }
     }

@@ -10,7 +10,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
-use thumb_engine::{Fit, OUTPUT_VERSION, Options, Size, Spec, Truncated, thumbnails};
+use thumb_engine::{Fit, OUTPUT_VERSION, Options, Sharpen, Size, Spec, Truncated, thumbnails};
 
 /// FNV-1a.
 fn hash(bytes: &[u8]) -> u64 {
@@ -82,6 +82,18 @@ fn pictures() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// Thumbnails of a part of the picture, and what else can be asked for.
+fn parts(name: &str, source: &[u8], made: &mut String) {
+    for (position, size) in [("northeast", "90x30"), ("smart", "30x90"), ("0.2,0.9", "70x70"), ("center", "77x")] {
+        let spec = Spec { position: position.parse().unwrap(), ..Spec::new(size.parse().unwrap()) };
+        let thumbnail = thumbnails(source, &[spec], &Options::default()).unwrap().remove(0);
+        writeln!(made, "{name}, {size} {position}: {:016x}", hash(&thumbnail.bytes)).unwrap();
+    }
+    let sharp = Spec { sharpen: Sharpen::Light, enlarge: false, ..Spec::new(Size::new(450, 340)) };
+    let thumbnail = thumbnails(source, &[sharp], &Options::default()).unwrap().remove(0);
+    writeln!(made, "{name}, {}, sharpened, not enlarged: {:016x}", sharp.size, hash(&thumbnail.bytes)).unwrap();
+}
+
 /// One line per picture and one line per thumbnail.
 fn report() -> (String, String) {
     let spec = |width, height, fit, quality| Spec { fit, quality, ..Spec::new(Size::new(width, height)) };
@@ -99,6 +111,9 @@ fn report() -> (String, String) {
             let thumbnail = thumbnails(&source, &[spec], &Options::default()).unwrap().remove(0);
             let Spec { size, fit, quality, .. } = spec;
             writeln!(made, "{name}, {size} {fit} q{quality}: {:016x}", hash(&thumbnail.bytes)).unwrap();
+        }
+        if ["4:2:0", "4:2:0, progressive", "grey", "orientation 6", "CMYK"].contains(&name) {
+            parts(name, &source, &mut made);
         }
         let together = thumbnails(&source, &specs, &Options::default()).unwrap();
         let all: Vec<u8> = together.into_iter().flat_map(|thumbnail| thumbnail.bytes).collect();

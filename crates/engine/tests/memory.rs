@@ -10,7 +10,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
-use thumb_engine::{Fit, Limits, Options, Size, Spec, Truncated, probe, thumbnails, working_memory};
+use thumb_engine::{Fit, Limits, Options, Position, Sharpen, Size, Spec, Truncated, probe, thumbnails, working_memory};
 
 struct Counting;
 
@@ -162,6 +162,12 @@ fn a_run_takes_no_more_than_is_reckoned() {
     let one = [spec(400, 400, Fit::Cover, 80)];
     let several = [spec(400, 400, Fit::Cover, 80), spec(1000, 400, Fit::Contain, 95), spec(150, 101, Fit::Fill, 60)];
     let broad = [spec(223, 225, Fit::Fill, 36)];
+    let smart = |width, height| Spec {
+        position: Position::Smart,
+        sharpen: Sharpen::Light,
+        ..spec(width, height, Fit::Cover, 80)
+    };
+    let (one_smart, several_smart) = ([smart(300, 300)], [smart(300, 300), smart(600, 50), smart(50, 600)]);
     let enlarged = [spec(3000, 1999, Fit::Cover, 100), spec(2000, 30, Fit::Fill, 1)];
     for (colour, sampling) in kinds {
         for progressive in [false, true] {
@@ -178,6 +184,8 @@ fn a_run_takes_no_more_than_is_reckoned() {
                 check(picture, &source, &one);
                 check(picture, &source, &several);
                 check(picture, &source, &broad);
+                check(picture, &source, &one_smart);
+                check(picture, &source, &several_smart);
                 if size.0 < 1000 {
                     check(picture, &source, &enlarged);
                 }

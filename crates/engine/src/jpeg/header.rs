@@ -3,7 +3,7 @@
 //! Segment layout and marker codes are those of ITU-T T.81, annex B.
 
 use crate::error::Error;
-use crate::exif;
+use crate::metadata::Metadata;
 use crate::picture::Header;
 use crate::pixels::colour::{Colour, Profile};
 
@@ -127,7 +127,7 @@ pub(crate) fn next_segment(source: &[u8], mut at: usize) -> Result<Segment<'_>, 
 /// The last item returned is the payload of the first scan's header.
 pub(crate) fn read(source: &[u8]) -> Result<(Header, Frame, &[u8]), Error> {
     let mut frame = None;
-    let mut orientation = None;
+    let mut metadata = Metadata::default();
     let mut jfif = false;
     let mut adobe = None;
     let mut icc = IccChunks::default();
@@ -137,7 +137,7 @@ pub(crate) fn read(source: &[u8]) -> Result<(Header, Frame, &[u8]), Error> {
         at = segment.end;
         match segment.marker {
             marker::APP0 => jfif |= segment.payload.starts_with(b"JFIF\0"),
-            marker::APP1 => orientation = orientation.or_else(|| exif::orientation(segment.payload)),
+            marker::APP1 => read_app1(segment.payload, &mut metadata),
             marker::APP2 => icc.add(segment.payload),
             marker::APP14 if segment.payload.starts_with(b"Adobe") => adobe = segment.payload.get(11).copied(),
             // Lossless, hierarchical and arithmetic frames too, all but the three codes between them that mean other things.
@@ -155,10 +155,20 @@ pub(crate) fn read(source: &[u8]) -> Result<(Header, Frame, &[u8]), Error> {
     let frame = frame.ok_or_else(|| Error::Corrupt("a scan comes before the frame header".into()))?;
     let colour = colour(&frame, jfif, adobe)?;
     let (width, height) = (frame.width, frame.height);
-    let orientation = orientation.unwrap_or_default();
+    let orientation = metadata.orientation();
     let precision_bits = frame.precision_bits;
     let profile = Profile::icc(icc.join());
-    Ok((Header { width, height, colour, alpha: false, precision_bits, orientation, profile }, frame, first_scan))
+    let header = Header { width, height, colour, alpha: false, precision_bits, orientation, metadata, profile };
+    Ok((header, frame, first_scan))
+}
+
+/// Exif (Exif 2.32, 4.7.2) or XMP (ISO 16684-3, 5.3), or something else.
+fn read_app1(payload: &[u8], metadata: &mut Metadata) {
+    if payload.starts_with(b"Exif\0\0") {
+        metadata.add_exif(payload);
+    } else if let Some(packet) = payload.strip_prefix(b"http://ns.adobe.com/xap/1.0/\0") {
+        metadata.add_xmp(packet);
+    }
 }
 
 fn read_frame(code: u8, payload: &[u8]) -> Result<Frame, Error> {

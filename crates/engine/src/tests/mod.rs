@@ -12,6 +12,7 @@ use crate::pixels::plane::Plane;
 mod bad_files;
 mod equality;
 mod reference;
+mod right;
 mod scans;
 
 /// A smooth picture in which every position can be recognised: red grows to the right, green downwards, blue falls to the right.
