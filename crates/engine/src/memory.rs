@@ -78,9 +78,9 @@ fn rendering(info: &Info, specs: &[Spec], placements: &[Placement], planes: u64,
                 (3 * pixels + 2 * chroma, resampled + (7 * pixels).max(filter + copies), resampled)
             }
         };
-        let file = encode::most_bytes(width, height, info.colour == Colour::Grey, spec.quality);
-        // While the file grows, its old and its new allocation; and its last a quarter too large.
-        let encoding = left + (file * 9 / 4).max(1024 + pixels / 5);
+        let grey = info.colour == Colour::Grey;
+        let file = encode::most_bytes(width, height, grey, spec.quality);
+        let encoding = left + encode::working_bytes(width, height, grey, spec.quality) + file;
         peak = peak.max(finished + samples + working.max(encoding));
         finished += file;
     }
