@@ -63,7 +63,7 @@ use subject::Place;
 
 /// The version of what the engine makes. It changes whenever the thumbnail of some source and [`Spec`] changes, so a program
 /// that stores it beside a thumbnail knows whether the same thumbnail would be made today. tests/golden.rs fails when the result changes and the number does not.
-pub const OUTPUT_VERSION: u32 = 6;
+pub const OUTPUT_VERSION: u32 = 7;
 
 /// A finished thumbnail.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -84,13 +84,13 @@ fn rendering(info: &Info, specs: &[Spec], placements: &[Placement], planes: u64,
                 (3 * pixels + 2 * chroma, resampled + (7 * pixels).max(filter + copies), resampled)
             }
         };
-        let file =
-            encode::most_bytes(width, height, info.colour == Colour::Grey, spec.quality) + exif::MAX_SEGMENT_BYTES;
-        // While the file grows, its old and its new allocation; and its last a quarter too large.
-        let encoding = left + (file * 9 / 4).max(1024 + pixels / 5);
-        let encoding = encoding.max(pixels + output::memory(spec.output, width, height, info.alpha));
+let grey = info.colour == Colour::Grey;
+        let file = encode::most_bytes(width, height, grey, spec.quality) + exif::MAX_SEGMENT_BYTES;
+        let encoding = left + encode::working_bytes(width, height, grey, spec.quality) + file;
+        let (other_working, other_file) = output::memory(spec.output, width, height, info.alpha);
+        let encoding = encoding.max(pixels + other_working + other_file);
         peak = peak.max(finished + samples + working.max(encoding));
-        finished += file;
+        finished += file.max(other_file);
     }
     planes + peak
 }

@@ -1,42 +1,6 @@
-//! The example tables of T.81, annex K. Thumbnails use them, and so do sources without Huffman tables (the frames of motion
-//! JPEG).
+//! The example Huffman tables of T.81, annex K, which sources without tables use (the frames of motion JPEG).
 
-use crate::jpeg::dct::{BLOCK, NATURAL};
 use crate::jpeg::huffman::HuffmanSpec;
-
-/// Quantisation steps for luma at quality 50, in natural order (table K.1).
-#[rustfmt::skip]
-const LUMA_STEPS: [u16; BLOCK] = [
-     16,  11,  10,  16,  24,  40,  51,  61,
-     12,  12,  14,  19,  26,  58,  60,  55,
-     14,  13,  16,  24,  40,  57,  69,  56,
-     14,  17,  22,  29,  51,  87,  80,  62,
-     18,  22,  37,  56,  68, 109, 103,  77,
-     24,  35,  55,  64,  81, 104, 113,  92,
-     49,  64,  78,  87, 103, 121, 120, 101,
-     72,  92,  95,  98, 112, 100, 103,  99,
-];
-
-/// The same for colour differences (table K.2).
-#[rustfmt::skip]
-const CHROMA_STEPS: [u16; BLOCK] = [
-    17, 18, 24, 47, 99, 99, 99, 99,
-    18, 21, 26, 66, 99, 99, 99, 99,
-    24, 26, 56, 99, 99, 99, 99, 99,
-    47, 66, 99, 99, 99, 99, 99, 99,
-    99, 99, 99, 99, 99, 99, 99, 99,
-    99, 99, 99, 99, 99, 99, 99, 99,
-    99, 99, 99, 99, 99, 99, 99, 99,
-    99, 99, 99, 99, 99, 99, 99, 99,
-];
-
-/// Quantisation steps at `quality`, in zigzag order, scaled as libjpeg does.
-pub(super) fn steps(luma: bool, quality: u8) -> [u8; BLOCK] {
-    let quality = u32::from(quality.clamp(1, 100));
-    let percent = if quality < 50 { 5000 / quality } else { 200 - 2 * quality };
-    let table = if luma { &LUMA_STEPS } else { &CHROMA_STEPS };
-    NATURAL.map(|natural| ((u32::from(table[usize::from(natural)]) * percent + 50) / 100).clamp(1, 255) as u8)
-}
 
 /// Codes of the sizes of DC (tables K.3 and K.4).
 pub(super) fn dc(luma: bool) -> HuffmanSpec {

@@ -100,9 +100,11 @@ impl CodeBook {
         codes
     }
 
-    #[inline(always)]
-    pub fn of(&self, symbol: u8) -> Code {
-        self.0[usize::from(symbol)]
+    /// How many bits it takes to write each symbol so often, with the values that follow them.
+    pub fn bits(&self, counts: &[u32; 256]) -> u64 {
+        let bits =
+            |(symbol, (code, &count)): (u32, (&Code, &u32))| u64::from(code.length + symbol % 16) * u64::from(count);
+        (0..).zip(self.0.iter().zip(counts)).map(bits).sum()
     }
 
     /// The code of a coefficient behind `run` zeros, and its magnitude (T.81, F.1.2.1.1). `run` is 0 to 15.
@@ -112,7 +114,7 @@ impl CodeBook {
         let size = 32 - value.unsigned_abs().leading_zeros();
         // A negative one is less by 1 in as many bits.
         let magnitude = (value - i32::from(value < 0)) as u32 & ((1 << size) - 1);
-        let code = self.of((run << 4 | size) as u8);
+        let code = self.0[(run << 4 | size) as usize & 255];
         Code { bits: code.bits << size | magnitude, length: code.length + size }
     }
 }

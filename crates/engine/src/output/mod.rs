@@ -73,6 +73,9 @@ fn jpeg(planes: &Planes, quality: u8) -> Thumbnail {
     Thumbnail { width, height, format: Format::Jpeg, bytes, placeholder: Placeholder::of_planes(planes) }
 }
 
+/// The most bytes of a file's headers.
+const FRAME_BYTES: u64 = 4 << 10;
+
 /// Whether the engine was built with WebP's encoder.
 pub(crate) const WRITES_WEBP: bool = cfg!(feature = "webp-output");
 
@@ -86,22 +89,24 @@ fn webp_file(_: &RgbPicture, _: u8) -> Result<Vec<u8>, Error> {
     Err(Error::BadSpec("this build writes no WebP".into()))
 }
 
-/// The most bytes that coding a thumbnail of so many columns and rows takes beside its [`RgbPicture`], its file among them; 0 where
-/// it becomes a JPEG.
-pub(crate) fn memory(output: Output, width: u64, height: u64, alpha: bool) -> u64 {
+/// The most bytes that coding a thumbnail of so many columns and rows takes beside its [`RgbPicture`] and its file, and those of the
+/// file; 0 where it becomes a JPEG.
+pub(crate) fn memory(output: Output, width: u64, height: u64, alpha: bool) -> (u64, u64) {
     #[cfg(feature = "webp-output")]
     let webp = webp::memory(width * height, alpha);
     #[cfg(not(feature = "webp-output"))]
     let webp = 0;
     let png = png::memory(width * height, width);
-    match output {
-        Output::Jpeg => 0,
+    let working = match output {
+        Output::Jpeg => return (0, 0),
+        Output::Auto if !alpha => return (0, 0),
         Output::Webp => webp,
         Output::Png => png,
-        Output::Auto if !alpha => 0,
         Output::Auto if WRITES_WEBP => webp,
         Output::Auto => png,
-    }
+    };
+    // Neither is longer than the samples and what stands around them.
+    (working, 4 * width * height + height + FRAME_BYTES)
 }
 
 impl RgbPicture {

@@ -6,9 +6,9 @@ use super::RgbPicture;
 use crate::error::Error;
 use crate::pixels::plane::zeros;
 
-/// The most bytes that coding takes beside the picture, the file among them.
+/// The most bytes that coding takes beside the picture and the file.
 pub(super) fn memory(pixels: u64, width: u64) -> u64 {
-    // The samples interleaved, and a file that is as long, which grows by doubling; the compressor's tables, and rows.
+    // The samples interleaved, twice; a file that grows by doubling; the compressor's tables, and rows.
     pixels * 4 * 4 + width * 64 + (2 << 20)
 }
 

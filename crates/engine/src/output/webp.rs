@@ -19,7 +19,7 @@ const METHOD: i32 = 4;
 const PIXEL_BYTES: u64 = 40;
 const ALPHA_PIXEL_BYTES: u64 = 64;
 
-/// The most bytes that coding takes beside the picture, libwebp's own among them, and the file.
+/// The most bytes that coding takes beside the picture and the file, libwebp's own among them.
 pub(super) fn memory(pixels: u64, alpha: bool) -> u64 {
     (4 << 20) + pixels * if alpha { ALPHA_PIXEL_BYTES } else { PIXEL_BYTES }
 }

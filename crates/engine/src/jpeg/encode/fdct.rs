@@ -8,16 +8,18 @@ use crate::jpeg::dct::{BLOCK, NATURAL, basis, join};
 pub(super) struct Fdct {
     /// By natural place: what a frequency is multiplied with, one over its step.
     factors: [f32; BLOCK],
+    /// The magnitude that AC must have, in steps, or it is 0.
+    dead_zone: f32,
 }
 
 impl Fdct {
-    /// `steps`: of quantisation, in zigzag order.
-    pub fn new(steps: &[u8; BLOCK]) -> Self {
+    /// `steps`: of quantisation, in zigzag order; `dead_zone`: the part of a step below which AC is 0.
+    pub fn new(steps: &[u8; BLOCK], dead_zone: f32) -> Self {
         let mut factors = [0.0; BLOCK];
         for (&natural, &step) in NATURAL.iter().zip(steps) {
             factors[usize::from(natural)] = 1.0 / f32::from(step);
         }
-        Self { factors }
+        Self { factors, dead_zone }
     }
 
     /// The quantised coefficients of a block of samples, in natural order.
@@ -33,13 +35,17 @@ impl Fdct {
         let across = exchanged(&rows.map(|half| pass(&half)));
         let columns = exchanged(&across.map(|half| pass(&half)));
         let mut coefficients = [0; BLOCK];
+        let mut least = f32x4::new([0.0, self.dead_zone, self.dead_zone, self.dead_zone]);
         for (v, out) in coefficients.chunks_exact_mut(8).enumerate() {
             let factor = |from: usize| f32x4::new(std::array::from_fn(|i| self.factors[8 * v + from + i]));
-            let (mut low, high) = (columns[0][v] * factor(0), columns[1][v] * factor(4));
+            let (mut low, mut high) = (columns[0][v] * factor(0), columns[1][v] * factor(4));
             if v == 0 {
                 // The level shift of all samples (T.81, A.3.1): 128 of 64 samples are 1024 of DC.
                 low -= f32x4::new([1024.0 * self.factors[0], 0.0, 0.0, 0.0]);
             }
+            low &= low.abs().simd_ge(least);
+            least = f32x4::splat(self.dead_zone);
+            high &= high.abs().simd_ge(least);
             let words = i16x8::from_i32x8_saturate(join(low.fast_round_int(), high.fast_round_int()));
             out.copy_from_slice(&words.to_array());
         }
@@ -99,7 +105,7 @@ mod tests {
                     (seed >> 24) as u8
                 })
             });
-            let made = Fdct::new(&[step; BLOCK]).transform(&samples);
+            let made = Fdct::new(&[step; BLOCK], 0.5).transform(&samples);
             for (place, made) in made.into_iter().enumerate() {
                 let (v, u) = (place / 8, place % 8);
                 let c = |u: usize| if u == 0 { 0.5_f64.sqrt() } else { 1.0 };
@@ -113,6 +119,21 @@ mod tests {
                 let expected = sum / f64::from(step);
                 assert!((f64::from(made) - expected).abs() <= 0.501, "step {step}, {u},{v}: {made}, not {expected}");
             }
+        }
+    }
+
+    #[test]
+    fn only_ac_has_a_dead_zone() {
+        let samples = |dc: f64, ac: f64| -> [[u8; 8]; 8] {
+            let cosine = |x: usize| ((2 * x + 1) as f64 * PI / 16.0).cos();
+            std::array::from_fn(|_| {
+                std::array::from_fn(|x| (128.0 + dc / 8.0 + ac * cosine(x) * 2_f64.sqrt() / 8.0).round() as u8)
+            })
+        };
+        // Of a step of 200: DC 0.56; AC 0.56, 0.7 and -0.7.
+        for (ac, quantised) in [(112.0, 0), (140.0, 1), (-140.0, -1)] {
+            let made = Fdct::new(&[200; BLOCK], 0.63).transform(&samples(112.0, ac));
+            assert_eq!(made[..2], [1, quantised], "{ac}");
         }
     }
 }
