@@ -194,7 +194,7 @@ pub(super) struct CoefficientBuffer {
 }
 
 impl CoefficientBuffer {
-    fn new(component: &ComponentGeometry, geometry: &McuGeometry, idct: Idct) -> Result<Self, Error> {
+    pub fn new(component: &ComponentGeometry, geometry: &McuGeometry, idct: Idct) -> Result<Self, Error> {
         let mut slots = [NOT_KEPT; BLOCK];
         let mut kept = 0;
         for (place, slot) in slots.iter_mut().enumerate() {
