@@ -50,11 +50,11 @@ pub use memory::working_memory;
 pub use pixels::colour::Colour;
 pub use spec::{DEFAULT_QUALITY, Fit, FitError, MAX_SIDE_PX, Size, SizeError, Spec};
 
-use pixels::colour::{self, Conversion};
+use pixels::colour;
 
 /// The version of what the engine makes. It changes whenever the thumbnail of some source and [`Spec`] changes, so a program
 /// that stores it beside a thumbnail knows whether the same thumbnail would be made today. tests/golden.rs fails when the result changes and the number does not.
-pub const OUTPUT_VERSION: u32 = 6;
+pub const OUTPUT_VERSION: u32 = 7;
 
 /// A finished thumbnail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,11 +102,10 @@ pub fn thumbnails(source: &[u8], specs: &[Spec], options: &Options) -> Result<Ve
     let picture = opened.picture();
     let header = picture.header();
     let conversion = colour::conversion(header.icc.as_deref(), header.colour);
-    let converted = matches!(conversion, Conversion::Profile(_));
     let stored = (header.width, header.height);
     let placements: Vec<_> =
         specs.iter().map(|spec| geometry::place(stored, header.orientation, spec.size, spec.fit)).collect();
-    let requests = render::requests(header.colour, header.colour.components(), specs, &placements, converted);
+    let requests = render::requests(header.colour, header.colour.components(), specs, &placements);
     let decoded = picture.decode(&requests, options.truncated)?;
     specs
         .iter()

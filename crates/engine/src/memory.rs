@@ -40,13 +40,12 @@ pub fn working_memory(info: &Info, specs: &[Spec]) -> u64 {
     }
     let place = |spec: &Spec| geometry::place(info.stored, info.orientation(), spec.size, spec.fit);
     let placements: Vec<_> = specs.iter().map(place).collect();
+    let requests = render::requests(info.colour, info.colour.components(), specs, &placements);
+    let decoding = info.facts.decode_memory(&requests);
     // Whether a profile is sRGB, so that nothing is converted, is known only when it has been read.
     let may_be_converted = [info.icc_bytes > 0, false];
-    let peaks = may_be_converted.map(|converted| {
-        let requests = render::requests(info.colour, info.colour.components(), specs, &placements, converted);
-        let decoding = info.facts.decode_memory(&requests);
-        decoding.peak.max(rendering(info, specs, &placements, decoding.planes, converted))
-    });
+    let peaks = may_be_converted
+        .map(|converted| decoding.peak.max(rendering(info, specs, &placements, decoding.planes, converted)));
     fixed + peaks.into_iter().max().unwrap_or(0)
 }
 

@@ -10,17 +10,19 @@ use crate::pixels::plane::{PlacedPlane, Plane};
 use crate::pixels::resample::{Resampler, resample};
 use crate::spec::Spec;
 
-/// What each thumbnail needs of each of `count` components of `colour`, by component. `converted`: to sRGB, by a profile.
+/// What each thumbnail needs of each of `count` components of `colour`, by component.
+///
+/// Of colour differences that are coded at half the thumbnail's size nothing finer is asked for, also where a profile converts them at
+/// its whole size in between.
 pub(crate) fn requests(
     colour: Colour,
     count: usize,
     specs: &[Spec],
     placements: &[Placement],
-    converted: bool,
 ) -> Vec<Vec<PlaneRequest>> {
     let request = |component: usize, spec: &Spec, placement: &Placement| {
         let Placement { window, width, height } = *placement;
-        let halved = component > 0 && colour == Colour::YCbCr && !converted && encode::subsampled(spec.quality);
+        let halved = component > 0 && colour == Colour::YCbCr && encode::subsampled(spec.quality);
         if halved {
             PlaneRequest { window, width: width.div_ceil(2), height: height.div_ceil(2) }
         } else {
@@ -112,4 +114,24 @@ fn halved(plane: &Plane) -> Result<Plane, Error> {
         }
     }
     Ok(half)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Fit, Size};
+
+    #[test]
+    fn colour_differences_are_asked_for_as_fine_as_they_are_coded() {
+        let window = Window { left: 0.0, top: 0.0, width: 1000.0, height: 1000.0 };
+        let placements = [Placement { window, width: 101, height: 100 }];
+        let sides = |colour, quality| {
+            let spec = Spec { size: Size { width: 101, height: 100 }, fit: Fit::Cover, quality };
+            let requests = requests(colour, 3, &[spec], &placements);
+            requests.iter().map(|of| (of[0].width, of[0].height)).collect::<Vec<_>>()
+        };
+        assert_eq!(sides(Colour::YCbCr, 80), [(101, 100), (51, 50), (51, 50)]);
+        assert_eq!(sides(Colour::YCbCr, 95), [(101, 100); 3]);
+        assert_eq!(sides(Colour::Rgb, 80), [(101, 100); 3]);
+    }
 }

@@ -81,7 +81,7 @@ fn both(source: &[u8], specs: &[Spec]) -> Both {
     let stored = (header.width, header.height);
     let place = |spec: &Spec| geometry::place(stored, header.orientation, spec.size, spec.fit);
     let placements: Vec<_> = specs.iter().map(place).collect();
-    let requests = render::requests(header.colour, frame.components.len(), specs, &placements, false);
+    let requests = render::requests(header.colour, frame.components.len(), specs, &placements);
     let ours = jpeg.decode(&requests, Truncated::Strict).unwrap();
     let planes = reference::decode(source, &frame, Truncated::Strict).unwrap();
     let theirs = Decoded { planes, resampler: Resampler::Plain };
@@ -209,7 +209,7 @@ fn at_every_reduced_size_the_picture_is_the_same() {
                         &header,
                         &placement,
                         spec.quality,
-                        &Conversion::None,
+                        &colour::Conversion::None,
                     )
                     .unwrap()
                     {
