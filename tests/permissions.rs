@@ -15,7 +15,8 @@ use moto::{ACCOUNT, Moto};
 use serde_json::Value;
 use thumb::aws::{Clients, Reader, Writer};
 use thumb::config::Config;
-use thumb::enqueue::{Progress, Sources, Wanted, enqueue};
+use thumb::enqueue::{Progress, Sources, enqueue};
+use thumb::request::Wanted;
 use thumb::stack::Plan;
 use thumb::stack::permissions::{Command, policy};
 use thumb::stack::resources::Interrupt;
@@ -302,7 +303,7 @@ async fn what_enqueue_and_work_do_is_allowed_and_nothing_else_is() {
 
     let caller = Caller::new(&moto, text, &world).await;
     let sources = Sources { bucket: "photos".into(), prefix: Some(String::new()), ..Sources::default() };
-    let wanted = Wanted { sizes: vec!["4x3".parse().unwrap()], fit: None, quality: None };
+    let wanted = Wanted { sizes: vec!["4x3".parse().unwrap()], ..Wanted::default() };
     let url = queue_url(&caller.clients, "cats").await.unwrap();
     enqueue(&caller.clients, &url, &wanted, sources, &mut Silent).await.unwrap();
     let used = caller.check(Command::Enqueue);

@@ -267,10 +267,22 @@ impl<'a> Asked<'a> {
         if metadata.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > MAX_METADATA_BYTES {
             return self.refuse(400, "MetadataTooLarge", "Your metadata headers exceed the maximum size", "");
         }
+        // S3 user guide, "Conditional writes".
+        let there = bucket.objects.get(&self.key).map(|object| format!("\"{}\"", object.etag));
+        match (self.header("if-match"), self.header("if-none-match"), there.as_deref()) {
+            (Some(_), _, None) => return self.refuse(404, "NoSuchKey", "The specified key does not exist.", ""),
+            (Some(wanted), _, Some(there)) if wanted != there => return self.precondition_failed(),
+            (_, Some("*"), Some(_)) => return self.precondition_failed(),
+            _ => {}
+        }
         let bytes = self.request.body().bytes().expect("a body in memory").to_vec();
         let etag = format!("etag-of-{}", bytes.len());
         bucket.objects.insert(self.key.clone(), Object { bytes, etag, metadata });
         respond(200, "")
+    }
+
+    fn precondition_failed(&self) -> HttpResponse {
+        self.refuse(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold", "")
     }
 }
 

@@ -103,7 +103,9 @@ fn wanted(args: &Args, config: &Config) -> Result<Wanted> {
     if args.width.is_some() || args.height.is_some() {
         let size = Size { width: args.width, height: args.height };
         if !size.is_valid() {
-            return Err(Failure::usage(format!("--width and --height must be between 1 and {MAX_SIDE_PX}, not {size}")));
+            return Err(Failure::usage(format!(
+                "--width and --height must be between 1 and {MAX_SIDE_PX}, not {size}"
+            )));
         }
         sizes.insert(0, size.into());
     }

@@ -202,6 +202,7 @@ impl Config {
             limits,
             truncated: self.worker.truncated,
             background: self.thumbnail.background.0,
+            keep_copyright: self.thumbnail.keep_copyright,
         }
     }
 }

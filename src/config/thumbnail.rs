@@ -324,8 +324,17 @@ mod tests {
     #[test]
     fn headers_and_classes_are_checked() {
         let thumbnail = parse("cache_control = \"public, max-age=60\"\nstorage_class = \"GLACIER_IR\"").unwrap();
-        assert_eq!((thumbnail.cache_control.as_deref(), thumbnail.storage_class), (Some("public, max-age=60"), StorageClass::GlacierIr));
-        for text in ["cache_control = \"\"", "cache_control = \"a\\nb\"", "storage_class = \"GLACIER\"", "background = \"white\"", "focus = \"middle\""] {
+        assert_eq!(
+            (thumbnail.cache_control.as_deref(), thumbnail.storage_class),
+            (Some("public, max-age=60"), StorageClass::GlacierIr)
+        );
+        for text in [
+            "cache_control = \"\"",
+            "cache_control = \"a\\nb\"",
+            "storage_class = \"GLACIER\"",
+            "background = \"white\"",
+            "focus = \"middle\"",
+        ] {
             assert!(parse(text).unwrap_err().contains(" must be "), "{text}");
         }
     }

@@ -152,7 +152,7 @@ mod tests {
 
     const ACCOUNT: &str = "123456789012";
 
-    const FULL: &str = r#"
+    const FULL: &str = r##"
 name = "cats"
 region = "eu-west-1"
 account = "123456789012"
@@ -196,7 +196,7 @@ skip_existing = true
 truncated = "best-effort"
 url_sources = "any"
 formats = ["png", "heic"]
-"#;
+"##;
 
     fn parse(text: &str) -> Config {
         Config::parse(text, "thumb.toml").unwrap_or_else(|failure| panic!("{failure}\n{text}"))

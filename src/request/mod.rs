@@ -242,9 +242,7 @@ impl Source {
     /// one, so that `/photo?id=1` and `/photo?id=2` do not overwrite each other.
     pub fn origin(&self) -> Origin {
         match self {
-            Self::Object { bucket, key } => {
-                Origin { bucket: bucket.clone(), key: key.clone(), version: String::new() }
-            }
+            Self::Object { bucket, key } => Origin { bucket: bucket.clone(), key: key.clone(), version: String::new() },
             Self::Url(url) => Origin { bucket: URL_BUCKET.into(), key: url_key(url), version: String::new() },
         }
     }

@@ -120,7 +120,8 @@ fn every_size_is_made_in_every_format_unless_it_names_one() {
 
 #[test]
 fn a_format_that_the_key_contradicts_is_refused() {
-    let settings = Config::parse("name = \"cats\"\n[thumbnail]\nkey = \"{stem}-{width}x{height}.jpg\"", "").unwrap().thumbnail;
+    let settings =
+        Config::parse("name = \"cats\"\n[thumbnail]\nkey = \"{stem}-{width}x{height}.jpg\"", "").unwrap().thumbnail;
     let request = parse(r#"{"bucket":"photos","key":"k","width":1,"formats":["webp"]}"#);
     let why = request.targets(&settings, "").unwrap_err().to_string();
     assert_eq!(why, "the thumbnail's key ends in .jpg, but a thumbnail is webp; write .{format} there");
@@ -198,11 +199,15 @@ fn thumbnails_that_are_too_large_together_are_refused() {
     };
     assert!(Request::parse(&sizes(1)).is_ok());
     let why = Request::parse(&sizes(20)).unwrap_err().to_string();
-    assert_eq!(why, "`sizes` have 1341 million pixels together; at most 67 million are made of one photograph");
+    assert_eq!(
+        why,
+        "`sizes` can have 1341 million pixels together; at most 67 million are made of one photograph (a side that is not given \
+         counts as 8192)"
+    );
 
     // However the request came about.
     let mut request = parse(&sizes(1));
-    request.sizes.push(size(1, 1));
+    request.wanted.sizes.push(size(1, 1).into());
     let settings = Config::parse("name = \"cats\"", "").unwrap().thumbnail;
     assert!(request.targets(&settings, "").unwrap_err().to_string().contains("68 million pixels together"));
 }

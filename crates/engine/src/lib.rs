@@ -58,7 +58,7 @@ pub use spec::{
     WordError,
 };
 
-use pixels::colour::{self, Conversion};
+use pixels::colour;
 use subject::Place;
 
 /// The version of what the engine makes. It changes whenever the thumbnail of some source and [`Spec`] changes, so a program
@@ -115,12 +115,11 @@ pub fn thumbnails(source: &[u8], specs: &[Spec], options: &Options) -> Result<Ve
     let picture = opened.picture();
     let header = picture.header();
     let conversion = colour::conversion(&header.profile, header.colour);
-    let converted = matches!(conversion, Conversion::Profile(_));
     let stored = (header.width, header.height);
     let subject = header.metadata.subject();
     let places: Vec<_> = specs.iter().map(|spec| Place::new(stored, header.orientation, subject, spec)).collect();
     let needed: Vec<_> = places.iter().map(Place::needed).collect();
-    let requests = render::requests(header.colour, header.planes(), specs, &needed, converted);
+    let requests = render::requests(header.colour, header.planes(), specs, &needed);
     let decoded = picture.decode(&requests, options.truncated)?;
     let placements = subject::settle(&places, &decoded, header)?;
     let copyright = options.keep_copyright.then(|| header.metadata.copyright());

@@ -48,9 +48,9 @@ pub fn working_memory(info: &Info, specs: &[Spec]) -> u64 {
     let finding = if places.iter().any(Place::waits) { saliency::memory(info.stored.0) } else { 0 };
     // Whether a profile is sRGB, so that nothing is converted, is known only when it has been read.
     let may_be_converted = [info.has_profile, false];
+    let requests = render::requests(info.colour, info.planes, specs, &needed);
+    let decoding = info.facts.decode_memory(&requests);
     let peaks = may_be_converted.map(|converted| {
-        let requests = render::requests(info.colour, info.planes, specs, &needed, converted);
-        let decoding = info.facts.decode_memory(&requests);
         let rendering = rendering(info, specs, &sizes, decoding.planes, converted);
         decoding.peak.max(decoding.planes + finding).max(rendering)
     });
@@ -84,7 +84,7 @@ fn rendering(info: &Info, specs: &[Spec], placements: &[Placement], planes: u64,
                 (3 * pixels + 2 * chroma, resampled + (7 * pixels).max(filter + copies), resampled)
             }
         };
-let grey = info.colour == Colour::Grey;
+        let grey = info.colour == Colour::Grey;
         let file = encode::most_bytes(width, height, grey, spec.quality) + exif::MAX_SEGMENT_BYTES;
         let encoding = left + encode::working_bytes(width, height, grey, spec.quality) + file;
         let (other_working, other_file) = output::memory(spec.output, width, height, info.alpha);

@@ -12,18 +12,21 @@ use crate::pixels::resample::{Resampler, resample};
 use crate::pixels::sharpen::{sharpen, sharpen_rgb};
 use crate::spec::{Sharpen, Spec};
 
-/// What each thumbnail needs of each of the `count` planes of a picture in `colour`. `converted`: to sRGB, by a profile.
+/// What each thumbnail needs of each of the `count` planes of a picture in `colour`.
+///
+/// Of colour differences that are coded at half the thumbnail's size nothing finer is asked for, also where a profile converts them at
+/// its whole size in between.
 pub(crate) fn requests(
     colour: Colour,
     count: usize,
     specs: &[Spec],
     placements: &[Placement],
-    converted: bool,
 ) -> Vec<Vec<PlaneRequest>> {
     let alpha = count > colour.components();
     let request = |plane: usize, spec: &Spec, placement: &Placement| {
         let Placement { window, width, height } = *placement;
-        let halved = plane > 0 && stays_ycbcr(colour, alpha, spec, converted) && encode::subsampled(spec.quality);
+        let coded_as_planes = colour == Colour::YCbCr && output::takes_planes(spec.output, alpha);
+        let halved = plane > 0 && coded_as_planes && encode::subsampled(spec.quality);
         if halved {
             PlaneRequest { window, width: width.div_ceil(2), height: height.div_ceil(2) }
         } else {
@@ -33,11 +36,6 @@ pub(crate) fn requests(
     (0..count)
         .map(|plane| specs.iter().zip(placements).map(|(spec, placement)| request(plane, spec, placement)).collect())
         .collect()
-}
-
-/// Whether a thumbnail is made of luma and colour differences without a conversion.
-pub(crate) fn stays_ycbcr(colour: Colour, alpha: bool, spec: &Spec, converted: bool) -> bool {
-    colour == Colour::YCbCr && !converted && output::takes_planes(spec.output, alpha)
 }
 
 /// Resamples, converts and turns the planes of a source to one thumbnail.
@@ -113,4 +111,25 @@ fn half(source: &PlacedPlane, header: &Header, placement: &Placement, by: Resamp
     };
     let plane = resample(&source.plane, source.window(grown), half_w, half_h, by)?;
     Ok(plane.turned(orientation))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Output, Size};
+
+    #[test]
+    fn colour_differences_are_asked_for_as_fine_as_they_are_coded() {
+        let window = Window { left: 0.0, top: 0.0, width: 1000.0, height: 1000.0 };
+        let placements = [Placement { window, width: 101, height: 100 }];
+        let sides = |colour, quality, output| {
+            let spec = Spec { quality, output, ..Spec::new(Size::new(101, 100)) };
+            let requests = requests(colour, 3, &[spec], &placements);
+            requests.iter().map(|of| (of[0].width, of[0].height)).collect::<Vec<_>>()
+        };
+        assert_eq!(sides(Colour::YCbCr, 80, Output::Jpeg), [(101, 100), (51, 50), (51, 50)]);
+        assert_eq!(sides(Colour::YCbCr, 95, Output::Jpeg), [(101, 100); 3]);
+        assert_eq!(sides(Colour::YCbCr, 80, Output::Png), [(101, 100); 3]);
+        assert_eq!(sides(Colour::Rgb, 80, Output::Jpeg), [(101, 100); 3]);
+    }
 }

@@ -42,7 +42,9 @@ pub fn plan(sources: &[PathBuf], specs: &[Spec], out: Option<&Path>) -> Vec<Resu
                 (*spec, dir.join(name))
             };
             let targets: Vec<_> = specs.iter().map(target).collect();
-            for path in targets.iter().flat_map(|(spec, path)| formats(spec.output).iter().map(|&format| file(path, format))) {
+            for path in
+                targets.iter().flat_map(|(spec, path)| formats(spec.output).iter().map(|&format| file(path, format)))
+            {
                 if !taken.insert(absolute(&path)) {
                     return Err(Failure::new(format!(
                         "skipped {}: its thumbnail would overwrite {}, a source or another thumbnail",
@@ -149,10 +151,7 @@ mod tests {
     fn a_thumbnail_stands_beside_its_source_or_in_out() {
         let sources = ["a/cat.jpg".into(), "owl".into()];
         let specs = [spec(4, 3), spec(2, 2)];
-        assert_eq!(
-            paths(&plan(&sources, &specs, None)),
-            ["a/cat-4x3", "a/cat-2x2", "owl-4x3", "owl-2x2"]
-        );
+        assert_eq!(paths(&plan(&sources, &specs, None)), ["a/cat-4x3", "a/cat-2x2", "owl-4x3", "owl-2x2"]);
         assert_eq!(paths(&plan(&sources[..1], &specs, Some(Path::new("out")))), ["out/cat-4x3", "out/cat-2x2"]);
     }
 

@@ -273,6 +273,7 @@ fn ms(duration: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::thumbnail::Placeholder;
     use crate::worker::job::Times;
 
     #[test]
@@ -294,6 +295,8 @@ mod tests {
                 key: "owl-150x100.jpg".into(),
                 width: 150,
                 height: 100,
+                format: Format::Webp,
+                placeholder: Placeholder { thumb_hash: vec![1, 2, 3], dominant: [16, 32, 48] },
                 source_bytes: 1_300_000,
                 bytes: 5_321,
                 times,

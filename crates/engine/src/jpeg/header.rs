@@ -2,6 +2,8 @@
 //!
 //! Segment layout and marker codes are those of ITU-T T.81, annex B.
 
+use memchr::memchr;
+
 use crate::error::Error;
 use crate::metadata::Metadata;
 use crate::picture::Header;
@@ -99,7 +101,7 @@ pub(crate) struct Segment<'a> {
 pub(crate) fn next_segment(source: &[u8], mut at: usize) -> Result<Segment<'_>, Error> {
     loop {
         let rest = source.get(at..).ok_or(Error::Truncated)?;
-        at += rest.iter().position(|&byte| byte == 0xff).ok_or(Error::Truncated)? + 1;
+        at += memchr(0xff, rest).ok_or(Error::Truncated)? + 1;
         match *source.get(at).ok_or(Error::Truncated)? {
             0xff => {} // a fill byte; the next may be the marker's
             0 | marker::TEM | marker::RST0..=marker::RST7 | marker::SOI => at += 1, // data, or no parameters

@@ -74,8 +74,13 @@ impl SymbolLookup {
 
     /// The symbol whose code is the first of `bits`, and the code's length. `None`: no code matches.
     pub fn symbol(&self, bits: u64) -> Option<(u8, u32)> {
+        self.symbol_longer_than(0, bits)
+    }
+
+    /// The same, where it is known that the code has more than `known` bits.
+    pub fn symbol_longer_than(&self, known: u32, bits: u64) -> Option<(u8, u32)> {
         let code = (bits >> (64 - MAX_CODE_BITS)) as u32;
-        let length = (1..=MAX_CODE_BITS).find(|&length| code < self.limits[length])?;
+        let length = (known as usize + 1..=MAX_CODE_BITS).find(|&length| code < self.limits[length])?;
         let index = (code >> (MAX_CODE_BITS - length)) as i32 + self.offsets[length];
         Some((*self.symbols.get(index as usize)?, length as u32))
     }

@@ -269,10 +269,14 @@ pub(crate) fn to_srgb(planes: &[Plane], colour: Colour, conversion: &Conversion)
             }
         }
         (Colour::YCbCr | Colour::Rgb, conversion) => {
-            interleave(planes, &mut rgb);
-            if colour == Colour::YCbCr {
-                rgb.chunks_exact_mut(3)
-                    .for_each(|pixel| pixel.copy_from_slice(&rgb_of([pixel[0], pixel[1], pixel[2]])));
+            match (colour, planes) {
+                (Colour::YCbCr, [y, cb, cr]) => {
+                    let chroma = cb.samples.iter().zip(&cr.samples);
+                    for (pixel, (&y, (&cb, &cr))) in rgb.chunks_exact_mut(3).zip(y.samples.iter().zip(chroma)) {
+                        pixel.copy_from_slice(&rgb_of([y, cb, cr]));
+                    }
+                }
+                _ => interleave(planes, &mut rgb),
             }
             if let Conversion::Profile(converter) = conversion {
                 let mut converted = zeros(rgb.len())?;

@@ -86,7 +86,7 @@ fn both(source: &[u8], specs: &[Spec]) -> Both {
     let (header, frame, _) = header::read(source).unwrap();
     let stored = (header.width, header.height);
     let placements: Vec<_> = specs.iter().map(|spec| placed(stored, &header, spec)).collect();
-    let requests = render::requests(header.colour, frame.components.len(), specs, &placements, false);
+    let requests = render::requests(header.colour, frame.components.len(), specs, &placements);
     let ours = jpeg.decode(&requests, Truncated::Strict).unwrap();
     let planes = reference::decode(source, &frame, Truncated::Strict).unwrap();
     let theirs = Decoded { planes, resampler: Resampler::Plain };
@@ -214,7 +214,7 @@ fn at_every_reduced_size_the_picture_is_the_same() {
                         &header,
                         &placement,
                         &spec,
-                        &Conversion::None,
+                        &colour::Conversion::None,
                     )
                     .unwrap()
                     {

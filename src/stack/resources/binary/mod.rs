@@ -13,11 +13,11 @@ use sha2::{Digest, Sha256};
 use super::bucket::{Version, delete_objects, settle};
 use super::code_bucket::{BINARY_PREFIX, REPORT_PREFIX};
 use super::{Found, StepContext, optional};
-use crate::text::hex;
 use crate::aws::{CallError, CallResult, Kind, Reader, Writer};
 use crate::error::Failure;
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Change};
+use crate::text::hex;
 
 /// Upper bound on a plausible executable.
 const MAX_BYTES: u64 = 256 << 20;

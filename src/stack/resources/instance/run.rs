@@ -13,7 +13,8 @@ use crate::aws::{CallError, CallResult, Kind, Writer};
 use crate::config::Credits;
 use crate::stack::address::Address;
 use crate::stack::resources::security_group::{specification, tag};
-use crate::stack::resources::{RetryPolicy, Running, StepContext, hex, ok_if_gone};
+use crate::stack::resources::{RetryPolicy, Running, StepContext, ok_if_gone};
+use crate::text::hex;
 
 /// Client tokens in a row that are found spent on a terminated instance. A token stays bound for at least a day after that
 /// (EC2 user guide, "Ensuring idempotency"): as many launches of the same number with the same parameters in one day.

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::objects::{S3_ATTEMPT, S3_TOTAL};
 use super::*;
 use crate::config::{MIN_MEMORY_BYTES, StorageClass, UrlSources};
+use crate::thumbnail::Limits;
 use crate::worker::job::Times;
 use crate::worker::job::fetch::{Wanted, fetch as fetch_from};
 use crate::worker::memory::{MemoryBudget, Origin};
@@ -96,7 +97,7 @@ async fn fetch(steps: impl IntoIterator<Item = Step>, waits: Duration) -> Result
     let (backend, script) = backend(steps).await;
     let source = Source::object("photos", "owl.jpg").unwrap();
     let memory = MemoryBudget::new(MIN_MEMORY_BYTES, 1);
-    let all = memory.limits(crate::thumbnail::Limits { max_source_bytes: usize::MAX, max_source_pixels: 1 });
+    let all = memory.limits(Limits { max_source_bytes: usize::MAX, ..Limits::default() });
     let others = memory.photo(all.max_source_bytes as u64, Origin::S3, None).await.unwrap();
     let others = tokio::spawn(async move {
         tokio::time::sleep(waits).await;
@@ -133,18 +134,22 @@ async fn an_upload_that_hangs_or_is_throttled_is_retried() {
     ])
     .await;
     let began = Instant::now();
-    let provenance = Provenance { source_etag: None, parameters: "4x3".into() };
-    backend.store("owl-4x3.jpg", Bytes::from_static(b"jpeg"), &provenance).await.unwrap();
+    backend.store(upload()).await.unwrap();
     assert!(script.0.lock().unwrap().is_empty());
     assert!((S3_ATTEMPT..S3_TOTAL).contains(&began.elapsed()), "{:?}", began.elapsed());
+}
+
+fn upload() -> Upload {
+    let provenance = Provenance { source_etag: None, parameters: "4x3".into() };
+    let (key, body) = ("owl-4x3.jpg".into(), Bytes::from_static(b"jpeg"));
+    Upload { key, body, media_type: "image/jpeg", provenance, facts: Vec::new() }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_upload_that_always_hangs_is_a_transient_error() {
     let (backend, _) = backend([Step::Hang, Step::Hang, Step::Hang, Step::Hang, Step::Hang]).await;
     let began = Instant::now();
-    let provenance = Provenance { source_etag: None, parameters: "4x3".into() };
-    let job_error = backend.store("owl-4x3.jpg", Bytes::from_static(b"jpeg"), &provenance).await.unwrap_err();
+    let job_error = backend.store(upload()).await.unwrap_err();
     assert!(job_error.transient, "{job_error:?}");
     assert_eq!(began.elapsed().as_secs(), S3_TOTAL.as_secs());
 }

@@ -77,6 +77,10 @@ impl Step {
         self.0 >> POSITION_BITS & 63
     }
 
+    fn coefficients(self) -> u32 {
+        self.0 & ((1 << POSITION_BITS) - 1)
+    }
+
     /// The coefficient at its end.
     #[inline(always)]
     pub fn value(self) -> i16 {
@@ -167,7 +171,7 @@ impl DcTable {
 
     /// The same for longer codes and larger values. `None`: no code matches.
     pub fn slow_step(&self, bits: u64) -> Option<SlowStep> {
-        let (symbol, length) = self.step(bits).code().or_else(|| self.codes.symbol(bits))?;
+        let (symbol, length) = self.step(bits).code().or_else(|| self.codes.symbol_longer_than(DC_BITS, bits))?;
         slow_step(bits, length, 0, u32::from(symbol))
     }
 }
@@ -179,12 +183,10 @@ impl AcTable {
         let mut lengths = [0_u8; 1 << SKIP_BITS];
         for (code, length, symbol) in spec.codes() {
             let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
-            if size > MAX_SIZE {
-                continue;
-            }
             let coefficients = if ends_block(run, size) { END_OF_BLOCK } else { run + 1 };
+            // Sizes that do not exist are undecided there, and `slow_step` rejects them.
             enter(steps.as_mut_slice(), Entry { code, length, symbol, size, coefficients, undecided: UNDECIDED });
-            if let Some(free) = SKIP_BITS.checked_sub(length) {
+            if let Some(free) = SKIP_BITS.checked_sub(length).filter(|_| size <= MAX_SIZE) {
                 let coefficients = if ends_block(run, size) { END_OF_BLOCK + 1 } else { run + 1 };
                 let range = (code << free) as usize..((code + 1) << free) as usize;
                 skips[range.clone()].fill(Skip::new(length + size, coefficients));
@@ -209,7 +211,14 @@ impl AcTable {
 
     /// The same for longer codes and larger values. `None`: no code matches.
     pub fn slow_step(&self, bits: u64) -> Option<SlowStep> {
-        let (symbol, length) = self.step(bits).code().or_else(|| self.codes.symbol(bits))?;
+        let step = self.step(bits);
+        if step.bits() > 0 {
+            // It was the skip table that did not decide, or led past the block.
+            let ends_block = step.coefficients() == END_OF_BLOCK;
+            let run = if ends_block { 0 } else { step.coefficients() - 1 };
+            return Some(SlowStep { run, value: step.value(), ends_block, bits: step.bits() });
+        }
+        let (symbol, length) = step.code().or_else(|| self.codes.symbol_longer_than(READ_BITS, bits))?;
         slow_step(bits, length, u32::from(symbol >> 4), u32::from(symbol & 15))
     }
 }
@@ -308,6 +317,12 @@ mod tests {
         })
     }
 
+    /// The first step by comparing codes, without the tables.
+    fn by_code(table: &AcTable, bits: u64) -> Option<SlowStep> {
+        let (symbol, length) = table.codes.symbol(bits)?;
+        slow_step(bits, length, u32::from(symbol >> 4), u32::from(symbol & 15))
+    }
+
     fn coefficients(step: &SlowStep) -> u32 {
         if step.ends_block { END_OF_BLOCK } else { step.run + 1 }
     }
@@ -322,12 +337,27 @@ mod tests {
                 continue;
             }
             decided += 1;
-            let slow = table.slow_step(bits).unwrap();
+            let slow = by_code(&table, bits).unwrap();
             assert_eq!(step.bits(), slow.bits, "{bits:b}");
             assert_eq!(step.advance(), u64::from(slow.bits << POSITION_BITS | coefficients(&slow)), "{bits:b}");
             assert_eq!(step.value(), slow.value, "{bits:b}");
         }
         assert!(decided > 2000, "{decided}");
+    }
+
+    #[test]
+    fn a_slow_step_is_what_its_code_says() {
+        let table = table();
+        let facts =
+            |step: SlowStep| (if step.ends_block { 0 } else { step.run }, step.value, step.ends_block, step.bits);
+        let (mut none, mut long) = (0, 0);
+        for bits in all_beginnings() {
+            let expected = by_code(&table, bits);
+            none += u32::from(expected.is_none());
+            long += u32::from(table.codes.symbol(bits).is_some_and(|(_, length)| length > READ_BITS));
+            assert_eq!(table.slow_step(bits).map(facts), expected.map(facts), "{bits:b}");
+        }
+        assert!(none > 10 && long > 5, "{none} {long}");
     }
 
     #[test]
@@ -341,7 +371,7 @@ mod tests {
             }
             let (mut passed, mut behind, mut steps) = (0, 0, 0);
             while passed < skip.bits() {
-                let slow = table.slow_step(bits << passed).unwrap();
+                let slow = by_code(&table, bits << passed).unwrap();
                 passed += slow.bits;
                 behind += coefficients(&slow) + u32::from(slow.ends_block);
                 steps += 1;

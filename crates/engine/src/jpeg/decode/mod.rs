@@ -87,6 +87,7 @@
 //! before and is added up afterwards, in the picture's order. Where the lanes do not meet, lane 0's run alone counts, and the
 //! search begins anew behind it.
 
+mod band;
 mod baseline;
 mod bit_reader;
 mod decode_table;

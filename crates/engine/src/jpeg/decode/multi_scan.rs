@@ -5,6 +5,7 @@
 //! one bit per coefficient, its history: whether it is no longer 0, which decides how many bits a refinement has for it. Scans that
 //! contribute to no kept coefficient, and to no history that a later scan needs, are not read at all.
 
+use super::band::Band;
 use super::bit_reader::{BitReader, ScanData};
 use super::idct::{Idct, IdctSize};
 use super::mcu::{ComponentGeometry, McuGeometry};
@@ -21,7 +22,7 @@ use crate::pixels::plane::{Plane, zeros};
 const NOT_KEPT: u8 = 255;
 
 /// A set of zigzag positions.
-type Places = u64;
+pub(super) type Places = u64;
 
 /// A scan, as found by its marker.
 struct ScanEntry {
@@ -166,23 +167,23 @@ fn needed(scans: &[ScanEntry], buffers: &[CoefficientBuffer], check_all: bool) -
 }
 
 /// What is kept of one component between the scans.
-struct CoefficientBuffer {
+pub(super) struct CoefficientBuffer {
     index: usize,
     idct: Idct,
     /// The zigzag positions that the transform uses.
-    kept: Places,
+    pub kept: Places,
     /// For each position, its index among a block's kept coefficients, or [`NOT_KEPT`].
-    slots: [u8; BLOCK],
+    pub slots: [u8; BLOCK],
     /// How many coefficients of a block are kept.
     slots_count: usize,
     /// The kept coefficients of the wanted blocks, block by block.
     coefficients: Vec<i16>,
     /// For each block, wanted or not: the positions that are not 0, also those not kept.
-    history: Vec<Places>,
+    pub history: Vec<Places>,
     /// The positions that a damaged scan contains.
     damaged: Places,
     /// Blocks across and down of the component's own grid; and down to the last wanted row.
-    blocks_x: usize,
+    pub blocks_x: usize,
     blocks_y: usize,
     wanted_blocks_y: usize,
     /// The first wanted block, and how many are wanted across and down.
@@ -193,7 +194,7 @@ struct CoefficientBuffer {
 }
 
 impl CoefficientBuffer {
-    fn new(component: &ComponentGeometry, geometry: &McuGeometry, idct: Idct) -> Result<Self, Error> {
+    pub fn new(component: &ComponentGeometry, geometry: &McuGeometry, idct: Idct) -> Result<Self, Error> {
         let mut slots = [NOT_KEPT; BLOCK];
         let mut kept = 0;
         for (place, slot) in slots.iter_mut().enumerate() {
@@ -226,7 +227,7 @@ impl CoefficientBuffer {
 
     /// The kept coefficients of the block in column `x` and row `y`; none if it is not wanted.
     #[inline(always)]
-    fn block(&mut self, x: usize, y: usize) -> &mut [i16] {
+    pub fn block(&mut self, x: usize, y: usize) -> &mut [i16] {
         let (x, y) = (x.wrapping_sub(self.left), y.wrapping_sub(self.top));
         if x < self.width && y < self.height {
             &mut self.coefficients[(y * self.width + x) * self.slots_count..][..self.slots_count]
@@ -296,9 +297,8 @@ fn read_scan(
         let buffer = &mut buffers[component.index];
         let total = buffer.blocks_x * buffer.blocks_y;
         let wanted = if whole { total } else { buffer.blocks_x * buffer.wanted_blocks_y };
-        let mut band = Band { buffer, table: &table, header, places: header.places(), end_of_band_run: 0 };
+        let mut band = Band::new(buffer, &table, header);
         return intervals(scan, data, total, wanted, strict, |reader, from, to, overrun| {
-            band.end_of_band_run = 0;
             band.read(reader, from, to, overrun)
         });
     }
@@ -418,167 +418,4 @@ fn intervals(
         damage = damage.or(Some(error));
     }
     damage.map_or(Ok(()), Err)
-}
-
-/// A scan of AC coefficients: a band of the zigzag, of one component.
-struct Band<'a> {
-    buffer: &'a mut CoefficientBuffer,
-    table: &'a ProgressiveTable,
-    header: &'a ScanHeader,
-    places: Places,
-    /// Blocks to come, this one included, of which the scan says no more (T.81, G.1.2.2).
-    end_of_band_run: u32,
-}
-
-impl Band<'_> {
-    /// Reads the blocks `from..to` of the component's grid. `None`: no code matches.
-    fn read(
-        &mut self,
-        reader: &mut BitReader<'_>,
-        from: usize,
-        to: usize,
-        overrun: &dyn Fn(&BitReader<'_>) -> bool,
-    ) -> Option<()> {
-        let across = self.buffer.blocks_x;
-        let mut bits = *reader;
-        let mut block = from;
-        while block < to {
-            let (x, y) = (block % across, block / across);
-            if self.header.high > 0 {
-                self.refine(&mut bits, x, y)?;
-            } else if self.end_of_band_run > 0 {
-                // No bits and no work: skips them all at once.
-                let run = (self.end_of_band_run as usize).min(to - block);
-                self.end_of_band_run -= run as u32;
-                block += run;
-                continue;
-            } else {
-                self.first(&mut bits, x, y)?;
-            }
-            if x + 1 == across && overrun(&bits) {
-                break;
-            }
-            block += 1;
-        }
-        *reader = bits;
-        Some(())
-    }
-
-    /// A block's first bits (T.81, G.1.2.2).
-    #[inline(always)]
-    fn first(&mut self, reader: &mut BitReader<'_>, x: usize, y: usize) -> Option<()> {
-        let ScanHeader { first, last, low, .. } = *self.header;
-        let slots = self.buffer.slots;
-        let mut history = 0;
-        let coefficients = self.buffer.block(x, y);
-        let mut k = first;
-        while k <= last {
-            reader.refill();
-            let step = self.table.step(reader)?;
-            if let Some(length) = ProgressiveTable::end_of_band(step) {
-                self.end_of_band_run = (1 << length) - 1 + reader.number(length);
-                break;
-            }
-            k += step.run;
-            if k > last {
-                return None;
-            }
-            if step.value != 0 {
-                history |= 1 << k;
-                if let Some(coefficient) = coefficients.get_mut(usize::from(slots[k as usize & 63])) {
-                    *coefficient = (step.value << low) as i16;
-                }
-            }
-            k += 1;
-        }
-        self.buffer.history[y * self.buffer.blocks_x + x] |= history;
-        Some(())
-    }
-
-    /// One more bit of a block's coefficients (T.81, G.1.2.3): of those that are not 0, one bit each, on the way to those
-    /// that were and are no longer.
-    #[inline(always)]
-    fn refine(&mut self, reader: &mut BitReader<'_>, x: usize, y: usize) -> Option<()> {
-        let at = y * self.buffer.blocks_x + x;
-        let before = self.buffer.history[at] & self.places;
-        if self.end_of_band_run > 0 && before == 0 {
-            self.end_of_band_run -= 1;
-            return Some(());
-        }
-        let mut history = before;
-        // Places of the band not yet gone over.
-        let mut ahead = self.places;
-        while self.end_of_band_run == 0 && ahead != 0 {
-            reader.refill();
-            let step = self.table.step(reader)?;
-            if let Some(length) = ProgressiveTable::end_of_band(step) {
-                self.end_of_band_run = (1 << length) + reader.number(length);
-                break;
-            }
-            // The place behind `run` others that are 0.
-            let mut zeros = ahead & !before;
-            for _ in 0..step.run {
-                zeros &= zeros.wrapping_sub(1);
-            }
-            let place = zeros & zeros.wrapping_neg();
-            if step.value.unsigned_abs() > 1 || step.value != 0 && place == 0 {
-                return None;
-            }
-            let passed = if place == 0 { ahead } else { ahead & (place - 1) };
-            self.correct(reader, x, y, before & passed);
-            ahead &= !(passed | place);
-            if step.value != 0 {
-                history |= place;
-                let slot = self.buffer.slots[place.trailing_zeros() as usize & 63];
-                let low = self.header.low;
-                if let Some(coefficient) = self.buffer.block(x, y).get_mut(usize::from(slot)) {
-                    *coefficient = (step.value << low) as i16;
-                }
-            }
-        }
-        if self.end_of_band_run > 0 {
-            self.correct(reader, x, y, before & ahead);
-            self.end_of_band_run -= 1;
-        }
-        self.buffer.history[at] |= history;
-        Some(())
-    }
-
-    /// Reads one bit for each of `places`, and where it is 1 moves the coefficient one step of this scan away from 0.
-    #[inline(always)]
-    fn correct(&mut self, reader: &mut BitReader<'_>, x: usize, y: usize, places: Places) {
-        if places == 0 {
-            return;
-        }
-        let count = places.count_ones();
-        reader.refill();
-        // The first place's bit at the top.
-        let bits = if count <= 32 {
-            let bits = (reader.peek(32) as u64) << 32;
-            reader.take(count);
-            bits
-        } else {
-            let upper = (reader.peek(32) as u64) << 32;
-            reader.take(32);
-            reader.refill();
-            let bits = upper | reader.peek(32) as u64;
-            reader.take(count - 32);
-            bits
-        };
-        let step = 1_i16 << self.header.low;
-        let CoefficientBuffer { kept, slots, .. } = *self.buffer;
-        let coefficients = self.buffer.block(x, y);
-        let mut wanted = if coefficients.is_empty() { 0 } else { places & kept };
-        while wanted != 0 {
-            let place = wanted & wanted.wrapping_neg();
-            wanted &= wanted - 1;
-            let rank = (places & (place - 1)).count_ones();
-            if bits << rank >> 63 != 0
-                && let Some(coefficient) =
-                    coefficients.get_mut(usize::from(slots[place.trailing_zeros() as usize & 63]))
-            {
-                *coefficient = coefficient.wrapping_add(if *coefficient < 0 { -step } else { step });
-            }
-        }
-    }
 }

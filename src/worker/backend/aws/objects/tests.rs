@@ -42,6 +42,12 @@ async fn read(objects: &Objects, bucket: &str, key: &str) -> Result<Vec<u8>, Job
     }
 }
 
+fn upload(key: &str) -> Upload {
+    let facts = vec![("thumb-width", "4".to_owned())];
+    let (body, provenance) = (Bytes::from_static(b"webp"), provenance());
+    Upload { key: key.into(), body, media_type: "image/webp", provenance, facts }
+}
+
 fn provenance() -> Provenance {
     Provenance { source_etag: Some("etag".into()), parameters: "4x3".into() }
 }
@@ -71,11 +77,11 @@ async fn a_photograph_that_has_gone_has_no_etag() {
 async fn no_thumbnails_go_to_a_strangers_bucket_of_the_same_name() {
     let strict = strict();
     let objects = objects(&strict, true).await;
-    objects.store("a-4x3.jpg", Bytes::from_static(b"jpeg"), &provenance()).await.unwrap();
+    objects.store(upload("a-4x3.jpg")).await.unwrap();
     assert_eq!(objects.provenance("a-4x3.jpg").await, Ok(Some(provenance())));
 
     strict.give_away(THUMBNAILS);
-    let job_error = objects.store("b-4x3.jpg", Bytes::from_static(b"jpeg"), &provenance()).await.unwrap_err();
+    let job_error = objects.store(upload("b-4x3.jpg")).await.unwrap_err();
     assert!(
         job_error.transient && job_error.why.contains("cats-thumbnails of the account 123456789012"),
         "{job_error:?}"
@@ -117,7 +123,7 @@ async fn each_reason_for_a_failed_read_has_its_own_message() {
 async fn a_key_that_s3_refuses_is_not_the_buckets_fault() {
     let strict = strict();
     let objects = objects(&strict, true).await;
-    let put = async |key: &str| objects.store(key, Bytes::from_static(b"jpeg"), &provenance()).await;
+    let put = async |key: &str| objects.store(upload(key)).await;
     let job_error = put("a/../../b-4x3.jpg").await.unwrap_err();
     assert!(!job_error.transient && job_error.why.contains("a/../../b-4x3.jpg"), "{job_error:?}");
     put("a/../b-4x3.jpg").await.unwrap();
@@ -158,4 +164,30 @@ async fn a_report_replaces_the_last_one_and_goes_to_no_stranger() {
 
     strict.give_away("cats-code");
     assert_eq!(objects.put_report("cats-code", &report).await.unwrap_err().kind, Kind::Denied);
+}
+
+#[tokio::test]
+async fn a_manifest_is_replaced_only_as_it_was_read() {
+    let strict = strict();
+    let objects = objects(&strict, true).await;
+    let store = async |body: &'static [u8], replaces: Option<&str>| {
+        objects.store_manifest("manifests/photos/a.json", Bytes::from_static(body), replaces).await
+    };
+    assert_eq!(objects.manifest("manifests/photos/a.json").await, Ok(None));
+    assert_eq!(store(b"{}", Some("etag-of-1")).await, Ok(false), "it is gone");
+    assert_eq!(store(b"{}", None).await, Ok(true));
+    assert_eq!(store(b"{ }", None).await, Ok(false), "another worker was first");
+    let (body, etag) = objects.manifest("manifests/photos/a.json").await.unwrap().unwrap();
+    assert_eq!(&body[..], b"{}");
+    assert_eq!(store(b"{ }", Some("etag-of-9")).await, Ok(false));
+    assert_eq!(store(b"{ }", Some(&etag)).await, Ok(true));
+    assert_eq!(strict.get(THUMBNAILS, "manifests/photos/a.json").unwrap().bytes, b"{ }");
+}
+
+#[tokio::test]
+async fn what_a_page_needs_to_know_is_stored_beside_the_thumbnail() {
+    let strict = strict();
+    let objects = objects(&strict, true).await;
+    objects.store(upload("a-4x3.webp")).await.unwrap();
+    assert_eq!(strict.get(THUMBNAILS, "a-4x3.webp").unwrap().metadata["thumb-width"], "4");
 }
