@@ -3,6 +3,8 @@
 use std::fmt;
 
 use crate::error::Error;
+#[cfg(feature = "heic")]
+use crate::heic::{self, Heic};
 use crate::jpeg::{self, Jpeg, Process};
 use crate::limits::Limits;
 use crate::picture::{DecodeMemory, Picture, PlaneRequest};
@@ -109,12 +111,16 @@ impl fmt::Display for Formats {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Facts {
     Jpeg(jpeg::Facts),
+    #[cfg(feature = "heic")]
+    Heic(heic::Facts),
 }
 
 impl Facts {
     pub fn decode_memory(&self, requests: &[Vec<PlaneRequest>]) -> DecodeMemory {
         match self {
             Self::Jpeg(facts) => facts.decode_memory(requests),
+            #[cfg(feature = "heic")]
+            Self::Heic(facts) => facts.decode_memory(requests),
         }
     }
 }
@@ -124,7 +130,10 @@ fn format(source: &[u8], accepted: Formats) -> Result<Format, Error> {
     if source.starts_with(jpeg::SIGNATURE) {
         return accept(Format::Jpeg, accepted);
     }
-    Err(Error::UnknownFormat { found: sniff::kind(source), accepted })
+    match sniff::kind(source) {
+        sniff::HEIC => accept(Format::Heic, accepted),
+        found => Err(Error::UnknownFormat { found, accepted }),
+    }
 }
 
 fn accept(format: Format, accepted: Formats) -> Result<Format, Error> {
@@ -136,6 +145,12 @@ pub(crate) fn open<'a>(source: &'a [u8], limits: &Limits) -> Result<Opened<'a>, 
     limits.check_bytes(source.len())?;
     match format(source, limits.formats)? {
         Format::Jpeg => Ok(Opened::Jpeg(Jpeg::open(source, limits)?)),
+        #[cfg(feature = "heic")]
+        Format::Heic => Ok(Opened::Heic(Heic::open(source, limits)?)),
+        #[cfg(not(feature = "heic"))]
+        Format::Heic => Err(Error::Unsupported(
+            "a HEIC image; this program was built without HEIC, so save it as JPEG, PNG or WebP".into(),
+        )),
         _ => Err(Error::UnknownFormat { found: sniff::kind(source), accepted: limits.formats }),
     }
 }
@@ -143,18 +158,24 @@ pub(crate) fn open<'a>(source: &'a [u8], limits: &Limits) -> Result<Opened<'a>, 
 /// An opened source of one of the formats.
 pub(crate) enum Opened<'a> {
     Jpeg(Jpeg<'a>),
+    #[cfg(feature = "heic")]
+    Heic(Heic<'a>),
 }
 
 impl<'a> Opened<'a> {
     pub fn picture(&self) -> &(dyn Picture + 'a) {
         match self {
             Self::Jpeg(jpeg) => jpeg,
+            #[cfg(feature = "heic")]
+            Self::Heic(heic) => heic,
         }
     }
 
     pub fn format(&self) -> Format {
         match self {
             Self::Jpeg(_) => Format::Jpeg,
+            #[cfg(feature = "heic")]
+            Self::Heic(_) => Format::Heic,
         }
     }
 
@@ -162,12 +183,16 @@ impl<'a> Opened<'a> {
     pub fn process(&self) -> Option<Process> {
         match self {
             Self::Jpeg(jpeg) => Some(jpeg.process()),
+            #[cfg(feature = "heic")]
+            Self::Heic(_) => None,
         }
     }
 
     pub fn facts(&self) -> Facts {
         match self {
             Self::Jpeg(jpeg) => Facts::Jpeg(jpeg.facts()),
+            #[cfg(feature = "heic")]
+            Self::Heic(heic) => Facts::Heic(heic.facts()),
         }
     }
 }

@@ -25,10 +25,13 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod boxes;
 mod error;
 mod exif;
 mod format;
 mod geometry;
+#[cfg(feature = "heic")]
+mod heic;
 mod info;
 mod jpeg;
 mod limits;

@@ -2,6 +2,7 @@
 
 pub(crate) const EMPTY: &str = "an empty file";
 pub(crate) const UNKNOWN: &str = "an unknown format";
+pub(crate) const HEIC: &str = "a HEIC image";
 
 /// What a file looks like by its first bytes, with its article; [`UNKNOWN`] if nothing here matches.
 pub(crate) fn kind(bytes: &[u8]) -> &'static str {
@@ -34,13 +35,28 @@ pub(crate) fn kind(bytes: &[u8]) -> &'static str {
         return "a WebP image";
     }
     if bytes.get(4..8) == Some(b"ftyp") {
-        return match bytes.get(8..12) {
-            Some(b"heic" | b"heix" | b"mif1" | b"msf1" | b"heim" | b"heis" | b"hevc") => "a HEIC image",
-            Some(b"avif" | b"avis") => "an AVIF image",
-            _ => "a video",
-        };
+        return by_brand(bytes);
     }
     text(bytes)
+}
+
+/// What a file of ISO/IEC 14496-12 is, by its brands: the major one, and those that it is compatible with.
+fn by_brand(bytes: &[u8]) -> &'static str {
+    let size = bytes.first_chunk().map_or(0, |size| u32::from_be_bytes(*size) as usize);
+    /// Enough for all that is written.
+    const MOST_BYTES: usize = 256;
+    let compatible = bytes.get(16..size.min(bytes.len()).min(MOST_BYTES)).unwrap_or_default();
+    let any = |brands: &[&[u8; 4]]| compatible.chunks_exact(4).any(|brand| brands.iter().any(|other| brand == *other));
+    let heic: [&[u8; 4]; 7] = [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm"];
+    match bytes.get(8..12) {
+        Some(b"avif" | b"avis") => "an AVIF image",
+        Some(b"crx ") => "a camera's raw file",
+        // These two may have pictures of any kind.
+        Some(b"mif1" | b"msf1" | b"mif2") if any(&[b"avif", b"avis"]) && !any(&heic) => "an AVIF image",
+        Some(b"mif1" | b"msf1" | b"mif2") => HEIC,
+        Some(brand) if heic.iter().any(|other| brand == *other) || any(&heic) => HEIC,
+        _ => "a video",
+    }
 }
 
 fn text(bytes: &[u8]) -> &'static str {
