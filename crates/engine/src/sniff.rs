@@ -40,6 +40,13 @@ pub(crate) fn kind(bytes: &[u8]) -> &'static str {
     text(bytes)
 }
 
+/// Whether [`kind`] names something that shows a picture, which the program that made it can save in another format.
+pub(crate) fn is_picture(kind: &str) -> bool {
+    ["image", "image or a camera's raw file", "Photoshop document", "PDF document"]
+        .iter()
+        .any(|end| kind.ends_with(end))
+}
+
 /// What a file of ISO/IEC 14496-12 is, by its brands: the major one, and those that it is compatible with.
 fn by_brand(bytes: &[u8]) -> &'static str {
     let size = bytes.first_chunk().map_or(0, |size| u32::from_be_bytes(*size) as usize);
@@ -85,11 +92,11 @@ fn text(bytes: &[u8]) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{EMPTY, UNKNOWN, kind};
+    use super::{EMPTY, HEIC, UNKNOWN, kind};
 
     #[test]
     fn names_what_it_sees() {
-        let cases: [(&[u8], &str); 18] = [
+        let cases: [(&[u8], &str); 23] = [
             (b"", EMPTY),
             (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG image"),
             (b"GIF89a", "a GIF image"),
@@ -97,6 +104,11 @@ mod tests {
             (b"RIFF\x10\0\0\0WAVEfmt ", UNKNOWN),
             (b"\0\0\0\x18ftypheic\0\0\0\0", "a HEIC image"),
             (b"\0\0\0\x18ftypavif\0\0\0\0", "an AVIF image"),
+            (b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif", "an AVIF image"),
+            (b"\0\0\0\x18ftypmif1\0\0\0\0avifheic", HEIC),
+            (b"\0\0\0\x14ftypmif1\0\0\0\0mif1avif", HEIC),
+            (b"\0\0\0\x18ftypisom\0\0\0\0isomheic", HEIC),
+            (b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom", "a camera's raw file"),
             (b"\0\0\0\x18ftypisom\0\0\0\0", "a video"),
             (b"%PDF-1.7", "a PDF document"),
             (b"\n <!DOCTYPE html><html>", "an HTML page"),

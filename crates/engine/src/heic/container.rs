@@ -329,3 +329,41 @@ fn read_references(iref: &[u8]) -> Result<Vec<Reference<'_>>, Error> {
     });
     list(entries, "list of references")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: &[u8] = b"0123456789abcdef";
+
+    fn data(parts: &[(u32, u32)], whole: bool) -> Result<Vec<u8>, Error> {
+        let extents: Vec<u8> =
+            parts.iter().flat_map(|(at, length)| [at.to_be_bytes(), length.to_be_bytes()].concat()).collect();
+        let place = Place { method: 0, base: 0, sizes: [0, 4, 4], extents: &extents };
+        assert_eq!(place.check(SOURCE, &[]).is_ok(), place.data(SOURCE, &[], true) != Err(Error::Truncated));
+        place.data(SOURCE, &[], whole).map(Cow::into_owned)
+    }
+
+    #[test]
+    fn an_items_parts_are_joined() {
+        assert_eq!(data(&[(2, 3)], true).unwrap(), b"234");
+        assert_eq!(data(&[(12, 0)], true).unwrap(), b"cdef");
+        assert_eq!(data(&[(4, 2), (0, 3)], true).unwrap(), b"45012");
+        assert_eq!(data(&[], true).unwrap(), b"");
+    }
+
+    #[test]
+    fn parts_that_the_file_does_not_have() {
+        for parts in [[(14, 3)], [(17, 1)], [(u32::MAX, u32::MAX)]] {
+            assert_eq!(data(&parts, true), Err(Error::Truncated));
+        }
+        assert_eq!(data(&[(14, 3)], false).unwrap(), b"ef");
+        assert_eq!(data(&[(17, 3)], false).unwrap(), b"");
+    }
+
+    /// Parts over each other would be copied as often as they are named.
+    #[test]
+    fn parts_together_are_never_longer_than_the_file() {
+        assert!(matches!(data(&[(0, 16); 1000], true), Err(Error::Corrupt(_))));
+    }
+}

@@ -146,8 +146,11 @@ impl<'a> Heic<'a> {
         let mut averages = (0..reductions.len())
             .map(|plane| {
                 let (across, down) = tile.sampling_of(plane);
-                let level =
-                    if plane == 0 { Level::luma(tile.bits.0, full_range) } else { Level::chroma(tile.bits.1, full_range) };
+                let level = if plane == 0 {
+                    Level::luma(tile.bits.0, full_range)
+                } else {
+                    Level::chroma(tile.bits.1, full_range)
+                };
                 Average::new(&reductions[plane], level, tile.width / across, tile.height / down)
             })
             .collect::<Result<Vec<_>, _>>()?;
