@@ -21,6 +21,11 @@ impl Level {
         Self { black, gain: 255.0 / range, base: 0.0 }
     }
 
+    fn of(&self, mean: f64) -> u8 {
+        // A cast keeps within the type's limits.
+        ((mean - self.black) * self.gain + self.base + 0.5) as u8
+    }
+
     /// Of a colour difference, whose middle becomes 128.
     pub fn chroma(bits: u8, full_range: bool) -> Self {
         let one = f64::from(1_u32 << (bits - 8));
@@ -36,28 +41,39 @@ pub(super) struct Average {
     plane: Plane,
     /// Rows of the plane that are finished.
     finished: usize,
-    /// Sums of the squares of the rows behind them, as many as a tile touches.
+    /// Sums of the squares of the rows behind them, as many as a tile touches; none where a square is one sample.
     sums: Vec<u32>,
     /// Of a tile's rows in one row of squares, column by column.
     columns: Vec<u32>,
+    /// By a sample: what becomes of it, where a square is one.
+    table: Vec<u8>,
 }
+
+/// More than the largest sample: of 12 bits, and of 255 levels in sixteenths.
+const SAMPLES: usize = 1 << 12;
 
 /// Bytes that an [`Average`] takes beside its plane, for tiles of so many samples.
 pub(super) fn working_bytes(reduction: &Reduction, tile_width: usize, tile_height: usize) -> u64 {
-    4 * (sums(reduction, tile_height) + tile_width) as u64
+    (4 * (sums(reduction, tile_height) + tile_width) + SAMPLES) as u64
 }
 
 /// A tile touches a square more than it has whole ones.
 fn sums(reduction: &Reduction, tile_height: usize) -> usize {
     let (width, height) = reduction.size();
+    if reduction.factor == 1 {
+        return 0;
+    }
     width * (tile_height / reduction.factor + 2).min(height)
 }
 
 impl Average {
     pub fn new(reduction: &Reduction, level: Level, tile_width: usize, tile_height: usize) -> Result<Self, Error> {
         let (width, height) = reduction.size();
+        let mut table = zeros(if reduction.factor == 1 { SAMPLES } else { 0 })?;
+        table.iter_mut().enumerate().for_each(|(sample, made)| *made = level.of(sample as f64));
         Ok(Self {
             level,
+            table,
             plane: Plane::new(width, height)?,
             finished: 0,
             sums: zeros(sums(reduction, tile_height))?,
@@ -81,29 +97,33 @@ impl Average {
         };
         // Counted from the first sample that is wanted, which a square begins with.
         let offset = (left + across.start as isize) as usize - columns.start;
+        let first_row = (top + down.start as isize) as usize - rows.start;
+        if factor == 1 {
+            for (y, row) in down.zip(first_row..) {
+                let made = &mut self.plane.samples[row * width + offset..][..across.len()];
+                let samples = &samples.row(y)[across.clone()];
+                made.iter_mut()
+                    .zip(samples)
+                    .for_each(|(made, &sample)| *made = self.table[usize::from(sample) % SAMPLES]);
+            }
+            return;
+        }
         let mut y = down.start;
         while y < down.end {
-            let row = (top + y as isize) as usize - rows.start;
+            let row = first_row + y - down.start;
             let end = (y + factor - row % factor).min(down.end);
+            let column_sums = &mut self.columns[..across.len()];
+            column_sums.fill(0);
+            for y in y..end {
+                let row = &samples.row(y)[across.clone()];
+                column_sums.iter_mut().zip(row).for_each(|(sum, &sample)| *sum += u32::from(sample));
+            }
             let sums = &mut self.sums[(row / factor - self.finished) * width..][..width];
-            if factor == 1 {
-                let sums = &mut sums[offset..][..across.len()];
-                sums.iter_mut()
-                    .zip(&samples.row(y)[across.clone()])
-                    .for_each(|(sum, &sample)| *sum = u32::from(sample));
-            } else {
-                let column_sums = &mut self.columns[..across.len()];
-                column_sums.fill(0);
-                for y in y..end {
-                    let row = &samples.row(y)[across.clone()];
-                    column_sums.iter_mut().zip(row).for_each(|(sum, &sample)| *sum += u32::from(sample));
-                }
-                // The first square may have begun in the tile before.
-                let (begun, rest) = column_sums.split_at((factor - offset % factor).min(across.len()));
-                let squares = std::iter::once(begun).chain(rest.chunks(factor));
-                for (sum, square) in sums[offset / factor..].iter_mut().zip(squares) {
-                    *sum += square.iter().sum::<u32>();
-                }
+            // The first square may have begun in the tile before.
+            let (begun, rest) = column_sums.split_at((factor - offset % factor).min(across.len()));
+            let squares = std::iter::once(begun).chain(rest.chunks(factor));
+            for (sum, square) in sums[offset / factor..].iter_mut().zip(squares) {
+                *sum += square.iter().sum::<u32>();
             }
             y = end;
         }
@@ -113,18 +133,20 @@ impl Average {
     pub fn finish_above(&mut self, bottom: usize) {
         let Reduction { factor, columns, rows } = self.reduction.clone();
         let (width, height) = self.reduction.size();
+        if factor == 1 {
+            return;
+        }
         let whole =
             if bottom >= rows.end { height } else { bottom.saturating_sub(rows.start) / factor }.max(self.finished);
         let last_column = columns.len() - (width - 1) * factor;
-        let Level { black, gain, base } = self.level;
         let ready = whole - self.finished;
         for (row, sums) in self.sums.chunks_exact(width).take(ready).enumerate() {
             let row = self.finished + row;
             let square_rows = factor.min(rows.len() - row * factor);
+            let level = self.level;
             let mean = |sum: u32, square_columns: usize| {
-                let scale = gain / (square_rows * square_columns) as f64;
-                // A cast keeps within the type's limits.
-                (f64::from(sum) * scale + (base - black * gain + 0.5)) as u8
+                let share = 1.0 / (square_rows * square_columns) as f64;
+                level.of(f64::from(sum) * share)
             };
             let made = &mut self.plane.samples[row * width..][..width];
             made.iter_mut().zip(sums).for_each(|(sample, &sum)| *sample = mean(sum, factor));

@@ -311,7 +311,17 @@ impl Facts {
             let Area { width, height, .. } = self.plane_area(plane);
             Reduction::new(width, height, &scaled.collect::<Vec<_>>())
         };
-        requests.iter().enumerate().map(of).collect()
+        let mut reductions: Vec<_> = requests.iter().enumerate().map(of).collect();
+        // Colour differences need not be kept finer than luma: rounded up, that still leaves one and a half for each of the thumbnail's.
+        let (across, down) = self.grid.tile.sampling;
+        let least = reductions[0].factor.div_ceil(across.max(down));
+        for (plane, reduction) in reductions.iter_mut().enumerate().skip(1) {
+            if reduction.factor < least {
+                let Area { width, height, .. } = self.plane_area(plane);
+                *reduction = reduction.clone().by(least, (width, height));
+            }
+        }
+        reductions
     }
 
     /// Columns and rows of the stored picture that the planes are made of.
