@@ -11,6 +11,7 @@ use crate::pixels::plane::Plane;
 
 mod bad_files;
 mod equality;
+mod followed;
 mod reference;
 mod scans;
 
