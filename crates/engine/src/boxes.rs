@@ -1,4 +1,5 @@
 //! The boxes of ISO/IEC 14496-12, of which HEIC and Canon's CR3 are made, and numbers in them.
+#![cfg_attr(not(feature = "heic"), allow(dead_code, reason = "CR3 needs less of it"))]
 
 /// A part of a file that is read from its beginning, the most significant byte of a number first. `None`: it ends too early.
 #[derive(Clone, Copy, Debug)]

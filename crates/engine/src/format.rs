@@ -157,7 +157,7 @@ pub(crate) fn open<'a>(source: &'a [u8], limits: &Limits) -> Result<Opened<'a>, 
         Format::Jpeg => Ok(Opened::Jpeg(Jpeg::open(source, limits)?)),
         Format::Raw => Ok(Opened::Raw(Raw::open(source, limits)?)),
         #[cfg(feature = "heic")]
-        Format::Heic => Ok(Opened::Heic(Heic::open(source, limits)?)),
+        Format::Heic => Ok(Opened::Heic(Box::new(Heic::open(source, limits)?))),
         #[cfg(not(feature = "heic"))]
         Format::Heic => Err(Error::Unsupported(
             "a HEIC image; this program was built without HEIC, so save it as JPEG, PNG or WebP".into(),
@@ -187,7 +187,7 @@ pub(crate) enum Opened<'a> {
     Jpeg(Jpeg<'a>),
     Raw(Raw<'a>),
     #[cfg(feature = "heic")]
-    Heic(Heic<'a>),
+    Heic(Box<Heic<'a>>),
 }
 
 impl<'a> Opened<'a> {
@@ -196,7 +196,7 @@ impl<'a> Opened<'a> {
             Self::Jpeg(jpeg) => jpeg,
             Self::Raw(raw) => raw,
             #[cfg(feature = "heic")]
-            Self::Heic(heic) => heic,
+            Self::Heic(heic) => heic.as_ref(),
         }
     }
 
@@ -239,6 +239,13 @@ mod tests {
         assert_eq!(Formats::from_iter([Format::Gif, Format::Jpeg]).to_string(), "JPEG and GIF");
         assert_eq!(Formats::from_iter([Format::Heic]).to_string(), "HEIC");
         assert_eq!(Formats::from_iter([]).to_string(), "no format");
+    }
+
+    #[cfg(not(feature = "heic"))]
+    #[test]
+    fn without_heic_the_error_says_so() {
+        let error = crate::probe(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", &Limits::default()).unwrap_err();
+        assert!(error.to_string().contains("this program was built without HEIC"), "{error}");
     }
 
     /// A decoder with a bug.

@@ -19,13 +19,15 @@ pub(super) struct Container<'a> {
     /// What each item is, by its number; so are the next two sorted.
     kinds: Vec<(u32, [u8; 4])>,
     places: Vec<(u32, Place<'a>)>,
-    /// The numbers of an item's properties.
-    associations: Vec<(u32, &'a [u8])>,
+    associations: Associations<'a>,
     /// Whether these numbers have two bytes.
     wide: bool,
     properties: Vec<Boxed<'a>>,
     references: Vec<Reference<'a>>,
 }
+
+/// The numbers of an item's properties.
+type Associations<'a> = Vec<(u32, &'a [u8])>;
 
 /// From an item to others.
 struct Reference<'a> {
@@ -303,7 +305,7 @@ fn read_places(iloc: &[u8]) -> Result<Vec<(u32, Place<'_>)>, Error> {
 }
 
 /// Also returns whether the numbers of properties have two bytes.
-fn read_associations(ipma: &[u8]) -> Result<(Vec<(u32, &[u8])>, bool), Error> {
+fn read_associations(ipma: &[u8]) -> Result<(Associations<'_>, bool), Error> {
     const WHAT: &str = "list of properties";
     let mut reader = Reader(ipma);
     let head = reader.version().zip(reader.u32());

@@ -12,8 +12,11 @@ fn jpeg(side: u16, level: u8) -> Vec<u8> {
 const SHORT: u16 = 3;
 const LONG: u16 = 4;
 
-/// Directories, each of entries (tag, type, value) and the offset of the next, after a head of four bytes.
-fn tiff(magic: &[u8; 4], directories: &[(&[(u16, u16, u32)], u32)]) -> Vec<u8> {
+/// Tag, type and value.
+type Entries<'a> = &'a [(u16, u16, u32)];
+
+/// Directories, each of entries and the offset of the next, after a head of four bytes.
+fn tiff(magic: &[u8; 4], directories: &[(Entries, u32)]) -> Vec<u8> {
     let big = magic[0] == b'M';
     let two = |value: u16| if big { value.to_be_bytes() } else { value.to_le_bytes() };
     let four = |value: u32| if big { value.to_be_bytes() } else { value.to_le_bytes() };
