@@ -224,7 +224,7 @@ fn heic_takes_no_more_than_is_reckoned() {
     for (kind, bytes) in pictures {
         let tile = picture(bytes);
         for (extra, properties, alpha) in &extras {
-            for (columns, rows) in [(30, 20), (1, 1), (2, 50)] {
+            for (columns, rows) in [(17, 14), (1, 1), (2, 50)] {
                 let size = (columns * 64 - 11, rows * 64 - 13);
                 let mut file = File::grid(columns as usize, rows as usize, size, |_| tile.clone());
                 if size.0 > 900 && size.1 > 701 || properties.len() == 1 {

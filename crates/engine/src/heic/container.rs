@@ -11,6 +11,9 @@ use crate::error::Error;
 /// More than any program writes: a picture of 268 megapixels has 1024 tiles of 512 by 512.
 const MAX_ITEMS: usize = 16_384;
 
+/// Parts of an item's data: programs write one, or a few.
+const MAX_PARTS: usize = 256;
+
 /// What the `meta` box says, not yet resolved.
 pub(super) struct Container<'a> {
     source: &'a [u8],
@@ -298,6 +301,8 @@ fn read_places(iloc: &[u8]) -> Result<Vec<(u32, Place<'_>)>, Error> {
         // Entries of no bytes, all the same: one byte stands for one of them.
         if sizes == [0; 3] {
             extents = &[0][..count.min(1)];
+        } else if count > MAX_PARTS {
+            return None;
         }
         Some((id, Place { method, base, sizes, extents }))
     });

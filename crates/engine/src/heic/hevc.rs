@@ -242,6 +242,11 @@ impl Shape {
         }
     }
 
+    /// Luma samples that are decoded.
+    pub fn coded_pixels(&self) -> u64 {
+        self.coded.0 as u64 * self.coded.1 as u64
+    }
+
     /// Luma samples for each sample of a plane, across and down.
     pub fn sampling_of(&self, plane: usize) -> (usize, usize) {
         if plane == 0 { (1, 1) } else { self.sampling }

@@ -14,6 +14,9 @@ const MAX_DERIVATIONS: usize = 8;
 /// Longer profiles are ignored, as in JPEG.
 const MAX_ICC_BYTES: usize = 4 << 20;
 
+/// Bytes of a tile that may be other tiles' too.
+const SHARED_BYTES: u64 = 4096;
+
 /// The auxiliary images that are opacity, by name (ISO/IEC 23008-12, 6.6.2.1.1, and ISO/IEC 23091-2).
 const ALPHA: [&[u8]; 2] = [b"urn:mpeg:hevc:2015:auxid:1", b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"];
 
@@ -142,6 +145,12 @@ impl<'a> Image<'a> {
         if odd || width * grid.columns < grid.width || height * grid.rows < grid.height {
             return Err(damaged_grid());
         }
+        // Where tiles reach far over the picture, it is they that take the time.
+        let (columns, rows) = (grid.columns as u64, grid.rows as u64);
+        if columns * rows * coding.shape.coded_pixels() > 2 * limits.max_source_pixels {
+            let (width, height) = ((width * grid.columns) as u32, (height * grid.rows) as u32);
+            return Err(Error::TooManyPixels { width, height, max: limits.max_source_pixels });
+        }
         let tiles = places(container, parts(), &coding, limits)?;
         Self::new(coding, (grid.columns, grid.rows), (grid.width, grid.height), tiles, source)
     }
@@ -155,6 +164,11 @@ impl<'a> Image<'a> {
     ) -> Result<Self, Error> {
         if width == 0 || height == 0 {
             return Err(Error::Corrupt(format!("it declares {width} columns and {height} rows")));
+        }
+        // Each tile has data of its own, but for small ones that are all the same; of data that many share, each takes its time.
+        let all: u64 = tiles.iter().map(|tile| tile.most_bytes(source) as u64).sum();
+        if all > 4 * source.len() as u64 + SHARED_BYTES * tiles.len() as u64 {
+            return Err(Error::Corrupt("its tiles have more data than the file".into()));
         }
         let bytes = |tile: &Place| tile.most_bytes(source) * if tile.is_in_parts() { 3 } else { 1 };
         let data_bytes = tiles.iter().map(bytes).max().unwrap_or(0);

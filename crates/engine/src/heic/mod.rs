@@ -99,17 +99,18 @@ impl<'a> Heic<'a> {
     }
 
     /// Decodes the tiles of an image of which something is wanted, and gives each with the place of its first pixel. After each row of
-    /// tiles `finished` is told which row of the picture is the first that has not come.
+    /// tiles `finished` is told which row of the picture is the first that has not come. A tile that need not be whole and is not there has
+    /// the luma `missing`.
     fn decode_tiles<S>(
         &self,
         image: &Image,
         (columns, rows): (Range<usize>, Range<usize>),
-        (filtered, whole): (bool, bool),
+        (missing, filtered, whole): (u16, bool, bool),
         state: &mut S,
         mut add: impl FnMut(&mut S, &Frame, usize, usize),
         mut finished: impl FnMut(&mut S, usize),
     ) -> Result<(), Error> {
-        let Shape { width, height, bits, .. } = image.grid.tile;
+        let Shape { width, height, .. } = image.grid.tile;
         if whole {
             // Also those that are not wanted, so that a file is truncated or is not, whatever the thumbnail.
             image.tiles.iter().try_for_each(|tile| tile.check(self.source, self.idat))?;
@@ -130,7 +131,7 @@ impl<'a> Heic<'a> {
                         frame
                     }
                     Err(error) if whole || image.tiles.len() == 1 => return Err(error),
-                    Err(_) => image.coding.blank(1 << (bits.0 - 1)),
+                    Err(_) => image.coding.blank(missing),
                 };
                 add(state, &frame, left, top);
             }
@@ -163,7 +164,7 @@ impl<'a> Heic<'a> {
         self.decode_tiles(
             &self.primary.image,
             wanted,
-            (filtered, whole),
+            (1 << (tile.bits.0 - 1), filtered, whole),
             &mut averages,
             |averages, frame, left, top| {
                 for (plane, average) in averages.iter_mut().enumerate() {
@@ -193,7 +194,7 @@ impl<'a> Heic<'a> {
         self.decode_tiles(
             &alpha.image,
             self.facts.wanted(std::slice::from_ref(part)),
-            (true, whole),
+            (0, true, whole),
             &mut average,
             |average, frame, left, top| {
                 let (x, y) = (left as isize - area.left as isize, top as isize - area.top as isize);
@@ -220,7 +221,7 @@ impl<'a> Heic<'a> {
         self.decode_tiles(
             image,
             (columns.clone(), rows.clone()),
-            (reduction.factor < UNFILTERED_FACTOR, whole),
+            (1 << (tile.bits.0 - 1), reduction.factor < UNFILTERED_FACTOR, whole),
             &mut averages,
             |averages, frame, left, top| {
                 let across = columns.start.max(left)..columns.end.min(left + tile.width);

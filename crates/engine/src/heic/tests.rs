@@ -319,6 +319,33 @@ fn numbers_that_do_not_match_are_refused_before_anything_is_allocated() {
     });
 }
 
+/// A grid one pixel wide of tiles that are as large as a picture may be: a few bytes for 256 times the limit.
+#[test]
+fn the_work_is_limited_where_tiles_reach_far_over_the_picture() {
+    let tile = picture(FULL_CHROMA);
+    let limits = Limits { max_source_pixels: 64 * 64, ..Limits::default() };
+    let open = |rows: usize| {
+        let file = File::grid(1, rows, (1, 64 * rows as u32), |_| tile.clone());
+        probe(&file.bytes(), &limits).map(|info| info.height)
+    };
+    assert_eq!(open(2), Ok(128));
+    assert_eq!(open(3), Err(Error::TooManyPixels { width: 64, height: 192, max: 4096 }));
+}
+
+#[test]
+fn the_work_is_limited_where_tiles_share_their_data() {
+    let shared = |bytes: usize| {
+        let mut tile = picture(FULL_CHROMA);
+        tile.data.resize(bytes, 0);
+        let mut file = File::grid(40, 40, (2500, 2500), |_| tile.clone());
+        file.items.truncate(2);
+        file.references[0].2.fill(2);
+        probe(&file.bytes(), &Limits::default()).map(|info| info.width)
+    };
+    assert_eq!(shared(4000), Ok(2500));
+    assert_eq!(shared(6000), Err(Error::Corrupt("its tiles have more data than the file".into())));
+}
+
 /// 65,535 places of 65,535 parts that have no bytes; and as many items as fit.
 #[test]
 fn lists_longer_than_any_program_writes_are_refused() {
