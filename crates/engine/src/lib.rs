@@ -71,7 +71,7 @@ pub struct Thumbnail {
     pub width: u32,
     /// Height of the JPEG in pixels, likewise.
     pub height: u32,
-    /// How it is coded; never GIF or HEIC.
+    /// How it is coded; never GIF, HEIC or camera raw.
     pub format: Format,
     /// The file.
     pub bytes: Vec<u8>,

@@ -346,6 +346,37 @@ fn the_work_is_limited_where_tiles_share_their_data() {
     assert_eq!(shared(6000), Err(Error::Corrupt("its tiles have more data than the file".into())));
 }
 
+/// Data with slices that lie over each other would take a picture's time for each of them.
+#[test]
+fn no_block_is_decoded_twice() {
+    let mut tile = picture(FULL_CHROMA);
+    let mut slice = Vec::new();
+    let mut rest = tile.data.as_slice();
+    while let Some((length, unit)) = rest.split_first_chunk() {
+        let (unit, behind) = unit.split_at(u32::from_be_bytes(*length) as usize);
+        slice = unit.to_vec();
+        rest = behind;
+    }
+    // Not the first of the picture: the bit behind the two bytes of the unit's head. There is one block, so no address follows.
+    assert!(slice[2] & 0x80 != 0);
+    slice[2] &= 0x7f;
+    let once = File { items: vec![tile.clone()], ..File::default() }.bytes();
+    assert!(make(&once, &spec(8, 6, Fit::Fill)).is_ok());
+    tile.data.extend((slice.len() as u32).to_be_bytes());
+    tile.data.extend(slice);
+    let twice = File { items: vec![tile], ..File::default() }.bytes();
+    let error = make(&twice, &spec(8, 6, Fit::Fill)).unwrap_err();
+    assert_eq!(error, Error::Corrupt("its slices do not follow each other".into()));
+}
+
+#[test]
+fn what_is_coded_counts_for_the_limit_and_not_only_what_is_shown() {
+    // 64 by 64 are coded, of which 64 by 48 are shown.
+    let open = |max_source_pixels| probe(VIDEO, &Limits { max_source_pixels, ..Limits::default() });
+    assert!(open(64 * 64).is_ok());
+    assert_eq!(open(64 * 60).err(), Some(Error::TooManyPixels { width: 64, height: 64, max: 64 * 60 }));
+}
+
 /// 65,535 places of 65,535 parts that have no bytes; and as many items as fit.
 #[test]
 fn lists_longer_than_any_program_writes_are_refused() {

@@ -38,7 +38,8 @@ bt709 = {"matrix_coefficients": 1, "color_primaries": 1, "transfer_characteristi
 save("video.heic", [small], full_range_flag=0, **bt709)
 save("bt2020_10_bit.heic", [small], bits=10, **(bt709 | {"matrix_coefficients": 9}))
 save("422_12_bit.heic", [small], bits=12, chroma=422)
-save("444.heic", [small], chroma=444)
+# One block: a test repeats its slice.
+save("444.heic", [small], chroma=444, enc_params={"x265:ctu": "64"})
 save("p3.heic", [small], color_primaries=12, transfer_characteristics=13, matrix_coefficients=6)
 save("grey.heic", [small[:, :, 1]], mode="L")
 opacity = np.where(np.arange(64) < 32, 255.0, 0.0)[None, :, None].repeat(48, 0)
