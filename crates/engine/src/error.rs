@@ -63,7 +63,8 @@ impl fmt::Display for Error {
                 write!(f, "the file's format is unknown; thumbnails are made of {accepted} files")
             }
             Error::UnknownFormat { found, accepted } => {
-                write!(f, "the file is {found}; thumbnails are made of {accepted} files")
+                let advice = if sniff::is_picture(found) { ", so save it as one of these" } else { "" };
+                write!(f, "the file is {found}; thumbnails are made of {accepted} files{advice}")
             }
             Error::NotAccepted { format, accepted } => {
                 write!(f, "the file is a {} image; those accepted are {accepted}", format.name())
@@ -108,7 +109,14 @@ mod tests {
         let accepted = Formats::from_iter([Format::Jpeg, Format::Png]);
         let unknown = |bytes| Error::UnknownFormat { found: sniff::kind(bytes), accepted };
         let cases = [
-            (unknown(b"%PDF-1.7"), "the file is a PDF document; thumbnails are made of JPEG and PNG files"),
+            (
+                unknown(b"%PDF-1.7"),
+                "the file is a PDF document; thumbnails are made of JPEG and PNG files, so save it as one of these",
+            ),
+            (
+                unknown(b"\0\0\0\x14ftypavif\0\0\0\0avif"),
+                "the file is an AVIF image; thumbnails are made of JPEG and PNG files, so save it as one of these",
+            ),
             (unknown(b""), "the file is empty"),
             (unknown(b"hello\n"), "the file is plain text; thumbnails are made of JPEG and PNG files"),
             (unknown(b"\0\x01"), "the file's format is unknown; thumbnails are made of JPEG and PNG files"),

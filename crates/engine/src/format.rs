@@ -1,11 +1,15 @@
 //! The formats. A format is a module that implements [`Picture`]; this is the only place that names them.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::Error;
+#[cfg(feature = "heic")]
+use crate::heic::{self, Heic};
 use crate::jpeg::{self, Jpeg, Process};
-use crate::limits::Limits;
-use crate::picture::{DecodeMemory, Picture, PlaneRequest};
+use crate::limits::{Limits, Truncated};
+use crate::picture::{DecodeMemory, Decoded, Picture, PlaneRequest};
+use crate::raw::{self, Raw};
 use crate::sniff;
 use crate::spec::words::words;
 
@@ -23,6 +27,8 @@ words! {
         Gif = "gif",
         /// HEVC pictures in ISO/IEC 23008-12's container, as telephones write them.
         Heic = "heic",
+        /// A camera's raw file, by the largest JPEG in it.
+        Raw = "raw",
     }
 }
 
@@ -35,6 +41,7 @@ impl Format {
             Self::Webp => "WebP",
             Self::Gif => "GIF",
             Self::Heic => "HEIC",
+            Self::Raw => "camera raw",
         }
     }
 
@@ -54,6 +61,7 @@ impl Format {
             Self::Webp => "image/webp",
             Self::Gif => "image/gif",
             Self::Heic => "image/heic",
+            Self::Raw => "image/x-dcraw",
         }
     }
 }
@@ -109,12 +117,16 @@ impl fmt::Display for Formats {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Facts {
     Jpeg(jpeg::Facts),
+    #[cfg(feature = "heic")]
+    Heic(heic::Facts),
 }
 
 impl Facts {
     pub fn decode_memory(&self, requests: &[Vec<PlaneRequest>]) -> DecodeMemory {
         match self {
             Self::Jpeg(facts) => facts.decode_memory(requests),
+            #[cfg(feature = "heic")]
+            Self::Heic(facts) => facts.decode_memory(requests),
         }
     }
 }
@@ -124,7 +136,13 @@ fn format(source: &[u8], accepted: Formats) -> Result<Format, Error> {
     if source.starts_with(jpeg::SIGNATURE) {
         return accept(Format::Jpeg, accepted);
     }
-    Err(Error::UnknownFormat { found: sniff::kind(source), accepted })
+    if raw::is_raw(source) {
+        return accept(Format::Raw, accepted);
+    }
+    match sniff::kind(source) {
+        sniff::HEIC => accept(Format::Heic, accepted),
+        found => Err(Error::UnknownFormat { found, accepted }),
+    }
 }
 
 fn accept(format: Format, accepted: Formats) -> Result<Format, Error> {
@@ -134,40 +152,79 @@ fn accept(format: Format, accepted: Formats) -> Result<Format, Error> {
 /// Reads the header of `source`.
 pub(crate) fn open<'a>(source: &'a [u8], limits: &Limits) -> Result<Opened<'a>, Error> {
     limits.check_bytes(source.len())?;
-    match format(source, limits.formats)? {
+    let format = format(source, limits.formats)?;
+    caught(|| match format {
         Format::Jpeg => Ok(Opened::Jpeg(Jpeg::open(source, limits)?)),
+        Format::Raw => Ok(Opened::Raw(Raw::open(source, limits)?)),
+        #[cfg(feature = "heic")]
+        Format::Heic => Ok(Opened::Heic(Box::new(Heic::open(source, limits)?))),
+        #[cfg(not(feature = "heic"))]
+        Format::Heic => Err(Error::Unsupported(
+            "a HEIC image; this program was built without HEIC, so save it as JPEG, PNG or WebP".into(),
+        )),
         _ => Err(Error::UnknownFormat { found: sniff::kind(source), accepted: limits.formats }),
-    }
+    })
+}
+
+/// Runs a decoder. The formats are decoded by libraries, too, and a panic of one is an error of the file that caused it; nothing that
+/// was begun is used again. The panic's own message goes where the program's panic hook sends it.
+fn caught<T>(decoder: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(decoder))
+        .unwrap_or_else(|_| Err(Error::Corrupt("its data makes no sense to the decoder".into())))
+}
+
+/// [`Picture::decode`], but that a panic is an error.
+pub(crate) fn decode(
+    picture: &dyn Picture,
+    requests: &[Vec<PlaneRequest>],
+    truncated: Truncated,
+) -> Result<Decoded, Error> {
+    caught(|| picture.decode(requests, truncated))
 }
 
 /// An opened source of one of the formats.
 pub(crate) enum Opened<'a> {
     Jpeg(Jpeg<'a>),
+    Raw(Raw<'a>),
+    #[cfg(feature = "heic")]
+    Heic(Box<Heic<'a>>),
 }
 
 impl<'a> Opened<'a> {
     pub fn picture(&self) -> &(dyn Picture + 'a) {
         match self {
             Self::Jpeg(jpeg) => jpeg,
+            Self::Raw(raw) => raw,
+            #[cfg(feature = "heic")]
+            Self::Heic(heic) => heic.as_ref(),
         }
     }
 
     pub fn format(&self) -> Format {
         match self {
             Self::Jpeg(_) => Format::Jpeg,
+            Self::Raw(_) => Format::Raw,
+            #[cfg(feature = "heic")]
+            Self::Heic(_) => Format::Heic,
         }
     }
 
-    /// How a JPEG's coefficients are coded.
+    /// How a JPEG's coefficients are coded; of a raw file, those of the JPEG in it.
     pub fn process(&self) -> Option<Process> {
         match self {
             Self::Jpeg(jpeg) => Some(jpeg.process()),
+            Self::Raw(raw) => Some(raw.process()),
+            #[cfg(feature = "heic")]
+            Self::Heic(_) => None,
         }
     }
 
     pub fn facts(&self) -> Facts {
         match self {
             Self::Jpeg(jpeg) => Facts::Jpeg(jpeg.facts()),
+            Self::Raw(raw) => Facts::Jpeg(raw.facts()),
+            #[cfg(feature = "heic")]
+            Self::Heic(heic) => Facts::Heic(heic.facts()),
         }
     }
 }
@@ -178,9 +235,39 @@ mod tests {
 
     #[test]
     fn a_set_reads_as_a_list() {
-        assert_eq!(Formats::ALL.to_string(), "JPEG, PNG, WebP, GIF and HEIC");
+        assert_eq!(Formats::ALL.to_string(), "JPEG, PNG, WebP, GIF, HEIC and camera raw");
         assert_eq!(Formats::from_iter([Format::Gif, Format::Jpeg]).to_string(), "JPEG and GIF");
         assert_eq!(Formats::from_iter([Format::Heic]).to_string(), "HEIC");
         assert_eq!(Formats::from_iter([]).to_string(), "no format");
+    }
+
+    #[cfg(not(feature = "heic"))]
+    #[test]
+    fn without_heic_the_error_says_so() {
+        let error = crate::probe(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", &Limits::default()).unwrap_err();
+        assert!(error.to_string().contains("this program was built without HEIC"), "{error}");
+    }
+
+    /// A decoder with a bug.
+    struct Fake;
+
+    impl Picture for Fake {
+        fn header(&self) -> &crate::picture::Header {
+            unimplemented!()
+        }
+
+        fn decode(&self, _: &[Vec<PlaneRequest>], _: Truncated) -> Result<Decoded, Error> {
+            let samples: [u8; 0] = [];
+            panic!("index out of bounds: the len is {}", samples.len())
+        }
+    }
+
+    #[test]
+    fn a_decoder_that_panics_is_a_damaged_file() {
+        let error = decode(&Fake, &[], Truncated::Strict).unwrap_err();
+        assert_eq!(error.to_string(), "the file is damaged: its data makes no sense to the decoder");
+        assert_eq!(caught(|| -> Result<(), Error> { panic!() }), Err(error));
+        assert_eq!(caught(|| Ok(1)), Ok(1));
+        assert_eq!(caught(|| Err::<(), _>(Error::Truncated)), Err(Error::Truncated));
     }
 }

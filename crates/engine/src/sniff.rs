@@ -2,6 +2,7 @@
 
 pub(crate) const EMPTY: &str = "an empty file";
 pub(crate) const UNKNOWN: &str = "an unknown format";
+pub(crate) const HEIC: &str = "a HEIC image";
 
 /// What a file looks like by its first bytes, with its article; [`UNKNOWN`] if nothing here matches.
 pub(crate) fn kind(bytes: &[u8]) -> &'static str {
@@ -34,13 +35,35 @@ pub(crate) fn kind(bytes: &[u8]) -> &'static str {
         return "a WebP image";
     }
     if bytes.get(4..8) == Some(b"ftyp") {
-        return match bytes.get(8..12) {
-            Some(b"heic" | b"heix" | b"mif1" | b"msf1" | b"heim" | b"heis" | b"hevc") => "a HEIC image",
-            Some(b"avif" | b"avis") => "an AVIF image",
-            _ => "a video",
-        };
+        return by_brand(bytes);
     }
     text(bytes)
+}
+
+/// Whether [`kind`] names something that shows a picture, which the program that made it can save in another format.
+pub(crate) fn is_picture(kind: &str) -> bool {
+    ["image", "image or a camera's raw file", "Photoshop document", "PDF document"]
+        .iter()
+        .any(|end| kind.ends_with(end))
+}
+
+/// What a file of ISO/IEC 14496-12 is, by its brands: the major one, and those that it is compatible with.
+fn by_brand(bytes: &[u8]) -> &'static str {
+    let size = bytes.first_chunk().map_or(0, |size| u32::from_be_bytes(*size) as usize);
+    /// Enough for all that is written.
+    const MOST_BYTES: usize = 256;
+    let compatible = bytes.get(16..size.min(bytes.len()).min(MOST_BYTES)).unwrap_or_default();
+    let any = |brands: &[&[u8; 4]]| compatible.chunks_exact(4).any(|brand| brands.iter().any(|other| brand == *other));
+    let heic: [&[u8; 4]; 7] = [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm"];
+    match bytes.get(8..12) {
+        Some(b"avif" | b"avis") => "an AVIF image",
+        Some(b"crx ") => "a camera's raw file",
+        // These two may have pictures of any kind.
+        Some(b"mif1" | b"msf1" | b"mif2") if any(&[b"avif", b"avis"]) && !any(&heic) => "an AVIF image",
+        Some(b"mif1" | b"msf1" | b"mif2") => HEIC,
+        Some(brand) if heic.iter().any(|other| brand == *other) || any(&heic) => HEIC,
+        _ => "a video",
+    }
 }
 
 fn text(bytes: &[u8]) -> &'static str {
@@ -69,11 +92,11 @@ fn text(bytes: &[u8]) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{EMPTY, UNKNOWN, kind};
+    use super::{EMPTY, HEIC, UNKNOWN, kind};
 
     #[test]
     fn names_what_it_sees() {
-        let cases: [(&[u8], &str); 18] = [
+        let cases: [(&[u8], &str); 23] = [
             (b"", EMPTY),
             (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG image"),
             (b"GIF89a", "a GIF image"),
@@ -81,6 +104,11 @@ mod tests {
             (b"RIFF\x10\0\0\0WAVEfmt ", UNKNOWN),
             (b"\0\0\0\x18ftypheic\0\0\0\0", "a HEIC image"),
             (b"\0\0\0\x18ftypavif\0\0\0\0", "an AVIF image"),
+            (b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif", "an AVIF image"),
+            (b"\0\0\0\x18ftypmif1\0\0\0\0avifheic", HEIC),
+            (b"\0\0\0\x14ftypmif1\0\0\0\0mif1avif", HEIC),
+            (b"\0\0\0\x18ftypisom\0\0\0\0isomheic", HEIC),
+            (b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom", "a camera's raw file"),
             (b"\0\0\0\x18ftypisom\0\0\0\0", "a video"),
             (b"%PDF-1.7", "a PDF document"),
             (b"\n <!DOCTYPE html><html>", "an HTML page"),

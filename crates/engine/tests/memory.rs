@@ -5,8 +5,12 @@
 #![allow(unsafe_code, reason = "a global allocator is unsafe to implement; this one counts and calls the system's")]
 
 mod common;
+#[cfg(feature = "heic")]
+#[path = "common/heic.rs"]
+mod heic;
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
@@ -42,6 +46,9 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
+
+/// Held by a test while it runs.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// The most bytes allocated at once during `run`, without those allocated before.
 fn peak_of<T>(run: impl FnOnce() -> T) -> u64 {
@@ -149,6 +156,7 @@ fn check(picture: Picture, source: &[u8], specs: &[Spec]) {
 
 #[test]
 fn a_run_takes_no_more_than_is_reckoned() {
+    let _alone = ALONE.lock();
     use SamplingFactor::{F_4_1, R_4_2_0, R_4_2_2, R_4_4_4};
     let kinds = [
         (ColorType::Luma, R_4_4_4),
@@ -188,6 +196,79 @@ fn a_run_takes_no_more_than_is_reckoned() {
                 check(picture, &source, &several_smart);
                 if size.0 < 1000 {
                     check(picture, &source, &enlarged);
+                }
+            }
+        }
+    }
+}
+
+/// Grids of one small picture again and again: with 4:2:0, 10 bits and another matrix, full colour differences, grey; with opacity, a
+/// profile, a part of it, and turned.
+#[cfg(feature = "heic")]
+#[test]
+fn heic_takes_no_more_than_is_reckoned() {
+    use heic::{File, Item, boxed, picture};
+    let _alone = ALONE.lock();
+    let pictures = [
+        ("p3", &include_bytes!("../src/heic/test_files/p3.heic")[..]),
+        ("10 bits", include_bytes!("../src/heic/test_files/bt2020_10_bit.heic")),
+        ("4:4:4", include_bytes!("../src/heic/test_files/444.heic")),
+        ("grey", include_bytes!("../src/heic/test_files/grey.heic")),
+    ];
+    let grey = picture(pictures[3].1);
+    let colours = |matrix: u8| boxed(b"colr", &[b'n', b'c', b'l', b'x', 0, 1, 0, 13, 0, matrix, 0x80]);
+    let profile = boxed(b"colr", &[b"prof", &moxcms::ColorProfile::new_display_p3().encode().unwrap()[..]].concat());
+    let clap = boxed(b"clap", &[900, 1, 701, 1, 3, 1, 7, 1].map(u32::to_be_bytes).concat());
+    let extras = [
+        ("as it is", vec![colours(6)], false),
+        ("another matrix", vec![colours(1)], false),
+        ("a profile", vec![colours(6), profile.clone()], false),
+        ("a part, turned", vec![colours(6), clap.clone(), boxed(b"irot", &[1])], false),
+        ("transparent", vec![colours(6), clap, profile], true),
+    ];
+    let one = [spec(400, 400, Fit::Cover, 80)];
+    let several = [spec(400, 400, Fit::Cover, 80), spec(1000, 400, Fit::Contain, 95), spec(150, 101, Fit::Fill, 60)];
+    let small = [spec(51, 49, Fit::Cover, 80)];
+    for (kind, bytes) in pictures {
+        let tile = picture(bytes);
+        for (extra, properties, alpha) in &extras {
+            for (columns, rows) in [(17, 14), (1, 1), (2, 50)] {
+                let size = (columns * 64 - 11, rows * 64 - 13);
+                let mut file = File::grid(columns as usize, rows as usize, size, |_| tile.clone());
+                if size.0 > 900 && size.1 > 701 || properties.len() == 1 {
+                    file.items[0].properties.clone_from(properties);
+                }
+                if *alpha {
+                    let first = file.items.len() as u16;
+                    let name = boxed(b"auxC", b"\0\0\0\0urn:mpeg:hevc:2015:auxid:1\0");
+                    let data = file.items[0].data.clone();
+                    file.items.push(Item { kind: *b"grid", data, properties: vec![name] });
+                    file.items.extend((0..columns * rows).map(|_| grey.clone()));
+                    file.references.push((
+                        b"dimg",
+                        first + 1,
+                        (first + 2..=first + 1 + (columns * rows) as u16).collect(),
+                    ));
+                    file.references.push((b"auxl", first + 1, vec![1]));
+                }
+                let source = file.bytes();
+                for specs in [&one[..], &several, &small] {
+                    let info = probe(&source, &Limits::default()).unwrap();
+                    let estimate = working_memory(&info, specs);
+                    let measured = peak_of(|| thumbnails(&source, specs, &Options::default()).unwrap());
+                    let what = format!("{kind}, {extra}, {columns}x{rows}, {} thumbnails", specs.len());
+                    if std::env::var_os("SHOW").is_some() {
+                        println!("{:4.2} {measured:10} {estimate:10} {what}", estimate as f64 / measured as f64);
+                    }
+                    assert!(measured <= estimate, "{what}: takes {measured}, estimated {estimate}");
+                    let fixed = FIXED_BYTES + PROFILE_BYTES;
+                    let near = estimate as f64 <= MOST_OVER * (measured + fixed) as f64;
+                    assert!(near, "{what}: takes {measured}, estimated {estimate}");
+                    for cut in [source.len() / 2, source.len() - 50] {
+                        let options = Options { truncated: Truncated::BestEffort, ..Options::default() };
+                        let measured = peak_of(|| thumbnails(&source[..cut], specs, &options));
+                        assert!(measured <= estimate, "{what}, truncated: takes {measured}, estimated {estimate}");
+                    }
                 }
             }
         }

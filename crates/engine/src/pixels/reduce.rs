@@ -52,6 +52,14 @@ impl Reduction {
         }
     }
 
+    /// The same part by a larger factor, of a plane of `width * height` pixels.
+    #[cfg(feature = "heic")]
+    pub fn by(self, factor: usize, (width, height): (usize, usize)) -> Self {
+        let whole =
+            |part: Range<usize>, all: usize| part.start / factor * factor..part.end.next_multiple_of(factor).min(all);
+        Self { factor, columns: whole(self.columns, width), rows: whole(self.rows, height) }
+    }
+
     /// Samples of the reduced plane, across and down.
     pub fn size(&self) -> (usize, usize) {
         (self.columns.len().div_ceil(self.factor), self.rows.len().div_ceil(self.factor))
@@ -220,6 +228,13 @@ mod tests {
         let reduction = Reduction::new(4000, 3000, &[middle]);
         assert_eq!(reduction, Reduction { factor: 5, columns: 955..2045, rows: 455..1545 });
         assert_eq!(reduction.size(), (218, 218));
+    }
+
+    #[cfg(feature = "heic")]
+    #[test]
+    fn a_larger_factor_keeps_the_part_and_fills_its_squares() {
+        let reduction = Reduction { factor: 1, columns: 955..2045, rows: 7..999 };
+        assert_eq!(reduction.by(4, (4000, 999)), Reduction { factor: 4, columns: 952..2048, rows: 4..999 });
     }
 
     #[test]

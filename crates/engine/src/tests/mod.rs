@@ -11,12 +11,13 @@ use crate::pixels::plane::Plane;
 
 mod bad_files;
 mod equality;
+mod followed;
 mod reference;
 mod right;
 mod scans;
 
 /// A smooth picture in which every position can be recognised: red grows to the right, green downwards, blue falls to the right.
-fn scene(x: f64, y: f64) -> [f64; 3] {
+pub(crate) fn scene(x: f64, y: f64) -> [f64; 3] {
     [40.0 + 170.0 * x, 40.0 + 170.0 * y, 210.0 - 170.0 * x]
 }
 
@@ -63,7 +64,7 @@ fn one(source: &[u8], spec: Spec) -> Thumbnail {
 }
 
 /// Red, green and blue of a finished thumbnail.
-fn decoded(thumbnail: &Thumbnail) -> Vec<u8> {
+pub(crate) fn decoded(thumbnail: &Thumbnail) -> Vec<u8> {
     let mut decoder = JpegDecoder::new(ZCursor::new(&thumbnail.bytes));
     let pixels = decoder.decode().unwrap();
     let (width, height) = decoder.info().map(|info| (u32::from(info.width), u32::from(info.height))).unwrap();
