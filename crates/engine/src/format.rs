@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::jpeg::{self, Jpeg, Process};
 use crate::limits::Limits;
 use crate::picture::{DecodeMemory, Picture, PlaneRequest};
+use crate::png::{self, Png};
 use crate::sniff;
 use crate::spec::words::words;
 
@@ -109,12 +110,14 @@ impl fmt::Display for Formats {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Facts {
     Jpeg(jpeg::Facts),
+    Png(png::Facts),
 }
 
 impl Facts {
     pub fn decode_memory(&self, requests: &[Vec<PlaneRequest>]) -> DecodeMemory {
         match self {
             Self::Jpeg(facts) => facts.decode_memory(requests),
+            Self::Png(facts) => facts.decode_memory(requests),
         }
     }
 }
@@ -123,6 +126,9 @@ impl Facts {
 fn format(source: &[u8], accepted: Formats) -> Result<Format, Error> {
     if source.starts_with(jpeg::SIGNATURE) {
         return accept(Format::Jpeg, accepted);
+    }
+    if source.starts_with(png::SIGNATURE) {
+        return accept(Format::Png, accepted);
     }
     Err(Error::UnknownFormat { found: sniff::kind(source), accepted })
 }
@@ -136,6 +142,7 @@ pub(crate) fn open<'a>(source: &'a [u8], limits: &Limits) -> Result<Opened<'a>, 
     limits.check_bytes(source.len())?;
     match format(source, limits.formats)? {
         Format::Jpeg => Ok(Opened::Jpeg(Jpeg::open(source, limits)?)),
+        Format::Png => Ok(Opened::Png(Png::open(source, limits)?)),
         _ => Err(Error::UnknownFormat { found: sniff::kind(source), accepted: limits.formats }),
     }
 }
@@ -143,18 +150,21 @@ pub(crate) fn open<'a>(source: &'a [u8], limits: &Limits) -> Result<Opened<'a>, 
 /// An opened source of one of the formats.
 pub(crate) enum Opened<'a> {
     Jpeg(Jpeg<'a>),
+    Png(Png<'a>),
 }
 
 impl<'a> Opened<'a> {
     pub fn picture(&self) -> &(dyn Picture + 'a) {
         match self {
             Self::Jpeg(jpeg) => jpeg,
+            Self::Png(png) => png,
         }
     }
 
     pub fn format(&self) -> Format {
         match self {
             Self::Jpeg(_) => Format::Jpeg,
+            Self::Png(_) => Format::Png,
         }
     }
 
@@ -162,12 +172,14 @@ impl<'a> Opened<'a> {
     pub fn process(&self) -> Option<Process> {
         match self {
             Self::Jpeg(jpeg) => Some(jpeg.process()),
+            _ => None,
         }
     }
 
     pub fn facts(&self) -> Facts {
         match self {
             Self::Jpeg(jpeg) => Facts::Jpeg(jpeg.facts()),
+            Self::Png(png) => Facts::Png(png.facts()),
         }
     }
 }

@@ -36,6 +36,7 @@ mod memory;
 mod output;
 mod picture;
 mod pixels;
+mod png;
 mod render;
 mod sniff;
 mod spec;

@@ -68,6 +68,16 @@ impl Reduction {
         3 * self.columns.len() as u64 * channels as u64
     }
 
+    /// Planes of this size at their place. Rows from `finished` on did not come: they are `missing`, by plane.
+    pub(super) fn placed_all(&self, planes: Vec<Plane>, finished: usize, missing: &[u8]) -> Vec<PlacedPlane> {
+        let (width, _) = self.size();
+        let placed = |(mut plane, &missing): (Plane, &u8)| {
+            plane.samples[finished * width..].fill(missing);
+            self.placed(plane)
+        };
+        planes.into_iter().zip(missing).map(placed).collect()
+    }
+
     fn placed(&self, plane: Plane) -> PlacedPlane {
         let scale = 1.0 / self.factor as f64;
         PlacedPlane {
@@ -78,6 +88,40 @@ impl Reduction {
             scale_y: scale,
         }
     }
+
+    /// The means of squares of which `rows` rows came.
+    pub(super) fn means(&self, rows: usize) -> Means {
+        let last = (self.columns.len() - 1) % self.factor + 1;
+        Means { whole: Mean::new(self.factor * rows), last: Mean::new(last * rows) }
+    }
+}
+
+/// The mean of so many samples from their sum, without a division.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mean {
+    half: u64,
+    reciprocal: u64,
+}
+
+impl Mean {
+    /// Enough bits that the result is exact: a sum is less than 2^25.
+    const BITS: u32 = 48;
+
+    /// Of 1 to 2^16 samples.
+    pub fn new(samples: usize) -> Self {
+        let samples = samples as u64;
+        Self { half: samples / 2, reciprocal: (1 << Self::BITS) / samples + 1 }
+    }
+
+    pub fn of(self, sum: u32) -> u8 {
+        ((u64::from(sum) + self.half) * self.reciprocal >> Self::BITS) as u8
+    }
+}
+
+/// The means of a row of squares, of which the last may be narrower.
+pub(super) struct Means {
+    pub whole: Mean,
+    pub last: Mean,
 }
 
 /// Averages rows of interleaved samples, given from the first of [`Reduction::rows`] to the last.
@@ -154,18 +198,37 @@ impl Reducer {
 
     /// Turns the sums into a row of the planes.
     fn finish_row(&mut self) {
-        let (width, _) = self.reduction.size();
-        let (channels, factor) = (self.channels, self.reduction.factor);
-        for (x, square) in self.sums.chunks(factor * channels).enumerate() {
-            let pixels = (square.len() / channels * self.summed) as u32;
-            for (channel, plane) in self.planes.iter_mut().enumerate() {
-                let sum: u32 = square.iter().skip(channel).step_by(channels).map(|&sum| u32::from(sum)).sum();
-                plane.samples[self.finished * width + x] = ((sum + pixels / 2) / pixels) as u8;
-            }
+        match self.channels {
+            1 => self.finish_row_of::<1>(),
+            2 => self.finish_row_of::<2>(),
+            3 => self.finish_row_of::<3>(),
+            _ => self.finish_row_of::<4>(),
         }
         self.sums.fill(0);
         self.summed = 0;
         self.finished += 1;
+    }
+
+    fn finish_row_of<const CHANNELS: usize>(&mut self) {
+        let (width, _) = self.reduction.size();
+        let factor = self.reduction.factor;
+        let means = self.reduction.means(self.summed);
+        let (pixels, _) = self.sums.as_chunks::<CHANNELS>();
+        let mut rows: Vec<_> =
+            self.planes.iter_mut().map(|plane| &mut plane.samples[self.finished * width..][..width]).collect();
+        let Ok(rows) = <&mut [&mut [u8]; CHANNELS]>::try_from(rows.as_mut_slice()) else { return };
+        for (x, square) in pixels.chunks(factor).enumerate() {
+            let mut sums = [0_u32; CHANNELS];
+            for pixel in square {
+                for (sum, &sample) in sums.iter_mut().zip(pixel) {
+                    *sum += u32::from(sample);
+                }
+            }
+            let mean = if x + 1 == width { means.last } else { means.whole };
+            for (row, sum) in rows.iter_mut().zip(sums) {
+                row[x] = mean.of(sum);
+            }
+        }
     }
 
     /// The planes, one a channel. Rows that did not come are `missing`, by channel.
@@ -173,26 +236,27 @@ impl Reducer {
         if self.summed > 0 {
             self.finish_row();
         }
-        let (width, _) = self.reduction.size();
-        for (plane, &sample) in self.planes.iter_mut().zip(missing) {
-            plane.samples[self.finished * width..].fill(sample);
-        }
-        let reduction = self.reduction;
-        self.planes.into_iter().map(|plane| reduction.placed(plane)).collect()
+        self.reduction.placed_all(self.planes, self.finished, missing)
     }
 }
 
-/// Multiplies the colours of interleaved pixels by their last channel, of 255.
-fn multiply(row: &[u8], channels: usize, multiplied: &mut [u8]) {
-    for (to, pixel) in multiplied.chunks_exact_mut(channels).zip(row.chunks_exact(channels)) {
-        let alpha = u32::from(pixel[channels - 1]);
-        to.copy_from_slice(pixel);
-        for sample in &mut to[..channels - 1] {
-            let product = u32::from(*sample) * alpha + 128;
-            // The product divided by 255, rounded: exact for all products of two bytes.
-            *sample = ((product + (product >> 8)) >> 8) as u8;
+/// Multiplies the colours of interleaved pixels, grey or red, green and blue, by their last channel, of 255.
+pub(super) fn multiply(row: &[u8], channels: usize, multiplied: &mut [u8]) {
+    fn pixels<const CHANNELS: usize>(row: &[u8], multiplied: &mut [u8]) {
+        let (to, _) = multiplied.as_chunks_mut::<CHANNELS>();
+        for (to, pixel) in to.iter_mut().zip(row.as_chunks::<CHANNELS>().0) {
+            let mut by = [pixel[CHANNELS - 1]; CHANNELS];
+            by[CHANNELS - 1] = 255;
+            *to = std::array::from_fn(|channel| product(pixel[channel], by[channel]));
         }
     }
+    if channels == 2 { pixels::<2>(row, multiplied) } else { pixels::<4>(row, multiplied) }
+}
+
+/// `a * b / 255`, rounded: exact for all products of two bytes.
+pub(super) fn product(a: u8, b: u8) -> u8 {
+    let product = u32::from(a) * u32::from(b) + 128;
+    ((product + (product >> 8)) >> 8) as u8
 }
 
 #[cfg(test)]
