@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::Error;
+use crate::gif::{self, Gif};
 use crate::jpeg::{self, Jpeg, Process};
 use crate::limits::Limits;
 use crate::picture::{DecodeMemory, Picture, PlaneRequest};
@@ -111,6 +112,7 @@ impl fmt::Display for Formats {
 pub(crate) enum Facts {
     Jpeg(jpeg::Facts),
     Png(png::Facts),
+    Gif(gif::Facts),
 }
 
 impl Facts {
@@ -118,6 +120,7 @@ impl Facts {
         match self {
             Self::Jpeg(facts) => facts.decode_memory(requests),
             Self::Png(facts) => facts.decode_memory(requests),
+            Self::Gif(facts) => facts.decode_memory(requests),
         }
     }
 }
@@ -129,6 +132,9 @@ fn format(source: &[u8], accepted: Formats) -> Result<Format, Error> {
     }
     if source.starts_with(png::SIGNATURE) {
         return accept(Format::Png, accepted);
+    }
+    if gif::SIGNATURES.iter().any(|signature| source.starts_with(signature)) {
+        return accept(Format::Gif, accepted);
     }
     Err(Error::UnknownFormat { found: sniff::kind(source), accepted })
 }
@@ -143,6 +149,7 @@ pub(crate) fn open<'a>(source: &'a [u8], limits: &Limits) -> Result<Opened<'a>, 
     match format(source, limits.formats)? {
         Format::Jpeg => Ok(Opened::Jpeg(Jpeg::open(source, limits)?)),
         Format::Png => Ok(Opened::Png(Png::open(source, limits)?)),
+        Format::Gif => Ok(Opened::Gif(Gif::open(source, limits)?)),
         _ => Err(Error::UnknownFormat { found: sniff::kind(source), accepted: limits.formats }),
     }
 }
@@ -151,6 +158,7 @@ pub(crate) fn open<'a>(source: &'a [u8], limits: &Limits) -> Result<Opened<'a>, 
 pub(crate) enum Opened<'a> {
     Jpeg(Jpeg<'a>),
     Png(Png<'a>),
+    Gif(Gif<'a>),
 }
 
 impl<'a> Opened<'a> {
@@ -158,6 +166,7 @@ impl<'a> Opened<'a> {
         match self {
             Self::Jpeg(jpeg) => jpeg,
             Self::Png(png) => png,
+            Self::Gif(gif) => gif,
         }
     }
 
@@ -165,6 +174,7 @@ impl<'a> Opened<'a> {
         match self {
             Self::Jpeg(_) => Format::Jpeg,
             Self::Png(_) => Format::Png,
+            Self::Gif(_) => Format::Gif,
         }
     }
 
@@ -180,6 +190,7 @@ impl<'a> Opened<'a> {
         match self {
             Self::Jpeg(jpeg) => Facts::Jpeg(jpeg.facts()),
             Self::Png(png) => Facts::Png(png.facts()),
+            Self::Gif(gif) => Facts::Gif(gif.facts()),
         }
     }
 }

@@ -29,6 +29,7 @@ mod error;
 mod exif;
 mod format;
 mod geometry;
+mod gif;
 mod info;
 mod jpeg;
 mod limits;

@@ -7,7 +7,8 @@ use super::plane::{PlacedPlane, Plane, zeros};
 use super::reduce::{Mean, Reduction, multiply};
 use crate::error::Error;
 
-/// Where the pixels of one of the passes of an interlaced picture lie: in columns `left`, `left + step_x`, and so on.
+/// Where the pixels of one of the passes of an interlaced picture lie: in columns `left`, `left + step_x`, and so on. Passes whose
+/// rows are whole may be taken for one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pass {
     pub left: usize,
