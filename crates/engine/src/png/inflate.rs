@@ -17,7 +17,7 @@ const BULK_BYTES: usize = 128 << 10;
 pub(super) enum Step {
     /// As much as there is room for. When the data turn out to be damaged, up to this much is lost.
     Bulk,
-    /// No more than a row, so that all rows before the damage are seen.
+    /// No more than a row, so that all rows are seen but perhaps the last before the damage.
     Row,
 }
 

@@ -104,7 +104,7 @@ impl Picture for Png<'_> {
         let reduction = reduction(&self.head.frame, requests);
         let mut read = self.read(&reduction, truncated, Step::Bulk)?;
         if truncated == Truncated::BestEffort && matches!(read.ended, Err(Error::Corrupt(_))) {
-            // Again, so slowly that every row before the damage is seen.
+            // Again, in steps so small that the rows before the damage are seen.
             drop(read.planes);
             read = self.read(&reduction, truncated, Step::Row)?;
         }

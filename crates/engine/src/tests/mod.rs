@@ -9,8 +9,9 @@ use crate::jpeg::{Jpeg, header};
 use crate::picture::{Decoded, Header};
 use crate::pixels::plane::Plane;
 
+pub(crate) mod averages;
 mod bad_files;
-mod equality;
+pub(crate) mod equality;
 mod reference;
 mod scans;
 
