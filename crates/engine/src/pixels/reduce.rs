@@ -7,8 +7,15 @@ use crate::error::Error;
 use crate::picture::PlaneRequest;
 
 /// How many samples the resampler's filter gets for each of the thumbnail's, at least, each way: a mean of squares cuts off softly,
-/// and the filter must decide what is seen.
-const LEFT_FOR_THE_FILTER: f64 = 2.0;
+/// and the filter must decide what is seen. With so many, photographs come within 0.4 dB of what they can be.
+const LEFT_FOR_THE_FILTER: f64 = 4.0;
+
+/// The same up to a factor of [`MAX_DEAR_FACTOR`]. There fewer samples save time (a tenth of that of a 12 Mpx PNG at 400x400), and the
+/// squares are so small that it costs no more than elsewhere.
+const LEFT_WHERE_DEAR: f64 = 2.5;
+
+/// Up to this factor averaging more saves much of the filter's work.
+const MAX_DEAR_FACTOR: f64 = 3.0;
 
 /// Samples on each side of a window that the filter looks at, per sample of the thumbnail: Lanczos3 reaches 3, plus one for
 /// rounding.
@@ -35,7 +42,8 @@ impl Reduction {
             [window.width / *width as f64, window.height / *height as f64]
         });
         let least = scales.fold(f64::INFINITY, f64::min);
-        let factor = ((least / LEFT_FOR_THE_FILTER) as usize).clamp(1, MAX_FACTOR);
+        let factor = (least / LEFT_FOR_THE_FILTER).max((least / LEFT_WHERE_DEAR).min(MAX_DEAR_FACTOR));
+        let factor = (factor as usize).clamp(1, MAX_FACTOR);
         let part = |from: f64, length: f64, samples: usize, all: usize| {
             let margin = REACH * (length / samples as f64).max(1.0) + 1.0;
             let first = ((from - margin).max(0.0) as usize).min(all - 1);
@@ -273,8 +281,12 @@ mod tests {
     fn the_factor_leaves_enough_for_the_smallest_reduction() {
         let small = request([0.0, 0.0, 4000.0, 3000.0], 400, 300);
         let large = request([1000.0, 1000.0, 900.0, 900.0], 200, 200);
-        assert_eq!(Reduction::new(4000, 3000, &[small]), Reduction { factor: 5, columns: 0..4000, rows: 0..3000 });
-        assert_eq!(Reduction::new(4000, 3000, &[small, large]).factor, 2);
+        assert_eq!(Reduction::new(4000, 3000, &[small]), Reduction { factor: 3, columns: 0..4000, rows: 0..3000 });
+        assert_eq!(Reduction::new(4000, 3000, &[small, large]).factor, 1);
+        let factor = |scale: f64| {
+            Reduction::new(9999, 9999, &[request([0.0, 0.0, 100.0 * scale, 100.0 * scale], 100, 100)]).factor
+        };
+        assert_eq!([2.4, 2.5, 4.9, 5.0, 7.4, 7.5, 15.9, 16.0, 20.0, 99.0].map(factor), [1, 1, 1, 2, 2, 3, 3, 4, 5, 24]);
         assert_eq!(Reduction::new(10, 10, &[request([0.0, 0.0, 10.0, 10.0], 100, 100)]).factor, 1);
     }
 
@@ -282,8 +294,8 @@ mod tests {
     fn only_what_is_needed_and_what_the_filter_reaches_is_kept() {
         let middle = request([1000.0, 500.0, 1000.0, 1000.0], 100, 100);
         let reduction = Reduction::new(4000, 3000, &[middle]);
-        assert_eq!(reduction, Reduction { factor: 5, columns: 955..2045, rows: 455..1545 });
-        assert_eq!(reduction.size(), (218, 218));
+        assert_eq!(reduction, Reduction { factor: 3, columns: 957..2043, rows: 456..1542 });
+        assert_eq!(reduction.size(), (362, 362));
     }
 
     #[test]
@@ -313,6 +325,18 @@ mod tests {
         let mut reducer = Reducer::new(reduction, 1, false).unwrap();
         reducer.push(&[1, 2, 3, 4]);
         assert_eq!(reducer.finish(&[128])[0].plane.samples, [2, 3, 128, 128]);
+    }
+
+    #[test]
+    fn means_are_rounded_exactly() {
+        for samples in (1..=300).chain([1 << 15, (1 << 16) - 1, 1 << 16]) {
+            let mean = Mean::new(samples);
+            let most = 255 * samples as u32;
+            for sum in (0..=most).step_by(1 + most as usize / 5000).chain([most]) {
+                let exact = (u64::from(sum) + samples as u64 / 2) / samples as u64;
+                assert_eq!(u64::from(mean.of(sum)), exact, "{sum} of {samples}");
+            }
+        }
     }
 
     #[test]

@@ -271,10 +271,10 @@ fn chunks_in_the_way() {
 #[test]
 fn bombs_are_not_inflated() {
     // Text, which is not read, and a profile that goes on behind its end.
-    let mebibytes = fdeflate::compress_to_vec(&vec![0; 64 << 20]);
+    let mebibytes = fdeflate::compress_to_vec(&vec![0; 4 << 20]);
     let mut profile = moxcms::ColorProfile::new_display_p3().encode().unwrap();
     let length = profile.len();
-    profile.resize(64 << 20, 0);
+    profile.resize(4 << 20, 0);
     let more = [
         chunk(b"zTXt", &[b"text\0\0".as_slice(), &mebibytes].concat()),
         chunk(b"iTXt", &[b"text\0\x01\0\0\0".as_slice(), &mebibytes].concat()),
