@@ -194,39 +194,9 @@ fn a_run_takes_no_more_than_is_reckoned() {
     }
 }
 
-/// A chunk of a PNG, with its length and its checksum.
-fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(kind);
-    hasher.update(data);
-    [&(data.len() as u32).to_be_bytes(), kind.as_slice(), data, &hasher.finalize().to_be_bytes()].concat()
-}
-
 /// A PNG of the colour type `code`, of noise or almost empty.
-fn png((width, height): (usize, usize), code: u8, depth: u8, interlaced: bool, noise: bool) -> Vec<u8> {
-    let bits = [1, 0, 3, 1, 2, 0, 4][usize::from(code)] * usize::from(depth);
-    let passes: &[(usize, usize, usize, usize)] = if interlaced {
-        &[(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
-    } else {
-        &[(0, 0, 1, 1)]
-    };
-    let mut rows = Vec::new();
-    for &(left, top, step_x, step_y) in passes {
-        let columns = width.saturating_sub(left).div_ceil(step_x);
-        for y in (top..height).step_by(step_y).filter(|_| columns > 0) {
-            rows.push((y % 5) as u8);
-            rows.extend(samples((columns * bits).div_ceil(8), noise));
-        }
-    }
-    let header =
-        [&(width as u32).to_be_bytes()[..], &(height as u32).to_be_bytes(), &[depth, code, 0, 0, interlaced.into()]];
-    png_of(&header.concat(), &fdeflate::compress_to_vec(&rows))
-}
-
-fn png_of(header: &[u8], data: &[u8]) -> Vec<u8> {
-    let palette = if header[9] == 3 { chunk(b"PLTE", &samples(3 << header[8], true)) } else { Vec::new() };
-    let (header, data) = (chunk(b"IHDR", header), chunk(b"IDAT", data));
-    [b"\x89PNG\r\n\x1a\n", &header[..], &palette, &data, &chunk(b"IEND", &[])].concat()
+fn png(size: (usize, usize), code: u8, depth: u8, interlaced: bool, noise: bool) -> Vec<u8> {
+    common::png(size, code, depth, interlaced, &[], |bytes| samples(bytes, noise))
 }
 
 /// A zlib stream of `start` and at least so many zeros behind, as short as can be: 258 of them in 2 bits (RFC 1951).
@@ -335,7 +305,7 @@ fn a_bomb_stays_small() {
     {
         let sides = [&10_000_u32.to_be_bytes()[..], &10_000_u32.to_be_bytes()].concat();
         let row = 1 + (10_000 * [1, 0, 3, 1][usize::from(code)] * usize::from(depth)).div_ceil(8);
-        let source = png_of(&[&sides[..], &[depth, code, 0, 0, 0]].concat(), &bomb(&[], row * 10_000));
+        let source = common::png_of(&[&sides[..], &[depth, code, 0, 0, 0]].concat(), &[], &bomb(&[], row * 10_000));
         assert!(source.len() < most_bytes + 2000, "{}", source.len());
         let specs = [spec(400, 400, Fit::Cover, 80)];
         let peak = peak_of(|| thumbnails(&source, &specs, &Options::default()).unwrap());
@@ -347,7 +317,7 @@ fn a_bomb_stays_small() {
     // Text, and a profile whose header claims the 4 MiB that it may have, and of which there is more.
     let text = [b"a\0\0".as_slice(), &bomb(b"text", 64 << 20)].concat();
     let profile = [b"a\0\0".as_slice(), &bomb(&[0, 0x40, 0, 0], 64 << 20)].concat();
-    let more = [chunk(b"zTXt", &text), chunk(b"iCCP", &profile)].concat();
+    let more = [common::chunk(b"zTXt", &text), common::chunk(b"iCCP", &profile)].concat();
     let plain = png((40, 40), 2, 8, false, false);
     let source = [&plain[..33], &more, &plain[33..]].concat();
     assert!(source.len() < 1 << 20);

@@ -30,7 +30,7 @@ impl Made {
         let indices = (0..usize::from(size.0) * usize::from(size.1))
             .map(|_| {
                 // Runs, so that strings become long.
-                if numbers.next() % 4 == 0 {
+                if numbers.next().is_multiple_of(4) {
                     last = (numbers.next() & ((1 << index_bits) - 1)) as u8;
                 }
                 last
@@ -55,7 +55,7 @@ impl Made {
 
     fn head(&self) -> Vec<u8> {
         let flags = |palette: &Option<Vec<u8>>| match palette {
-            Some(palette) => 0x80 | (palette.len() / 3).ilog2() as u8 - 1,
+            Some(palette) => 0x7f + (palette.len() / 3).ilog2() as u8,
             None => 0,
         };
         let words = |words: &[u16]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();

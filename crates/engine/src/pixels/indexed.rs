@@ -77,6 +77,11 @@ impl<'a> IndexReducer<'a> {
         })
     }
 
+    /// The rows that are wanted.
+    pub fn rows(&self) -> Range<usize> {
+        self.reduction.rows.clone()
+    }
+
     /// The most bytes that one takes beside its planes.
     pub fn working_bytes(reduction: &Reduction) -> u64 {
         reduction.size().0 as u64 * size_of::<[u32; MAX_CHANNELS]>() as u64

@@ -122,7 +122,7 @@ impl Mean {
     }
 
     pub fn of(self, sum: u32) -> u8 {
-        ((u64::from(sum) + self.half) * self.reciprocal >> Self::BITS) as u8
+        (((u64::from(sum) + self.half) * self.reciprocal) >> Self::BITS) as u8
     }
 }
 

@@ -81,9 +81,7 @@ impl<'a> Png<'a> {
         let mut come = 0_usize;
         let ended = rows.each(reduction.rows.end, |row| {
             come += 1;
-            if row.y >= reduction.rows.start {
-                averages.push(samples, &row, &mut buffer);
-            }
+            averages.push(samples, &row, &mut buffer);
         });
         let ended = match truncated {
             Truncated::Strict => ended.and_then(|()| rows.check(!self.head.ended)),
@@ -182,9 +180,15 @@ impl<'a> Averages<'a> {
 
     fn push(&mut self, samples: &Samples, row: &Row<'_>, buffer: &mut [u8]) {
         match self {
-            Self::Plain(reducer) => reducer.push(samples.expanded(row.bytes, row.pixels, buffer)),
+            Self::Plain(reducer) => {
+                if reducer.rows().contains(&row.y) {
+                    reducer.push(samples.expanded(row.bytes, row.pixels, buffer));
+                }
+            }
             Self::Indices(reducer) => {
-                if let Some(indices) = samples.indices(row.bytes, row.pixels, buffer) {
+                if reducer.rows().contains(&row.y)
+                    && let Some(indices) = samples.indices(row.bytes, row.pixels, buffer)
+                {
                     reducer.push(0, indices);
                 }
             }

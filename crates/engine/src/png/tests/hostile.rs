@@ -150,7 +150,7 @@ fn thousands_of_changes() {
 }
 
 /// Corrects the checksum of each chunk, so that damage is found by what comes behind.
-fn with_right_checksums(file: &mut Vec<u8>) {
+fn with_right_checksums(file: &mut [u8]) {
     let mut at = SIGNATURE.len();
     while let Some(head) = file.get(at..at + 8) {
         let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
@@ -202,7 +202,8 @@ fn wrong_headers() {
         change(&mut header);
         [SIGNATURE, &chunk(b"IHDR", &header), &good[SIGNATURE.len() + 25..]].concat()
     };
-    let cases: [(&dyn Fn(&mut Vec<u8>), &str); 8] = [
+    type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
+    let cases: [(Change<'_>, &str); 8] = [
         (&|h| h[..4].fill(0), "0 columns and 5 rows"),
         (&|h| h[4..8].fill(0), "5 columns and 0 rows"),
         (&|h| h[..4].fill(255), "4294967295 columns"),
