@@ -38,11 +38,19 @@ impl Palette {
 
     /// Interleaved channels of each of `indices`.
     pub fn look_up(&self, indices: &[u8], pixels: &mut [u8]) {
-        let channels = self.channels();
-        for (pixel, &index) in pixels.chunks_exact_mut(channels).zip(indices) {
-            for (channel, sample) in unpacked(self.colours[usize::from(index)]).into_iter().zip(pixel) {
-                *sample = channel as u8;
-            }
+        match self.channels() {
+            1 => self.look_up_channels::<1>(indices, pixels),
+            2 => self.look_up_channels::<2>(indices, pixels),
+            3 => self.look_up_channels::<3>(indices, pixels),
+            _ => self.look_up_channels::<4>(indices, pixels),
+        }
+    }
+
+    fn look_up_channels<const CHANNELS: usize>(&self, indices: &[u8], pixels: &mut [u8]) {
+        let (pixels, _) = pixels.as_chunks_mut::<CHANNELS>();
+        for (pixel, &index) in pixels.iter_mut().zip(indices) {
+            let channels = unpacked(self.colours[usize::from(index)]);
+            *pixel = std::array::from_fn(|channel| channels[channel] as u8);
         }
     }
 }

@@ -294,8 +294,8 @@ mod tests {
     fn only_what_is_needed_and_what_the_filter_reaches_is_kept() {
         let middle = request([1000.0, 500.0, 1000.0, 1000.0], 100, 100);
         let reduction = Reduction::new(4000, 3000, &[middle]);
-        assert_eq!(reduction, Reduction { factor: 3, columns: 957..2043, rows: 456..1542 });
-        assert_eq!(reduction.size(), (362, 362));
+        assert_eq!(reduction, Reduction { factor: 3, columns: 957..2043, rows: 459..1542 });
+        assert_eq!(reduction.size(), (362, 361));
     }
 
     #[test]

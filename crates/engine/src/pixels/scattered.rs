@@ -84,18 +84,13 @@ impl<'a> ScatteredReducer<'a> {
             pixels
         };
         let (width, _) = self.reduction.size();
+        let sums = &mut self.sums[square_y * width * self.channels..][..width * self.channels];
         let column = left + first * step_x - self.reduction.columns.start;
-        let mut square = (square_y * width + column / factor) * self.channels;
-        let mut within = column % factor;
-        for pixel in pixels.chunks_exact(self.channels) {
-            for (sum, &sample) in self.sums[square..].iter_mut().zip(pixel) {
-                *sum += u32::from(sample);
-            }
-            within += step_x;
-            while within >= factor {
-                within -= factor;
-                square += self.channels;
-            }
+        match self.channels {
+            1 => add::<1>(sums, pixels, column, step_x, factor),
+            2 => add::<2>(sums, pixels, column, step_x, factor),
+            3 => add::<3>(sums, pixels, column, step_x, factor),
+            _ => add::<4>(sums, pixels, column, step_x, factor),
         }
     }
 
@@ -163,5 +158,27 @@ impl<'a> ScatteredReducer<'a> {
         let end = (start + self.reduction.factor).min(self.reduction.columns.end);
         let passes = self.passes.iter().zip(self.rows_come(y)).filter(|(_, rows)| **rows > 0);
         passes.map(|(pass, &rows)| usize::from(rows) * (pass.columns(end) - pass.columns(start))).sum()
+    }
+}
+
+/// Adds pixels to the sums of a row of squares, `factor` columns each: the first at `column`, the next `step` to the right.
+fn add<const CHANNELS: usize>(sums: &mut [u32], pixels: &[u8], column: usize, step: usize, factor: usize) {
+    let (sums, _) = sums.as_chunks_mut::<CHANNELS>();
+    let (mut pixels, _) = pixels.as_chunks::<CHANNELS>();
+    let (mut square, mut within) = (column / factor, column % factor);
+    while !pixels.is_empty() {
+        let count = (factor - within).div_ceil(step);
+        let (these, others) = pixels.split_at(count.min(pixels.len()));
+        let mut added = [0_u32; CHANNELS];
+        for pixel in these {
+            added.iter_mut().zip(pixel).for_each(|(sum, &sample)| *sum += u32::from(sample));
+        }
+        sums[square].iter_mut().zip(added).for_each(|(sum, added)| *sum += added);
+        pixels = others;
+        within += count * step;
+        while within >= factor {
+            within -= factor;
+            square += 1;
+        }
     }
 }
