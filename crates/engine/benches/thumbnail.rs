@@ -7,7 +7,7 @@ use std::path::Path;
 
 use divan::{Bencher, counter::BytesCount};
 use jpeg_encoder::{ColorType, Encoder};
-use thumb_engine::{Fit, Options, Size, Spec, thumbnails};
+use thumb_engine::{Options, Size, Spec, thumbnails};
 
 const SIZES: [(u32, u32); 3] = [(400, 400), (150, 100), (1000, 400)];
 

@@ -4,11 +4,13 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::Error;
+use crate::gif::{self, Gif};
 #[cfg(feature = "heic")]
 use crate::heic::{self, Heic};
 use crate::jpeg::{self, Jpeg, Process};
 use crate::limits::{Limits, Truncated};
 use crate::picture::{DecodeMemory, Decoded, Picture, PlaneRequest};
+use crate::png::{self, Png};
 use crate::raw::{self, Raw};
 use crate::sniff;
 use crate::spec::words::words;
@@ -119,6 +121,8 @@ pub(crate) enum Facts {
     Jpeg(jpeg::Facts),
     #[cfg(feature = "heic")]
     Heic(heic::Facts),
+    Png(png::Facts),
+    Gif(gif::Facts),
 }
 
 impl Facts {
@@ -127,6 +131,8 @@ impl Facts {
             Self::Jpeg(facts) => facts.decode_memory(requests),
             #[cfg(feature = "heic")]
             Self::Heic(facts) => facts.decode_memory(requests),
+            Self::Png(facts) => facts.decode_memory(requests),
+            Self::Gif(facts) => facts.decode_memory(requests),
         }
     }
 }
@@ -135,6 +141,12 @@ impl Facts {
 fn format(source: &[u8], accepted: Formats) -> Result<Format, Error> {
     if source.starts_with(jpeg::SIGNATURE) {
         return accept(Format::Jpeg, accepted);
+    }
+    if source.starts_with(png::SIGNATURE) {
+        return accept(Format::Png, accepted);
+    }
+    if gif::SIGNATURES.iter().any(|signature| source.starts_with(signature)) {
+        return accept(Format::Gif, accepted);
     }
     if raw::is_raw(source) {
         return accept(Format::Raw, accepted);
@@ -162,6 +174,8 @@ pub(crate) fn open<'a>(source: &'a [u8], limits: &Limits) -> Result<Opened<'a>, 
         Format::Heic => Err(Error::Unsupported(
             "a HEIC image; this program was built without HEIC, so save it as JPEG, PNG or WebP".into(),
         )),
+        Format::Png => Ok(Opened::Png(Png::open(source, limits)?)),
+        Format::Gif => Ok(Opened::Gif(Gif::open(source, limits)?)),
         _ => Err(Error::UnknownFormat { found: sniff::kind(source), accepted: limits.formats }),
     })
 }
@@ -188,6 +202,8 @@ pub(crate) enum Opened<'a> {
     Raw(Raw<'a>),
     #[cfg(feature = "heic")]
     Heic(Box<Heic<'a>>),
+    Png(Png<'a>),
+    Gif(Gif<'a>),
 }
 
 impl<'a> Opened<'a> {
@@ -197,6 +213,8 @@ impl<'a> Opened<'a> {
             Self::Raw(raw) => raw,
             #[cfg(feature = "heic")]
             Self::Heic(heic) => heic.as_ref(),
+            Self::Png(png) => png,
+            Self::Gif(gif) => gif,
         }
     }
 
@@ -206,6 +224,8 @@ impl<'a> Opened<'a> {
             Self::Raw(_) => Format::Raw,
             #[cfg(feature = "heic")]
             Self::Heic(_) => Format::Heic,
+            Self::Png(_) => Format::Png,
+            Self::Gif(_) => Format::Gif,
         }
     }
 
@@ -214,8 +234,7 @@ impl<'a> Opened<'a> {
         match self {
             Self::Jpeg(jpeg) => Some(jpeg.process()),
             Self::Raw(raw) => Some(raw.process()),
-            #[cfg(feature = "heic")]
-            Self::Heic(_) => None,
+            _ => None,
         }
     }
 
@@ -225,6 +244,8 @@ impl<'a> Opened<'a> {
             Self::Raw(raw) => Facts::Jpeg(raw.facts()),
             #[cfg(feature = "heic")]
             Self::Heic(heic) => Facts::Heic(heic.facts()),
+            Self::Png(png) => Facts::Png(png.facts()),
+            Self::Gif(gif) => Facts::Gif(gif.facts()),
         }
     }
 }

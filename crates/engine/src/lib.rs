@@ -30,6 +30,7 @@ mod error;
 mod exif;
 mod format;
 mod geometry;
+mod gif;
 #[cfg(feature = "heic")]
 mod heic;
 mod info;
@@ -40,6 +41,7 @@ mod metadata;
 mod output;
 mod picture;
 mod pixels;
+mod png;
 mod raw;
 mod render;
 mod sniff;

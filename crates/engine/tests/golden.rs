@@ -94,6 +94,40 @@ fn parts(name: &str, source: &[u8], made: &mut String) {
     writeln!(made, "{name}, {}, sharpened, not enlarged: {:016x}", sharp.size, hash(&thumbnail.bytes)).unwrap();
 }
 
+fn other_pictures() -> Vec<(&'static str, Vec<u8>)> {
+    // A row of the picture goes on where the one before ended.
+    let png = |size, code, depth, interlaced, more: &[u8]| {
+        let all = samples(1000, 1000, 1);
+        let mut at = 0;
+        common::png(size, code, depth, interlaced, more, |bytes| {
+            at += bytes;
+            all.iter().cycle().skip(at % 900_000).take(bytes).copied().collect()
+        })
+    };
+    let transparent = common::chunk(b"tRNS", &[0, 100, 255, 40]);
+    let linear = common::chunk(b"gAMA", &100_000_u32.to_be_bytes());
+    let gif = |interlaced| {
+        let mut file = Vec::new();
+        let mut encoder = gif::Encoder::new(&mut file, 403, 301, &samples(16, 16, 3)).unwrap();
+        let (width, height, buffer) = (403, 280, samples(403, 280, 1).into());
+        let frame =
+            gif::Frame { width, height, top: 9, interlaced, transparent: Some(60), buffer, ..Default::default() };
+        encoder.write_frame(&frame).unwrap();
+        drop(encoder);
+        file
+    };
+    vec![
+        ("PNG", png((403, 301), 2, 8, false, &[])),
+        ("PNG, large", png((1600, 1201), 2, 8, false, &[])),
+        ("PNG, RGBA", png((403, 301), 6, 8, false, &[])),
+        ("PNG, 16 bits, linear light", png((403, 301), 2, 16, false, &linear)),
+        ("PNG, interlaced palette", png((403, 301), 3, 8, true, &transparent)),
+        ("PNG, grey of 1 bit", png((403, 301), 0, 1, false, &[])),
+        ("GIF", gif(false)),
+        ("GIF, interlaced", gif(true)),
+    ]
+}
+
 /// One line per picture and one line per thumbnail.
 fn report() -> (String, String) {
     let spec = |width, height, fit, quality| Spec { fit, quality, ..Spec::new(Size::new(width, height)) };
@@ -105,7 +139,7 @@ fn report() -> (String, String) {
         spec(450, 340, Fit::Cover, 80),
     ];
     let (mut sources, mut made) = (String::new(), String::new());
-    for (name, source) in pictures() {
+    for (name, source) in pictures().into_iter().chain(other_pictures()) {
         writeln!(sources, "source {name}: {:016x}", hash(&source)).unwrap();
         for spec in specs {
             let thumbnail = thumbnails(&source, &[spec], &Options::default()).unwrap().remove(0);

@@ -10,8 +10,8 @@ mod common;
 mod heic;
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use thumb_engine::{Fit, Limits, Options, Position, Sharpen, Size, Spec, Truncated, probe, thumbnails, working_memory};
@@ -47,8 +47,11 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Held by a test while it runs.
-static ALONE: Mutex<()> = Mutex::new(());
+/// One test at a time, because all threads' memory is counted.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The most bytes allocated at once during `run`, without those allocated before.
 fn peak_of<T>(run: impl FnOnce() -> T) -> u64 {
@@ -156,7 +159,7 @@ fn check(picture: Picture, source: &[u8], specs: &[Spec]) {
 
 #[test]
 fn a_run_takes_no_more_than_is_reckoned() {
-    let _alone = ALONE.lock();
+    let _alone = alone();
     use SamplingFactor::{F_4_1, R_4_2_0, R_4_2_2, R_4_4_4};
     let kinds = [
         (ColorType::Luma, R_4_4_4),
@@ -202,13 +205,147 @@ fn a_run_takes_no_more_than_is_reckoned() {
     }
 }
 
+/// A PNG of the colour type `code`, of noise or almost empty.
+fn png(size: (usize, usize), code: u8, depth: u8, interlaced: bool, noise: bool) -> Vec<u8> {
+    common::png(size, code, depth, interlaced, &[], |bytes| samples(bytes, noise))
+}
+
+/// A zlib stream of `start` and at least so many zeros behind, as short as can be: 258 of them in 2 bits (RFC 1951).
+fn bomb(start: &[u8], zeros: usize) -> Vec<u8> {
+    // A stored block.
+    let length = start.len() as u16;
+    let mut stream = [&[0x78, 0x01, 0][..], &length.to_le_bytes(), &(!length).to_le_bytes(), start].concat();
+    let (mut bits, mut count) = (0_u32, 0);
+    let mut put = |value: u32, length: u32| {
+        bits |= value << count;
+        count += length;
+        while count >= 8 {
+            stream.push(bits as u8);
+            bits >>= 8;
+            count -= 8;
+        }
+    };
+    // The last block, with codes of its own: 286 of literals and lengths, 1 of distances, 18 of lengths of codes.
+    [(0b101, 3), (29, 5), (0, 5), (14, 4)].into_iter().for_each(|(value, length)| put(value, length));
+    // These are 1 bit for a run of zeros, and 2 for the lengths 2 and 1.
+    [0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 2].into_iter().for_each(|length| put(length, 3));
+    // Literal 0 and the end have codes of 2 bits; 258 bytes, and the distance 1, of 1.
+    [(3, 2), (0, 1), (127, 7), (0, 1), (106, 7), (3, 2), (0, 1), (17, 7), (1, 2), (1, 2)]
+        .into_iter()
+        .for_each(|(value, length)| put(value, length));
+    put(1, 2);
+    (0..zeros.div_ceil(258)).for_each(|_| put(0, 2));
+    put(3, 2);
+    put(0, 7);
+    stream.extend([0; 4]);
+    stream
+}
+
+fn gif((width, height): (u16, u16), interlaced: bool, noise: bool) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut encoder = gif::Encoder::new(&mut file, width, height, &samples(768, true)).unwrap();
+    let buffer = samples(usize::from(width) * usize::from(height), noise).into();
+    let frame = gif::Frame { width, height, interlaced, buffer, transparent: Some(7), ..gif::Frame::default() };
+    encoder.write_frame(&frame).unwrap();
+    drop(encoder);
+    file
+}
+
+/// Below what is estimated, and, for a large picture and a small thumbnail, near it.
+fn check_file(what: &str, source: &[u8], specs: &[Spec]) {
+    let info = probe(source, &Limits::default()).unwrap();
+    let estimate = working_memory(&info, specs);
+    for cut in [source.len(), source.len() * 2 / 3] {
+        for truncated in [Truncated::Strict, Truncated::BestEffort] {
+            // A large thumbnail takes long, and a whole file the same either way.
+            if truncated == Truncated::BestEffort && cut == source.len() {
+                continue;
+            }
+            let options = Options { truncated, ..Options::default() };
+            let made = peak_of(|| thumbnails(&source[..cut], specs, &options).ok());
+            assert!(made <= estimate, "{what}, {specs:?}: takes {made}, estimated {estimate}");
+            let near = estimate as f64 <= MOST_OVER * (made + FIXED_BYTES) as f64;
+            let large = u64::from(info.width) * u64::from(info.height) >= LARGE_PIXELS as u64;
+            let small_thumbnails = specs.iter().all(|spec| spec.size.width <= Some(1000));
+            assert!(
+                near || cut < source.len() || !large || !small_thumbnails,
+                "{what}, {specs:?}: takes {made}, estimated {estimate}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_png_or_gif_takes_no_more_than_is_reckoned() {
+    let _alone = alone();
+    let one = [spec(400, 400, Fit::Cover, 80)];
+    let several = [spec(400, 400, Fit::Cover, 80), spec(1000, 400, Fit::Contain, 95), spec(150, 101, Fit::Fill, 60)];
+    let enlarged = [spec(3000, 1999, Fit::Cover, 100), spec(2000, 30, Fit::Fill, 1)];
+    for (size, noise) in
+        [((1600, 1201), false), ((1300, 903), true), ((203, 97), true), ((9001, 40), false), ((40, 9001), false)]
+    {
+        let specs: &[&[Spec]] = if size.0 < 1000 { &[&one, &several, &enlarged] } else { &[&one, &several] };
+        for interlaced in [false, true] {
+            for (code, depth) in [(0, 1), (0, 8), (2, 8), (2, 16), (3, 4), (3, 8), (6, 8), (6, 16)] {
+                let what = format!("PNG, type {code}, {depth} bits, {size:?}, interlaced: {interlaced}");
+                let source = png(size, code, depth, interlaced, noise);
+                specs.iter().for_each(|specs| check_file(&what, &source, specs));
+            }
+            let source = gif((size.0 as u16, size.1 as u16), interlaced, noise);
+            specs.iter().for_each(|specs| check_file(&format!("GIF, {size:?}, {interlaced}"), &source, specs));
+        }
+    }
+}
+
+#[test]
+fn the_memory_of_a_png_does_not_depend_on_its_height() {
+    let _alone = alone();
+    let one = [spec(40, 40, Fit::Cover, 80)];
+    let peak = |height| {
+        let source = png((500, height), 2, 8, false, false);
+        peak_of(|| thumbnails(&source, &one, &Options::default()).unwrap())
+    };
+    assert!(peak(40_000) < peak(2000) + 100_000);
+}
+
+#[test]
+fn a_bomb_stays_small() {
+    let _alone = alone();
+    // 100 Mpx of one colour in 290 KB, or in 12: of red, green and blue, of grey, of one bit, and of a palette.
+    for (code, depth, most_bytes, most_mib) in
+        [(2, 8, 300_000, 12), (0, 8, 100_000, 5), (0, 1, 12_500, 5), (3, 8, 100_000, 12)]
+    {
+        let sides = [&10_000_u32.to_be_bytes()[..], &10_000_u32.to_be_bytes()].concat();
+        let row = 1 + (10_000 * [1, 0, 3, 1][usize::from(code)] * usize::from(depth)).div_ceil(8);
+        let source = common::png_of(&[&sides[..], &[depth, code, 0, 0, 0]].concat(), &[], &bomb(&[], row * 10_000));
+        assert!(source.len() < most_bytes + 2000, "{}", source.len());
+        let specs = [spec(400, 400, Fit::Cover, 80)];
+        let peak = peak_of(|| thumbnails(&source, &specs, &Options::default()).unwrap());
+        assert!(peak < most_mib << 20, "type {code}: {peak}");
+        let limits = Limits { max_source_pixels: 50_000_000, ..Limits::default() };
+        let refused = peak_of(|| thumbnails(&source, &specs, &Options { limits, ..Options::default() }).unwrap_err());
+        assert!(refused < 4096, "{refused}");
+    }
+    // Text, and a profile whose header claims the 4 MiB that it may have, and of which there is more.
+    let text = [b"a\0\0".as_slice(), &bomb(b"text", 64 << 20)].concat();
+    let profile = [b"a\0\0".as_slice(), &bomb(&[0, 0x40, 0, 0], 64 << 20)].concat();
+    let more = [common::chunk(b"zTXt", &text), common::chunk(b"iCCP", &profile)].concat();
+    let plain = png((40, 40), 2, 8, false, false);
+    let source = [&plain[..33], &more, &plain[33..]].concat();
+    assert!(source.len() < 1 << 20);
+    let specs = [spec(10, 10, Fit::Cover, 80)];
+    check_file("bombs", &source, &specs);
+    let peak = peak_of(|| thumbnails(&source, &specs, &Options::default()).unwrap());
+    assert!((4 << 20..6 << 20).contains(&peak), "{peak}");
+}
+
 /// Grids of one small picture again and again: with 4:2:0, 10 bits and another matrix, full colour differences, grey; with opacity, a
 /// profile, a part of it, and turned.
 #[cfg(feature = "heic")]
 #[test]
 fn heic_takes_no_more_than_is_reckoned() {
     use heic::{File, Item, boxed, picture};
-    let _alone = ALONE.lock();
+    let _alone = alone();
     let pictures = [
         ("p3", &include_bytes!("../src/heic/test_files/p3.heic")[..]),
         ("10 bits", include_bytes!("../src/heic/test_files/bt2020_10_bit.heic")),

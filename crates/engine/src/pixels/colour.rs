@@ -77,6 +77,11 @@ impl Profile {
         if let Self::Icc(icc) = self { icc.len() } else { 0 }
     }
 
+    /// Whether it has a meaning: not all code points do.
+    pub fn is_known(&self) -> bool {
+        self.read(Colour::Rgb).is_some()
+    }
+
     /// `None`: it says nothing, or is damaged.
     fn read(&self, colour: Colour) -> Option<ColorProfile> {
         match self {

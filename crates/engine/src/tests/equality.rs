@@ -10,7 +10,7 @@ use crate::picture::Picture as _;
 use crate::pixels::resample::Resampler;
 
 /// A small pseudo-random generator (Numerical Recipes' constants): the same pictures in every run.
-pub(super) struct Numbers(pub u32);
+pub(crate) struct Numbers(pub u32);
 
 impl Numbers {
     pub fn next(&mut self) -> u32 {

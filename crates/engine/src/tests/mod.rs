@@ -9,8 +9,9 @@ use crate::jpeg::{Jpeg, header};
 use crate::picture::{Decoded, Header};
 use crate::pixels::plane::Plane;
 
+pub(crate) mod averages;
 mod bad_files;
-mod equality;
+pub(crate) mod equality;
 mod followed;
 mod reference;
 mod right;
@@ -268,8 +269,8 @@ fn specs_out_of_range_are_refused() {
 }
 
 #[test]
-fn what_is_no_jpeg_is_named() {
-    for bytes in [&b""[..], b"\x89PNG\r\n\x1a\n", b"\xff\xd9", b"hello"] {
+fn what_is_no_picture_is_named() {
+    for bytes in [&b""[..], b"\x89PNG\r\n\x1a\r", b"\xff\xd9", b"hello"] {
         let error = thumbnails(bytes, &[spec(10, 10, Fit::Cover)], &Options::default()).unwrap_err();
         assert_eq!(error, Error::UnknownFormat { found: sniff::kind(bytes), accepted: Formats::ALL });
     }
