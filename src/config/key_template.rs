@@ -10,6 +10,9 @@ use crate::thumbnail::{Format, Output, Size};
 /// S3: a key is at most this many bytes of UTF-8 (S3 user guide, "Naming Amazon S3 objects").
 pub const MAX_KEY_BYTES: usize = 1_024;
 
+/// The longest template, in bytes: it leaves room in the key for what it stands for, and in an instance's user data.
+const MAX_TEMPLATE_BYTES: usize = 128;
+
 /// What a template's placeholders stand for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
@@ -242,8 +245,8 @@ impl FromStr for KeyTemplate {
             return Err("begins with a slash, which makes a folder without a name".into());
         }
         check(text)?;
-        if text.len() > MAX_KEY_BYTES / 2 {
-            return Err(format!("is longer than {} bytes", MAX_KEY_BYTES / 2));
+        if text.len() > MAX_TEMPLATE_BYTES {
+            return Err(format!("is longer than {MAX_TEMPLATE_BYTES} bytes"));
         }
         Ok(Self(parts))
     }

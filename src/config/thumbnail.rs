@@ -8,8 +8,8 @@ use super::reader::{Section, one_of};
 use super::{MAX_SIZES, MAX_TARGET_PIXELS, narrow};
 use crate::thumbnail::{DEFAULT_QUALITY, Fit, Format, MAX_SIDE_PX, Output, Position, Sharpen, Size, Spec};
 
-/// The longest `cache_control`, in bytes; HTTP's servers commonly accept such a header.
-const MAX_CACHE_CONTROL_BYTES: usize = 255;
+/// The longest `cache_control`, in bytes; it must fit into an instance's user data.
+const MAX_CACHE_CONTROL_BYTES: usize = 100;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Thumbnail {
@@ -216,17 +216,19 @@ fn check_formats(key: &KeyTemplate, outputs: &[Output]) -> Result<(), String> {
 /// # Errors
 /// They have more than [`MAX_TARGET_PIXELS`] together: the rest of a sentence that begins with the sizes.
 pub fn check_pixels<'a>(variants: impl IntoIterator<Item = (&'a Variant, usize)>) -> Result<(), String> {
-    let pixels = |(variant, formats): (&Variant, usize)| {
-        variant.size.most_pixels() * if variant.output.is_some() { 1 } else { formats as u64 }
-    };
-    let pixels: u64 = variants.into_iter().map(pixels).sum();
+    let (mut pixels, mut open) = (0, "");
+    for (Variant { size, output }, formats) in variants {
+        pixels += size.most_pixels() * if output.is_some() { 1 } else { formats as u64 };
+        if size.width.is_none() || size.height.is_none() {
+            open = " (a side that is not given counts as 8192)";
+        }
+    }
     if pixels <= MAX_TARGET_PIXELS {
         return Ok(());
     }
     let millions = |pixels: u64| pixels.div_ceil(1_000_000);
     Err(format!(
-        "can have {} million pixels together; at most {} million are made of one photograph (a side that is not given counts \
-         as {MAX_SIDE_PX})",
+        "have {} million pixels together; at most {} million are made of one photograph{open}",
         millions(pixels),
         MAX_TARGET_PIXELS / 1_000_000
     ))
@@ -318,7 +320,7 @@ mod tests {
     fn what_is_too_large_in_all_formats_together_is_refused() {
         assert!(parse("sizes = [\"5000x5000\", \"5000x5000.png\"]").is_ok());
         let error = parse("formats = [\"jpeg\", \"webp\"]\nsizes = [\"5000x\"]").unwrap_err();
-        assert!(error.contains("`sizes` can have 82 million pixels together"), "{error}");
+        assert!(error.contains("`sizes` have 82 million pixels together"), "{error}");
     }
 
     #[test]

@@ -129,7 +129,8 @@ fn there_is_room_for_a_long_configuration_and_no_more_than_ec2_takes() {
     let most = format!(
         "name = \"{0}\"\nregion = \"ap-southeast-1\"\nqueue.name = \"{1}\"\nqueue.dlq = \"{2}\"\n\
          [buckets]\nthumbnails = \"{3}\"\ncode = \"{4}\"\nsources = [{5}]\n\
-         [thumbnail]\nkey = \"{{bucket}}/{{stem}}-{{width}}x{{height}}{6}.jpg\"\nsizes = [{7}]\n\
+         [thumbnail]\nkey = \"{{bucket}}/{{stem}}-{{width}}x{{height}}{6}.{{format}}\"\nsizes = [{7}]\n\
+         formats = [\"jpeg\", \"webp\", \"png\"]\ncache_control = \"{8}\"\nstorage_class = \"INTELLIGENT_TIERING\"\n\
          [worker]\nconcurrency = 256\nmax_memory_bytes = 100000000000\nmax_source_pixels = 1000000000\n",
         "n".repeat(40),
         "q".repeat(80),
@@ -137,8 +138,9 @@ fn there_is_room_for_a_long_configuration_and_no_more_than_ec2_takes() {
         "t".repeat(63),
         "c".repeat(63),
         sources.join(", "),
-        "k".repeat(470),
+        "k".repeat(86),
         sizes[..20].join(", "),
+        "c".repeat(100),
     );
     let most = crate::config::Config::parse(&most, "thumb.toml").unwrap().worker_toml("123456789012");
     let endpoint = Some(format!("https://{}.vpce.amazonaws.com", "e".repeat(80)));
