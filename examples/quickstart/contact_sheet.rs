@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use thumb::thumbnail::Format;
+
 use crate::photos::{Photo, encode};
 use crate::{FOLDER, Result};
 
@@ -22,6 +24,7 @@ pub struct Thumbnail {
     pub key: String,
     width: u64,
     height: u64,
+    pub format: Format,
     pub bytes: u64,
     // All sizes of a photograph are made and stored together, so these times are for all of them.
     fetch_ms: f64,
@@ -37,6 +40,7 @@ impl Thumbnail {
             key: event["key"].as_str()?.to_owned(),
             width: event["width"].as_u64()?,
             height: event["height"].as_u64()?,
+            format: event["format"].as_str()?.parse().ok()?,
             bytes: event["bytes"].as_u64()?,
             fetch_ms: event["fetch_ms"].as_f64()?,
             make_ms: event["make_ms"].as_f64()?,
@@ -44,9 +48,10 @@ impl Thumbnail {
         })
     }
 
-    /// The key's last part.
-    pub fn file_name(&self) -> &str {
-        self.key.rsplit('/').next().unwrap_or(&self.key)
+    /// The key's last part, with the extension that the key leaves out because the picture decides the format.
+    pub fn file_name(&self) -> String {
+        let name = self.key.rsplit('/').next().unwrap_or(&self.key);
+        format!("{name}.{}", self.format.extension())
     }
 
     fn is_of(&self, photo: &Photo) -> bool {
@@ -91,18 +96,24 @@ fn row(photo: &Photo, thumbnails: &[Thumbnail]) -> String {
     own.sort_by_key(|thumbnail| std::cmp::Reverse(thumbnail.width * thumbnail.height));
     let Photo { path: _, name, bytes, width, height } = photo;
     let file = format!("{PHOTOS}/{}", encode(name));
+    // No browser but Safari shows HEIC.
+    let shown = match own.first() {
+        Some(largest) if name.ends_with(".heic") => format!("{THUMBNAILS}/{}", encode(&largest.file_name())),
+        _ => file.clone(),
+    };
     let alt = escape(name);
     let times = own.first().map_or(String::from("no thumbnail was made"), |any| {
         format!("fetched in {:.0} ms, made in {:.0} ms, stored in {:.0} ms", any.fetch_ms, any.make_ms, any.store_ms)
     });
     let mut row = format!(
-        "<section>\n<figure class=\"source\"><a href=\"{file}\"><img src=\"{file}\" alt=\"{alt}\"></a>\n\
+        "<section>\n<figure class=\"source\"><a href=\"{file}\"><img src=\"{shown}\" alt=\"{alt}\"></a>\n\
          <figcaption><b>{alt}</b>{width}×{height}, {}<span>{times}</span></figcaption></figure>\n<div class=\"thumbnails\">\n",
         size(*bytes),
     );
     for thumbnail in own {
-        let Thumbnail { source: _, key: _, width, height, bytes, fetch_ms: _, make_ms: _, store_ms: _ } = thumbnail;
-        let file = format!("{THUMBNAILS}/{}", encode(thumbnail.file_name()));
+        let Thumbnail { source: _, key: _, width, height, format: _, bytes, fetch_ms: _, make_ms: _, store_ms: _ } =
+            thumbnail;
+        let file = format!("{THUMBNAILS}/{}", encode(&thumbnail.file_name()));
         let _ = writeln!(
             row,
             "<figure><a href=\"{file}\"><img src=\"{file}\" width=\"{width}\" height=\"{height}\" alt=\"{alt}, {width}×{height}\"></a>\

@@ -223,7 +223,7 @@ fn download(emulator: &Moto, made: Vec<serde_json::Value>, folder: &Path) -> Res
         let thumbnail = Thumbnail::from_event(&event).ok_or_else(|| format!("thumb work wrote: {event}"))?;
         let path = format!("/{STACK}-thumbnails-{}/{}", moto::ACCOUNT, photos::encode(&thumbnail.key));
         let answer = emulator.request("GET", &path, b"").map_err(|error| format!("cannot fetch {path}: {error}"))?;
-        if answer.status != 200 || answer.header("Content-Type") != Some("image/jpeg") {
+        if answer.status != 200 || answer.header("Content-Type") != Some(thumbnail.format.media_type()) {
             return Err(format!("S3 answers {} for {path}, {:?}", answer.status, answer.header("Content-Type")));
         }
         let file = folder.join(contact_sheet::THUMBNAILS).join(thumbnail.file_name());
@@ -257,7 +257,7 @@ fn configuration() -> Result<String> {
     };
     Ok(format!(
         "# Written by the quickstart.\nname = \"{STACK}\"\nregion = \"{}\"\n\n[buckets]\nsources = [\"{SOURCE_BUCKET}\"]\n\n\
-         [instance]\n{instance}\n",
+         [thumbnail]\nformats = [\"auto\"]\n\n[instance]\n{instance}\n",
         moto::REGION
     ))
 }

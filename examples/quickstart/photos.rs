@@ -3,19 +3,23 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use thumb::thumbnail;
+
 use crate::Result;
+
+const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "gif", "heic"];
 
 /// Enough to try thumb out.
 const MAX_PHOTOS: usize = 200;
 
-/// A JPEG file in the folder.
+/// A picture in the folder.
 pub struct Photo {
     pub path: PathBuf,
     pub name: String,
     pub bytes: u64,
-    /// In pixels, as stored: before the EXIF orientation is applied.
-    pub width: usize,
-    pub height: usize,
+    /// In pixels, upright.
+    pub width: u32,
+    pub height: u32,
 }
 
 impl Photo {
@@ -24,20 +28,24 @@ impl Photo {
     }
 }
 
-/// The JPEG files of a folder, sorted by name, without those in folders below it.
+/// The pictures of a folder, sorted by name, without those in folders below it.
 pub fn find(folder: &Path) -> Result<Vec<Photo>> {
     let cannot = |error: std::io::Error| format!("cannot read {}: {error}", folder.display());
     let mut photos = Vec::new();
     for entry in fs::read_dir(folder).map_err(cannot)? {
         let path = entry.map_err(cannot)?.path();
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        let name = path.file_name().and_then(|name| name.to_str());
-        let (Some(name), "jpg" | "jpeg") = (name, extension.as_str()) else { continue };
-        let name = name.to_owned();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()).map(ToOwned::to_owned) else { continue };
+        if !EXTENSIONS.contains(&&*extension) {
+            continue;
+        }
         let data = fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-        match size(&data) {
-            Some((width, height)) => photos.push(Photo { path, name, bytes: data.len() as u64, width, height }),
-            None => println!("skipped {}: not a JPEG", path.display()),
+        match thumbnail::probe(&data, &thumbnail::Limits::default()) {
+            Ok(info) => {
+                let (width, height) = (info.width, info.height);
+                photos.push(Photo { path, name, bytes: data.len() as u64, width, height });
+            }
+            Err(error) => println!("skipped {}: {error}", path.display()),
         }
         if photos.len() == MAX_PHOTOS {
             println!("using the first {MAX_PHOTOS} photographs");
@@ -45,13 +53,7 @@ pub fn find(folder: &Path) -> Result<Vec<Photo>> {
         }
     }
     photos.sort_by(|a, b| a.name.cmp(&b.name));
-    if photos.is_empty() { Err(format!("there is no .jpg file in {}", folder.display())) } else { Ok(photos) }
-}
-
-fn size(data: &[u8]) -> Option<(usize, usize)> {
-    let mut decoder = zune_jpeg::JpegDecoder::new(zune_jpeg::zune_core::bytestream::ZCursor::new(data));
-    decoder.decode_headers().ok()?;
-    decoder.dimensions()
+    if photos.is_empty() { Err(format!("there is no picture in {}", folder.display())) } else { Ok(photos) }
 }
 
 /// A key, percent-encoded for a URL's path.
