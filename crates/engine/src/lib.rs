@@ -39,6 +39,7 @@ mod pixels;
 mod render;
 mod sniff;
 mod spec;
+mod webp;
 #[cfg(test)]
 mod tests;
 
