@@ -39,7 +39,11 @@ impl Orientation {
 /// The orientation in an APP1 segment's payload, if it is Exif and has one. Damaged Exif is ignored, so
 /// that it does not prevent a thumbnail.
 pub(crate) fn orientation(app1: &[u8]) -> Option<Orientation> {
-    let tiff = app1.strip_prefix(b"Exif\0\0")?;
+    orientation_in_tiff(app1.strip_prefix(b"Exif\0\0")?)
+}
+
+/// The orientation in Exif without its name, as containers have it that name their parts.
+pub(crate) fn orientation_in_tiff(tiff: &[u8]) -> Option<Orientation> {
     let big_endian = match tiff.get(..4)? {
         b"MM\0*" => true,
         b"II*\0" => false,

@@ -8,6 +8,7 @@ use crate::limits::Limits;
 use crate::picture::{DecodeMemory, Picture, PlaneRequest};
 use crate::sniff;
 use crate::spec::words::words;
+use crate::webp::{self, Webp};
 
 words! {
     /// A format of pictures, recognised by a file's bytes, not by its name.
@@ -109,12 +110,14 @@ impl fmt::Display for Formats {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Facts {
     Jpeg(jpeg::Facts),
+    Webp(webp::Facts),
 }
 
 impl Facts {
     pub fn decode_memory(&self, requests: &[Vec<PlaneRequest>]) -> DecodeMemory {
         match self {
             Self::Jpeg(facts) => facts.decode_memory(requests),
+            Self::Webp(facts) => facts.decode_memory(requests),
         }
     }
 }
@@ -123,6 +126,9 @@ impl Facts {
 fn format(source: &[u8], accepted: Formats) -> Result<Format, Error> {
     if source.starts_with(jpeg::SIGNATURE) {
         return accept(Format::Jpeg, accepted);
+    }
+    if webp::is_webp(source) {
+        return accept(Format::Webp, accepted);
     }
     Err(Error::UnknownFormat { found: sniff::kind(source), accepted })
 }
@@ -136,6 +142,7 @@ pub(crate) fn open<'a>(source: &'a [u8], limits: &Limits) -> Result<Opened<'a>, 
     limits.check_bytes(source.len())?;
     match format(source, limits.formats)? {
         Format::Jpeg => Ok(Opened::Jpeg(Jpeg::open(source, limits)?)),
+        Format::Webp => Ok(Opened::Webp(Webp::open(source, limits)?)),
         _ => Err(Error::UnknownFormat { found: sniff::kind(source), accepted: limits.formats }),
     }
 }
@@ -143,18 +150,21 @@ pub(crate) fn open<'a>(source: &'a [u8], limits: &Limits) -> Result<Opened<'a>, 
 /// An opened source of one of the formats.
 pub(crate) enum Opened<'a> {
     Jpeg(Jpeg<'a>),
+    Webp(Webp<'a>),
 }
 
 impl<'a> Opened<'a> {
     pub fn picture(&self) -> &(dyn Picture + 'a) {
         match self {
             Self::Jpeg(jpeg) => jpeg,
+            Self::Webp(webp) => webp,
         }
     }
 
     pub fn format(&self) -> Format {
         match self {
             Self::Jpeg(_) => Format::Jpeg,
+            Self::Webp(_) => Format::Webp,
         }
     }
 
@@ -162,12 +172,14 @@ impl<'a> Opened<'a> {
     pub fn process(&self) -> Option<Process> {
         match self {
             Self::Jpeg(jpeg) => Some(jpeg.process()),
+            Self::Webp(_) => None,
         }
     }
 
     pub fn facts(&self) -> Facts {
         match self {
             Self::Jpeg(jpeg) => Facts::Jpeg(jpeg.facts()),
+            Self::Webp(webp) => Facts::Webp(webp.facts()),
         }
     }
 }

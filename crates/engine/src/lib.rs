@@ -39,9 +39,9 @@ mod pixels;
 mod render;
 mod sniff;
 mod spec;
-mod webp;
 #[cfg(test)]
 mod tests;
+mod webp;
 
 pub use error::Error;
 pub use format::{Format, Formats};

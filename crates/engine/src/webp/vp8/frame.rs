@@ -16,7 +16,7 @@ use crate::pixels::plane::{filled, zeros};
 /// Where a frame's rows go.
 pub(in crate::webp) trait RowSink {
     /// Row `y` of a plane: of luma (0), of the blue (1) or the red colour difference (2), which have half as many samples each
-    /// way, rounded up. The rows of a plane come in their order.
+    /// way, rounded up. The rows of a plane come in their order, those of the colour differences before those of luma beside them.
     ///
     /// # Errors
     /// Whatever the sink cannot go on after.
@@ -96,20 +96,24 @@ struct Lines<'a, S> {
 impl<S: RowSink> Lines<'_, S> {
     /// Gives the lines of a row of macroblocks to the sink.
     fn give(&mut self, row: usize, tiles: &[Tile]) -> Result<(), Error> {
-        for (line, y) in (16 * row..16 * row + 16).enumerate().filter(|(_, y)| self.rows.contains(y)) {
-            for (samples, tile) in self.line.as_chunks_mut::<16>().0.iter_mut().zip(tiles) {
-                *samples = tile.luma[line];
-            }
-            self.sink.row(0, y, &self.line[..self.width])?;
-        }
-        let rows = self.rows.start / 2..self.rows.end.div_ceil(2);
-        for (line, y) in (8 * row..8 * row + 8).enumerate().filter(|(_, y)| rows.contains(y)) {
-            for plane in 0..2 {
+        let chroma_rows = self.rows.start / 2..self.rows.end.div_ceil(2);
+        for line in 0..8 {
+            let y = 8 * row + line;
+            for plane in (0..2).filter(|_| chroma_rows.contains(&y)) {
                 for (samples, tile) in self.line.as_chunks_mut::<8>().0.iter_mut().zip(tiles) {
                     let halves: [[u8; 8]; 2] = cast(tile.chroma[line]);
                     *samples = halves[plane];
                 }
                 self.sink.row(1 + plane, y, &self.line[..self.width.div_ceil(2)])?;
+            }
+            for line in [2 * line, 2 * line + 1] {
+                let y = 16 * row + line;
+                if self.rows.contains(&y) {
+                    for (samples, tile) in self.line.as_chunks_mut::<16>().0.iter_mut().zip(tiles) {
+                        *samples = tile.luma[line];
+                    }
+                    self.sink.row(0, y, &self.line[..self.width])?;
+                }
             }
         }
         Ok(())

@@ -125,10 +125,7 @@ impl<'a> FrameHeader<'a> {
         let _probabilities_are_for_later_frames = coded.flag();
         let tokens = token_table(&mut coded);
         let skips = coded.flag();
-        let modes = ModeHeader {
-            segment_tree: segmentation.tree,
-            coded: skips.then(|| coded.number(8) as u8),
-        };
+        let modes = ModeHeader { segment_tree: segmentation.tree, coded: skips.then(|| coded.number(8) as u8) };
         if coded.past_end() {
             return Err(Error::Truncated);
         }

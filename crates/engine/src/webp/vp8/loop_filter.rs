@@ -223,8 +223,7 @@ fn strong(p: [u8x16; 4], q: [u8x16; 4], limits: &Limits) -> ([u8x16; 3], [u8x16;
     let step = masked(step, !high);
     // 9, 18 and 27 of 128 parts of the step. The words hold the step 256 times.
     let zero = u8x16::ZERO;
-    let words: [i16x8; 2] =
-        [cast(u8x16::unpack_low(zero, cast(step))), cast(u8x16::unpack_high(zero, cast(step)))];
+    let words: [i16x8; 2] = [cast(u8x16::unpack_low(zero, cast(step))), cast(u8x16::unpack_high(zero, cast(step)))];
     let nine = words.map(|word| word.mul_keep_high(i16x8::splat(9 << 8)));
     let mut sum = nine.map(|nine| nine + i16x8::splat(63));
     let mut next = || {

@@ -39,7 +39,8 @@ pub(super) fn luma(mode: Mode, edges: &LumaEdges, inside: Inside) -> [u8x16; 16]
         Mode::Vertical => [u8x16::new(edges.above); 16],
         Mode::Horizontal => edges.left.map(u8x16::splat),
         Mode::TrueMotion => {
-            let (low, high) = slope(edges.above, i16x8::splat(i16::from(edges.corner)), i16x8::splat(i16::from(edges.corner)));
+            let (low, high) =
+                slope(edges.above, i16x8::splat(i16::from(edges.corner)), i16x8::splat(i16::from(edges.corner)));
             edges.left.map(|left| {
                 let left = i16x8::splat(i16::from(left));
                 u8x16::narrow_i16x8(low + left, high + left)

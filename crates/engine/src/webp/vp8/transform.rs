@@ -34,8 +34,8 @@ pub(super) fn walsh_hadamard(block: &[i16; 16]) -> [i16; 16] {
         let [a, b, c, d] = *row;
         let a = a + 3;
         let sums = [a + d, b + c, b - c, a - d];
-        *out = [sums[0] + sums[1], sums[3] + sums[2], sums[0] - sums[1], sums[3] - sums[2]]
-            .map(|sum| (sum >> 3) as i16);
+        *out =
+            [sums[0] + sums[1], sums[3] + sums[2], sums[0] - sums[1], sums[3] - sums[2]].map(|sum| (sum >> 3) as i16);
     }
     out
 }
@@ -141,8 +141,5 @@ fn zip_double_words(a: i16x8, b: i16x8) -> (i16x8, i16x8) {
 #[inline(always)]
 pub(super) fn add(prediction: u8x16, residue: &[i16; 16]) -> u8x16 {
     let residue: [i16x8; 2] = cast(*residue);
-    u8x16::narrow_i16x8(
-        i16x8::from_u8x16_low(prediction) + residue[0],
-        i16x8::from_u8x16_high(prediction) + residue[1],
-    )
+    u8x16::narrow_i16x8(i16x8::from_u8x16_low(prediction) + residue[0], i16x8::from_u8x16_high(prediction) + residue[1])
 }
