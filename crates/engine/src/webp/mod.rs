@@ -5,6 +5,8 @@
 mod alpha;
 mod container;
 mod decode;
+#[cfg(test)]
+mod tests;
 mod vp8;
 mod vp8l;
 

@@ -8,6 +8,8 @@
 //! writes is done as libwebp does it, since that is what browsers show.
 
 mod bool_decoder;
+#[cfg(test)]
+mod features;
 mod frame;
 mod header;
 mod loop_filter;
@@ -17,5 +19,7 @@ mod tables;
 mod tokens;
 mod transform;
 
+#[cfg(test)]
+pub(super) use features::features;
 pub(super) use frame::{RowSink, decode, working_memory};
 pub(super) use header::size;

@@ -20,6 +20,28 @@ struct Group {
     distance: PrefixCode,
 }
 
+impl Group {
+    fn read(
+        reader: &mut BitReader,
+        tables: &mut Tables,
+        cache_len: usize,
+        lengths: &mut [u8; MAX_SYMBOLS],
+    ) -> Result<Self, Error> {
+        let mut code = |symbols: usize| {
+            let lengths = &mut lengths[..symbols];
+            read_lengths(reader, lengths)?;
+            tables.add(lengths)
+        };
+        Ok(Self {
+            green: code(256 + 24 + cache_len)?,
+            red: code(256)?,
+            blue: code(256)?,
+            alpha: code(256)?,
+            distance: code(40)?,
+        })
+    }
+}
+
 /// Which group decodes which part.
 #[derive(Debug)]
 struct GroupMap {
@@ -82,26 +104,17 @@ impl<'a> ImageDecoder<'a> {
         let mut lengths = [0; MAX_SYMBOLS];
         for used in used {
             let tables = if used { &mut tables } else { &mut unused };
-            let mut code = |symbols: usize| {
-                let lengths = &mut lengths[..symbols];
-                read_lengths(&mut reader, lengths)?;
-                tables.add(lengths)
-            };
-            let group = Group {
-                green: code(256 + 24 + cache_len)?,
-                red: code(256)?,
-                blue: code(256)?,
-                alpha: code(256)?,
-                distance: code(40)?,
-            };
-            if used {
-                groups.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
-                groups.push(group);
-            }
-            unused = Tables::default();
+            let group = Group::read(&mut reader, tables, cache_len, &mut lengths);
             if reader.past_end() {
                 return Err(Error::Truncated);
             }
+            if used {
+                groups.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+                groups.push(group?);
+            } else {
+                group?;
+            }
+            unused = Tables::default();
         }
         Ok(Self {
             width,

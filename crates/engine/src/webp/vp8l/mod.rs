@@ -72,7 +72,7 @@ impl<'a> Rows<'a> {
 pub(super) fn working_memory(width: usize, height: usize) -> u64 {
     let pixels = width as u64 * height as u64;
     // A vector that grows is twice there.
-    let tables = 3 * 2 * prefix_code::MAX_ENTRIES as u64;
+    let tables = 2 * size_of::<u16>() as u64 * prefix_code::MAX_ENTRIES as u64;
     transform::working_memory(width as u64, pixels) + image::working_memory(pixels) + tables
 }
 

@@ -26,7 +26,7 @@ pub(super) struct Tables {
 }
 
 /// So many entries of tables are more than any encoder needs: it writes at most 2600 groups of codes, of which most are short.
-pub(super) const MAX_ENTRIES: usize = 1 << 22;
+pub(super) const MAX_ENTRIES: usize = 1 << 21;
 
 impl Tables {
     /// Reads a symbol. The reader has 15 bits.
@@ -142,7 +142,11 @@ impl Tables {
         if length > MAX_ENTRIES {
             return Err(too_many());
         }
-        self.entries.try_reserve(by).map_err(|_| Error::OutOfMemory)?;
+        if length > self.entries.capacity() {
+            let capacity = (2 * length).min(MAX_ENTRIES);
+            let more = capacity - self.entries.len();
+            self.entries.try_reserve_exact(more).map_err(|_| Error::OutOfMemory)?;
+        }
         self.entries.resize(length, 0);
         Ok(())
     }
