@@ -16,18 +16,6 @@ pub(super) struct BoolDecoder<'a> {
     past_end: bool,
 }
 
-/// By range less one: the shift after which the range is at least 128 again, and what the range less one is then.
-const NORMALISED: [(u8, u8); 256] = {
-    let mut table = [(0, 0); 256];
-    let mut range = 0;
-    while range < 255 {
-        let shift = (range as u8 + 1).leading_zeros() as u8;
-        table[range] = (shift, (((range + 1) << shift) - 1) as u8);
-        range += 1;
-    }
-    table
-};
-
 impl<'a> BoolDecoder<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, window: 0, spare_bits: -8, range: 254, past_end: false }
@@ -44,18 +32,24 @@ impl<'a> BoolDecoder<'a> {
         self.fill();
         let split = (self.range * u32::from(probability)) >> 8;
         let border = u64::from(split + 1) << 56;
-        let bit = self.window >= border;
-        let range = if bit {
+        // Both ways in full, so that a branch goes to one of them. Computed without one, the next bit would wait for the comparison.
+        if self.window >= border {
             self.window -= border;
-            self.range - split - 1
+            self.normalise(self.range - split);
+            true
         } else {
-            split
-        };
-        let (shift, range) = NORMALISED[range as u8 as usize];
-        self.range = u32::from(range);
+            self.normalise(split + 1);
+            false
+        }
+    }
+
+    /// Shifts until the range, which is not less one here, is at least 128 again.
+    #[inline(always)]
+    fn normalise(&mut self, range: u32) {
+        let shift = range.leading_zeros() - 24;
+        self.range = (range << shift) - 1;
         self.window <<= shift;
-        self.spare_bits -= i32::from(shift);
-        bit
+        self.spare_bits -= shift as i32;
     }
 
     /// Reads a sign, which is as likely as not: `value` or its negative. Not for the partition's first bit.

@@ -91,13 +91,16 @@ impl ModeContext {
     fn subblocks(&mut self, x: usize, coded: &mut BoolDecoder) -> [SubMode; 16] {
         let mut modes = [SubMode::Dc; 16];
         let mut above = self.above[x];
+        // A copy stays in registers.
+        let mut local = coded.clone();
         for (row, left) in modes.as_chunks_mut::<4>().0.iter_mut().zip(&mut self.left) {
             for (mode, above) in row.iter_mut().zip(&mut above) {
-                *mode = sub_mode(coded, &SUBBLOCK_MODES[*above as usize][*left as usize]);
+                *mode = sub_mode(&mut local, &SUBBLOCK_MODES[*above as usize][*left as usize]);
                 (*above, *left) = (*mode, *mode);
             }
         }
         self.above[x] = above;
+        *coded = local;
         modes
     }
 }
@@ -135,6 +138,7 @@ fn chroma_mode(coded: &mut BoolDecoder) -> Mode {
     }
 }
 
+#[inline(always)]
 fn sub_mode(coded: &mut BoolDecoder, p: &[u8; 9]) -> SubMode {
     use SubMode::*;
     if !coded.bit(p[0]) {
