@@ -94,7 +94,7 @@ struct Bits(Vec<u8>, usize);
 impl Bits {
     fn put(&mut self, number: usize, count: usize) {
         for bit in 0..count {
-            if self.1 % 8 == 0 {
+            if self.1.is_multiple_of(8) {
                 self.0.push(0);
             }
             *self.0.last_mut().unwrap() |= ((number >> bit & 1) as u8) << (self.1 % 8);

@@ -98,13 +98,13 @@ pub(super) fn read(
         }
     }
     for (plane, (above, left)) in [(&mut above.u, &mut left.u), (&mut above.v, &mut left.v)].into_iter().enumerate() {
-        for y in 0..2 {
-            for x in 0..2 {
-                let context = usize::from(above[x] + left[y]);
+        for (y, left) in left.iter_mut().enumerate() {
+            for (x, above) in above.iter_mut().enumerate() {
+                let context = usize::from(*above + *left);
                 let put = |place: usize, value| coefficients.chroma[place & 15][4 * plane + 2 * y + x] = value;
                 let end = block(&mut coded, &table.0[CHROMA], context, &steps.chroma, 0, put);
                 let any = u8::from(end > 0);
-                (above[x], left[y]) = (any, any);
+                (*above, *left) = (any, any);
                 result.chroma = result.chroma.max(end);
             }
         }

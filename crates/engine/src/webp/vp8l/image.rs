@@ -250,10 +250,8 @@ fn read_map(
     groups.iter().for_each(|&group| used[usize::from(group)] = true);
     // In the file's order.
     let mut places: Vec<u16> = zeros(count)?;
-    let mut next = 0;
-    for (place, _) in places.iter_mut().zip(&used).filter(|(_, used)| **used) {
-        *place = next;
-        next += 1;
+    for (next, (place, _)) in places.iter_mut().zip(&used).filter(|(_, used)| **used).enumerate() {
+        *place = next as u16;
     }
     groups.iter_mut().for_each(|group| *group = places[usize::from(*group)]);
     Ok((GroupMap { bits, columns, groups }, used, image.into_reader()))
