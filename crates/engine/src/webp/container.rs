@@ -79,24 +79,25 @@ impl<'a> Container<'a> {
         let body = rest.get(4..length.min(rest.len())).ok_or(Error::Truncated)?;
         let first = chunks(body).next().ok_or(Error::Truncated)?;
         if first.name == b"VP8X" {
-            return Self::extended(body, first.data, limits);
+            return Self::extended(body, rest.len() < length, first.data, limits);
         }
-        let (frame, alpha, truncated) = frame(body)?.ok_or_else(no_picture)?;
+        let (frame, alpha, truncated) = frame(body)?.ok_or_else(|| no_picture(rest.len() < length))?;
         limits.check_pixels(frame.width, frame.height)?;
         Ok(Self { size: (frame.width, frame.height), frame, alpha, icc: None, orientation: None, truncated })
     }
 
-    fn extended(body: &'a [u8], head: &[u8], limits: &Limits) -> Result<Self, Error> {
+    /// `cut`: the file ends before its body does.
+    fn extended(body: &'a [u8], cut: bool, head: &[u8], limits: &Limits) -> Result<Self, Error> {
         const ANIMATED: u8 = 2;
         let &[flags, _, _, _, w0, w1, w2, h0, h1, h2] = head.first_chunk().ok_or(Error::Truncated)?;
         let size = (1 + triple([w0, w1, w2]), 1 + triple([h0, h1, h2]));
         limits.check_pixels(size.0, size.1)?;
         let find = |name: &[u8; 4]| chunks(body).find(|chunk| chunk.name == name);
         let (frame, frame_alpha, truncated) = if flags & ANIMATED != 0 {
-            let chunk = find(b"ANMF").ok_or_else(no_picture)?;
+            let chunk = find(b"ANMF").ok_or_else(|| no_picture(cut))?;
             first_of_animation(chunk.data, chunk.complete)?
         } else {
-            frame(body)?.ok_or_else(no_picture)?
+            frame(body)?.ok_or_else(|| no_picture(cut))?
         };
         let fits = frame.left + frame.width <= size.0 && frame.top + frame.height <= size.1;
         let covers = (frame.width, frame.height) == size;
@@ -122,8 +123,7 @@ fn first_of_animation(chunk: &[u8], complete: bool) -> Result<(Frame<'_>, bool, 
     const HEAD_BYTES: usize = 16;
     let (head, body) = chunk.split_first_chunk::<HEAD_BYTES>().ok_or(Error::Truncated)?;
     let [left, top, width, height] = [0, 3, 6, 9].map(|at| triple([head[at], head[at + 1], head[at + 2]]));
-    let (mut frame, alpha, truncated) =
-        frame(body)?.ok_or_else(|| if complete { no_picture() } else { Error::Truncated })?;
+    let (mut frame, alpha, truncated) = frame(body)?.ok_or_else(|| no_picture(!complete))?;
     if (frame.width, frame.height) != (width + 1, height + 1) {
         return Err(Error::Corrupt("its first frame has another size than its header says".into()));
     }
@@ -157,6 +157,7 @@ fn triple([low, middle, high]: [u8; 3]) -> usize {
     u32::from_le_bytes([low, middle, high, 0]) as usize
 }
 
-fn no_picture() -> Error {
-    Error::Corrupt("it has no picture".into())
+/// `cut`: there may have been one.
+fn no_picture(cut: bool) -> Error {
+    if cut { Error::Truncated } else { Error::Corrupt("it has no picture".into()) }
 }
