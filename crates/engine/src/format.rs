@@ -14,6 +14,7 @@ use crate::png::{self, Png};
 use crate::raw::{self, Raw};
 use crate::sniff;
 use crate::spec::words::words;
+use crate::webp::{self, Webp};
 
 words! {
     /// A format of pictures, recognised by a file's bytes, not by its name.
@@ -123,6 +124,7 @@ pub(crate) enum Facts {
     Heic(heic::Facts),
     Png(png::Facts),
     Gif(gif::Facts),
+    Webp(webp::Facts),
 }
 
 impl Facts {
@@ -133,6 +135,7 @@ impl Facts {
             Self::Heic(facts) => facts.decode_memory(requests),
             Self::Png(facts) => facts.decode_memory(requests),
             Self::Gif(facts) => facts.decode_memory(requests),
+            Self::Webp(facts) => facts.decode_memory(requests),
         }
     }
 }
@@ -141,6 +144,9 @@ impl Facts {
 fn format(source: &[u8], accepted: Formats) -> Result<Format, Error> {
     if source.starts_with(jpeg::SIGNATURE) {
         return accept(Format::Jpeg, accepted);
+    }
+    if webp::is_webp(source) {
+        return accept(Format::Webp, accepted);
     }
     if source.starts_with(png::SIGNATURE) {
         return accept(Format::Png, accepted);
@@ -176,6 +182,7 @@ pub(crate) fn open<'a>(source: &'a [u8], limits: &Limits) -> Result<Opened<'a>, 
         )),
         Format::Png => Ok(Opened::Png(Png::open(source, limits)?)),
         Format::Gif => Ok(Opened::Gif(Gif::open(source, limits)?)),
+        Format::Webp => Ok(Opened::Webp(Webp::open(source, limits)?)),
         _ => Err(Error::UnknownFormat { found: sniff::kind(source), accepted: limits.formats }),
     })
 }
@@ -204,6 +211,7 @@ pub(crate) enum Opened<'a> {
     Heic(Box<Heic<'a>>),
     Png(Png<'a>),
     Gif(Gif<'a>),
+    Webp(Webp<'a>),
 }
 
 impl<'a> Opened<'a> {
@@ -215,6 +223,7 @@ impl<'a> Opened<'a> {
             Self::Heic(heic) => heic.as_ref(),
             Self::Png(png) => png,
             Self::Gif(gif) => gif,
+            Self::Webp(webp) => webp,
         }
     }
 
@@ -226,6 +235,7 @@ impl<'a> Opened<'a> {
             Self::Heic(_) => Format::Heic,
             Self::Png(_) => Format::Png,
             Self::Gif(_) => Format::Gif,
+            Self::Webp(_) => Format::Webp,
         }
     }
 
@@ -246,6 +256,7 @@ impl<'a> Opened<'a> {
             Self::Heic(heic) => Facts::Heic(heic.facts()),
             Self::Png(png) => Facts::Png(png.facts()),
             Self::Gif(gif) => Facts::Gif(gif.facts()),
+            Self::Webp(webp) => Facts::Webp(webp.facts()),
         }
     }
 }

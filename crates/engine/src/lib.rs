@@ -49,6 +49,7 @@ mod spec;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod webp;
 mod xmp;
 
 pub use error::Error;

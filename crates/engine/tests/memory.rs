@@ -2,65 +2,23 @@
 //!
 //! This test has its own binary, because the allocator counts for the whole process.
 
-#![allow(unsafe_code, reason = "a global allocator is unsafe to implement; this one counts and calls the system's")]
-
 mod common;
+#[path = "common/counting.rs"]
+mod counting;
 #[cfg(feature = "heic")]
 #[path = "common/heic.rs"]
 mod heic;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use counting::peak_of;
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use thumb_engine::{Fit, Limits, Options, Position, Sharpen, Size, Spec, Truncated, probe, thumbnails, working_memory};
-
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-fn add(bytes: usize) {
-    PEAK.fetch_max(NOW.fetch_add(bytes, Ordering::Relaxed) + bytes, Ordering::Relaxed);
-}
-
-// SAFETY: every call goes on to the system's allocator as it came. `realloc` is the trait's own, which allocates the new block
-// while the old one is there: the worst that a real allocator does.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        add(layout.size());
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        add(layout.size());
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// One test at a time, because all threads' memory is counted.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The most bytes allocated at once during `run`, without those allocated before.
-fn peak_of<T>(run: impl FnOnce() -> T) -> u64 {
-    let before = NOW.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    let result = run();
-    let peak = PEAK.load(Ordering::Relaxed);
-    drop(result);
-    (peak - before) as u64
 }
 
 /// Noise, which makes the largest files, or an almost empty picture.
