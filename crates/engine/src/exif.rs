@@ -1,54 +1,8 @@
 //! Of Exif the orientation is read, where the camera focused, and whose the picture is. Everything else (GPS!) is dropped.
 
-use crate::geometry::Point;
-use crate::metadata::Copyright;
-use crate::subject::Area;
-
-/// How a stored picture must be turned to be upright: Exif tag 0x0112, values 1 to 8 (Exif 2.32, 4.6.4 A).
-///
-/// Each is an optional exchange of rows and columns followed by optional mirrorings, the form in which it is applied.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Orientation {
-    /// Rows become columns, before the mirrorings.
-    pub transpose: bool,
-    /// Left and right are swapped, in the upright picture.
-    pub flip_x: bool,
-    /// Top and bottom are swapped, in the upright picture.
-    pub flip_y: bool,
-}
-
-impl Orientation {
-    /// `None` for a value that Exif does not define.
-    pub fn from_exif(value: u16) -> Option<Self> {
-        let (transpose, flip_x, flip_y) = match value {
-            1 => (false, false, false),
-            2 => (false, true, false),
-            3 => (false, true, true),
-            4 => (false, false, true),
-            5 => (true, false, false),
-            6 => (true, true, false),
-            7 => (true, true, true),
-            8 => (true, false, true),
-            _ => return None,
-        };
-        Some(Self { transpose, flip_x, flip_y })
-    }
-
-    /// A point of the upright picture, in the stored one; both in parts of their sides.
-    pub fn stored(self, x: f64, y: f64) -> Point {
-        let x = if self.flip_x { 1.0 - x } else { x };
-        let y = if self.flip_y { 1.0 - y } else { y };
-        if self.transpose { Point { x: y, y: x } } else { Point { x, y } }
-    }
-
-    /// The value of Exif's tag, 1 to 8.
-    pub fn to_exif(self) -> u16 {
-        (1..=8).find(|&value| Self::from_exif(value) == Some(self)).unwrap_or(1)
-    }
-}
-
-/// Most bytes that are kept of the photographer's name, and as many of who has the rights.
-pub(crate) const MAX_TEXT_BYTES: usize = 1024;
+use crate::copyright::{Copyright, MAX_TEXT_BYTES, shortened};
+use crate::marks::Area;
+use crate::orientation::Orientation;
 
 /// What is read of an Exif block.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -192,19 +146,6 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// A text without the zeros and spaces at its end, and not too long.
-pub(crate) fn shortened(text: &[u8]) -> Vec<u8> {
-    let mut text = &text[..text.len().min(MAX_TEXT_BYTES)];
-    // Not in the middle of a character of UTF-8.
-    if let Err(error) = std::str::from_utf8(text)
-        && error.error_len().is_none()
-    {
-        text = &text[..error.valid_up_to()];
-    }
-    let end = text.iter().rposition(|&byte| byte != 0 && byte != b' ').map_or(0, |last| last + 1);
-    text[..end].to_vec()
-}
-
 /// The most bytes of [`copyright_segment`].
 pub(crate) const MAX_SEGMENT_BYTES: u64 = 2 * (MAX_TEXT_BYTES as u64 + 1 + ENTRY_BYTES as u64) + 24;
 
@@ -284,16 +225,6 @@ mod tests {
         let mut far = whole;
         far[4..8].fill(0xff);
         assert_eq!(Exif::read(&far), Exif::default());
-    }
-
-    #[test]
-    fn a_point_of_the_upright_picture_is_found_in_the_stored_one() {
-        // The upper left corner, looked at, is Exif's "0th row, 0th column" the other way round.
-        let corners = [(1, 0.0, 0.0), (2, 1.0, 0.0), (3, 1.0, 1.0), (4, 0.0, 1.0)];
-        let turned = [(5, 0.0, 0.0), (6, 0.0, 1.0), (7, 1.0, 1.0), (8, 1.0, 0.0)];
-        for (value, x, y) in corners.into_iter().chain(turned) {
-            assert_eq!(Orientation::from_exif(value).unwrap().stored(0.0, 0.0), Point { x, y }, "orientation {value}");
-        }
     }
 
     /// Entries of a first directory, of a second one, and the bytes behind them, at [`BEHIND`].

@@ -1,6 +1,6 @@
 //! Which part of the stored picture a thumbnail shows, and how large the thumbnail is. Numbers only, no pixels.
 
-use crate::exif::Orientation;
+use crate::orientation::{Orientation, Point};
 use crate::spec::{Fit, MAX_SIDE_PX, Size, Spec};
 
 /// A part of the stored picture, in its pixels: 0.0 is the left edge of the first column, so the centre of column `i` is
@@ -13,6 +13,16 @@ pub(crate) struct Window {
     pub height: f64,
 }
 
+/// What one thumbnail needs of one plane. A decoder may give more samples than asked for, and a larger part.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlaneRequest {
+    /// The part of the stored picture.
+    pub window: Window,
+    /// Samples that the window becomes.
+    pub width: usize,
+    pub height: usize,
+}
+
 /// Where a thumbnail comes from, in the stored picture's own rows and columns, before it is turned upright.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Placement {
@@ -20,17 +30,6 @@ pub(crate) struct Placement {
     /// Columns and rows of the thumbnail as stored; upright they change places when the orientation transposes.
     pub width: usize,
     pub height: usize,
-}
-
-/// A point of the stored picture: 0 to 1 from its left edge to its right one, and from its upper edge to its lower one.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Point {
-    pub x: f64,
-    pub y: f64,
-}
-
-impl Point {
-    pub const MIDDLE: Self = Self { x: 0.5, y: 0.5 };
 }
 
 /// How large a thumbnail is and how much of the stored picture it shows; where that lies is not settled yet.

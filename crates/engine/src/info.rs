@@ -1,10 +1,11 @@
 //! What a source's header says.
 
-use crate::exif::Orientation;
-use crate::format::{Facts, Format, Opened};
+use crate::format::Format;
 use crate::jpeg::Process;
+use crate::marks::Subject;
+use crate::orientation::Orientation;
 use crate::pixels::colour::{Colour, Profile};
-use crate::subject::Subject;
+use crate::source::{Facts, Opened};
 
 /// What a source's header says. Made by [`probe`](crate::probe).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

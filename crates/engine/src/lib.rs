@@ -19,13 +19,14 @@
 //! ```
 //!
 //! # How a picture travels
-//! `format` opens a source by its first bytes; the format's module reads the header (`jpeg::header`). `geometry` and `subject` place each
+//! `source` opens a file by its first bytes; the format's module reads the header (`jpeg::header`). `geometry` and `subject` place each
 //! thumbnail on the picture, `render` asks the decoder for just that, at about that size (`jpeg::decode`), and makes of its planes
 //! the thumbnail's (`pixels`), which are coded (`output`, `jpeg::encode`). A new format is one more module behind `picture::Picture`.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
 mod boxes;
+mod copyright;
 mod error;
 mod exif;
 mod format;
@@ -36,8 +37,10 @@ mod heic;
 mod info;
 mod jpeg;
 mod limits;
+mod marks;
 mod memory;
 mod metadata;
+mod orientation;
 mod output;
 mod picture;
 mod pixels;
@@ -45,11 +48,13 @@ mod png;
 mod raw;
 mod render;
 mod sniff;
+mod source;
 mod spec;
 mod subject;
 #[cfg(test)]
 mod tests;
 mod webp;
+mod words;
 mod xmp;
 
 pub use error::Error;
@@ -62,8 +67,8 @@ pub use output::Placeholder;
 pub use pixels::colour::Colour;
 pub use spec::{
     DEFAULT_QUALITY, Fit, Focus, FocusError, Gravity, MAX_SIDE_PX, Output, Position, Sharpen, Size, SizeError, Spec,
-    WordError,
 };
+pub use words::WordError;
 
 use pixels::colour;
 use subject::Place;
@@ -99,7 +104,7 @@ pub struct Thumbnail {
 /// assert!(error.to_string().starts_with("the file is a PDF document; thumbnails are made of JPEG, PNG, WebP, GIF, HEIC"));
 /// ```
 pub fn probe(source: &[u8], limits: &Limits) -> Result<Info, Error> {
-    Ok(Info::new(&format::open(source, limits)?))
+    Ok(Info::new(&source::open(source, limits)?))
 }
 
 /// Makes one thumbnail for each of `specs`, in their order, from one decode of `source`.
@@ -115,7 +120,7 @@ pub fn probe(source: &[u8], limits: &Limits) -> Result<Info, Error> {
 /// ```
 pub fn thumbnails(source: &[u8], specs: &[Spec], options: &Options) -> Result<Vec<Thumbnail>, Error> {
     specs.iter().try_for_each(Spec::check)?;
-    let opened = format::open(source, &options.limits)?;
+    let opened = source::open(source, &options.limits)?;
     if specs.is_empty() {
         return Ok(Vec::new());
     }
@@ -127,7 +132,7 @@ pub fn thumbnails(source: &[u8], specs: &[Spec], options: &Options) -> Result<Ve
     let places: Vec<_> = specs.iter().map(|spec| Place::new(stored, header.orientation, subject, spec)).collect();
     let needed: Vec<_> = places.iter().map(Place::needed).collect();
     let requests = render::requests(header.colour, header.planes(), specs, &needed);
-    let decoded = format::decode(picture, &requests, options.truncated)?;
+    let decoded = source::decode(picture, &requests, options.truncated)?;
     let placements = subject::settle(&places, &decoded, header)?;
     let copyright = options.keep_copyright.then(|| header.metadata.copyright());
     specs

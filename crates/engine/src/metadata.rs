@@ -1,24 +1,14 @@
 //! What a file says of its picture beside the pixels: how it is turned, where its subject is, and whose it is. Nothing else is
 //! read: no camera, no date, no place.
 
-use crate::exif::{Exif, Orientation};
-use crate::subject::{Area, Mark, Subject, regions};
+use crate::copyright::Copyright;
+use crate::exif::Exif;
+use crate::marks::{Area, Mark, Subject, regions};
+use crate::orientation::Orientation;
 use crate::xmp;
 
 /// Most bytes of an XMP packet that are looked at; a JPEG's segment has at most 64 KiB.
 const MAX_XMP_BYTES: usize = 1 << 20;
-
-/// Whose a picture is: what a thumbnail may keep of its source, if the caller wants it. Each at most [`MAX_TEXT_BYTES`] long, in
-/// whatever encoding the file has it; empty: the file says nothing.
-///
-/// [`MAX_TEXT_BYTES`]: crate::exif::MAX_TEXT_BYTES
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Copyright {
-    /// Who made it (Exif's Artist, Dublin Core's creator).
-    pub artist: Vec<u8>,
-    /// Who has the rights in it (Exif's Copyright, Dublin Core's rights).
-    pub rights: Vec<u8>,
-}
 
 /// Collected from the segments or chunks of a file, in any order. Damaged metadata is ignored, so that it does not prevent a
 /// thumbnail.

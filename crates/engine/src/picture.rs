@@ -1,10 +1,10 @@
 //! What every format offers to the rest of the engine: a header, and the planes that the thumbnails need.
 
 use crate::error::Error;
-use crate::exif::Orientation;
-use crate::geometry::Window;
+use crate::geometry::PlaneRequest;
 use crate::limits::Truncated;
 use crate::metadata::Metadata;
+use crate::orientation::Orientation;
 use crate::pixels::colour::{Colour, Profile};
 use crate::pixels::plane::PlacedPlane;
 use crate::pixels::resample::Resampler;
@@ -46,16 +46,6 @@ impl Header {
     pub fn planes(&self) -> usize {
         self.colour.components() + usize::from(self.alpha)
     }
-}
-
-/// What one thumbnail needs of one plane. A decoder may give more samples than asked for, and a larger part.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PlaneRequest {
-    /// The part of the stored picture.
-    pub window: Window,
-    /// Samples that the window becomes.
-    pub width: usize,
-    pub height: usize,
 }
 
 /// A decoded picture: a plane for each component, and for opacity, each at its own size, in the file's own colours.

@@ -5,10 +5,11 @@
 
 use crate::boxes::{Reader, boxes, find};
 use crate::error::Error;
-use crate::exif::Orientation;
+use crate::geometry::PlaneRequest;
 use crate::jpeg::{self, Jpeg, Process};
 use crate::limits::{Limits, Truncated};
-use crate::picture::{Decoded, Header, Picture, PlaneRequest};
+use crate::orientation::Orientation;
+use crate::picture::{Decoded, Header, Picture};
 
 /// Most directories of a TIFF file that are looked at: cameras write up to ten.
 const MAX_DIRECTORIES: usize = 32;

@@ -2,10 +2,11 @@
 //! decides what to request from the decoder.
 
 use crate::error::Error;
+use crate::geometry::PlaneRequest;
 use crate::geometry::{Placement, Window};
 use crate::jpeg::encode::{self, Planes};
 use crate::output::{self, Rendered, RgbPicture};
-use crate::picture::{Decoded, Header, PlaneRequest};
+use crate::picture::{Decoded, Header};
 use crate::pixels::colour::{self, Colour, Conversion};
 use crate::pixels::plane::{PlacedPlane, Plane};
 use crate::pixels::resample::{Resampler, resample};

@@ -4,7 +4,7 @@
 
 use memchr::{memchr, memchr3, memmem};
 
-use crate::exif::{MAX_TEXT_BYTES, shortened};
+use crate::copyright::{MAX_TEXT_BYTES, shortened};
 
 /// A part of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -90,6 +90,9 @@ pub struct Provenance {
     pub parameters: String,
 }
 
+/// The longest manifest that is read.
+pub const MAX_MANIFEST_BYTES: usize = 1 << 20;
+
 /// A thumbnail to be stored.
 #[derive(Clone, Debug)]
 pub struct Upload {

@@ -17,8 +17,6 @@ use crate::worker::retry::JobError;
 const PREFIX: &str = "manifests/";
 /// Thumbnails that a manifest lists; older ones make room.
 const MAX_VARIANTS: usize = 100;
-/// The longest manifest that is read.
-pub const MAX_MANIFEST_BYTES: usize = 1 << 20;
 /// How often a manifest that others keep changing is read anew; then the message is retried later.
 const MAX_ATTEMPTS: u32 = 8;
 /// What stands unchanged in a URL's path (RFC 3986, 3.3).

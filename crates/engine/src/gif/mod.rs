@@ -7,10 +7,11 @@ mod lzw;
 mod tests;
 
 use crate::error::Error;
-use crate::exif::Orientation;
+use crate::geometry::PlaneRequest;
 use crate::limits::{Limits, Truncated};
 use crate::metadata::Metadata;
-use crate::picture::{DecodeMemory, Decoded, Header, Picture, PlaneRequest};
+use crate::orientation::Orientation;
+use crate::picture::{DecodeMemory, Decoded, Header, Picture};
 use crate::pixels::colour::Profile;
 use crate::pixels::indexed::IndexReducer;
 use crate::pixels::plane::{PlacedPlane, zeros};

@@ -20,10 +20,11 @@ mod turn;
 use std::ops::Range;
 
 use crate::error::Error;
+use crate::geometry::PlaneRequest;
 use crate::geometry::Window;
 use crate::limits::{Limits, Truncated};
 use crate::metadata::Metadata;
-use crate::picture::{DecodeMemory, Decoded, Header, Picture, PlaneRequest};
+use crate::picture::{DecodeMemory, Decoded, Header, Picture};
 use crate::pixels::colour::Colour;
 use crate::pixels::plane::{PlacedPlane, Plane};
 use crate::pixels::reduce::Reduction;

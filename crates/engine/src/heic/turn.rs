@@ -3,7 +3,7 @@
 
 use crate::boxes::Reader;
 use crate::error::Error;
-use crate::exif::Orientation;
+use crate::orientation::Orientation;
 
 /// A rectangle of pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

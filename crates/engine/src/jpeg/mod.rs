@@ -8,8 +8,9 @@ pub(crate) mod header;
 mod huffman;
 
 use crate::error::Error;
+use crate::geometry::PlaneRequest;
 use crate::limits::{Limits, Truncated};
-use crate::picture::{DecodeMemory, Decoded, Header, Picture, PlaneRequest};
+use crate::picture::{DecodeMemory, Decoded, Header, Picture};
 use crate::pixels::resample::Resampler;
 pub use header::Process;
 use header::{Frame, FrameComponent, marker};

@@ -6,14 +6,14 @@ mod png;
 mod webp;
 
 use crate::Thumbnail;
+use crate::copyright::Copyright;
 use crate::error::Error;
 use crate::exif;
 use crate::format::Format;
 use crate::jpeg::encode::{self as jpeg, Planes};
-use crate::metadata::Copyright;
 use crate::pixels::colour;
 use crate::pixels::plane::{Plane, zeros};
-use crate::spec::{Output, Spec};
+use crate::spec::{Output, Spec, WRITES_WEBP};
 pub use placeholder::Placeholder;
 
 /// A finished picture, upright and in sRGB.
@@ -75,9 +75,6 @@ fn jpeg(planes: &Planes, quality: u8) -> Thumbnail {
 
 /// The most bytes of a file's headers.
 const FRAME_BYTES: u64 = 4 << 10;
-
-/// Whether the engine was built with WebP's encoder.
-pub(crate) const WRITES_WEBP: bool = cfg!(feature = "webp-output");
 
 #[cfg(feature = "webp-output")]
 fn webp_file(picture: &RgbPicture, quality: u8) -> Result<Vec<u8>, Error> {

@@ -1,8 +1,8 @@
 //! One component of a picture: a rectangle of 8-bit samples, and where they lie in the stored picture.
 
 use crate::error::Error;
-use crate::exif::Orientation;
 use crate::geometry::Window;
+use crate::orientation::Orientation;
 
 /// `width * height` samples, row by row.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::plane::{PlacedPlane, Plane, zeros};
 use crate::error::Error;
-use crate::picture::PlaneRequest;
+use crate::geometry::PlaneRequest;
 
 /// How many samples the resampler's filter gets for each of the thumbnail's, at least, each way: a mean of squares cuts off softly,
 /// and the filter must decide what is seen. With so many, photographs come within 0.4 dB of what they can be.

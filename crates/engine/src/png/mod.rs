@@ -17,8 +17,9 @@ mod tests;
 mod unfilter;
 
 use crate::error::Error;
+use crate::geometry::PlaneRequest;
 use crate::limits::{Limits, Truncated};
-use crate::picture::{DecodeMemory, Decoded, Header, Picture, PlaneRequest};
+use crate::picture::{DecodeMemory, Decoded, Header, Picture};
 use crate::pixels::indexed::IndexReducer;
 use crate::pixels::plane::{PlacedPlane, zeros};
 use crate::pixels::reduce::{Reducer, Reduction};

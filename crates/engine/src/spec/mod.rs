@@ -2,14 +2,14 @@
 
 mod position;
 mod size;
-pub(crate) mod words;
 
 use crate::error::Error;
-use crate::output::WRITES_WEBP;
+use crate::words::words;
 pub use position::{Focus, FocusError, Gravity, Position};
 pub use size::{MAX_SIDE_PX, Size, SizeError};
-pub use words::WordError;
-use words::words;
+
+/// Whether the engine was built with WebP's encoder.
+pub(crate) const WRITES_WEBP: bool = cfg!(feature = "webp-output");
 
 /// Quality of a thumbnail when none is asked for, on the Independent JPEG Group's scale of 1 to 100.
 pub const DEFAULT_QUALITY: u8 = 80;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::words::words;
+use crate::words::words;
 
 words! {
     /// A side or a corner of the upright picture, that a crop keeps.

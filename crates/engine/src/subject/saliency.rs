@@ -13,8 +13,8 @@
 //! the middle, and upwards for a little above it, where heads are.
 
 use crate::error::Error;
-use crate::exif::Orientation;
-use crate::geometry::Point;
+use crate::orientation::Orientation;
+use crate::orientation::Point;
 use crate::picture::{Decoded, Header};
 use crate::pixels::colour::{self, Colour, Conversion};
 use crate::pixels::plane::{PlacedPlane, Plane, zeros};

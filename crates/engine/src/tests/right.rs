@@ -1,8 +1,8 @@
 //! Which part of the picture is shown, and what else is made of it, through the public API.
 
 use super::*;
+use crate::copyright::Copyright;
 use crate::exif::Exif;
-use crate::metadata::Copyright;
 
 fn at(width: u32, height: u32, position: &str) -> Spec {
     Spec { position: position.parse().unwrap(), ..spec(width, height, Fit::Cover) }

@@ -3,9 +3,10 @@
 
 use super::equality::Numbers;
 use super::*;
+use crate::geometry::PlaneRequest;
 use crate::geometry::Window;
 use crate::jpeg::header::marker;
-use crate::picture::{Picture as _, PlaneRequest};
+use crate::picture::Picture as _;
 
 const BLOCK: usize = 64;
 

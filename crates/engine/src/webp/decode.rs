@@ -4,9 +4,9 @@ use super::alpha::AlphaRows;
 use super::container::{Container, Data, Frame};
 use super::{vp8, vp8l};
 use crate::error::Error;
+use crate::geometry::PlaneRequest;
 use crate::geometry::Window;
 use crate::limits::Truncated;
-use crate::picture::PlaneRequest;
 use crate::pixels::plane::{PlacedPlane, zeros};
 use crate::pixels::reduce::{Reducer, Reduction};
 

@@ -14,8 +14,9 @@ pub(crate) use container::is_webp;
 use container::{Container, Data};
 
 use crate::error::Error;
+use crate::geometry::PlaneRequest;
 use crate::limits::{Limits, Truncated};
-use crate::picture::{DecodeMemory, Decoded, Header, Picture, PlaneRequest};
+use crate::picture::{DecodeMemory, Decoded, Header, Picture};
 use crate::pixels::colour::{Colour, Profile};
 use crate::pixels::reduce::Reduction;
 use crate::pixels::resample::Resampler;

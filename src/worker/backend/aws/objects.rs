@@ -14,8 +14,7 @@ use tokio::time::timeout;
 use super::{Locations, retries, timed_out, timeouts};
 use crate::aws::{CallError, Kind, RegionalS3, s3_config};
 use crate::config::{Access, StorageClass};
-use crate::worker::backend::{Found, Opened, Provenance, Upload};
-use crate::worker::job::manifest::MAX_MANIFEST_BYTES;
+use crate::worker::backend::{Found, MAX_MANIFEST_BYTES, Opened, Provenance, Upload};
 use crate::worker::retry::JobError;
 use crate::worker_report::WorkerReport;
 

@@ -9,7 +9,7 @@
 //! - nothing but the ends of the loops branches on the data.
 
 use super::bit_reader::BitReader;
-use super::multi_scan::{CoefficientBuffer, Places};
+use super::coefficient_buffer::{CoefficientBuffer, Places};
 use super::progressive_table::ProgressiveTable;
 use super::scan_header::ScanHeader;
 use crate::jpeg::dct::BLOCK;
@@ -243,6 +243,7 @@ fn correct(buffer: &mut CoefficientBuffer, (x, y): (usize, usize), before: Place
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::PlaneRequest;
     use crate::geometry::Window;
     use crate::jpeg::decode::bit_reader::ScanData;
     use crate::jpeg::decode::idct::Idct;
@@ -251,7 +252,6 @@ mod tests {
     use crate::jpeg::decode::scan_header::ScanComponent;
     use crate::jpeg::header::{Frame, FrameComponent, Process};
     use crate::jpeg::huffman::HuffmanSpec;
-    use crate::picture::PlaneRequest;
 
     /// Blocks across and down.
     const ACROSS: usize = 16;

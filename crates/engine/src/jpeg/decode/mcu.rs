@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::idct::SIZES;
 use crate::error::Error;
+use crate::geometry::PlaneRequest;
 use crate::jpeg::header::Frame;
-use crate::picture::PlaneRequest;
 use crate::pixels::plane::{PlacedPlane, Plane, filled};
 
 /// How many times as large as the thumbnail a decoded component is at least, for blocks of `n` samples, so that the resampler's

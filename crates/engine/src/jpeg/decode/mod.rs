@@ -90,6 +90,7 @@
 mod band;
 mod baseline;
 mod bit_reader;
+mod coefficient_buffer;
 mod decode_table;
 mod idct;
 mod interleaved;
@@ -102,8 +103,9 @@ mod tables;
 
 use super::header::{Frame, Process, marker, next_segment};
 use crate::error::Error;
+use crate::geometry::PlaneRequest;
 use crate::limits::Truncated;
-use crate::picture::{DecodeMemory, PlaneRequest};
+use crate::picture::DecodeMemory;
 use crate::pixels::plane::PlacedPlane;
 use bit_reader::ScanData;
 use mcu::McuGeometry;

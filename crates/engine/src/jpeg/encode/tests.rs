@@ -5,13 +5,13 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::*;
+use crate::geometry::PlaneRequest;
 use crate::geometry::Window;
 use crate::jpeg::dct::{BLOCK, NATURAL};
 use crate::jpeg::decode;
 use crate::jpeg::header::{self, marker};
 use crate::jpeg::huffman::HuffmanSpec;
 use crate::limits::Truncated;
-use crate::picture::PlaneRequest;
 
 /// What [`encode`] does, by the crate jpeg-encoder, with tables made for the picture, and with our steps or annex K's.
 fn encode_by_library(planes: &Planes, quality: u8, our_steps: bool) -> Vec<u8> {

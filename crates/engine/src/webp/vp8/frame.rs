@@ -8,6 +8,7 @@ use super::header::{Filter, FrameHeader};
 use super::loop_filter::{self, Neighbours};
 use super::modes::{Luma, Mode, ModeContext};
 use super::predict::{self, ChromaEdges, Inside, LumaEdges};
+use super::tile::Tile;
 use super::tokens::{self, BlockContext, Coded};
 use super::transform::{self, Coefficients};
 use crate::error::Error;
@@ -21,14 +22,6 @@ pub(in crate::webp) trait RowSink {
     /// # Errors
     /// Whatever the sink cannot go on after.
     fn row(&mut self, plane: usize, y: usize, samples: &[u8]) -> Result<(), Error>;
-}
-
-/// The samples of a macroblock.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tile {
-    pub luma: [[u8; 16]; 16],
-    /// Of each row eight of U and eight of V.
-    pub chroma: [[u8; 16]; 8],
 }
 
 /// The last rows of a macroblock before they were filtered, from which the next are predicted.

@@ -3,7 +3,7 @@
 use super::bool_decoder::BoolDecoder;
 use super::loop_filter::Strength;
 use super::tables::{AC_STEPS, DC_STEPS, DEFAULT_TOKENS, TOKEN_UPDATES};
-use super::tokens::TokenTable;
+use super::tokens::{Steps, TokenTable};
 use crate::error::Error;
 
 /// Parts of a picture that have their own quantisers and filter levels.
@@ -45,15 +45,6 @@ pub(super) struct ModeHeader {
     pub segment_tree: Option<[u8; 3]>,
     /// The probability that a macroblock has coefficients, if there are some without.
     pub coded: Option<u8>,
-}
-
-/// The quantisation steps of a segment, of DC and AC.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Steps {
-    pub luma: [i16; 2],
-    /// Of the block of the luma blocks' DC coefficients.
-    pub luma_dc: [i16; 2],
-    pub chroma: [i16; 2],
 }
 
 /// Which filter the frame is smoothed with.

@@ -3,7 +3,7 @@
 use wide::bytemuck::cast;
 use wide::{i8x16, i16x8, i16x16, u8x16};
 
-use super::frame::Tile;
+use super::tile::Tile;
 
 /// How strongly a macroblock is filtered (section 15.2 and 15.3).
 #[derive(Clone, Copy, Debug, Default)]

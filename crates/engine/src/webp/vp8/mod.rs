@@ -16,6 +16,7 @@ mod loop_filter;
 mod modes;
 mod predict;
 mod tables;
+mod tile;
 mod tokens;
 mod transform;
 

@@ -1,9 +1,17 @@
 //! The coefficients of a macroblock (RFC 6386, section 13).
 
 use super::bool_decoder::BoolDecoder;
-use super::header::Steps;
 use super::tables::Probabilities;
 use super::transform::{self, Coefficients};
+
+/// The quantisation steps of a segment, of DC and AC.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Steps {
+    pub luma: [i16; 2],
+    /// Of the block of the luma blocks' DC coefficients.
+    pub luma_dc: [i16; 2],
+    pub chroma: [i16; 2],
+}
 
 /// The probabilities of the tokens' tree, by kind of block, place in the block's zigzag order, and context.
 ///

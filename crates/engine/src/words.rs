@@ -55,11 +55,11 @@ macro_rules! words {
         }
 
         impl std::str::FromStr for $name {
-            type Err = $crate::spec::words::WordError;
+            type Err = $crate::words::WordError;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 Self::ALL.iter().copied().find(|value| value.word() == text).ok_or_else(|| {
-                    $crate::spec::words::WordError { text: text.to_owned(), what: $what, words: &[$($word),+] }
+                    $crate::words::WordError { text: text.to_owned(), what: $what, words: &[$($word),+] }
                 })
             }
         }
