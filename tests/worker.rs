@@ -46,6 +46,51 @@ async fn the_codelabs_requests_become_public_thumbnails() {
     assert_eq!((stack.depth("codelab").await, stack.depth("codelab-dlq").await), (0, 0));
 }
 
+/// A key with the photograph's version, and thumbnails in the formats that each photograph asks for.
+#[tokio::test]
+async fn every_format_is_read_and_written_and_the_manifest_lists_what_was_made() {
+    let toml = "thumbnail.key = \"{dir}{stem}-{version}-{width}x{height}.{format}\"\nthumbnail.manifest = true\n\
+                thumbnail.cache_control = \"public, max-age=60\"\nworker.formats = [\"png\", \"webp\", \"heic\"]";
+    let stack = Stack::new("formats", toml).await;
+    for name in ["sunset-round.png", "picos.webp", "life.heic", "life.jpg"] {
+        stack.put(&format!("all/{name}"), photo(name)).await;
+    }
+    let words = ["enqueue", "--bucket", "formats-photos", "--prefix", "all/", "--size", "40x30", "--size", "x20.png"];
+    stack.thumb(&[&words[..], &["--format", "jpeg", "--format", "webp", "--focus", "smart"]].concat()).ok();
+    let output = stack.thumb(&["work", "--drain", "--json"]).ok();
+    let events: Vec<serde_json::Value> =
+        output.stdout.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect();
+    let of = |event: &str| events.iter().filter(|line| line["event"] == event).collect::<Vec<_>>();
+    assert_eq!((of("made").len(), of("rejected").len()), (9, 1), "{output:?}");
+    let why = of("rejected")[0]["why"].as_str().unwrap();
+    assert!(why.starts_with("the file is a JPEG image; those accepted are PNG, WebP and HEIC"), "{why}");
+    for event in of("made") {
+        let (bucket, key) = (stack.thumbnails(), event["key"].as_str().unwrap());
+        let object = stack.clients.s3.get_object().bucket(&bucket).key(key).send().await.unwrap();
+        let format = event["format"].as_str().unwrap();
+        assert_eq!(object.content_type(), Some(&*format!("image/{format}")), "{key}");
+        assert!(key.ends_with(if format == "jpeg" { ".jpg" } else { format }), "{key}: {format}");
+        assert_eq!(object.cache_control(), Some("public, max-age=60"));
+        let metadata = object.metadata().unwrap().clone();
+        assert_eq!(metadata["thumb-width"], event["width"].to_string());
+        assert_eq!(metadata["thumb-hash"], event["thumb_hash"].as_str().unwrap());
+        let bytes = object.body.collect().await.unwrap().into_bytes();
+        let info = thumbnail::probe(&bytes, &Limits::default()).unwrap();
+        assert_eq!((info.format.to_string(), u64::from(info.width)), (format.into(), event["width"].as_u64().unwrap()));
+        let is_transparent = key.starts_with("all/sunset-round") && format != "jpeg";
+        assert_eq!(info.alpha, is_transparent, "{key}");
+    }
+    let get = stack.clients.s3.get_object().bucket(stack.thumbnails());
+    let object = get.key("manifests/formats-photos/all/picos.webp.json").send().await.unwrap();
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&object.body.collect().await.unwrap().into_bytes()).unwrap();
+    assert_eq!(manifest["source"], "s3://formats-photos/all/picos.webp");
+    let version = &manifest["source_etag"].as_str().unwrap()[..16];
+    assert_eq!(manifest["srcset"]["webp"], format!("/all/picos.webp-{version}-40x30.webp 40w"));
+    assert_eq!(manifest["srcset"]["png"], format!("/all/picos.webp-{version}-x20.png 27w"));
+    assert_eq!(manifest["variants"].as_array().unwrap().len(), 3);
+}
+
 /// What a stack needs that takes photographs from URLs beside those of a bucket.
 const KEY_WITH_BUCKET: &str = "thumbnail.key = \"{bucket}/{dir}{stem}-{width}x{height}.jpg\"";
 
@@ -72,7 +117,7 @@ async fn bad_messages_end_in_the_dead_letter_queue_with_their_reasons() {
     let request = |key: &str| format!(r#"{{"bucket":"bad-photos","key":"{key}","width":40,"height":30}}"#);
     for body in [
         "this is not JSON".to_owned(),
-        r#"{"bucket":"bad-photos","key":"good.jpg","width":40}"#.into(),
+        r#"{"bucket":"bad-photos","key":"good.jpg","width":40,"focus":"middle"}"#.into(),
         r#"{"bucket":"bad-photos","key":"good.jpg","width":0,"height":30}"#.into(),
         r#"{"bucket":"bad-photos","key":"good.jpg","width":40,"height":1000000000}"#.into(),
         r#"{"url":"http://169.254.169.254/latest/meta-data/","width":40,"height":30}"#.into(),
@@ -200,7 +245,7 @@ async fn what_is_missing_is_said_with_what_to_do() {
         stack.thumb(&["enqueue", "a.jpg", "--size", "40x30"]).failed(1).stderr,
         stack.thumb(&["enqueue", "a.jpg"]).failed(2).stderr,
         stack.thumb(&["enqueue", "--size", "40x30"]).failed(2).stderr,
-        stack.thumb(&["enqueue", "a.jpg", "--width", "40"]).failed(2).stderr,
+        stack.thumb(&["enqueue", "a.jpg", "--width", "40", "--format", "gif"]).failed(2).stderr,
         stack.thumb(&["enqueue", "a.jpg", "--width", "0", "--height", "1000000000"]).failed(2).stderr,
         stack.thumb(&["render", "a.jpg"]).failed(2).stderr,
         stack.thumb(&["render", "a.jpg", "--size", "40x30"]).failed(1).stderr,
@@ -312,6 +357,30 @@ fn render_makes_what_it_can_and_says_what_it_cannot() {
     let made = std::fs::read(dir.path().join("out/life-40x30.jpg")).unwrap();
     let info = thumbnail::probe(&made, &Limits::default()).unwrap();
     assert_eq!((info.width, info.height), (40, 30));
+}
+
+#[test]
+fn render_reads_every_format_and_names_a_thumbnail_by_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["sunset-round.png", "picos.webp", "life.heic"] {
+        std::fs::write(dir.path().join(name), photo(name)).unwrap();
+    }
+    std::fs::write(dir.path().join("tables.pdf"), "%PDF-1.7").unwrap();
+    let words =
+        ["render", "sunset-round.png", "picos.webp", "life.heic", "tables.pdf", "--size", "40x", "--size", "9x9.png"];
+    let more =
+        ["--format", "auto", "--out", "out", "--focus", "north", "--sharpen", "light", "--background", "#102030"];
+    let output = CommandOutput::new(thumb(dir.path()).args(words).args(more).output().unwrap()).failed(1);
+    assert!(output.stderr.contains("the file is a PDF document; thumbnails are made of JPEG, PNG, WebP"), "{output:?}");
+    let made = [
+        "life-40x.jpg",
+        "life-9x9.png",
+        "picos-40x.jpg",
+        "picos-9x9.png",
+        "sunset-round-40x.webp",
+        "sunset-round-9x9.png",
+    ];
+    assert_eq!(names(&dir.path().join("out")), made);
 }
 
 /// A disk that is full after 1 KiB of a file: the shell's limit on file sizes, without the signal that goes with it.

@@ -50,6 +50,8 @@ struct Setup {
     fake: Arc<Fake>,
     settings: Settings,
     skip_existing: bool,
+    /// More lines of `[thumbnail]`.
+    thumbnail: &'static str,
     engine: Engine,
     /// When the worker is told to stop, in seconds from its start.
     stops_s: Vec<u64>,
@@ -93,6 +95,7 @@ impl Setup {
             fake: Arc::default(),
             settings,
             skip_existing: false,
+            thumbnail: "",
             engine: fake::engine,
             stops_s: Vec::new(),
             identity: None,
@@ -114,9 +117,8 @@ impl Setup {
     }
 
     async fn run(&self) -> Run {
-        let config =
-            Config::parse("name = \"cats\"\n[thumbnail]\nsizes = [\"4x3\"]\n[buckets]\nsources = [\"photos\"]", "");
-        let config = config.unwrap();
+        let toml = "name = \"cats\"\n[buckets]\nsources = [\"photos\"]\n[thumbnail]\nsizes = [\"4x3\"]\n";
+        let config = Config::parse(&format!("{toml}{}", self.thumbnail), "").unwrap();
         let memory = MemoryBudget::new(MIN_MEMORY_BYTES, self.settings.concurrency);
         let context = JobContext {
             backend: Arc::clone(&self.fake),

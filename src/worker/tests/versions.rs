@@ -6,6 +6,7 @@ use tokio::time::sleep;
 
 use super::fake::Faults;
 use super::{Run, Setup};
+use crate::request;
 use crate::worker::report::event::Event;
 
 const UPLOAD: Duration = Duration::from_secs(5);
@@ -70,4 +71,45 @@ async fn a_look_that_fails_is_made_again_with_the_message() {
     assert_eq!((run.made(), run.count(|event| matches!(event, Event::Retrying { .. }))), (2, 1));
     assert_eq!(setup.dlq(), []);
     setup.assert_empty();
+}
+
+const VERSION_IN_KEY: &str = "key = \"{stem}-{version}-{width}x{height}.jpg\"";
+
+/// The key of a photograph's thumbnail; the fake's ETag of a photograph is its key.
+fn key(etag: &str) -> String {
+    format!("a-{}-4x3.jpg", request::version(etag))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_with_a_version_has_that_of_the_photograph_that_was_read() {
+    let mut setup = Setup::with_keys(["a"]);
+    setup.thumbnail = VERSION_IN_KEY;
+    overtaken(&setup).await;
+    let stored = setup.fake.state().stored.clone();
+    let etags: Vec<_> = stored.iter().map(|(key, thumbnail)| (key.clone(), thumbnail.source_etag.clone())).collect();
+    let mut expected = ["a", "newer"].map(|etag| (key(etag), Some(etag.to_owned())));
+    expected.sort();
+    assert_eq!(etags, expected, "each version has a thumbnail of its own");
+    setup.assert_empty();
+
+    // Which version there is shows only when the photograph is read; then it is not made again.
+    setup.skip_existing = true;
+    setup.fake.send_key("a");
+    let run = setup.run().await;
+    assert_eq!((run.made(), run.count(|event| matches!(event, Event::Skipped { .. }))), (0, 1));
+    assert_eq!(setup.fake.state().stored, stored);
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_about_one_photograph_add_to_one_manifest() {
+    let mut setup = Setup::new();
+    setup.thumbnail = "manifest = true";
+    for width in 1..=4 {
+        setup.fake.send(&format!(r#"{{"bucket":"photos","key":"a","width":{width},"height":1}}"#));
+    }
+    assert_eq!(setup.run().await.made(), 4);
+    let body = setup.fake.state().manifests["manifests/photos/a.json"].clone();
+    let manifest: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(manifest["srcset"]["jpeg"], "/a-1x1.jpg 1w, /a-2x1.jpg 2w, /a-3x1.jpg 3w, /a-4x1.jpg 4w");
+    assert_eq!((&manifest["source"], &manifest["source_etag"]), (&"s3://photos/a".into(), &"a".into()));
 }

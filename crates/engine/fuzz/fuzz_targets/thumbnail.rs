@@ -8,10 +8,10 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use thumb_engine::{Fit, Limits, Options, Size, Spec, Truncated, probe, thumbnails};
+use thumb_engine::{Fit, Formats, Limits, Options, Output, Position, Size, Spec, Truncated, probe, thumbnails};
 
 /// Small, so that an input takes milliseconds; the fuzzer's own memory limit checks the rest.
-const LIMITS: Limits = Limits { max_source_bytes: 1 << 20, max_source_pixels: 1 << 16 };
+const LIMITS: Limits = Limits { max_source_bytes: 1 << 20, max_source_pixels: 1 << 16, formats: Formats::ALL };
 
 fuzz_target!(|input: &[u8]| {
     any_bytes(input);
@@ -23,15 +23,21 @@ fuzz_target!(|input: &[u8]| {
 fn any_bytes(source: &[u8]) {
     let _ = probe(source, &LIMITS);
     let spec = |width, height, fit| Spec { fit, quality: 80, ..Spec::new(Size::new(width, height)) };
-    let specs = [spec(20, 15, Fit::Cover), spec(3, 40, Fit::Fill), spec(50, 50, Fit::Contain)];
+    let specs = [
+        spec(20, 15, Fit::Cover),
+        spec(3, 40, Fit::Fill),
+        spec(50, 50, Fit::Contain),
+        Spec { position: Position::Smart, output: Output::Png, ..spec(9, 30, Fit::Cover) },
+        Spec { position: Position::Region, enlarge: false, ..spec(30, 9, Fit::Cover) },
+    ];
     for truncated in [Truncated::Strict, Truncated::BestEffort] {
         for specs in [&specs[..1], &specs[1..]] {
-            let options = Options { limits: LIMITS, truncated };
+            let options = Options { limits: LIMITS, truncated, keep_copyright: true, ..Options::default() };
             if let Ok(made) = thumbnails(source, specs, &options) {
                 for (thumbnail, spec) in made.iter().zip(specs) {
-                    let info = probe(&thumbnail.bytes, &LIMITS).expect("a thumbnail is a JPEG");
+                    let info = probe(&thumbnail.bytes, &LIMITS).expect("a thumbnail is a picture");
                     assert_eq!((info.width, info.height), (thumbnail.width, thumbnail.height));
-                    assert!(thumbnail.width <= spec.size.width && thumbnail.height <= spec.size.height);
+                    assert!(Some(thumbnail.width) <= spec.size.width && Some(thumbnail.height) <= spec.size.height);
                 }
             }
         }
@@ -61,10 +67,10 @@ fn a_made_picture(how: [u8; 6], samples: &[u8]) {
     }
     encoder.encode(&samples, width, height, if grey { ColorType::Luma } else { ColorType::Ycbcr }).expect("encodes");
 
-    let size = Size { width: u32::from(width), height: u32::from(height) };
+    let size = Size::new(u32::from(width), u32::from(height));
     let spec = Spec { fit: Fit::Fill, quality: 100, ..Spec::new(size) };
     let made = thumbnails(&source, &[spec], &Options { limits: LIMITS, ..Options::default() }).expect("decodes");
-    let (ours, theirs) = (luma(&made[0].jpeg), luma(&source));
+    let (ours, theirs) = (luma(&made[0].bytes), luma(&source));
     // At its own size the picture is only decoded and encoded again, with steps of 1: two roundings of each of 64
     // coefficients, and of each sample.
     for (at, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
