@@ -105,7 +105,7 @@ async fn messages_about_one_photograph_add_to_one_manifest() {
     let mut setup = Setup::new();
     setup.thumbnail = "manifest = true";
     for width in 1..=4 {
-        setup.fake.send(&format!(r#"{{"bucket":"photos","key":"a","width":{width},"height":1}}"#));
+        setup.fake.send(format!(r#"{{"bucket":"photos","key":"a","width":{width},"height":1}}"#));
     }
     assert_eq!(setup.run().await.made(), 4);
     let body = setup.fake.state().manifests["manifests/photos/a.json"].clone();
