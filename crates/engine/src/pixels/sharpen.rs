@@ -21,7 +21,7 @@ pub(crate) fn sharpen(plane: &mut Plane) -> Result<(), Error> {
 pub(crate) fn sharpen_rgb(rgb: &mut [u8], width: usize, height: usize) -> Result<(), Error> {
     let mut luma = Plane::new(width, height)?;
     for (luma, pixel) in luma.samples.iter_mut().zip(rgb.chunks_exact(3)) {
-        // ITU-T T.871's weights, in 256ths.
+        // ITU-T T.871's weights, in parts of 256.
         let sum = 77 * u32::from(pixel[0]) + 150 * u32::from(pixel[1]) + 29 * u32::from(pixel[2]);
         *luma = ((sum + 128) >> 8) as u8;
     }
@@ -85,7 +85,7 @@ impl Three {
         let ((sum_l, dark_l, light_l), (sum, dark, light), (sum_r, dark_r, light_r)) = (three(0), three(1), three(2));
         for x in 0..width {
             let sample = i16::from(here[x]);
-            // In 16ths: at most 4080.
+            // In parts of 16: at most 4080.
             let difference = 16 * sample - (sum_l[x] + 2 * sum[x] + sum_r[x]);
             let kept = difference - difference.clamp(-16 * THRESHOLD, 16 * THRESHOLD);
             let sharp = sample + ((AMOUNT * kept + 64) >> 7);
