@@ -202,7 +202,7 @@ fn weights([y, cb, cr]: &[Plane; 3], texture: &[u8]) -> Result<Vec<u32>, Error> 
     let saturation = |i: usize| cb.samples[i].abs_diff(128) as u32 + cr.samples[i].abs_diff(128) as u32;
     let mean_saturation = (0..width * height).map(saturation).sum::<u32>() / count;
     let skin: Vec<u32> = (0..width * height).map(|i| skin(y.samples[i], cb.samples[i], cr.samples[i])).collect();
-    // Of the whole picture, in 256ths.
+    // Of the whole picture, in parts of 256.
     let covered = skin.iter().sum::<u32>() / count;
     let mut weights: Vec<u32> = zeros(width * height)?;
     for (i, weight) in weights.iter_mut().enumerate() {
@@ -230,7 +230,7 @@ fn weights([y, cb, cr]: &[Plane; 3], texture: &[u8]) -> Result<Vec<u32>, Error> 
 // How much each counts was found on 24 photographs, and checked on their mirror images in four other shapes; any of the numbers
 // halved or doubled changes little.
 
-/// So much skin in a picture, in 256ths, halves what it says.
+/// So much skin in a picture, in parts of 256, halves what it says.
 const SKIN_SHARE: u32 = 32;
 
 /// More than this is no more conspicuous.
