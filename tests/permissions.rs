@@ -290,8 +290,8 @@ impl Progress for Silent {
 async fn what_enqueue_and_work_do_is_allowed_and_nothing_else_is() {
     let moto = Moto::start();
     let world = FaultInjectingConnector::new();
-    let text =
-        "name = \"cats\"\n[buckets]\nsources = [\"photos\"]\n[instance]\ncount = 0\n[worker]\nskip_existing = true";
+    let text = "name = \"cats\"\n[buckets]\nsources = [\"photos\"]\n[instance]\ncount = 0\n[thumbnail]\nmanifest = true\n\
+         [worker]\nskip_existing = true";
     let setup = Caller::new(&moto, text, &world).await;
     setup.run(&setup.plan().await).await;
     let s3 = &setup.clients.s3;

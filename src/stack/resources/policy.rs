@@ -127,9 +127,9 @@ pub fn worker(config: &Config, location: &AwsLocation) -> Value {
         Sources::Buckets(buckets) => buckets.iter().map(|bucket| location.bucket_arn(bucket)).collect(),
     };
     let objects: Vec<String> = sources.iter().map(|bucket| format!("{bucket}/*")).collect();
-    // HeadObject: does the thumbnail exist already?
-    let write =
-        if config.worker.skip_existing { json!(["s3:GetObject", "s3:PutObject"]) } else { json!("s3:PutObject") };
+    // To see whether a thumbnail is up to date, and to extend a manifest.
+    let reads = config.worker.skip_existing || config.thumbnail.manifest;
+    let write = if reads { json!(["s3:GetObject", "s3:PutObject"]) } else { json!("s3:PutObject") };
     let thumbnails = format!("{}/*", location.bucket_arn(&config.thumbnails_bucket(&location.account)));
     let code = location.bucket_arn(&config.code_bucket(&location.account));
     let own = json!({ "StringEquals": { "s3:ResourceAccount": location.account } });
@@ -243,6 +243,22 @@ pub fn canonical(document: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn thumbnails_may_be_read_only_where_the_worker_looks_at_them() {
+        let location =
+            AwsLocation { partition: "aws".into(), account: "123456789012".into(), region: "us-east-1".into() };
+        let reads = |lines: &str| {
+            let config = Config::parse(&format!("name = \"cats\"\n{lines}"), "").unwrap();
+            let policy = worker(&config, &location);
+            let statements = policy["Statement"].as_array().unwrap().clone();
+            let write = statements.into_iter().find(|statement| statement["Sid"] == "Write").unwrap();
+            write["Action"].to_string().contains("s3:GetObject")
+        };
+        assert!(!reads(""));
+        assert!(reads("worker.skip_existing = true"));
+        assert!(reads("thumbnail.manifest = true"));
+    }
 
     #[test]
     fn documents_that_mean_the_same_are_equal() {
