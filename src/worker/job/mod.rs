@@ -3,8 +3,8 @@
 
 pub mod fetch;
 pub mod manifest;
+mod stored;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,12 +16,10 @@ use tokio::time::Instant;
 use super::backend::{Backend, Provenance, Upload};
 use super::memory::{MemoryBudget, Permit, Turn};
 use super::retry::{JobError, Outcome, Stage};
-use crate::config::{self, Background, Sources};
-use crate::request::{self, BadRequest, Created, Message, Request, Source, Target};
+use crate::config::{self, Sources};
+use crate::request::{self, Created, Message, Request, Source, Target};
 use crate::text::printable;
-use crate::thumbnail::{
-    self, Format, OUTPUT_VERSION, Options, Placeholder, Position, Sharpen, Spec, Thumbnail, working_memory,
-};
+use crate::thumbnail::{self, Format, Options, Placeholder, Spec, Thumbnail, working_memory};
 use fetch::{Photo, Wanted, fetch};
 
 /// Thumbnails of one photograph that are stored, or looked up, in parallel.
@@ -171,9 +169,6 @@ async fn one<B: Backend>(
     }
 }
 
-/// Targets, and the provenances of those, as far as they are there.
-type OfVersion<'a> = (Cow<'a, [Target]>, Cow<'a, [Option<Provenance>]>);
-
 /// The result of one round.
 enum Round {
     Over(Outcome),
@@ -302,30 +297,6 @@ impl<B: Backend> JobContext<B> {
         *bucket == self.thumbnails_bucket && self.refusal(source).is_some()
     }
 
-    /// The targets for the photograph that was read, and the provenances of those: where keys have its version, they are known only
-    /// now, or are others than before.
-    async fn of_version<'a>(
-        &self,
-        request: &Request,
-        targets: &'a [Target],
-        there: &'a [Option<Provenance>],
-        photo: &Photo,
-    ) -> Result<Result<OfVersion<'a>, BadRequest>, JobError> {
-        if !self.thumbnail.key.names_the_version() {
-            return Ok(Ok((targets.into(), there.into())));
-        }
-        let version = photo.etag.as_deref().map_or_else(|| request::version_of(&photo.bytes), request::version);
-        let now = match request.targets(&self.thumbnail, &version) {
-            Ok(now) => now,
-            Err(bad) => return Ok(Err(bad)),
-        };
-        if now == targets && !there.is_empty() {
-            return Ok(Ok((targets.into(), there.into())));
-        }
-        let there = if self.skip_existing { self.provenances(&now).await? } else { Vec::new() };
-        Ok(Ok((now.into(), there.into())))
-    }
-
     /// Adds thumbnails to the photograph's manifest.
     async fn list(&self, request: &Request, made: &[Made], etag: Option<&str>) -> Result<(), JobError> {
         let variant = |made: &Made| manifest::Variant {
@@ -345,11 +316,6 @@ impl<B: Backend> JobContext<B> {
     async fn has_changed(&self, source: &Source, etag: Option<&str>) -> Result<bool, JobError> {
         let (Source::Object { bucket, key }, Some(etag)) = (source, etag) else { return Ok(false) };
         Ok(self.backend.etag(bucket, key).await?.is_some_and(|now| now != etag))
-    }
-
-    async fn provenances(&self, targets: &[Target]) -> Result<Vec<Option<Provenance>>, JobError> {
-        let looks: Vec<_> = targets.iter().map(|target| self.backend.provenance(&target.key)).collect();
-        stream::iter(looks).buffered(STORES_AT_ONCE).try_collect().await
     }
 
     /// Runs the engine on a thread of its own, once memory and a CPU are free. The permit covers the thumbnails.
@@ -406,39 +372,5 @@ impl<B: Backend> JobContext<B> {
         self.backend.store(Upload { key: key.clone(), body, media_type, provenance, facts }).await?;
         let (source, times) = (request.source.to_string(), Times::default());
         Ok(Made { source, key, width, height, format, placeholder, source_bytes, bytes, times })
-    }
-
-    /// The parameters that tell one thumbnail of a photograph from another.
-    fn parameters(&self, spec: &Spec) -> String {
-        let Spec { size, fit, position, enlarge, sharpen, output, quality } = spec;
-        let Options { background, keep_copyright, .. } = self.options;
-        let mut text = format!("{size} {fit} q{quality} e{OUTPUT_VERSION} {output}");
-        let mut add = |differs: bool, word: &str| {
-            if differs {
-                text.push(' ');
-                text.push_str(word);
-            }
-        };
-        add(*position != Position::default(), &position.to_string());
-        add(!enlarge, "not-enlarged");
-        add(*sharpen != Sharpen::Off, &format!("sharpen-{sharpen}"));
-        add(background != Options::default().background, &Background(background).to_string());
-        add(keep_copyright, "copyright");
-        text
-    }
-
-    fn is_same(&self, there: Option<&Provenance>, target: &Target, etag: Option<&str>) -> bool {
-        there.is_some_and(|provenance| {
-            let same_source = etag.is_some() && provenance.source_etag.as_deref() == etag;
-            same_source && provenance.parameters == self.parameters(&target.spec)
-        })
-    }
-
-    /// The source ETag that all thumbnails were made from, if all are stored with the wanted parameters.
-    fn common_etag<'a>(&self, targets: &[Target], there: &'a [Option<Provenance>]) -> Option<&'a str> {
-        let etag = there.first()?.as_ref()?.source_etag.as_deref()?;
-        let mut each = targets.iter().zip(there);
-        let same = each.all(|(target, provenance)| self.is_same(provenance.as_ref(), target, Some(etag)));
-        (same && targets.len() == there.len()).then_some(etag)
     }
 }

@@ -158,6 +158,8 @@ impl Objects {
     /// False: the manifest is not the one that was to be replaced.
     pub async fn store_manifest(&self, key: &str, body: Bytes, replaces: Option<&str>) -> Result<bool, JobError> {
         let put = self.put(key, body).content_type("application/json").set_cache_control(self.cache_control.clone());
+        // Where the thumbnails bucket is a source too, an event about it is known to be about our own object.
+        let put = put.metadata(META_PARAMETERS, "manifest");
         let put = match replaces {
             Some(etag) => put.if_match(format!("\"{etag}\"")),
             None => put.if_none_match("*"),

@@ -182,6 +182,10 @@ async fn a_manifest_is_replaced_only_as_it_was_read() {
     assert_eq!(store(b"{ }", Some("etag-of-9")).await, Ok(false));
     assert_eq!(store(b"{ }", Some(&etag)).await, Ok(true));
     assert_eq!(strict.get(THUMBNAILS, "manifests/photos/a.json").unwrap().bytes, b"{ }");
+    let Found::Photo(opened) = objects.open(THUMBNAILS, "manifests/photos/a.json", None).await.unwrap() else {
+        panic!("no ETag was given")
+    };
+    assert!(opened.ours, "an event about it is ignored");
 }
 
 #[tokio::test]
