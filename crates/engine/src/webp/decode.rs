@@ -132,25 +132,19 @@ struct Canvas {
 }
 
 impl Canvas {
-    /// A row of the frame, as pixels of alpha, red, green and blue, from the highest byte on.
-    fn push(&mut self, pixels: impl Iterator<Item = u32>) {
-        let wanted = self.reducer.rows();
-        if wanted.contains(&self.next) {
-            let line = &mut self.line[self.left * self.channels..];
-            if self.channels == 4 {
-                for (to, pixel) in line.as_chunks_mut::<4>().0.iter_mut().zip(pixels) {
-                    let [blue, green, red, alpha] = pixel.to_le_bytes();
-                    *to = [red, green, blue, alpha];
-                }
-            } else {
-                for (to, pixel) in line.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
-                    let [blue, green, red, _] = pixel.to_le_bytes();
-                    *to = [red, green, blue];
-                }
-            }
-            self.reducer.push(&self.line);
-            self.any = true;
+    /// The part of the line that the frame's next row belongs into, from the first column on. `None`: it is not wanted.
+    fn wanted(&mut self) -> Option<&mut [u8]> {
+        if self.reducer.rows().contains(&self.next) {
+            return Some(&mut self.line[self.left * self.channels..]);
         }
+        self.next += 1;
+        None
+    }
+
+    /// The row is in the line.
+    fn push(&mut self) {
+        self.reducer.push(&self.line);
+        self.any = true;
         self.next += 1;
     }
 
@@ -187,7 +181,17 @@ fn lossless(data: &[u8], frame: &Frame, canvas: &mut Canvas) -> Result<(), Error
     let mut row = zeros(frame.width)?;
     for _ in 0..end {
         rows.next(&mut row)?;
-        canvas.push(row.iter().copied());
+        let channels = canvas.channels;
+        let Some(line) = canvas.wanted() else { continue };
+        let pixels = row.iter().map(|pixel| pixel.to_le_bytes());
+        if channels == 4 {
+            let to = line.as_chunks_mut::<4>().0.iter_mut();
+            to.zip(pixels).for_each(|(to, [blue, green, red, alpha])| *to = [red, green, blue, alpha]);
+        } else {
+            let to = line.as_chunks_mut::<3>().0.iter_mut();
+            to.zip(pixels).for_each(|(to, [blue, green, red, _])| *to = [red, green, blue]);
+        }
+        canvas.push();
     }
     Ok(())
 }
@@ -224,20 +228,34 @@ impl vp8::RowSink for Pixels<'_, '_> {
             Some(rows) => rows.next()?,
             None => &self.opaque,
         };
+        let Some(line) = self.canvas.wanted() else { return Ok(()) };
         let [blue, red] = &self.chroma;
-        let pixels = samples.chunks(2).zip(alpha.chunks(2)).zip(blue.iter().zip(red));
-        self.canvas.push(pixels.flat_map(|((luma, alpha), (&blue, &red))| {
-            luma.iter().zip(alpha).map(move |(&luma, &alpha)| pixel(luma, blue, red, alpha))
-        }));
+        let pixels = line.as_chunks_mut::<4>().0.chunks_mut(2);
+        let chroma = blue.iter().zip(red).map(|(&blue, &red)| Chroma::new(blue, red));
+        for (((to, luma), alpha), chroma) in pixels.zip(samples.chunks(2)).zip(alpha.chunks(2)).zip(chroma) {
+            for ((to, &luma), &alpha) in to.iter_mut().zip(luma).zip(alpha) {
+                *to = chroma.pixel(luma, alpha);
+            }
+        }
+        self.canvas.push();
         Ok(())
     }
 }
 
-/// BT.601 in the range of video, in 1/65536.
-fn pixel(luma: u8, blue: u8, red: u8, alpha: u8) -> u32 {
-    let luma = (i32::from(luma) - 16) * 76_309 + (1 << 15);
-    let (blue, red) = (i32::from(blue) - 128, i32::from(red) - 128);
-    let clamp = |value: i32| (value >> 16).clamp(0, 255) as u8;
-    let (b, g, r) = (luma + 132_201 * blue, luma - 25_675 * blue - 53_279 * red, luma + 104_597 * red);
-    u32::from_le_bytes([clamp(b), clamp(g), clamp(r), alpha])
+/// What the colour differences of two pixels add to red, green and blue: BT.601 in the range of video, in 1/65536.
+struct Chroma([i32; 3]);
+
+impl Chroma {
+    #[inline(always)]
+    fn new(blue: u8, red: u8) -> Self {
+        let (blue, red) = (i32::from(blue) - 128, i32::from(red) - 128);
+        Self([104_597 * red, -25_675 * blue - 53_279 * red, 132_201 * blue])
+    }
+
+    #[inline(always)]
+    fn pixel(&self, luma: u8, alpha: u8) -> [u8; 4] {
+        let luma = (i32::from(luma) - 16) * 76_309 + (1 << 15);
+        let [red, green, blue] = self.0.map(|part| ((luma + part) >> 16).clamp(0, 255) as u8);
+        [red, green, blue, alpha]
+    }
 }
