@@ -8,28 +8,20 @@ mod counting;
 #[cfg(feature = "heic")]
 #[path = "common/heic.rs"]
 mod heic;
+#[path = "common/samples.rs"]
+mod samples;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use counting::peak_of;
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use samples::samples;
 use thumb_engine::{Fit, Limits, Options, Position, Sharpen, Size, Spec, Truncated, probe, thumbnails, working_memory};
 
 /// One test at a time, because all threads' memory is counted.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Noise, which makes the largest files, or an almost empty picture.
-fn samples(length: usize, noise: bool) -> Vec<u8> {
-    let mut seed = 1_u32;
-    (0..length)
-        .map(|i| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            if noise { (seed >> 24) as u8 } else { (i / 97 % 200) as u8 }
-        })
-        .collect()
 }
 
 #[derive(Clone, Copy, Debug)]

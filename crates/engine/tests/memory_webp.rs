@@ -2,21 +2,13 @@
 
 #[path = "common/counting.rs"]
 mod counting;
+#[path = "common/samples.rs"]
+mod samples;
 
 use counting::peak_of;
+use samples::samples;
 use thumb_engine::{Fit, Limits, Options, Size, Spec, Truncated, probe, thumbnails, working_memory};
 use webp::{Encoder, PixelLayout, WebPConfig};
-
-/// Noise, which needs many codes, or plain stripes.
-fn samples(length: usize, noise: bool) -> Vec<u8> {
-    let mut seed = 1_u32;
-    (0..length)
-        .map(|i| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            if noise { (seed >> 24) as u8 } else { (i / 97 % 200) as u8 }
-        })
-        .collect()
-}
 
 fn encoded(width: u32, height: u32, layout: PixelLayout, noise: bool, lossless: bool) -> Vec<u8> {
     let channels = if layout == PixelLayout::Rgba { 4 } else { 3 };
