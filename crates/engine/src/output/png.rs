@@ -1,5 +1,7 @@
 //! PNG files: grey, or RGB, with opacity where there is some.
 
+use std::borrow::Cow;
+
 use png::{BitDepth, ColorType, Compression, Encoder, Filter, SrgbRenderingIntent};
 
 use super::RgbPicture;
@@ -8,16 +10,17 @@ use crate::pixels::plane::zeros;
 
 /// The most bytes that coding takes beside the picture and the file.
 pub(super) fn memory(pixels: u64, width: u64) -> u64 {
-    // The samples interleaved, twice; a file that grows by doubling; the compressor's tables, and rows.
-    pixels * 4 * 4 + width * 64 + (2 << 20)
+    // Of noise, which does not become smaller: the samples interleaved and filtered; the compressed data, whose allocation may be twice
+    // as large; and the file while it grows, its old and its new allocation. Then the compressor's tables, and rows.
+    pixels * 4 * (2 + 2 + 3) + width * 64 + (2 << 20)
 }
 
 pub(super) fn encode(picture: &RgbPicture) -> Result<Vec<u8>, Error> {
     let RgbPicture { width, height, rgb, alpha, grey } = picture;
-    let colour = if *grey { grey_samples(rgb)? } else { rgb.clone() };
+    let colour = if *grey { Cow::Owned(grey_samples(rgb)?) } else { Cow::Borrowed(rgb.as_slice()) };
     let samples = match alpha {
         None => colour,
-        Some(alpha) => super::interleaved(&colour, if *grey { 1 } else { 3 }, alpha)?,
+        Some(alpha) => super::interleaved(&colour, if *grey { 1 } else { 3 }, alpha)?.into(),
     };
     let mut file = Vec::new();
     let mut encoder = Encoder::new(&mut file, *width as u32, *height as u32);
