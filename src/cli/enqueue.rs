@@ -55,10 +55,10 @@ pub struct Args {
     #[argh(option, long = "size", arg_name = "WxH")]
     sizes: Vec<Variant>,
     /// jpeg, webp, png or auto (repeatable; default: the worker's [thumbnail] formats)
-    #[argh(option, long = "format", arg_name = "F", from_str_fn(output))]
+    #[argh(option, long = "format", arg_name = "F")]
     formats: Vec<Output>,
     /// what a crop keeps: center, north, ..., region, smart, or a point such as 0.5,0.25 (default: the worker's [thumbnail] focus)
-    #[argh(option, from_str_fn(focus))]
+    #[argh(option)]
     focus: Option<Position>,
     /// cover, contain or fill (default: the worker's [thumbnail] fit)
     #[argh(option, from_str_fn(fit))]
@@ -116,25 +116,27 @@ fn wanted(args: &Args, config: &Config) -> Result<Wanted> {
         return Err(Failure::usage("missing size")
             .hint("give --width, --height or both, or --size WxH, or set `sizes` in [thumbnail] of thumb.toml"));
     }
-    if let Some(index) = (1..sizes.len()).find(|&index| sizes[..index].contains(&sizes[index])) {
-        return Err(Failure::usage(format!("the size {} is given twice", sizes[index])));
+    if let Some(size) = given_twice(&sizes) {
+        return Err(Failure::usage(format!("the size {size} is given twice")));
     }
     if sizes.len() > MAX_SIZES {
         return Err(Failure::usage(format!("too many sizes: {}; a request takes at most {MAX_SIZES}", sizes.len())));
     }
-    let formats = if args.formats.is_empty() { None } else { Some(args.formats.clone()) };
-    if let Some(formats) = &formats
-        && let Some(index) = (1..formats.len()).find(|&index| formats[..index].contains(&formats[index]))
-    {
-        return Err(Failure::usage(format!("the format {} is given twice", formats[index])));
+    if let Some(format) = given_twice(&args.formats) {
+        return Err(Failure::usage(format!("the format {format} is given twice")));
     }
-    let count = formats.as_ref().unwrap_or(&config.thumbnail.formats).len();
-    config::check_pixels(sizes.iter().map(|variant| (variant, count)))
+    let formats = if args.formats.is_empty() { None } else { Some(args.formats.clone()) };
+    config::check_pixels(&sizes, formats.as_ref().unwrap_or(&config.thumbnail.formats))
         .map_err(|why| Failure::usage(format!("the sizes {why}")))?;
     if args.quality.is_some_and(|quality| !(1..=100).contains(&quality)) {
         return Err(Failure::usage("--quality must be between 1 and 100"));
     }
     Ok(Wanted { sizes, formats, fit: args.fit, focus: args.focus, quality: args.quality })
+}
+
+/// The first that stands in the list before.
+fn given_twice<T: PartialEq>(list: &[T]) -> Option<&T> {
+    list.iter().enumerate().find(|(index, one)| list[..*index].contains(one)).map(|(_, one)| one)
 }
 
 fn sources(args: Args, config: &Config) -> Result<Sources> {
@@ -160,14 +162,6 @@ fn sources(args: Args, config: &Config) -> Result<Sources> {
         config::bucket_name(&bucket).map_err(|why| Failure::usage(format!("the bucket {bucket:?} {why}")))?;
     }
     Ok(Sources { bucket, keys, prefix, urls, stdin })
-}
-
-pub fn output(text: &str) -> Result<Output, String> {
-    text.parse().map_err(|error| format!("{error}"))
-}
-
-pub fn focus(text: &str) -> Result<Position, String> {
-    text.parse().map_err(|error| format!("{error}"))
 }
 
 pub fn fit(text: &str) -> Result<Fit, String> {

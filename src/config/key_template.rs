@@ -83,7 +83,7 @@ impl KeyTemplate {
                 Part::Ext => key.push_str(ext),
                 Part::Width => key.extend(size.width.map(|px| px.to_string())),
                 Part::Height => key.extend(size.height.map(|px| px.to_string())),
-                Part::Format => key.extend(format(output).map(Format::extension)),
+                Part::Format => key.extend(output.format().map(Format::extension)),
                 Part::Version => key.push_str(version),
             }
         }
@@ -117,7 +117,7 @@ impl KeyTemplate {
         let Some((_, extension)) = end.rsplit_once('.') else { return Ok(()) };
         let word = extension.to_ascii_lowercase();
         let named = Format::ALL.iter().find(|format| [format.word(), format.extension()].contains(&&*word));
-        if named.is_none() || named.copied() == format(output) {
+        if named.is_none() || named.copied() == output.format() {
             return Ok(());
         }
         let better = if output == Output::Auto { "leave the extension out" } else { "write .{format} there" };
@@ -139,16 +139,6 @@ impl KeyTemplate {
         let at = usize::from(matches!(parts.first(), Some(Part::Text(text)) if text.ends_with('/')));
         parts.splice(at..at, [Part::Bucket, Part::Text("/".into())]);
         Self(parts)
-    }
-}
-
-/// The format that is made; `None` where the picture decides.
-fn format(output: Output) -> Option<Format> {
-    match output {
-        Output::Jpeg => Some(Format::Jpeg),
-        Output::Webp => Some(Format::Webp),
-        Output::Png => Some(Format::Png),
-        Output::Auto => None,
     }
 }
 

@@ -43,6 +43,13 @@ pub struct Variant {
     pub output: Option<Output>,
 }
 
+impl Variant {
+    /// The formats of its thumbnails, where those of a size that names none are `formats`.
+    pub fn outputs<'a>(&'a self, formats: &'a [Output]) -> &'a [Output] {
+        self.output.as_ref().map_or(formats, std::slice::from_ref)
+    }
+}
+
 impl From<Size> for Variant {
     fn from(size: Size) -> Self {
         Self { size, output: None }
@@ -179,7 +186,7 @@ pub fn read(mut section: Section<'_>) -> Thumbnail {
     if let Err(why) = check_formats(&thumbnail.key, &outputs) {
         mistakes.add(key_at.or(formats_at).or(sizes_at).unwrap_or(0), why);
     }
-    if let Err(why) = check_pixels(thumbnail.sizes.iter().map(|variant| (variant, thumbnail.formats.len()))) {
+    if let Err(why) = check_pixels(&thumbnail.sizes, &thumbnail.formats) {
         mistakes.add(sizes_at.unwrap_or(0), format!("`sizes` {why}"));
     }
     section.finish();
@@ -211,14 +218,15 @@ fn check_formats(key: &KeyTemplate, outputs: &[Output]) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether so many thumbnails, each of a variant in so many formats, may be made of one photograph.
+/// Whether thumbnails of these sizes, in `formats` where a size names none, may be made of one photograph.
 ///
 /// # Errors
 /// They have more than [`MAX_TARGET_PIXELS`] together: the rest of a sentence that begins with the sizes.
-pub fn check_pixels<'a>(variants: impl IntoIterator<Item = (&'a Variant, usize)>) -> Result<(), String> {
+pub fn check_pixels(sizes: &[Variant], formats: &[Output]) -> Result<(), String> {
     let (mut pixels, mut open) = (0, "");
-    for (Variant { size, output }, formats) in variants {
-        pixels += size.most_pixels() * if output.is_some() { 1 } else { formats as u64 };
+    for variant in sizes {
+        let Variant { size, .. } = variant;
+        pixels += size.most_pixels() * variant.outputs(formats).len() as u64;
         if size.width.is_none() || size.height.is_none() {
             open = " (a side that is not given counts as 8192)";
         }

@@ -173,13 +173,13 @@ impl Request {
     pub fn targets(&self, settings: &config::Thumbnail, version: &str) -> Result<Vec<Target>, BadRequest> {
         let Wanted { sizes, formats, fit, focus, quality } = &self.wanted;
         let formats = formats.as_ref().unwrap_or(&settings.formats);
-        check_pixels(sizes, formats.len())?;
+        check_pixels(sizes, formats)?;
         let origin = Origin { version: version.to_owned(), ..self.source.origin() };
         let mut keys = HashSet::new();
         let mut targets = Vec::new();
-        for &Variant { size, output } in sizes {
-            let one = output.map(|output| vec![output]);
-            for &output in one.as_ref().unwrap_or(formats) {
+        for variant in sizes {
+            let size = variant.size;
+            for &output in variant.outputs(formats) {
                 let bad = |why: String| BadRequest(format!("the thumbnail's key {why}"));
                 settings.key.check_output(output).map_err(bad)?;
                 let key = settings.key.render(&origin, size, output);
@@ -272,18 +272,17 @@ pub fn version(etag: &str) -> String {
     const LENGTH: usize = 16;
     match etag.get(..LENGTH) {
         Some(start) if start.bytes().all(|byte| byte.is_ascii_alphanumeric()) => start.to_owned(),
-        _ => short_hash(etag),
+        _ => short_hash(etag.as_bytes()),
     }
 }
 
 /// As [`version`], of a photograph whose server sends no ETag.
 pub fn version_of(content: &[u8]) -> String {
-    hex(&Sha256::digest(content)[..8])
+    short_hash(content)
 }
 
-fn check_pixels(sizes: &[Variant], formats: usize) -> Result<(), BadRequest> {
-    let variants = sizes.iter().map(|variant| (variant, formats));
-    config::check_pixels(variants).map_err(|why| BadRequest(format!("`sizes` {why}")))
+fn check_pixels(sizes: &[Variant], formats: &[Output]) -> Result<(), BadRequest> {
+    config::check_pixels(sizes, formats).map_err(|why| BadRequest(format!("`sizes` {why}")))
 }
 
 fn url_key(url: &Url) -> String {
@@ -293,7 +292,7 @@ fn url_key(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     let name = format!("{name}{index}");
-    let name = match (url.query().map(short_hash), name.rsplit_once('.')) {
+    let name = match (url.query().map(|query| short_hash(query.as_bytes())), name.rsplit_once('.')) {
         (None, _) => name,
         (Some(hash), Some((stem, ext))) if !stem.is_empty() => format!("{stem}-{hash}.{ext}"),
         (Some(hash), _) => format!("{name}-{hash}"),
@@ -360,7 +359,8 @@ fn several(values: Vec<Value>) -> Result<Vec<Variant>, BadRequest> {
         }
         sizes.push(variant);
     }
-    check_pixels(&sizes, 1)?;
+    // Of whatever formats.
+    check_pixels(&sizes, &[Output::default()])?;
     Ok(sizes)
 }
 
@@ -432,8 +432,8 @@ fn percent_decoded(text: &str) -> String {
 }
 
 /// The first 16 hexadecimal digits of SHA-256: enough to tell any number of queries of one path apart.
-fn short_hash(text: &str) -> String {
-    hex(&Sha256::digest(text.as_bytes())[..8])
+fn short_hash(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes)[..8])
 }
 
 #[cfg(test)]

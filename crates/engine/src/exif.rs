@@ -150,7 +150,7 @@ impl<'a> Entry<'a> {
 pub(crate) const MAX_SEGMENT_BYTES: u64 = 2 * (MAX_TEXT_BYTES as u64 + 1 + ENTRY_BYTES as u64) + 24;
 
 /// An Exif block, a TIFF file, with nothing but the name of the photographer and the rights; `None` if there are none.
-pub(crate) fn copyright_block(copyright: &Copyright) -> Option<Vec<u8>> {
+fn copyright_block(copyright: &Copyright) -> Option<Vec<u8>> {
     const HEADER_BYTES: usize = 8;
     let fields = [(ARTIST, &copyright.artist), (COPYRIGHT, &copyright.rights)];
     let fields: Vec<_> = fields.into_iter().filter(|(_, text)| !text.is_empty()).collect();

@@ -2,8 +2,7 @@
 //! decides what to request from the decoder.
 
 use crate::error::Error;
-use crate::geometry::PlaneRequest;
-use crate::geometry::{Placement, Window};
+use crate::geometry::{Placement, PlaneRequest, Window};
 use crate::jpeg::encode::{self, Planes};
 use crate::output::{self, Rendered, RgbPicture};
 use crate::picture::{Decoded, Header};

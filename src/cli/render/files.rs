@@ -42,8 +42,9 @@ pub fn plan(sources: &[PathBuf], specs: &[Spec], out: Option<&Path>) -> Vec<Resu
                 (*spec, dir.join(name))
             };
             let targets: Vec<_> = specs.iter().map(target).collect();
-            for path in
-                targets.iter().flat_map(|(spec, path)| formats(spec.output).iter().map(|&format| file(path, format)))
+            for path in targets
+                .iter()
+                .flat_map(|(spec, path)| formats(spec.output).into_iter().map(|format| file(path, format)))
             {
                 if !taken.insert(absolute(&path)) {
                     return Err(Failure::new(format!(
@@ -60,13 +61,8 @@ pub fn plan(sources: &[PathBuf], specs: &[Spec], out: Option<&Path>) -> Vec<Resu
 }
 
 /// The formats that a thumbnail may have.
-fn formats(output: Output) -> &'static [Format] {
-    match output {
-        Output::Jpeg => &[Format::Jpeg],
-        Output::Webp => &[Format::Webp],
-        Output::Png => &[Format::Png],
-        Output::Auto => &[Format::Jpeg, Format::Webp, Format::Png],
-    }
+fn formats(output: Output) -> Vec<Format> {
+    output.format().map_or_else(|| vec![Format::Jpeg, Format::Webp, Format::Png], |format| vec![format])
 }
 
 /// A path with a format's extension added.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use argh::FromArgs;
 use futures_util::{StreamExt, stream};
 
-use super::enqueue::{fit, focus, output};
+use super::enqueue::fit;
 use super::{Global, print};
 use crate::config::{Background, Variant};
 use crate::error::{Failure, Result};
@@ -30,7 +30,7 @@ pub struct Args {
     #[argh(option, long = "size", arg_name = "WxH")]
     sizes: Vec<Variant>,
     /// jpeg (the default), webp, png or auto (repeatable)
-    #[argh(option, long = "format", arg_name = "F", from_str_fn(output))]
+    #[argh(option, long = "format", arg_name = "F")]
     formats: Vec<Output>,
     /// directory for the thumbnails (default: beside each file)
     #[argh(option, arg_name = "DIR")]
@@ -40,13 +40,13 @@ pub struct Args {
     fit: Fit,
     /// what a crop keeps: center (the default), north, northeast, east, southeast, south, southwest, west, northwest, region,
     /// smart, or a point such as 0.5,0.25
-    #[argh(option, from_str_fn(focus), default = "Position::default()")]
+    #[argh(option, default = "Position::default()")]
     focus: Position,
     /// keep the thumbnails of small pictures small
     #[argh(switch)]
     no_enlarge: bool,
     /// off (the default) or light
-    #[argh(option, from_str_fn(sharpen), default = "Sharpen::default()")]
+    #[argh(option, default = "Sharpen::default()")]
     sharpen: Sharpen,
     /// the colour behind transparent parts of a JPEG (default: #ffffff)
     #[argh(option, arg_name = "COLOUR", default = "Background::default()")]
@@ -114,20 +114,13 @@ fn specs(args: &Args) -> Vec<Spec> {
         output,
         quality: args.quality,
     };
-    let of_variant = |variant: &Variant| match variant.output {
-        Some(output) => vec![spec(variant, output)],
-        None => formats.iter().map(|&output| spec(variant, output)).collect(),
-    };
+    let of_variant = |variant| Variant::outputs(variant, formats).iter().map(move |&output| spec(variant, output));
     args.sizes.iter().flat_map(of_variant).collect()
 }
 
 fn options(args: &Args) -> Options {
     let truncated = if args.best_effort { Truncated::BestEffort } else { Truncated::Strict };
     Options { truncated, background: args.background.0, ..Options::default() }
-}
-
-fn sharpen(text: &str) -> Result<Sharpen, String> {
-    text.parse().map_err(|error| format!("{error}"))
 }
 
 async fn one(job: Result<Arc<Job>>, options: Options) -> Result<(Arc<Job>, Vec<Rendered>, Duration)> {

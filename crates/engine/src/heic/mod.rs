@@ -20,8 +20,7 @@ mod turn;
 use std::ops::Range;
 
 use crate::error::Error;
-use crate::geometry::PlaneRequest;
-use crate::geometry::Window;
+use crate::geometry::{PlaneRequest, Window};
 use crate::limits::{Limits, Truncated};
 use crate::metadata::Metadata;
 use crate::picture::{DecodeMemory, Decoded, Header, Picture};

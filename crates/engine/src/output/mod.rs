@@ -50,14 +50,7 @@ pub(crate) fn encode(rendered: Rendered, spec: &Spec, background: [u8; 3]) -> Re
         Rendered::Planes(planes) => return Ok(jpeg(&planes, spec.quality)),
         Rendered::Rgb(picture) => picture.without_needless_alpha(),
     };
-    let format = match spec.output {
-        Output::Jpeg => Format::Jpeg,
-        Output::Webp => Format::Webp,
-        Output::Png => Format::Png,
-        Output::Auto if picture.alpha.is_none() => Format::Jpeg,
-        Output::Auto if WRITES_WEBP => Format::Webp,
-        Output::Auto => Format::Png,
-    };
+    let format = spec.output.format().unwrap_or_else(|| of_auto(picture.alpha.is_some()));
     let bytes = match format {
         Format::Webp => webp_file(&picture, spec.quality)?,
         Format::Png => png::encode(&picture)?,
@@ -65,6 +58,15 @@ pub(crate) fn encode(rendered: Rendered, spec: &Spec, background: [u8; 3]) -> Re
     };
     let (width, height) = (picture.width as u32, picture.height as u32);
     Ok(Thumbnail { width, height, format, bytes, placeholder: Placeholder::of_rgb(&picture) })
+}
+
+/// What [`Output::Auto`] becomes.
+fn of_auto(alpha: bool) -> Format {
+    match alpha {
+        false => Format::Jpeg,
+        true if WRITES_WEBP => Format::Webp,
+        true => Format::Png,
+    }
 }
 
 fn jpeg(planes: &Planes, quality: u8) -> Thumbnail {
@@ -94,13 +96,10 @@ pub(crate) fn memory(output: Output, width: u64, height: u64, alpha: bool) -> (u
     #[cfg(not(feature = "webp-output"))]
     let webp = 0;
     let png = png::memory(width * height, width);
-    let working = match output {
-        Output::Jpeg => return (0, 0),
-        Output::Auto if !alpha => return (0, 0),
-        Output::Webp => webp,
-        Output::Png => png,
-        Output::Auto if WRITES_WEBP => webp,
-        Output::Auto => png,
+    let working = match output.format().unwrap_or_else(|| of_auto(alpha)) {
+        Format::Webp => webp,
+        Format::Png => png,
+        _ => return (0, 0),
     };
     // Neither is longer than the samples and what stands around them.
     (working, 4 * width * height + height + FRAME_BYTES)

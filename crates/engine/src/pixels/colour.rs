@@ -9,6 +9,7 @@ use moxcms::{
 };
 
 use super::plane::{Plane, zeros};
+use super::reduce::product;
 use crate::error::Error;
 
 /// What the samples of the components mean, once decoded.
@@ -325,11 +326,6 @@ fn interleave(planes: &[Plane], interleaved: &mut [u8]) {
             pixel[component] = sample;
         }
     }
-}
-
-/// `a * b / 255`, rounded.
-fn product(a: u8, b: u8) -> u8 {
-    ((u32::from(a) * u32::from(b) + 127) / 255) as u8
 }
 
 /// ITU-T T.871, clause 7: YCbCr to RGB, in 1/65536.

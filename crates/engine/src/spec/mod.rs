@@ -4,6 +4,7 @@ mod position;
 mod size;
 
 use crate::error::Error;
+use crate::format::Format;
 use crate::words::words;
 pub use position::{Focus, FocusError, Gravity, Position};
 pub use size::{MAX_SIDE_PX, Size, SizeError};
@@ -42,6 +43,18 @@ words! {
         Png = "png",
         /// WebP where a part of the thumbnail is transparent (PNG where the engine was built without WebP), else JPEG.
         Auto = "auto",
+    }
+}
+
+impl Output {
+    /// The format of such a thumbnail; `None`: the picture decides.
+    pub fn format(self) -> Option<Format> {
+        match self {
+            Self::Jpeg => Some(Format::Jpeg),
+            Self::Webp => Some(Format::Webp),
+            Self::Png => Some(Format::Png),
+            Self::Auto => None,
+        }
     }
 }
 
