@@ -1,5 +1,7 @@
 //! What a page shows before a thumbnail has arrived: a blur of some twenty bytes, or one colour.
 
+use std::ops::Range;
+
 use super::RgbPicture;
 use crate::jpeg::encode::Planes;
 use crate::pixels::colour;
@@ -62,19 +64,25 @@ impl Placeholder {
 
     pub(super) fn of_rgb(picture: &RgbPicture) -> Self {
         let (width, height) = small((picture.width, picture.height));
+        let across = parts(picture.width, width);
         let mut rgba = Vec::with_capacity(4 * width * height);
-        for cell in cells(picture.width, picture.height, width, height) {
-            let (mut sums, mut weight, mut pixels) = ([0_u64; 3], 0_u64, 0_u64);
-            for i in cell {
-                let alpha = picture.alpha.as_ref().map_or(255, |alpha| alpha.samples[i]);
-                for (sum, &sample) in sums.iter_mut().zip(&picture.rgb[3 * i..3 * i + 3]) {
-                    *sum += u64::from(sample) * u64::from(alpha);
+        for down in parts(picture.height, height) {
+            for across in &across {
+                let (mut sums, mut weight) = ([0_u64; 3], 0_u64);
+                for y in down.clone() {
+                    let line = y * picture.width + across.start..y * picture.width + across.end;
+                    let (pixels, _) = picture.rgb[3 * line.start..3 * line.end].as_chunks::<3>();
+                    let alphas = picture.alpha.as_ref().map(|alpha| &alpha.samples[line]);
+                    for (i, pixel) in pixels.iter().enumerate() {
+                        let alpha = u64::from(alphas.map_or(255, |alphas| alphas[i]));
+                        sums.iter_mut().zip(pixel).for_each(|(sum, &sample)| *sum += u64::from(sample) * alpha);
+                        weight += alpha;
+                    }
                 }
-                weight += u64::from(alpha);
-                pixels += 1;
+                let pixels = (across.len() * down.len()) as u64;
+                rgba.extend(sums.map(|sum| (sum + weight / 2).checked_div(weight).unwrap_or(0) as u8));
+                rgba.push((weight / pixels) as u8);
             }
-            rgba.extend(sums.map(|sum| (sum + weight / 2).checked_div(weight).unwrap_or(0) as u8));
-            rgba.push((weight / pixels.max(1)) as u8);
         }
         Self::of_pixels(width, height, &rgba)
     }
@@ -94,32 +102,35 @@ fn small((width, height): (usize, usize)) -> (usize, usize) {
     (side(width), side(height))
 }
 
-/// The indices of the samples of each cell, row by row, when a plane is cut into `columns * rows` cells. None is empty, also where
-/// there are more cells than samples: those share them.
-fn cells(
-    width: usize,
-    height: usize,
-    columns: usize,
-    rows: usize,
-) -> impl Iterator<Item = impl Iterator<Item = usize>> {
-    let range = |cell: usize, cells: usize, samples: usize| {
-        let from = (cell * samples / cells).min(samples - 1);
-        from..((cell + 1) * samples / cells).max(from + 1)
+/// One side of a plane, cut into parts. None is empty, also where there are more parts than samples: those share them.
+fn parts(samples: usize, parts: usize) -> Vec<Range<usize>> {
+    let part = |part: usize| {
+        let from = (part * samples / parts).min(samples - 1);
+        from..((part + 1) * samples / parts).max(from + 1)
     };
-    (0..rows).flat_map(move |row| {
-        (0..columns).map(move |column| {
-            let across = range(column, columns, width);
-            range(row, rows, height).flat_map(move |y| across.clone().map(move |x| y * width + x))
-        })
-    })
+    (0..parts).map(part).collect()
 }
 
+/// The means of the cells into which a plane is cut, row by row. Whole rows are read one after the other: this is made for every
+/// thumbnail.
 fn averages(plane: &Plane, columns: usize, rows: usize) -> Vec<u8> {
-    let mean = |cell: &mut dyn Iterator<Item = usize>| {
-        let (sum, count) = cell.fold((0, 0), |(sum, count), i| (sum + u64::from(plane.samples[i]), count + 1));
-        ((sum + count / 2) / count.max(1)) as u8
-    };
-    cells(plane.width, plane.height, columns, rows).map(|mut cell| mean(&mut cell)).collect()
+    let across = parts(plane.width, columns);
+    let mut means = Vec::with_capacity(columns * rows);
+    let mut sums = vec![0_u32; columns];
+    for down in parts(plane.height, rows) {
+        sums.fill(0);
+        for y in down.clone() {
+            let row = plane.row(y);
+            for (sum, across) in sums.iter_mut().zip(&across) {
+                *sum += row[across.clone()].iter().map(|&sample| u32::from(sample)).sum::<u32>();
+            }
+        }
+        means.extend(sums.iter().zip(&across).map(|(sum, across)| {
+            let count = (across.len() * down.len()) as u32;
+            ((sum + count / 2) / count) as u8
+        }));
+    }
+    means
 }
 
 /// The mean of the pixels in the fullest part of the colour cube; of equal ones, the darkest. Pixels count by their opacity.
