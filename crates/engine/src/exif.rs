@@ -3,6 +3,7 @@
 use crate::copyright::{Copyright, MAX_TEXT_BYTES, shortened};
 use crate::marks::Area;
 use crate::orientation::Orientation;
+use crate::tiff::{ASCII, ENTRY_BYTES, Entry, SHORT, Tiff};
 
 /// What is read of an Exif block.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -13,39 +14,37 @@ pub(crate) struct Exif {
     pub subject_area: Option<Area>,
 }
 
-const ORIENTATION: u16 = 0x0112;
-const ARTIST: u16 = 0x013b;
-const COPYRIGHT: u16 = 0x8298;
-const EXIF_DIRECTORY: u16 = 0x8769;
-const SUBJECT_AREA: u16 = 0x9214;
-const PIXEL_X_DIMENSION: u16 = 0xa002;
-const PIXEL_Y_DIMENSION: u16 = 0xa003;
-
-const ENTRY_BYTES: usize = 12;
-const ASCII: u16 = 2;
-const SHORT: u16 = 3;
+const ORIENTATION: u32 = 0x0112;
+const ARTIST: u32 = 0x013b;
+const COPYRIGHT: u32 = 0x8298;
+const EXIF_DIRECTORY: u32 = 0x8769;
+const SUBJECT_AREA: u32 = 0x9214;
+const PIXEL_X_DIMENSION: u32 = 0xa002;
+const PIXEL_Y_DIMENSION: u32 = 0xa003;
 
 impl Exif {
     /// Reads a TIFF file. What is damaged is left out.
     pub fn read(tiff: &[u8]) -> Self {
         let mut exif = Self::default();
-        let Some(tiff) = Tiff::new(tiff) else { return exif };
+        let Some(tiff) = Tiff::of(tiff) else { return exif };
         let mut details = None;
-        for entry in tiff.directory(4) {
+        for entry in tiff.offset(4).into_iter().flat_map(|at| tiff.directory(at)) {
             match entry.tag {
-                ORIENTATION => exif.orientation = exif.orientation.or(entry.number().and_then(Orientation::from_exif)),
-                ARTIST => exif.copyright.artist = entry.text().unwrap_or_default(),
-                COPYRIGHT => exif.copyright.rights = entry.text().unwrap_or_default(),
-                EXIF_DIRECTORY => details = Some(entry.at + 8),
+                ORIENTATION => {
+                    exif.orientation = exif.orientation.or(number(tiff, &entry).and_then(Orientation::from_exif))
+                }
+                ARTIST => exif.copyright.artist = text(&entry).unwrap_or_default(),
+                COPYRIGHT => exif.copyright.rights = text(&entry).unwrap_or_default(),
+                EXIF_DIRECTORY => details = tiff.offset(entry.value_at()),
                 _ => {}
             }
         }
         let (mut area, mut width, mut height) = (None, None, None);
         for entry in details.into_iter().flat_map(|at| tiff.directory(at)) {
             match entry.tag {
-                SUBJECT_AREA => area = entry.shorts(),
-                PIXEL_X_DIMENSION => width = entry.number(),
-                PIXEL_Y_DIMENSION => height = entry.number(),
+                SUBJECT_AREA => area = shorts(tiff, &entry),
+                PIXEL_X_DIMENSION => width = number(tiff, &entry),
+                PIXEL_Y_DIMENSION => height = number(tiff, &entry),
                 _ => {}
             }
         }
@@ -69,81 +68,25 @@ fn subject_area(numbers: &[u16], (width, height): (u16, u16)) -> Option<Area> {
     Area::around(f64::from(x) / width, f64::from(y) / height, f64::from(w) / width, f64::from(h) / height)
 }
 
-/// A TIFF file's bytes (TIFF 6.0, section 2).
-#[derive(Clone, Copy)]
-struct Tiff<'a> {
-    bytes: &'a [u8],
-    big_endian: bool,
+/// A SHORT stands in the value's first two bytes; some programs write a LONG, whose low half it is.
+fn number(tiff: Tiff, entry: &Entry) -> Option<u16> {
+    let bytes = if entry.kind()? == SHORT { 2 } else { 4 };
+    tiff.number(entry.value_at(), bytes)?.try_into().ok()
 }
 
-impl<'a> Tiff<'a> {
-    fn new(bytes: &'a [u8]) -> Option<Self> {
-        match bytes.get(..4)? {
-            b"MM\0*" => Some(Self { bytes, big_endian: true }),
-            b"II*\0" => Some(Self { bytes, big_endian: false }),
-            _ => None,
-        }
-    }
-
-    fn u16_at(self, at: usize) -> Option<u16> {
-        let bytes: [u8; 2] = self.bytes.get(at..at.checked_add(2)?)?.try_into().ok()?;
-        Some(if self.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
-    }
-
-    fn u32_at(self, at: usize) -> Option<u32> {
-        let bytes: [u8; 4] = self.bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
-        Some(if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
-    }
-
-    /// The entries of the directory whose offset stands at `pointer`, up to the first that is not there.
-    fn directory(self, pointer: usize) -> impl Iterator<Item = Entry<'a>> {
-        let at = self.u32_at(pointer).and_then(|at| usize::try_from(at).ok());
-        let entries = at.and_then(|at| Some((at.checked_add(2)?, self.u16_at(at)?)));
-        let (first, count) = entries.unwrap_or((0, 0));
-        (0..usize::from(count)).map_while(move |entry| {
-            let at = first.checked_add(entry * ENTRY_BYTES)?;
-            Some(Entry { tiff: self, at, tag: self.u16_at(at)? })
-        })
-    }
+fn text(entry: &Entry) -> Option<Vec<u8>> {
+    let is_text = entry.kind()? == ASCII;
+    is_text.then(|| entry.values(1)).flatten().map(shortened)
 }
 
-/// An entry of a directory.
-struct Entry<'a> {
-    tiff: Tiff<'a>,
-    at: usize,
-    tag: u16,
-}
-
-impl<'a> Entry<'a> {
-    /// Its bytes, `size` for each of its values.
-    fn values(&self, size: usize) -> Option<&'a [u8]> {
-        let count = usize::try_from(self.tiff.u32_at(self.at + 4)?).ok()?;
-        let length = count.checked_mul(size)?;
-        // Up to four bytes stand in the entry itself.
-        let from = if length <= 4 { self.at + 8 } else { usize::try_from(self.tiff.u32_at(self.at + 8)?).ok()? };
-        self.tiff.bytes.get(from..from.checked_add(length)?)
+/// At most four.
+fn shorts(tiff: Tiff, entry: &Entry) -> Option<Vec<u16>> {
+    let count = entry.count().filter(|&count| count <= 4)?;
+    if entry.kind()? != SHORT {
+        return None;
     }
-
-    /// A SHORT stands in the value's first two bytes; some programs write a LONG, whose low half it is.
-    fn number(&self) -> Option<u16> {
-        let short = self.tiff.u16_at(self.at + 2)? == SHORT;
-        if short { self.tiff.u16_at(self.at + 8) } else { self.tiff.u32_at(self.at + 8)?.try_into().ok() }
-    }
-
-    fn text(&self) -> Option<Vec<u8>> {
-        let is_text = self.tiff.u16_at(self.at + 2)? == ASCII;
-        is_text.then(|| self.values(1)).flatten().map(shortened)
-    }
-
-    /// At most four.
-    fn shorts(&self) -> Option<Vec<u16>> {
-        if self.tiff.u16_at(self.at + 2)? != SHORT || self.tiff.u32_at(self.at + 4)? > 4 {
-            return None;
-        }
-        let pairs = self.values(2)?.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
-        let of = if self.tiff.big_endian { u16::from_be_bytes } else { u16::from_le_bytes };
-        Some(pairs.map(of).collect())
-    }
+    let from = entry.values_at(2)?;
+    (0..count as usize).map(|i| tiff.number(from.checked_add(2 * i)?, 2)?.try_into().ok()).collect()
 }
 
 /// The most bytes of [`copyright_segment`].
@@ -164,7 +107,7 @@ fn copyright_block(copyright: &Copyright) -> Option<Vec<u8>> {
     for (tag, text) in fields {
         // A text ends with a zero, which counts. Up to four bytes stand in the entry itself.
         let mut text = [text.as_slice(), &[0]].concat();
-        block.extend([tag.to_be_bytes(), ASCII.to_be_bytes()].concat());
+        block.extend([tag as u16, ASCII as u16].map(u16::to_be_bytes).concat());
         block.extend((text.len() as u32).to_be_bytes());
         if text.len() <= 4 {
             text.resize(4, 0);

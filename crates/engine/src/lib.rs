@@ -53,6 +53,7 @@ mod spec;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod tiff;
 mod webp;
 mod words;
 mod xmp;

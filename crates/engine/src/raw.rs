@@ -10,6 +10,7 @@ use crate::jpeg::{self, Jpeg, Process};
 use crate::limits::{Limits, Truncated};
 use crate::orientation::Orientation;
 use crate::picture::{Decoded, Header, Picture};
+use crate::tiff::{Entry, SHORT, Tiff};
 
 /// Most directories of a TIFF file that are looked at: cameras write up to ten.
 const MAX_DIRECTORIES: usize = 32;
@@ -101,7 +102,7 @@ impl<'a> Found<'a> {
             }
         } else if is_canon(source) {
             found.read_boxes(source);
-        } else if let Some(tiff) = Tiff::of(source) {
+        } else if let Some(tiff) = tiff(source) {
             found.read_directories(tiff);
         }
         found
@@ -119,7 +120,7 @@ impl<'a> Found<'a> {
 
     /// TIFF's directories: each may have a next one, and others below it.
     fn read_directories(&mut self, tiff: Tiff<'a>) {
-        let mut waiting: Vec<usize> = tiff.number(4, 4).into_iter().map(|at| at as usize).collect();
+        let mut waiting: Vec<usize> = tiff.offset(4).into_iter().collect();
         let mut seen = Vec::new();
         while let Some(at) = waiting.pop() {
             if seen.len() == MAX_DIRECTORIES || seen.contains(&at) {
@@ -128,12 +129,8 @@ impl<'a> Found<'a> {
             let first = seen.is_empty();
             seen.push(at);
             let mut directory = Directory::default();
-            let count = tiff.number(at, 2).unwrap_or(0) as usize;
-            for entry in 0..count {
-                let Some(entry) = at.checked_add(2 + 12 * entry).and_then(|at| tiff.entry(at)) else { break };
-                directory.note(tiff, &entry, &mut waiting);
-            }
-            waiting.extend(at.checked_add(2 + 12 * count).and_then(|at| tiff.number(at, 4)).map(|at| at as usize));
+            tiff.directory(at).for_each(|entry| directory.note(tiff, &entry, &mut waiting));
+            waiting.extend(tiff.next_directory(at));
             if first {
                 self.orientation = directory.orientation;
                 self.by_a_camera = directory.by_a_camera;
@@ -163,7 +160,7 @@ impl<'a> Found<'a> {
         for found in boxes(moov).take(MAX_DIRECTORIES) {
             match (&found.kind, found.content.strip_prefix(CANON)) {
                 (b"uuid", Some(content)) => {
-                    let tiff = find(content, b"CMT1").and_then(Tiff::of);
+                    let tiff = find(content, b"CMT1").and_then(tiff);
                     let mut first = Self::default();
                     tiff.into_iter().for_each(|tiff| first.read_directories(tiff));
                     self.orientation = first.orientation;
@@ -207,19 +204,20 @@ struct Directory {
 impl Directory {
     /// TIFF 6.0's tags, Exif's, DNG's and Panasonic's.
     fn note(&mut self, tiff: Tiff, entry: &Entry, waiting: &mut Vec<usize>) {
-        let one = || tiff.value(entry, 0).filter(|_| entry.count == 1);
+        let Some(count) = entry.count() else { return };
+        let one = || value(tiff, entry, 0).filter(|_| count == 1);
         match entry.tag {
             0x0103 => self.compression = one(),
             0x010f | 0xc612 => self.by_a_camera = true,
             0x0111 => self.strips.0 = one(),
             0x0112 => self.orientation = one().and_then(|value| Orientation::from_exif(value.try_into().ok()?)),
             0x0117 => self.strips.1 = one(),
-            0x002e => self.whole = (tiff.number(entry.value_at, 4), Some(entry.count)),
+            0x002e => self.whole = (tiff.number(entry.value_at(), 4), Some(count)),
             0x0201 => self.thumbnail.0 = one(),
             0x0202 => self.thumbnail.1 = one(),
             // Directories below this one.
             0x014a | 0x8769 => {
-                let below = (0..entry.count.min(MAX_DIRECTORIES as u32)).filter_map(|i| tiff.value(entry, i));
+                let below = (0..count.min(MAX_DIRECTORIES as u32)).filter_map(|i| value(tiff, entry, i));
                 waiting.extend(below.map(|at| at as usize));
             }
             _ => {}
@@ -232,50 +230,19 @@ impl Directory {
     }
 }
 
-/// A file of TIFF 6.0, or one that differs from it in the third and fourth byte.
-#[derive(Clone, Copy)]
-struct Tiff<'a> {
-    bytes: &'a [u8],
-    big_endian: bool,
+/// Of a file of TIFF 6.0, or of one that differs from it in the third and fourth byte.
+fn tiff(source: &[u8]) -> Option<Tiff<'_>> {
+    Tiff::of(source).or_else(|| is_own_kind(source).then(|| Tiff::whatever(source)))
 }
 
-/// An entry of a directory.
-struct Entry {
-    tag: u32,
-    /// Bytes of one of its values.
-    bytes: usize,
-    count: u32,
-    /// Where its value is, or where a longer one's offset is.
-    value_at: usize,
-}
-
-impl<'a> Tiff<'a> {
-    fn of(bytes: &'a [u8]) -> Option<Self> {
-        let known = bytes.starts_with(b"II*\0") || bytes.starts_with(b"MM\0*") || is_own_kind(bytes);
-        known.then(|| Self { bytes, big_endian: bytes[0] == b'M' })
-    }
-
-    fn number(&self, at: usize, bytes: usize) -> Option<u32> {
-        let taken = self.bytes.get(at..at.checked_add(bytes)?)?.iter();
-        let join = |number: u32, &byte: &u8| number << 8 | u32::from(byte);
-        Some(if self.big_endian { taken.fold(0, join) } else { taken.rev().fold(0, join) })
-    }
-
-    fn entry(&self, at: usize) -> Option<Entry> {
-        let bytes = match self.number(at + 2, 2)? {
-            3 => 2,
-            4 | 9 | 13 => 4,
-            _ => 1,
-        };
-        Some(Entry { tag: self.number(at, 2)?, bytes, count: self.number(at + 4, 4)?, value_at: at + 8 })
-    }
-
-    /// One of an entry's values; up to four bytes stand in the entry itself.
-    fn value(&self, entry: &Entry, index: u32) -> Option<u32> {
-        let inside = u64::from(entry.count) * entry.bytes as u64 <= 4;
-        let from = if inside { entry.value_at } else { self.number(entry.value_at, 4)? as usize };
-        self.number(from.checked_add(index as usize * entry.bytes)?, entry.bytes)
-    }
+/// One of an entry's values.
+fn value(tiff: Tiff, entry: &Entry, index: u32) -> Option<u32> {
+    let bytes = match entry.kind()? {
+        SHORT => 2,
+        4 | 9 | 13 => 4,
+        _ => 1,
+    };
+    tiff.number(entry.values_at(bytes)?.checked_add(index as usize * bytes)?, bytes)
 }
 
 #[cfg(test)]
