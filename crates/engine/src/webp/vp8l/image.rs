@@ -136,13 +136,15 @@ impl<'a> ImageDecoder<'a> {
         self.reader
     }
 
-    /// Decodes the whole image, row by row.
-    pub fn all(&mut self) -> Result<Vec<u32>, Error> {
-        let mut pixels: Vec<u32> = zeros(self.width * self.height)?;
-        for row in pixels.chunks_exact_mut(self.width) {
-            self.row(row)?;
+    /// Decodes the whole image, and keeps of each pixel what `of` makes of it.
+    pub fn all<T: Clone + Default>(&mut self, of: impl Fn(u32) -> T) -> Result<Vec<T>, Error> {
+        let mut kept: Vec<T> = zeros(self.width * self.height)?;
+        let mut row = zeros(self.width)?;
+        for kept in kept.chunks_exact_mut(self.width) {
+            self.row(&mut row)?;
+            kept.iter_mut().zip(&row).for_each(|(kept, &pixel)| *kept = of(pixel));
         }
-        Ok(pixels)
+        Ok(kept)
     }
 
     /// Decodes the next row into `row`, which is as long as that. Pixels are alpha, red, green and blue, from the highest byte on.
@@ -239,12 +241,7 @@ fn read_map(
     let bits = 2 + reader.number(3);
     let (columns, rows) = (subsampled(width, bits), subsampled(height, bits));
     let mut image = ImageDecoder::new(reader, columns, rows, false)?;
-    let mut groups: Vec<u16> = zeros(columns * rows)?;
-    let mut row = zeros(columns)?;
-    for groups in groups.chunks_exact_mut(columns) {
-        image.row(&mut row)?;
-        groups.iter_mut().zip(&row).for_each(|(group, pixel)| *group = (pixel >> 8) as u16);
-    }
+    let mut groups = image.all(|pixel| (pixel >> 8) as u16)?;
     let count = groups.iter().max().map_or(0, |&last| usize::from(last) + 1);
     let mut used = vec![false; count];
     groups.iter().for_each(|&group| used[usize::from(group)] = true);

@@ -108,12 +108,7 @@ impl Predictor {
         let bits = 2 + reader.number(3);
         let (columns, rows) = (subsampled(width, bits), subsampled(height, bits));
         let mut image = ImageDecoder::new(reader, columns, rows, false)?;
-        let mut modes: Vec<u8> = zeros(columns * rows)?;
-        let mut row = zeros(columns)?;
-        for modes in modes.chunks_exact_mut(columns) {
-            image.row(&mut row)?;
-            modes.iter_mut().zip(&row).for_each(|(mode, pixel)| *mode = (pixel >> 8) as u8 & 15);
-        }
+        let modes = image.all(|pixel| (pixel >> 8) as u8 & 15)?;
         let predictor = Self { modes, bits, columns, above: zeros(width + 1)? };
         Ok((Transform::Predictor(predictor), image.into_reader()))
     }
@@ -215,7 +210,7 @@ impl ColourTransform {
         let bits = 2 + reader.number(3);
         let (columns, rows) = (subsampled(width, bits), subsampled(height, bits));
         let mut image = ImageDecoder::new(reader, columns, rows, false)?;
-        let factors = image.all()?;
+        let factors = image.all(|pixel| pixel)?;
         Ok((Transform::Colour(Self { factors, bits, columns }), image.into_reader()))
     }
 
