@@ -13,8 +13,7 @@
 //! the middle, and upwards for a little above it, where heads are.
 
 use crate::error::Error;
-use crate::orientation::Orientation;
-use crate::orientation::Point;
+use crate::orientation::{Orientation, Point};
 use crate::picture::{Decoded, Header};
 use crate::pixels::colour::{self, Colour, Conversion};
 use crate::pixels::plane::{PlacedPlane, Plane, zeros};

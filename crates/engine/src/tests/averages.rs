@@ -1,7 +1,6 @@
 //! The straightforward way to what `pixels::reduce` and its siblings make.
 
-use crate::geometry::PlaneRequest;
-use crate::geometry::Window;
+use crate::geometry::{PlaneRequest, Window};
 use crate::pixels::plane::PlacedPlane;
 
 /// A whole picture: interleaved channels of 8 bits, the last of which may be opacity.

@@ -3,8 +3,7 @@
 
 use super::equality::Numbers;
 use super::*;
-use crate::geometry::PlaneRequest;
-use crate::geometry::Window;
+use crate::geometry::{PlaneRequest, Window};
 use crate::jpeg::header::marker;
 use crate::picture::Picture as _;
 

@@ -5,8 +5,7 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::*;
-use crate::geometry::PlaneRequest;
-use crate::geometry::Window;
+use crate::geometry::{PlaneRequest, Window};
 use crate::jpeg::dct::{BLOCK, NATURAL};
 use crate::jpeg::decode;
 use crate::jpeg::header::{self, marker};
