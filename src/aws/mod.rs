@@ -50,6 +50,8 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The clients of one region, as the environment and the profile configure them.
 #[derive(Clone, Debug)]
 pub struct Clients {
+    pub autoscaling: aws_sdk_autoscaling::Client,
+    pub cloudwatch: aws_sdk_cloudwatch::Client,
     pub sqs: aws_sdk_sqs::Client,
     pub s3: aws_sdk_s3::Client,
     pub ec2: aws_sdk_ec2::Client,
@@ -122,6 +124,8 @@ impl Clients {
             .hint("remove them from AWS_ENDPOINT_URL"));
         }
         Ok(Self {
+            autoscaling: aws_sdk_autoscaling::Client::new(&sdk),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(&sdk),
             sqs: aws_sdk_sqs::Client::new(&sdk),
             s3: aws_sdk_s3::Client::from_conf(s3_config(&sdk).build()),
             ec2: aws_sdk_ec2::Client::new(&sdk),

@@ -43,11 +43,22 @@ read_calls! {
         get_queue_attributes -> GetQueueAttributesFluentBuilder,
         list_queue_tags -> ListQueueTagsFluentBuilder,
     }
+    autoscaling: aws_sdk_autoscaling {
+        describe_auto_scaling_groups -> DescribeAutoScalingGroupsFluentBuilder,
+        describe_instance_refreshes -> DescribeInstanceRefreshesFluentBuilder,
+        describe_policies -> DescribePoliciesFluentBuilder,
+        describe_scaling_activities -> DescribeScalingActivitiesFluentBuilder,
+    }
+    cloudwatch: aws_sdk_cloudwatch {
+        describe_alarms -> DescribeAlarmsFluentBuilder,
+        list_tags_for_resource -> ListTagsForResourceFluentBuilder,
+    }
     s3: aws_sdk_s3 {
         head_bucket -> HeadBucketFluentBuilder,
         get_bucket_tagging -> GetBucketTaggingFluentBuilder,
         get_bucket_ownership_controls -> GetBucketOwnershipControlsFluentBuilder,
         get_public_access_block -> GetPublicAccessBlockFluentBuilder,
+        get_bucket_notification_configuration -> GetBucketNotificationConfigurationFluentBuilder,
         get_bucket_policy -> GetBucketPolicyFluentBuilder,
         list_objects_v2 -> ListObjectsV2FluentBuilder,
         list_object_versions -> ListObjectVersionsFluentBuilder,
@@ -69,5 +80,9 @@ read_calls! {
         describe_instance_types -> DescribeInstanceTypesFluentBuilder,
         describe_images -> DescribeImagesFluentBuilder,
         describe_key_pairs -> DescribeKeyPairsFluentBuilder,
+        describe_launch_templates -> DescribeLaunchTemplatesFluentBuilder,
+        describe_launch_template_versions -> DescribeLaunchTemplateVersionsFluentBuilder,
+        describe_route_tables -> DescribeRouteTablesFluentBuilder,
+        describe_vpc_endpoints -> DescribeVpcEndpointsFluentBuilder,
     }
 }

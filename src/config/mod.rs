@@ -8,7 +8,9 @@ pub mod image;
 pub mod key_template;
 mod names;
 mod reader;
+mod scaling;
 mod thumbnail;
+mod trigger;
 mod worker;
 mod worker_toml;
 
@@ -26,12 +28,14 @@ use crate::error::{Failure, Result};
 use crate::thumbnail::{Limits, MAX_SIDE_PX, Options};
 pub use credits::{Credits, is_burstable};
 use reader::{Given, Mistakes, Section, one_of};
+pub use scaling::Scaling;
 pub use thumbnail::{Background, StorageClass, Thumbnail, Variant, check_pixels, focus};
+pub use trigger::Trigger;
 pub use worker::{GRACE_S, MAX_CONCURRENCY, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES, UrlSources, Worker};
 
 /// Size limit of a configuration file, which is a page long.
 const MAX_FILE_BYTES: u64 = 1 << 20;
-/// Instances that a stack may declare; more need an Auto Scaling group.
+/// Instances that a stack may declare by number; [scaling] has more.
 const MAX_INSTANCES: u64 = 50;
 /// IAM: managed policies a role can have attached, by default (IAM quotas).
 const MAX_POLICIES: usize = 10;
@@ -65,6 +69,10 @@ pub struct Config {
     pub profile: Profile,
     pub security_group: SecurityGroup,
     pub instance: Instance,
+    /// None: `count` in [instance] says how many there are.
+    pub scaling: Option<Scaling>,
+    pub network: Network,
+    pub triggers: Vec<Trigger>,
     pub thumbnail: Thumbnail,
     pub tags: BTreeMap<String, String>,
     pub worker: Worker,
@@ -139,6 +147,12 @@ pub struct Instance {
     pub subnet: Option<String>,
     /// For the burstable types.
     pub credits: Credits,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network {
+    /// Whether instances get a public IPv4 address, where their subnet gives one.
+    pub public_ip: bool,
 }
 
 impl Config {
@@ -245,7 +259,7 @@ fn read(mut top: Section<'_>) -> Config {
     let (thumbnails, code) =
         (section.checked("thumbnails", names::own_bucket), section.checked("code", names::own_bucket));
     bucket_names::check(&name, thumbnails.as_ref(), code.as_ref(), mistakes);
-    let buckets = Buckets {
+    let mut buckets = Buckets {
         thumbnails: thumbnails.map(|given| given.value),
         code: code.map(|given| given.value),
         access: section.parsed("access").unwrap_or_default(),
@@ -283,8 +297,8 @@ fn read(mut top: Section<'_>) -> Config {
     section.finish();
 
     let mut section = top.section("instance");
-    let credits_at = section.at("credits");
-    let instance = Instance {
+    let (credits_at, count_at, type_at) = (section.at("credits"), section.at("count"), section.at("type"));
+    let mut instance = Instance {
         count: narrow(section.integer("count", 0..=MAX_INSTANCES), 1),
         instance_type: section
             .checked("type", names::instance_type)
@@ -295,11 +309,33 @@ fn read(mut top: Section<'_>) -> Config {
         subnet: section.checked("subnet", |id| names::ec2_id(id, "subnet")).map(|given| given.value),
         credits: section.parsed("credits").unwrap_or_default(),
     };
-    if let (Some(at), false) = (credits_at, is_burstable(&instance.instance_type)) {
+    if let (Some(at), false, false) = (credits_at, is_burstable(&instance.instance_type), top.has("scaling")) {
         let kind = &instance.instance_type;
         mistakes.add(at, format!("`credits` is for the types t2, t3, t3a and t4g; {kind} has no CPU credits"));
     }
     section.finish();
+
+    let scaling = match top.has("scaling") {
+        true => {
+            for (at, key, other) in [(count_at, "count", "min and max"), (type_at, "type", "types")] {
+                if let Some(at) = at {
+                    mistakes.add(
+                        at,
+                        format!("`{key}` in [instance] and [scaling] exclude each other: use {other} in [scaling]"),
+                    );
+                }
+            }
+            instance.count = 0;
+            Some(scaling::read(top.section("scaling")))
+        }
+        false => None,
+    };
+
+    let mut section = top.section("network");
+    let network = Network { public_ip: section.boolean("public_ip").unwrap_or(true) };
+    section.finish();
+
+    let triggers = trigger::read(&mut top, &mut buckets);
 
     let section = top.section("thumbnail");
     let key_at = section.at("key");
@@ -338,6 +374,9 @@ fn read(mut top: Section<'_>) -> Config {
         profile,
         security_group,
         instance,
+        scaling,
+        network,
+        triggers,
         thumbnail,
         tags,
         worker,

@@ -86,6 +86,25 @@ impl<'a> Section<'a> {
         Section { place: format!(" in [{key}]"), table, asked: Vec::new(), mistakes: self.mistakes }
     }
 
+    /// The tables of an array, `[[key]]`, at most `max`, each with its offset.
+    pub fn sections(&mut self, key: &'static str, max: usize) -> Vec<(usize, Section<'a>)> {
+        let Some(value) = self.entry(key) else { return Vec::new() };
+        let at = value.span().start;
+        let tables = value.get_ref().as_array().map(|array| array.iter().map(|one| (one.span().start, one.get_ref())));
+        let Some(tables) = tables.filter(|tables| tables.clone().all(|(_, one)| one.as_table().is_some())) else {
+            self.mistakes.add(at, format!("`{key}` is a list of sections: write [[{key}]] for each"));
+            return Vec::new();
+        };
+        if tables.len() > max {
+            self.mistakes.add(at, format!("there are {} [[{key}]] sections; at most {max} are allowed", tables.len()));
+        }
+        let section = |(at, one): (usize, &'a DeValue<'a>)| {
+            let place = format!(" in [[{key}]]");
+            (at, Section { place, table: one.as_table(), asked: Vec::new(), mistakes: self.mistakes })
+        };
+        tables.map(section).collect()
+    }
+
     /// A string that `check` accepts.
     pub fn checked(
         &mut self,

@@ -251,7 +251,7 @@ pub fn focus(text: &str) -> Result<Position, String> {
     })
 }
 
-fn variant(text: &str) -> Result<Variant, String> {
+pub fn variant(text: &str) -> Result<Variant, String> {
     text.parse().map_err(|_| {
         format!(
             "must be a size such as \"400x300\", \"400x\" or \"x300\", each side 1 to {MAX_SIDE_PX} pixels, with a format if it has \

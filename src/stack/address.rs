@@ -16,13 +16,48 @@ pub enum Address {
     Role,
     InstanceProfile,
     SecurityGroup,
+    S3Endpoint,
+    LaunchTemplate,
+    ScalingGroup,
+    ScalingPolicy(Policy),
+    Alarm(Policy),
     /// Counted from 1.
     Instance(u32),
+    /// The notification rules of one bucket. Counted from 1, in thumb.toml's order.
+    Trigger(u32),
+}
+
+/// A scaling policy of the group. All but [`Policy::Backlog`] are executed by an alarm of thumb's, of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Policy {
+    /// More instances, when more messages wait for each of them than it can do in the acceptable latency.
+    Backlog,
+    /// The first instances, when messages wait and there is none.
+    Wake,
+    /// Fewer instances, when they have little to do.
+    Shrink,
+    /// The least, when there is nothing to do.
+    Sleep,
+}
+
+impl Policy {
+    pub const ALL: [Policy; 4] = [Self::Backlog, Self::Wake, Self::Shrink, Self::Sleep];
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Backlog => "backlog",
+            Self::Wake => "wake",
+            Self::Shrink => "shrink",
+            Self::Sleep => "sleep",
+        })
+    }
 }
 
 impl Address {
-    /// Every address but the instances', in the order in which plans list them.
-    pub const SINGLE: [Address; 8] = [
+    /// Every address without a number, in the order in which plans list them.
+    pub const SINGLE: [Address; 18] = [
         Self::Dlq,
         Self::Queue,
         Self::ThumbnailsBucket,
@@ -31,6 +66,16 @@ impl Address {
         Self::Role,
         Self::InstanceProfile,
         Self::SecurityGroup,
+        Self::S3Endpoint,
+        Self::LaunchTemplate,
+        Self::ScalingGroup,
+        Self::ScalingPolicy(Policy::Backlog),
+        Self::ScalingPolicy(Policy::Wake),
+        Self::ScalingPolicy(Policy::Shrink),
+        Self::ScalingPolicy(Policy::Sleep),
+        Self::Alarm(Policy::Wake),
+        Self::Alarm(Policy::Shrink),
+        Self::Alarm(Policy::Sleep),
     ];
 
     /// The resource in words, for sentences: "the dead-letter queue".
@@ -44,6 +89,12 @@ impl Address {
             Self::Role => "role",
             Self::InstanceProfile => "instance profile",
             Self::SecurityGroup => "security group",
+            Self::S3Endpoint => "S3 endpoint",
+            Self::LaunchTemplate => "launch template",
+            Self::ScalingGroup => "Auto Scaling group",
+            Self::ScalingPolicy(_) => "scaling policy",
+            Self::Alarm(_) => "alarm",
+            Self::Trigger(_) => "trigger",
             Self::Instance(_) => "instance",
         }
     }
@@ -60,6 +111,12 @@ impl fmt::Display for Address {
             Self::Role => f.write_str("role"),
             Self::InstanceProfile => f.write_str("instance-profile"),
             Self::SecurityGroup => f.write_str("security-group"),
+            Self::S3Endpoint => f.write_str("s3-endpoint"),
+            Self::LaunchTemplate => f.write_str("launch-template"),
+            Self::ScalingGroup => f.write_str("scaling-group"),
+            Self::ScalingPolicy(policy) => write!(f, "scaling-policy.{policy}"),
+            Self::Alarm(policy) => write!(f, "alarm.{policy}"),
+            Self::Trigger(n) => write!(f, "trigger.{n}"),
             Self::Instance(n) => write!(f, "instance.{n}"),
         }
     }
@@ -73,12 +130,12 @@ impl FromStr for Address {
         if let Some(address) = Self::SINGLE.into_iter().find(|address| address.to_string() == text) {
             return Ok(address);
         }
-        text.strip_prefix("instance.").and_then(|n| n.parse().ok()).filter(|&n| n > 0).map(Self::Instance).ok_or_else(
-            || {
-                let known: Vec<String> = Self::SINGLE.iter().map(Self::to_string).collect();
-                format!("is not an address; use one of {}, instance.N", known.join(", "))
-            },
-        )
+        let number = |prefix: &str| text.strip_prefix(prefix).and_then(|n| n.parse().ok()).filter(|&n| n > 0);
+        let numbered = number("instance.").map(Self::Instance).or_else(|| number("trigger.").map(Self::Trigger));
+        numbered.ok_or_else(|| {
+            let known: Vec<String> = Self::SINGLE.iter().map(Self::to_string).collect();
+            format!("is not an address; use one of {}, instance.N, trigger.N", known.join(", "))
+        })
     }
 }
 

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod address;
+pub mod capacity;
 pub mod change;
 pub mod cost;
 mod desired;

@@ -60,9 +60,12 @@ impl Observed {
                 Address::InstanceProfile => adopt(&mut self.profile),
                 Address::SecurityGroup => adopt(&mut self.security_group),
                 Address::Binary => Err("the binary belongs to its bucket; use --adopt bucket.code".to_owned()),
-                Address::Instance(_) => {
+                Address::Instance(_) | Address::LaunchTemplate | Address::ScalingGroup => {
                     Err("instances cannot be adopted, because thumb cannot know what runs on them".to_owned())
                 }
+                Address::ScalingPolicy(_) | Address::Alarm(_) => Err("it belongs to its group".to_owned()),
+                Address::S3Endpoint => Err("an existing endpoint is used as it is".to_owned()),
+                Address::Trigger(_) => Err("a bucket keeps the notifications that it has beside thumb's".to_owned()),
             };
             adopted.map_err(|why| Failure::new(format!("cannot adopt {address}: {why}")))?;
         }

@@ -5,26 +5,40 @@ use crate::stack::address::Address;
 /// Whether `address` directly depends on `other`.
 pub fn needs(address: Address, other: Address) -> bool {
     match address {
-        Address::Dlq | Address::ThumbnailsBucket | Address::CodeBucket | Address::Role | Address::SecurityGroup => {
-            false
-        }
+        Address::Dlq
+        | Address::ThumbnailsBucket
+        | Address::CodeBucket
+        | Address::Role
+        | Address::SecurityGroup
+        | Address::S3Endpoint => false,
         // The redrive policy names the dead-letter queue.
         Address::Queue => other == Address::Dlq,
         Address::Binary => other == Address::CodeBucket,
         Address::InstanceProfile => other == Address::Role,
-        // The worker needs all of these when it starts.
-        Address::Instance(_) => matches!(
-            other,
-            Address::Queue
-                | Address::Dlq
-                | Address::ThumbnailsBucket
-                | Address::Binary
-                | Address::CodeBucket
-                | Address::Role
-                | Address::InstanceProfile
-                | Address::SecurityGroup
-        ),
+        Address::LaunchTemplate => matches!(other, Address::InstanceProfile | Address::SecurityGroup),
+        Address::Instance(_) => worker_needs(other),
+        Address::ScalingGroup => other == Address::LaunchTemplate || worker_needs(other),
+        Address::ScalingPolicy(_) => other == Address::ScalingGroup,
+        Address::Alarm(policy) => other == Address::ScalingPolicy(policy),
+        // The queue's policy lets S3 send.
+        Address::Trigger(_) => other == Address::Queue,
     }
+}
+
+/// Whether a worker needs this when it starts.
+fn worker_needs(other: Address) -> bool {
+    matches!(
+        other,
+        Address::Queue
+            | Address::Dlq
+            | Address::ThumbnailsBucket
+            | Address::Binary
+            | Address::CodeBucket
+            | Address::Role
+            | Address::InstanceProfile
+            | Address::SecurityGroup
+            | Address::S3Endpoint
+    )
 }
 
 /// Whether `other` must be deleted before `address`, because it depends on it. SQS allows deleting a dead-letter queue that

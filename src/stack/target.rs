@@ -16,11 +16,21 @@ pub enum Target {
     Profile,
     SecurityGroup,
     Instance,
+    Scaling,
+    Trigger,
 }
 
 impl Target {
-    pub const ALL: [Target; 6] =
-        [Self::Queue, Self::Buckets, Self::Code, Self::Profile, Self::SecurityGroup, Self::Instance];
+    pub const ALL: [Target; 8] = [
+        Self::Queue,
+        Self::Buckets,
+        Self::Code,
+        Self::Profile,
+        Self::SecurityGroup,
+        Self::Instance,
+        Self::Scaling,
+        Self::Trigger,
+    ];
 
     /// Whether the address is one of this target's own.
     fn covers(self, address: Address) -> bool {
@@ -31,6 +41,11 @@ impl Target {
             Self::Profile => matches!(address, Address::Role | Address::InstanceProfile),
             Self::SecurityGroup => address == Address::SecurityGroup,
             Self::Instance => matches!(address, Address::Instance(_)),
+            Self::Scaling => matches!(
+                address,
+                Address::LaunchTemplate | Address::ScalingGroup | Address::ScalingPolicy(_) | Address::Alarm(_)
+            ),
+            Self::Trigger => matches!(address, Address::Trigger(_)),
         }
     }
 
@@ -74,6 +89,8 @@ impl fmt::Display for Target {
             Self::Profile => "profile",
             Self::SecurityGroup => "security-group",
             Self::Instance => "instance",
+            Self::Scaling => "scaling",
+            Self::Trigger => "trigger",
         })
     }
 }

@@ -50,6 +50,22 @@ amis.AmiBackend._load_amis = load_afresh
 main(["-H", "127.0.0.1", "-p", "0"])
 "#;
 
+/// moto with the rules of tests/support/strict_moto around it; its options are the arguments.
+const STRICT_SERVER: &str = r#"
+import os, sys, threading
+def leash():
+    if sys.stdin.buffer.read() != b"keep":
+        os._exit(0)
+threading.Thread(target=leash, daemon=True).start()
+sys.dont_write_bytecode = True
+sys.path.insert(0, sys.argv.pop(1))
+from strict_moto.server import main
+main()
+"#;
+
+/// Where the package of the strict server is.
+const STRICT_RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support");
+
 /// A running emulator with nothing in it; dropping it ends it.
 pub struct Moto {
     server: Child,
@@ -73,6 +89,22 @@ impl Moto {
     /// # Errors
     /// Python is missing, or the installation or the start failed; the text says what to do.
     pub fn try_start() -> Result<Self, String> {
+        Self::try_start_server(SERVER, &[])
+    }
+
+    /// Starts the emulator that refuses where AWS does, has Auto Scaling groups with instances, and delivers S3's events.
+    /// `options`: such as `--set ec2-instance-states.pending=0`.
+    ///
+    /// # Panics
+    /// As [`Moto::try_start`] fails; for tests.
+    #[must_use]
+    pub fn start_strict(options: &[&str]) -> Self {
+        let mut args = vec![STRICT_RULES, "--port", "0"];
+        args.extend(options);
+        Self::try_start_server(STRICT_SERVER, &args).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn try_start_server(server: &str, args: &[&str]) -> Result<Self, String> {
         static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
         let python = PYTHON.get_or_init(python_with_moto).clone()?;
         static STARTED: AtomicU32 = AtomicU32::new(0);
@@ -82,7 +114,8 @@ impl Moto {
             .and_then(|file| Ok((file.try_clone()?, file)))
             .map_err(|error| format!("cannot write moto's log {}: {error}", log.display()))?;
         let server = Command::new(&python)
-            .args(["-c", SERVER])
+            .args(["-c", server])
+            .args(args)
             .env("PYTHONUNBUFFERED", "1")
             .env("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
             .env("MOTO_ENABLE_AMI_VALIDATION", "true")
