@@ -54,6 +54,8 @@ fn nothing() -> Observed {
         profile: Found::Absent,
         security_group: Found::Absent,
         fleet: instance::Fleet::default(),
+        launch_template: Found::Absent,
+        scaling_group: Found::Absent,
         vpc: Ok("vpc-1".into()),
         former_buckets: Vec::new(),
         other_stacks: std::collections::BTreeSet::new(),
@@ -70,6 +72,7 @@ fn launch_options() -> LaunchOptions {
     LaunchOptions {
         arch: Ok(Arch::X86_64),
         ami: Ok(ami),
+        offers: None,
         key_pair: Ok(()),
         public_address: instance::PublicAddress::Yes,
         source_notes: Vec::new(),
@@ -103,6 +106,7 @@ fn built(config: &Config) -> Observed {
         security_group,
         count,
         launch,
+        fleet: _,
         asked: _,
         notes: _,
     } = desired(config, &nothing(), "aa");
@@ -179,6 +183,8 @@ fn built(config: &Config) -> Observed {
             tags: group.tags,
         }),
         fleet: instance::Fleet { alive: alive.collect(), ..instance::Fleet::default() },
+        launch_template: Found::Absent,
+        scaling_group: Found::Absent,
         ..nothing()
     }
 }
