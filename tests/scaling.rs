@@ -263,16 +263,34 @@ async fn a_refresh_that_fails_is_rolled_back_and_named_and_the_next_one_succeeds
     let moto = Moto::start_strict(&AT_ONCE);
     let first = Caller::new(&moto, "cats", &scaling_text(), b"1").await;
     first.apply_and_be_done("at first").await;
-    let newer = Caller::new(&moto, "cats", &scaling_text(), b"2").await;
+    let keyed = format!("{}\n[instance]\nkey_pair = \"me\"", scaling_text());
+    let newer = Caller::new(&moto, "cats", &keyed, b"2").await;
+    let (ec2, autoscaling) = (&newer.clients.ec2, &newer.clients.autoscaling);
+    ec2.create_key_pair().key_name("me").send().await.unwrap();
+    // The refresh has begun, and cannot launch yet, when its key pair goes.
+    let launch = "Launch";
+    let suspend = autoscaling.suspend_processes().auto_scaling_group_name("cats-workers").scaling_processes(launch);
+    suspend.send().await.unwrap();
+    killed_after(&moto, "StartInstanceRefresh", b"2", &keyed).await;
     let plan = newer.plan().await;
-    // The security group's rules do not let it launch: it goes while the refresh is going to use it.
-    let profile = newer.clients.iam.remove_role_from_instance_profile();
-    profile.instance_profile_name("cats-worker").role_name("cats-worker").send().await.unwrap();
-    let (report, _) = newer.execute(&plan).await;
+    let group = plan.changes.iter().find(|change| change.address == Address::ScalingGroup).unwrap();
+    let running = "an instance refresh toward version 2 is running (100 %)";
+    assert_eq!(group.reason.as_deref(), Some(running), "{:?}", plan.notes);
+    ec2.delete_key_pair().key_name("me").send().await.unwrap();
+    let resume = autoscaling.resume_processes().auto_scaling_group_name("cats-workers").scaling_processes(launch);
+    resume.send().await.unwrap();
+    let (report, said) = newer.execute(&plan).await;
+    assert!(said.iter().any(|line| line.ends_with("is running already")), "it is joined: {said:?}");
     assert_eq!(report.failures.len(), 1, "{:#?}", report.failures);
     insta::assert_snapshot!(report.failures[0].to_string());
     assert_eq!(newer.binaries().await, 2, "the instances still need the old program");
     assert_eq!(newer.group().await.launching.version(), Some(1));
+
+    ec2.create_key_pair().key_name("me").send().await.unwrap();
+    let plan = newer.plan().await;
+    let note = "The last instance refresh of cats-workers ended as RollbackSuccessful toward version 2: \
+                Launching new instances failed.";
+    assert!(plan.notes.iter().any(|said| said == note), "{:?}", plan.notes);
     newer.apply_and_be_done("mended").await;
     assert_eq!((newer.binaries().await, newer.group().await.launching.version()), (1, Some(2)));
     newer.destroy().await;

@@ -27,6 +27,8 @@ const LOOK_AGAIN: Backoff = Backoff { first: Duration::from_millis(250), max: Du
 /// How long a refresh may go on without replacing anything. One instance takes minutes; where there is no capacity, Auto
 /// Scaling tries for an hour before it gives up.
 const STUCK: Duration = Duration::from_secs(30 * 60);
+/// How long Auto Scaling may take to accept a refresh: its launch template names an instance profile, which may be new.
+const ACCEPTED: Duration = Duration::from_secs(60);
 /// How long the group may take until its instances are in service: as long as an instance may take to report.
 const IN_SERVICE_TIME: Duration = Duration::from_secs(10 * 60);
 /// Scaling activities to look through for one that failed (API DescribeScalingActivities: 100 at most).
@@ -64,7 +66,7 @@ async fn start(
     aws: &Writer,
     context: &StepContext<'_>,
 ) -> Result<String, CallError> {
-    let deadline = Instant::now() + STUCK;
+    let (deadline, accepted_by) = (Instant::now() + STUCK, Instant::now() + ACCEPTED);
     let mut told = false;
     for attempt in 0.. {
         let active = ours(observe(name, aws, context).await?, name)?.refresh.filter(Refresh::is_active);
@@ -84,7 +86,9 @@ async fn start(
             }
             None => match request(name, mixed, version, aws).await {
                 // Started by a concurrent apply, or by an attempt whose response was lost: the next look says.
-                Err(error) if matches!(error.kind, Kind::AlreadyExists | Kind::NotYet) && Instant::now() < deadline => {
+                Err(error)
+                    if matches!(error.kind, Kind::AlreadyExists | Kind::NotYet) && Instant::now() < accepted_by =>
+                {
                     format!("waiting for Auto Scaling to start the instance refresh: {}", error.message)
                 }
                 result => {
