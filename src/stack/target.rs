@@ -111,7 +111,11 @@ mod tests {
     use super::*;
 
     fn select(target: Target, destroy: bool) -> String {
-        let all = Address::SINGLE.into_iter().chain([Address::Instance(1)]).collect();
+        // A stack has either numbered instances or a group.
+        let scaling = target == Target::Scaling;
+        let of_a_group = |address: &Address| Target::Scaling.covers(*address);
+        let single = Address::SINGLE.into_iter().filter(|address| scaling || !of_a_group(address));
+        let all = single.chain([if scaling { Address::Trigger(1) } else { Address::Instance(1) }]).collect();
         let selected = Target::select(&[target], &all, destroy);
         selected.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
     }
@@ -125,8 +129,12 @@ mod tests {
         assert_eq!(select(Target::SecurityGroup, false), "security-group");
         assert_eq!(
             select(Target::Instance, false),
-            "dlq queue bucket.thumbnails bucket.code binary role instance-profile security-group instance.1"
+            "dlq queue bucket.thumbnails bucket.code binary role instance-profile security-group s3-endpoint instance.1"
         );
+        assert!(select(Target::Scaling, false).ends_with(
+            "s3-endpoint launch-template scaling-group scaling-policy.backlog scaling-policy.wake scaling-policy.shrink \
+             scaling-policy.sleep alarm.wake alarm.shrink alarm.sleep"
+        ));
     }
 
     #[test]
