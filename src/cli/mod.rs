@@ -6,6 +6,7 @@
 
 mod apply;
 mod destroy;
+mod dlq;
 mod enqueue;
 mod interrupts;
 mod outputs;
@@ -69,10 +70,11 @@ enum Command {
     Work(work::Args),
     Render(render::Args),
     Policy(policy::Args),
+    Dlq(dlq::Args),
 }
 
 /// The names of the commands, each of which a link may have: `thumb-work` is `thumb work`.
-const COMMANDS: [&str; 7] = ["plan", "apply", "destroy", "enqueue", "work", "render", "policy"];
+const COMMANDS: [&str; 8] = ["plan", "apply", "destroy", "enqueue", "work", "render", "policy", "dlq"];
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
@@ -104,6 +106,7 @@ pub fn main() -> ExitCode {
             Command::Enqueue(args) => enqueue::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Work(args) => work::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Render(args) => render::run(args, &global).await.map(|()| ExitCode::SUCCESS),
+            Command::Dlq(args) => dlq::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Policy(args) => policy::run(args, &global).await.map(|()| ExitCode::SUCCESS),
         }
     });

@@ -24,10 +24,11 @@ pub enum Command {
     Destroy,
     Enqueue,
     Work,
+    Dlq,
 }
 
 impl Command {
-    pub const ALL: [Command; 5] = [Self::Plan, Self::Apply, Self::Destroy, Self::Enqueue, Self::Work];
+    pub const ALL: [Command; 6] = [Self::Plan, Self::Apply, Self::Destroy, Self::Enqueue, Self::Work, Self::Dlq];
 }
 
 impl fmt::Display for Command {
@@ -38,6 +39,7 @@ impl fmt::Display for Command {
             Self::Destroy => "destroy",
             Self::Enqueue => "enqueue",
             Self::Work => "work",
+            Self::Dlq => "dlq",
         })
     }
 }
@@ -78,6 +80,9 @@ pub fn policy(commands: &[Command], config: &Config, location: &AwsLocation) -> 
     }
     if asked(&[Command::Work]) {
         stack.work(&mut statements);
+    }
+    if asked(&[Command::Dlq]) {
+        stack.dlq(&mut statements);
     }
     json!({ "Version": policy::VERSION, "Statement": statements })
 }
@@ -307,6 +312,22 @@ impl<'a> Stack<'a> {
         if !sources.is_empty() {
             statements.push(allow("FindPhotographs", &["s3:ListBucket"], &sources));
         }
+    }
+
+    fn dlq(&self, statements: &mut Vec<Value>) {
+        let read = [
+            "sqs:ChangeMessageVisibility",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:GetQueueUrl",
+            "sqs:ListMessageMoveTasks",
+            "sqs:PurgeQueue",
+            "sqs:ReceiveMessage",
+            "sqs:StartMessageMoveTask",
+        ];
+        statements.push(allow("ReadRejected", &read, &self.queues[1..]));
+        let retry = ["sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:SendMessage"];
+        statements.push(allow("RetryRejected", &retry, &self.queues[..1]));
     }
 
     /// The permissions of the instances' role, without the download of the binary.

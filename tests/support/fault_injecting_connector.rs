@@ -357,8 +357,9 @@ fn subject(request: &HttpRequest) -> String {
     let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
     if request.headers().get("x-amz-target").is_some() {
         let body: serde_json::Value = serde_json::from_str(&body).expect("SQS speaks JSON");
-        let name = body["QueueName"].as_str().or(body["QueueUrl"].as_str()).expect("every call of ours names a queue");
-        return format!("queue/{}", name.rsplit('/').next().unwrap_or_default());
+        let named = ["QueueName", "QueueUrl", "SourceArn"].into_iter().find_map(|field| body[field].as_str());
+        let name = named.expect("every call of ours names a queue");
+        return format!("queue/{}", name.rsplit(['/', ':']).next().unwrap_or_default());
     }
     if body.contains("Action=") {
         let field = |name: &str| body.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
