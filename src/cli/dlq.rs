@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
 use super::reconcile::ask;
@@ -14,7 +14,7 @@ use crate::text::{printable, printable_json};
 use crate::worker::queue_url;
 
 /// Show what was rejected and why, and put it back on the queue.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "dlq",
@@ -28,7 +28,7 @@ pub struct Args {
     action: Option<Action>,
 }
 
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
 enum Action {
     List(ListArgs),
@@ -38,7 +38,7 @@ enum Action {
 }
 
 /// List the rejected messages by reason (the default).
-#[derive(FromArgs, Default)]
+#[derive(FromArgs, ArgsInfo, Default)]
 #[argh(subcommand, name = "list", help_triggers("-h", "--help"))]
 struct ListArgs {
     /// one line a message, with its ID, instead of one a reason
@@ -50,7 +50,7 @@ struct ListArgs {
 }
 
 /// Show one rejected message whole.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "show", help_triggers("-h", "--help"))]
 struct ShowArgs {
     /// the message's ID, or its start
@@ -62,7 +62,7 @@ struct ShowArgs {
 }
 
 /// Put rejected messages back on the queue.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "retry", help_triggers("-h", "--help"))]
 struct RetryArgs {
     /// every message
@@ -80,7 +80,7 @@ struct RetryArgs {
 }
 
 /// Delete every rejected message.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "purge", help_triggers("-h", "--help"))]
 struct PurgeArgs {
     /// do not ask

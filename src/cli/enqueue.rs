@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Write;
 use std::time::Duration;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::{Global, print};
@@ -18,7 +18,7 @@ use crate::thumbnail::{Fit, MAX_SIDE_PX, Output, Position, Size};
 use crate::worker;
 
 /// Put thumbnail requests on the queue.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "enqueue",
