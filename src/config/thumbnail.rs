@@ -30,6 +30,8 @@ pub struct Thumbnail {
     pub sizes: Vec<Variant>,
     /// Whether each photograph has an object that lists its thumbnails.
     pub manifest: bool,
+    /// Whether the thumbnails of a photograph go when S3 says that it has gone.
+    pub follow_deletes: bool,
     /// The header Cache-Control of the thumbnails.
     pub cache_control: Option<String>,
     pub storage_class: StorageClass,
@@ -176,6 +178,7 @@ pub fn read(mut section: Section<'_>) -> Thumbnail {
         keep_copyright: section.boolean("keep_copyright").unwrap_or_default(),
         sizes: section.list("sizes", MAX_SIZES, variant).unwrap_or_default(),
         manifest: section.boolean("manifest").unwrap_or_default(),
+        follow_deletes: section.boolean("follow_deletes").unwrap_or_default(),
         cache_control: section.checked("cache_control", cache_control).map(|given| given.value),
         storage_class: section.parsed("storage_class").unwrap_or_default(),
     };

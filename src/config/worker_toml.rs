@@ -45,6 +45,7 @@ impl Config {
             keep_copyright,
             sizes,
             manifest,
+            follow_deletes,
             cache_control,
             storage_class,
         } = &self.thumbnail;
@@ -60,6 +61,7 @@ impl Config {
         text.line("keep_copyright", keep_copyright);
         text.words("sizes", sizes);
         text.line("manifest", manifest);
+        text.line("follow_deletes", follow_deletes);
         if let Some(cache_control) = cache_control {
             text.string("cache_control", cache_control);
         }

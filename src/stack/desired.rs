@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use super::observe::{LaunchOptions, Observed};
 use crate::config::{Access, Config, is_burstable};
 use crate::stack::resources::binary::Binary;
@@ -10,7 +12,7 @@ use crate::stack::resources::bucket::{Bucket, Ownership, PublicAccessBlock};
 use crate::stack::resources::instance::user_data;
 use crate::stack::resources::instance::{InstanceRequest, Launch, ProfileId};
 use crate::stack::resources::instance_profile::InstanceProfile;
-use crate::stack::resources::queue::{Queue, Redrive};
+use crate::stack::resources::queue::{Queue, Redrive, senders};
 use crate::stack::resources::role::{INLINE_POLICY, Role};
 use crate::stack::resources::security_group::{Rule, SecurityGroup};
 use crate::stack::resources::{Found, REGION_TAG, STACK_TAG, Tags, policy, security_group};
@@ -52,11 +54,17 @@ impl Desired {
         tags.insert(STACK_TAG.into(), config.name.clone());
         // The dead-letter queue has the longest retention, because the age of a message counts from its first send.
         const DLQ_RETENTION_S: u32 = 1_209_600;
-        let queue = |name: &str, retention_s: u32, redrive: Option<Redrive>| Queue {
+        let mut triggered: Vec<&str> = config.triggers.iter().map(|trigger| trigger.bucket.as_str()).collect();
+        triggered.sort_unstable();
+        triggered.dedup();
+        let senders: Vec<Value> =
+            triggered.iter().map(|bucket| senders::statement(location, &config.queue.name, bucket)).collect();
+        let queue = |name: &str, retention_s: u32, redrive: Option<Redrive>, senders: Vec<Value>| Queue {
             name: name.to_owned(),
             visibility_timeout_s: config.queue.visibility_timeout_s,
             retention_s,
             redrive,
+            senders,
             tags: tags.clone(),
         };
         let redrive =
@@ -84,8 +92,8 @@ impl Desired {
         let launch = launch(config, observed, launch_options, &binary, &security_group, endpoint, &tags);
         Self {
             stack: config.name.clone(),
-            dlq: queue(&config.queue.dlq, DLQ_RETENTION_S, None),
-            queue: queue(&config.queue.name, config.queue.retention_s, Some(redrive)),
+            dlq: queue(&config.queue.dlq, DLQ_RETENTION_S, None, Vec::new()),
+            queue: queue(&config.queue.name, config.queue.retention_s, Some(redrive), senders),
             thumbnails: thumbnails(config, observed, &tags),
             code: Bucket {
                 name: config.code_bucket(&location.account),

@@ -13,7 +13,7 @@ use crate::stack::change::{Action, Attribute, Purpose};
 use crate::stack::cost::{BilledResources, Estimate};
 use crate::stack::resources::instance::{FIRST_REPORT, Fleet, Launch, PublicAddress, Wait};
 use crate::stack::resources::{
-    Found, STACK_TAG, binary, bucket, instance, instance_profile, is_adopted, queue, role, security_group,
+    Found, STACK_TAG, binary, bucket, instance, instance_profile, is_adopted, queue, role, security_group, trigger,
 };
 
 /// Objects in the two buckets, for a destroy: the count, and whether there are more. `None`: not counted.
@@ -63,6 +63,7 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
     ];
     let instances = instance::diff(stack, *count, launch.as_ref().map_err(String::as_str), &observed.fleet, asked);
     changes.extend(instances.into_iter().map(change::Change::lift));
+    changes.extend(trigger_changes(config, observed, false));
     for change in changes.iter_mut().filter(|change| is_adoption(change)) {
         change.reason = Some("adopted (not managed by any stack before)".into());
     }
@@ -137,6 +138,7 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
             false => security_group::delete(group, observed),
         },
     ));
+    changes.extend(trigger_changes(config, observed, true));
     changes.extend(instance::delete_all(&config.name, &observed.fleet.alive).into_iter().map(change::Change::lift));
     let ours: BTreeSet<u32> = observed.fleet.alive.iter().map(|instance| instance.index).collect();
     for (index, reason) in observed.fleet.foreign.iter().filter(|(index, _)| !ours.contains(index)) {
@@ -158,6 +160,21 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
     let plan =
         Plan::new(Purpose::Destroy, &config.name, &observed.location.account, &observed.location.region, changes);
     Plan { notes, ..plan }
+}
+
+/// The changes of the triggers; `destroy`: all of their rules go.
+fn trigger_changes(config: &Config, observed: &Observed, destroy: bool) -> Vec<Change> {
+    let mut triggers = trigger::declared(config, &observed.location, &observed.triggered());
+    if destroy {
+        triggers.iter_mut().for_each(|trigger| trigger.rules.clear());
+    }
+    let kms_key = observed.queue.ours().and_then(|queue| queue.kms_key.as_deref());
+    let changes = (1..).zip(&triggers).map(|(index, desired)| {
+        let found = observed.triggers.get(&desired.bucket).unwrap_or(&trigger::Bucket::Gone);
+        trigger::diff(index, &config.name, desired, found, kms_key).lift()
+    });
+    // A plan to destroy lists what goes and what stands in the way.
+    changes.filter(|change: &Change| !destroy || change.action != Action::None).collect()
 }
 
 /// A bucket of the plan that is in another region: its name and region. Then the command probably uses the wrong region,
@@ -316,5 +333,8 @@ fn notes(config: &Config, desired: &Desired, observed: &Observed, changes: &[Cha
         ));
     }
     notes.extend(instance_notes(observed, changes));
+    if changes.iter().any(|change| matches!(change.address, Address::Trigger(_))) {
+        notes.extend(trigger::notes(config, observed.queue.ours().and_then(|queue| queue.kms_key.as_deref())));
+    }
     notes
 }

@@ -1,15 +1,15 @@
 //! Observes the account: everything that a plan needs, in parallel, with read calls only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::aws::{Errors, Reader, account, all};
+use crate::aws::{CallError, Errors, Reader, account, all};
 use crate::config::image::Arch;
 use crate::config::{Access, Config, Sources};
 use crate::error::{Failure, Result};
 use crate::stack::address::Address;
 use crate::stack::resources::policy::AwsLocation;
 use crate::stack::resources::{
-    Foreign, Found, binary, bucket, instance, instance_profile, queue, role, security_group, source,
+    Foreign, Found, binary, bucket, instance, instance_profile, queue, role, security_group, source, trigger,
 };
 
 /// What exists in the account under the stack's names.
@@ -25,6 +25,8 @@ pub struct Observed {
     pub profile: Found<instance_profile::Observed>,
     pub security_group: Found<security_group::Observed>,
     pub fleet: instance::Fleet,
+    /// The buckets that are triggers, or were, by name.
+    pub triggers: BTreeMap<String, trigger::Bucket>,
     /// The VPC of the security group; `Err`: why there is none, as a sentence.
     pub vpc: Result<String, String>,
     /// Buckets of the stack under former default names, if there is none under the current name.
@@ -45,6 +47,11 @@ pub struct LaunchOptions {
 }
 
 impl Observed {
+    /// The buckets that have rules of the stack, as the queue's policy records them.
+    pub fn triggered(&self) -> BTreeSet<String> {
+        triggered(&self.queue)
+    }
+
     /// Adopts the resources at these addresses.
     ///
     /// # Errors
@@ -86,7 +93,7 @@ fn adopt<T>(found: &mut Found<T>) -> Result<(), String> {
 /// The command whose policy has all permissions that reading needs, for `thumb policy`.
 const COMMAND: &str = "plan";
 
-/// Observes the stack, in at most three sequential round trips.
+/// Observes the stack, in at most three sequential round trips, or five where there are triggers.
 ///
 /// # Errors
 /// No credentials, the wrong account, missing permissions (all of them at once), or no network.
@@ -135,6 +142,8 @@ async fn observe_beside<T>(
         return Err(errors.failure("cannot read the account", COMMAND));
     };
     let (dlq, queue, role, profile, (vpc, security_group), fleet) = resources;
+    let triggers = read_triggers(aws, config, &location.account, &queue).await;
+    let triggers = triggers.map_err(|error| Errors::from(error).failure("cannot read the account", COMMAND))?;
     let Buckets { thumbnails, code, binaries, former: former_buckets } = buckets;
     let profile = instance_profile::beside_role(profile, &config.name, aws.region(), &config.profile.name, &role);
     let observed = Observed {
@@ -148,6 +157,7 @@ async fn observe_beside<T>(
         profile,
         security_group,
         fleet,
+        triggers,
         vpc,
         former_buckets,
         other_stacks,
@@ -185,6 +195,23 @@ pub async fn read_launch_options(aws: &Reader, config: &Config) -> Result<Launch
     let ((arch, ami), key_pair, public_address, source_notes) =
         all!(image: image, key_pair: key_pair, address: address, sources: sources)?;
     Ok(LaunchOptions { arch, ami, key_pair, public_address, source_notes })
+}
+
+/// The buckets of thumb.toml's triggers, and those that the queue's policy records.
+async fn read_triggers(
+    aws: &Reader,
+    config: &Config,
+    account: &str,
+    queue: &Found<queue::Observed>,
+) -> Result<BTreeMap<String, trigger::Bucket>, CallError> {
+    let declared = config.triggers.iter().map(|trigger| trigger.bucket.clone());
+    let buckets: BTreeSet<String> = declared.chain(triggered(queue)).collect();
+    trigger::read(aws, account, buckets).await
+}
+
+/// The buckets that the queue's policy records.
+fn triggered(queue: &Found<queue::Observed>) -> BTreeSet<String> {
+    queue.ours().map(|queue| queue::senders::buckets(queue.policy.as_ref())).unwrap_or_default()
 }
 
 /// The account and the partition the credentials are for.

@@ -1,7 +1,7 @@
 //! The steps of all resources as one type, which plans contain and `execute` runs.
 
 use super::change;
-use super::resources::{StepContext, binary, bucket, instance, instance_profile, queue, role, security_group};
+use super::resources::{StepContext, binary, bucket, instance, instance_profile, queue, role, security_group, trigger};
 use crate::aws::{CallError, Writer};
 
 /// One call (or a few that belong together) that changes the account, with all it needs: the plan's unit of work.
@@ -14,6 +14,7 @@ pub enum Operation {
     InstanceProfile(instance_profile::Step),
     SecurityGroup(security_group::Step),
     Instance(instance::Step),
+    Trigger(trigger::Step),
 }
 
 /// A change of a plan.
@@ -31,7 +32,7 @@ macro_rules! from_step {
     };
 }
 from_step! { Queue: queue, Bucket: bucket, Binary: binary, Role: role, InstanceProfile: instance_profile,
-SecurityGroup: security_group, Instance: instance }
+SecurityGroup: security_group, Instance: instance, Trigger: trigger }
 
 impl Operation {
     /// Runs it. It can be repeated: "already exists" and "already gone" are not errors.
@@ -44,6 +45,7 @@ impl Operation {
             Self::InstanceProfile(step) => instance_profile::run(step, aws, context).await,
             Self::SecurityGroup(step) => security_group::run(step, aws, context).await,
             Self::Instance(step) => instance::run(step, aws, context).await,
+            Self::Trigger(step) => trigger::run(step, aws, context).await,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! those of the calls that the command makes for this thumb.toml; the resources are as narrow as the "Service Authorization
 //! Reference" allows. tests/permissions.rs compares the policy with the calls.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -115,6 +116,21 @@ impl<'a> Stack<'a> {
         buckets.iter().map(|bucket| self.location.bucket_arn(bucket)).collect()
     }
 
+    /// The buckets of thumb.toml's triggers. One that is taken out of thumb.toml is still needed for one `apply`.
+    fn trigger_buckets(&self) -> Vec<String> {
+        let buckets: BTreeSet<&str> = self.config.triggers.iter().map(|trigger| trigger.bucket.as_str()).collect();
+        buckets.into_iter().map(|bucket| self.location.bucket_arn(bucket)).collect()
+    }
+
+    fn change_triggers(&self, statements: &mut Vec<Value>) {
+        let buckets = self.trigger_buckets();
+        let once = statements.iter().all(|statement| statement["Sid"] != "ChangeTriggers");
+        if !buckets.is_empty() && once {
+            let change = ["s3:GetBucketNotification", "s3:PutBucketNotification"];
+            statements.push(allow("ChangeTriggers", &change, &buckets));
+        }
+    }
+
     fn ec2(&self, what: &str) -> String {
         let AwsLocation { partition, account, region } = self.location;
         format!("arn:{partition}:ec2:{region}:{account}:{what}")
@@ -141,6 +157,10 @@ impl<'a> Stack<'a> {
             "s3:ListBucketVersions",
         ];
         statements.push(allow("ReadBuckets", &read, &buckets));
+        let triggers = self.trigger_buckets();
+        if !triggers.is_empty() {
+            statements.push(allow("ReadTriggers", &["s3:GetBucketNotification", "s3:ListBucket"], &triggers));
+        }
         let read = ["iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"];
         statements.push(allow("ReadRole", &read, &[&self.role]));
         statements.push(allow("ReadProfile", &["iam:GetInstanceProfile"], &[&self.profile]));
@@ -190,6 +210,7 @@ impl<'a> Stack<'a> {
             let put = ["s3:DeleteObject", "s3:PutObject", "s3:PutObjectAcl"];
             statements.push(allow("TryPublicAcl", &put, &[probe]));
         }
+        self.change_triggers(statements);
         let binaries = format!("{}/{}*", self.buckets[1], code_bucket::BINARY_PREFIX);
         statements.push(allow("UploadBinary", &["s3:DeleteObject", "s3:PutObject"], &[binaries]));
 
@@ -280,6 +301,7 @@ impl<'a> Stack<'a> {
 
     /// The calls with which `destroy` deletes and releases.
     fn take_away(&self, statements: &mut Vec<Value>) {
+        self.change_triggers(statements);
         statements.push(allow("DeleteQueues", &["sqs:DeleteQueue"], &self.queues));
         let delete = ["s3:DeleteBucket", "s3:ListBucketMultipartUploads"];
         statements.push(allow("DeleteBuckets", &delete, &self.buckets));
@@ -394,7 +416,9 @@ mod tests {
 
     #[test]
     fn every_command_has_its_rights_on_the_stacks_own_resources() {
-        let config = config("[buckets]\nsources = [\"photos\"]\n[instance]\nkey_pair = \"me\"");
+        let config = config(
+            "[buckets]\nsources = [\"photos\"]\n[instance]\nkey_pair = \"me\"\n[[trigger]]\nbucket = \"photos\"",
+        );
         for command in Command::ALL {
             insta::assert_snapshot!(format!("policy_{command}"), lines(&policy(&[command], &config, &location())));
         }

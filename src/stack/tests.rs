@@ -54,6 +54,7 @@ fn nothing() -> Observed {
         profile: Found::Absent,
         security_group: Found::Absent,
         fleet: instance::Fleet::default(),
+        triggers: BTreeMap::new(),
         vpc: Ok("vpc-1".into()),
         former_buckets: Vec::new(),
         other_stacks: std::collections::BTreeSet::new(),
@@ -117,6 +118,8 @@ fn built(config: &Config) -> Observed {
                 let queue::Redrive { dlq_arn, max_receives } = redrive;
                 format!(r#"{{"maxReceiveCount":"{max_receives}","deadLetterTargetArn":"{dlq_arn}"}}"#)
             }),
+            policy: queue::senders::with(None, &queue.senders),
+            kms_key: None,
             messages: 0,
             tags: queue.tags,
         })

@@ -14,6 +14,7 @@ pub mod queue;
 pub mod role;
 pub mod security_group;
 pub mod source;
+pub mod trigger;
 
 use std::collections::BTreeMap;
 use std::future::Future;

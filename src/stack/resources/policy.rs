@@ -92,7 +92,7 @@ pub fn without_trust(observed: &Value) -> Option<Value> {
 }
 
 /// A document's statements: a list, or a single one.
-fn statements(document: &Value) -> Vec<Value> {
+pub fn statements(document: &Value) -> Vec<Value> {
     match &document["Statement"] {
         Value::Array(statements) => statements.clone(),
         Value::Null => Vec::new(),
@@ -100,7 +100,8 @@ fn statements(document: &Value) -> Vec<Value> {
     }
 }
 
-fn with_statements(document: &Value, statements: Vec<Value>) -> Value {
+/// The document with these statements instead.
+pub fn with_statements(document: &Value, statements: Vec<Value>) -> Value {
     let mut fields = document.as_object().cloned().unwrap_or_default();
     fields.entry("Version").or_insert_with(|| VERSION.into());
     fields.insert("Statement".into(), statements.into());
