@@ -30,7 +30,7 @@ use thumb::worker::{Work, queue_url, work};
 /// What a call needs, by the "Service Authorization Reference": the actions of the call itself, and those that it needs
 /// beside them for its tags and for the role that it passes on.
 fn actions(operation: &str) -> Vec<String> {
-    const NAMED_OTHERWISE: [(&str, &[&str]); 25] = [
+    const NAMED_OTHERWISE: [(&str, &[&str]); 27] = [
         // Allowed to everybody, whatever the policies say.
         ("GetCallerIdentity", &[]),
         ("HeadBucket", &["s3:ListBucket"]),
@@ -49,6 +49,8 @@ fn actions(operation: &str) -> Vec<String> {
         ("DeleteMessageBatch", &["sqs:DeleteMessage"]),
         ("ChangeMessageVisibility", &["sqs:ChangeMessageVisibility"]),
         ("ChangeMessageVisibilityBatch", &["sqs:ChangeMessageVisibility"]),
+        ("GetBucketNotificationConfiguration", &["s3:GetBucketNotification"]),
+        ("PutBucketNotificationConfiguration", &["s3:PutBucketNotification"]),
         ("StartMessageMoveTask", &["sqs:StartMessageMoveTask"]),
         ("ListMessageMoveTasks", &["sqs:ListMessageMoveTasks"]),
         ("CreateQueue", &["sqs:CreateQueue", "sqs:TagQueue"]),
@@ -277,6 +279,23 @@ async fn what_the_lifecycle_does_is_allowed_and_nothing_else_is() {
         ("sqs:UntagQueue", RELEASE),
     ];
     assert_all_used(Command::Destroy, &union(Command::Destroy), &destroyed, &reasons);
+}
+
+#[tokio::test]
+async fn what_triggers_need_is_allowed() {
+    let moto = Moto::start_strict(&[]);
+    let world = FaultInjectingConnector::before_strict_server();
+    let text = "name = \"cats\"\n[instance]\ncount = 0\n[[trigger]]\nbucket = \"photos\"";
+    let setup = Caller::new(&moto, text, &world).await;
+    setup.clients.s3.create_bucket().bucket("photos").send().await.unwrap();
+    let caller = Caller::new(&moto, text, &world).await;
+    caller.plan().await;
+    assert!(caller.check(Command::Plan).contains("s3:GetBucketNotification"));
+    caller.run(&caller.plan().await).await;
+    assert!(caller.check(Command::Apply).contains("s3:PutBucketNotification"));
+    let caller = Caller::new(&moto, text, &world).await;
+    caller.run(&caller.plan_destroy().await).await;
+    assert!(caller.check(Command::Destroy).contains("s3:PutBucketNotification"));
 }
 
 #[derive(Default)]

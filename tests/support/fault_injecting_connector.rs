@@ -44,6 +44,8 @@ pub struct Script {
     answers: Vec<Answer>,
     /// Mutating calls until the caller is cut off: the last of them still reaches AWS, its answer is lost.
     cut_after: Option<usize>,
+    /// As that, after the first call of an operation.
+    cut_after_operation: Option<String>,
     cut: bool,
 }
 
@@ -72,6 +74,8 @@ pub struct FaultInjectingConnector {
     /// Where each bucket is that was created through the connector.
     homes: s3::Homes,
     region: String,
+    /// Whether the server is as strict as AWS by itself: then what passes goes to it as it is.
+    strict: bool,
 }
 
 impl FaultInjectingConnector {
@@ -87,7 +91,13 @@ impl FaultInjectingConnector {
             forgotten: Arc::default(),
             homes: Arc::default(),
             region: "us-east-1".into(),
+            strict: false,
         }
+    }
+
+    /// Before a server that is as strict as AWS by itself.
+    pub fn before_strict_server() -> Self {
+        Self { strict: true, ..Self::new() }
     }
 
     /// Another caller in the same world: client tokens are shared, scripts are not.
@@ -161,6 +171,10 @@ impl FaultInjectingConnector {
 
     pub fn cut_after(&self, mutating_calls: usize) {
         self.script.lock().unwrap().cut_after = Some(mutating_calls);
+    }
+
+    pub fn cut_after_operation(&self, operation: &str) {
+        self.script.lock().unwrap().cut_after_operation = Some(operation.to_owned());
     }
 
     pub fn calls(&self) -> Vec<String> {
@@ -266,7 +280,8 @@ impl Connector {
             return Verdict::Answer(answer.status, answer.body.clone(), answer.after);
         }
         let made = script.calls.iter().filter(|operation| is_mutating(operation)).count();
-        if script.cut_after == Some(made) && is_mutating(operation) {
+        let named = script.cut_after_operation.as_deref() == Some(operation);
+        if named || script.cut_after == Some(made) && is_mutating(operation) {
             script.cut = true;
             return Verdict::PassAndCut;
         }
@@ -300,6 +315,9 @@ async fn pass(
     operation: &str,
     request: HttpRequest,
 ) -> Result<HttpResponse, ConnectorError> {
+    if faults.strict {
+        return inner.call(request).await;
+    }
     if let Some(refused) = s3::refusal(&faults.homes, &faults.region, operation, &request) {
         return Ok(refused);
     }
@@ -417,6 +435,7 @@ fn operation(request: &HttpRequest) -> String {
         ("ownershipControls", "BucketOwnershipControls"),
         ("publicAccessBlock", "PublicAccessBlock"),
         ("policy", "BucketPolicy"),
+        ("notification", "BucketNotificationConfiguration"),
     ]
     .into_iter()
     .find(|(name, _)| has(name));
