@@ -164,6 +164,7 @@ impl Thumbnail {
 pub fn read(mut section: Section<'_>) -> Thumbnail {
     let mistakes = section.mistakes();
     let (key_at, formats_at, sizes_at) = (section.at("key"), section.at("formats"), section.at("sizes"));
+    let follow_at = section.at("follow_deletes");
     let formats = section.list("formats", Output::ALL.len(), |text| one_of(text, Output::ALL.iter().copied()));
     let formats = formats.filter(|formats| !formats.is_empty());
     let mut thumbnail = Thumbnail {
@@ -188,6 +189,12 @@ pub fn read(mut section: Section<'_>) -> Thumbnail {
     }
     if let Err(why) = check_formats(&thumbnail.key, &outputs) {
         mistakes.add(key_at.or(formats_at).or(sizes_at).unwrap_or(0), why);
+    }
+    if thumbnail.follow_deletes && thumbnail.key.names_the_version() && !thumbnail.manifest {
+        mistakes.add(
+            follow_at.unwrap_or(0),
+            "`follow_deletes` needs `manifest = true` where `key` has {version}: without the photograph nobody knows its version",
+        );
     }
     if let Err(why) = check_pixels(&thumbnail.sizes, &thumbnail.formats) {
         mistakes.add(sizes_at.unwrap_or(0), format!("`sizes` {why}"));

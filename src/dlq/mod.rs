@@ -50,7 +50,7 @@ impl Rejected {
     pub fn sources(&self) -> Vec<String> {
         match Message::parse(&self.body) {
             Ok(Message::Request(request)) => vec![request.source.to_string()],
-            Ok(Message::Event(created)) => created.iter().map(|created| created.source.to_string()).collect(),
+            Ok(Message::Event(events)) => events.iter().map(|event| event.source().to_string()).collect(),
             Ok(Message::Nothing(_)) | Err(_) => Vec::new(),
         }
     }

@@ -143,6 +143,7 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         thumbnails_bucket,
         sources: config.buckets.sources.clone(),
         skip_existing: config.worker.skip_existing,
+        triggers: config.triggers.clone(),
     };
     let settings = Settings {
         concurrency,

@@ -29,13 +29,16 @@ impl Rule {
         let Trigger { bucket: _, prefix, suffix, sizes: _ } = trigger;
         // Of what makes it another rule: one that changes otherwise keeps its ID.
         let digest = Sha256::digest(format!("{prefix}\0{suffix}"));
-        let created = [Event::S3ObjectCreated.as_str()];
-        let removed = [Event::S3ObjectRemoved.as_str()];
-        let events = created.iter().chain(removed.iter().filter(|_| follow_deletes));
+        let mut events = vec![Event::S3ObjectCreated];
+        if follow_deletes {
+            events.extend([Event::S3ObjectRemoved, Event::S3LifecycleExpiration]);
+        }
+        let mut events: Vec<String> = events.iter().map(|event| event.as_str().to_owned()).collect();
+        events.sort();
         Self {
             id: format!("{}{}", id_prefix(stack), hex(&digest[..DIGITS / 2])),
             queue_arn: queue_arn.to_owned(),
-            events: events.map(ToString::to_string).collect(),
+            events,
             prefix: prefix.clone(),
             suffix: suffix.clone(),
         }

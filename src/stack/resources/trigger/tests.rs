@@ -88,7 +88,7 @@ fn rules_are_made_changed_and_removed_beside_those_of_others() {
 #[test]
 fn deletions_are_followed_where_thumb_toml_says_so() {
     let desired = &triggers(&format!("thumbnail.follow_deletes = true\n{TWO}"), &[])[0];
-    assert_eq!(desired.rules[0].events, ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]);
+    assert_eq!(desired.rules[0].events, ["s3:LifecycleExpiration:*", "s3:ObjectCreated:*", "s3:ObjectRemoved:*"]);
     let before = rules::with(others(), "cats", &triggers(TWO, &[])[0].rules);
     assert_eq!(diff(1, "cats", desired, &there(before), None).action, Action::Update, "the rules keep their IDs");
 }
