@@ -187,6 +187,9 @@ fn classify(code: &str, message: &str, status: u16) -> Kind {
         | "NoSuchPublicAccessBlockConfiguration"
         | "OwnershipControlsNotFoundError"
         | "NoSuchUpload"
+        | "InvalidLaunchTemplateId.VersionNotFound"
+        | "InvalidLaunchTemplateName.NotFoundException"
+        | "ActiveInstanceRefreshNotFound"
         | "NotFound" => Kind::NotFound,
         _ if code.starts_with("Invalid") && code.ends_with(".NotFound") => Kind::NotFound,
         // EC2 does not know a new instance profile for some seconds, in words only (aws-sdk-go, Terraform and
@@ -196,6 +199,18 @@ fn classify(code: &str, message: &str, status: u16) -> Kind {
         {
             Kind::NotYet
         }
+        // Auto Scaling has one code for most of its refusals. In a group's own words, and in EC2's about what the group launches:
+        // a profile or a security group that is new.
+        "ValidationError" if message.contains("AutoScalingGroup name not found") => Kind::NotFound,
+        "ValidationError"
+            if message.contains("iamInstanceProfile")
+                || message.contains("IAM Instance Profile")
+                || message.contains("The security group '") =>
+        {
+            Kind::NotYet
+        }
+        // Another change of the same group is going on; the service's own role is new (API CreateAutoScalingGroup, "Errors").
+        "ScalingActivityInProgress" | "ResourceContention" | "ServiceLinkedRoleFailure" => Kind::NotYet,
         // A new dead-letter queue; SQS has a code of several names for it, and one text (API CreateQueue:
         // "wait at least one second after the queue is created").
         _ if message.contains("Dead letter target does not exist") => Kind::NotYet,
@@ -212,9 +227,14 @@ fn classify(code: &str, message: &str, status: u16) -> Kind {
         | "QueueAlreadyExists"
         | "BucketAlreadyOwnedByYou"
         | "EntityAlreadyExists"
+        | "AlreadyExists"
+        | "InstanceRefreshInProgress"
+        | "InvalidLaunchTemplateName.AlreadyExistsException"
         | "InvalidGroup.Duplicate"
         | "InvalidPermission.Duplicate" => Kind::AlreadyExists,
-        "DependencyViolation" | "DeleteConflict" | "BucketNotEmpty" | "InvalidGroup.InUse" => Kind::InUse,
+        "DependencyViolation" | "DeleteConflict" | "BucketNotEmpty" | "InvalidGroup.InUse" | "ResourceInUse" => {
+            Kind::InUse
+        }
         "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "AllAccessDisabled" | "Forbidden" => {
             Kind::Denied
         }
@@ -324,6 +344,18 @@ mod tests {
             ("BucketAlreadyExists", "", 409, Kind::NotOurs),
             ("BucketAlreadyOwnedByYou", "", 409, Kind::AlreadyExists),
             ("DependencyViolation", "", 400, Kind::InUse),
+            ("ValidationError", "AutoScalingGroup name not found - null", 400, Kind::NotFound),
+            (
+                "ValidationError",
+                "You must use a valid fully-formed launch template. Value (x) for parameter iamInstanceProfile.name is invalid.",
+                400,
+                Kind::NotYet,
+            ),
+            ("ValidationError", "Max bound, 1, must be greater than or equal to min bound, 2", 400, Kind::Refused),
+            ("ScalingActivityInProgress", "", 400, Kind::NotYet),
+            ("InstanceRefreshInProgress", "", 400, Kind::AlreadyExists),
+            ("ActiveInstanceRefreshNotFound", "", 400, Kind::NotFound),
+            ("InvalidLaunchTemplateName.AlreadyExistsException", "", 400, Kind::AlreadyExists),
             ("IdempotentInstanceTerminated", "", 400, Kind::TokenSpent),
             (
                 "InvalidParameterValueException",

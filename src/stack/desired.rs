@@ -5,15 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::observe::{LaunchOptions, Observed};
-use crate::config::{Access, Config, is_burstable};
+use crate::config::image::Arch;
+use crate::config::{Access, Config, Scaling, is_burstable};
 use crate::stack::resources::binary::Binary;
 use crate::stack::resources::binary::elf;
 use crate::stack::resources::bucket::{Bucket, Ownership, PublicAccessBlock};
 use crate::stack::resources::instance::user_data;
-use crate::stack::resources::instance::{InstanceRequest, Launch, ProfileId};
+use crate::stack::resources::instance::{Ami, InstanceRequest, Launch, ProfileId};
 use crate::stack::resources::instance_profile::InstanceProfile;
+use crate::stack::resources::launch_template::{self, LaunchTemplate};
 use crate::stack::resources::queue::{Queue, Redrive, senders};
 use crate::stack::resources::role::{INLINE_POLICY, Role};
+use crate::stack::resources::scaling_group::{self, Mixed, ScalingGroup};
 use crate::stack::resources::security_group::{Rule, SecurityGroup};
 use crate::stack::resources::{Found, REGION_TAG, STACK_TAG, Tags, policy, security_group};
 
@@ -33,11 +36,31 @@ pub struct Desired {
     pub profile: InstanceProfile,
     pub security_group: Result<SecurityGroup, String>,
     pub count: u32,
+    /// Of the numbered instances, or of the group's.
     pub launch: Result<Launch, String>,
+    /// With [scaling]: what the group is made of.
+    pub fleet: Option<Result<Fleet, String>>,
     /// From the command line; nothing by default.
     pub asked: InstanceRequest,
     /// Notes about the declaration, each a sentence.
     pub notes: Vec<String>,
+}
+
+/// The resources of [scaling].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fleet {
+    pub template: LaunchTemplate,
+    pub group: ScalingGroup,
+}
+
+/// What instances are launched as, apart from what runs on them.
+struct Machine {
+    arch: Arch,
+    ami: Ami,
+    /// Of a group: all that it chooses from. Otherwise one.
+    types: Vec<String>,
+    /// Of the smallest type.
+    cpus: u32,
 }
 
 impl Desired {
@@ -88,8 +111,13 @@ impl Desired {
             tags.insert("Name".into(), name.clone());
             SecurityGroup { name, vpc_id, ingress, tags }
         });
-        let binary = binary.and_then(|binary| fit(binary, config, launch_options));
-        let launch = launch(config, observed, launch_options, &binary, &security_group, endpoint, &tags);
+        let machine = machine(config, launch_options, binary.as_ref().ok(), &location.region);
+        let binary = binary.and_then(|binary| fit(binary, config, &machine));
+        let launch = launch(config, observed, launch_options, &machine, &binary, &security_group, endpoint, &tags);
+        let fleet = config.scaling.as_ref().map(|scaling| {
+            let (launch, machine) = (launch.clone()?, machine?);
+            fleet(config, scaling, launch_options, launch, machine, &tags)
+        });
         Self {
             stack: config.name.clone(),
             dlq: queue(&config.queue.dlq, DLQ_RETENTION_S, None, Vec::new()),
@@ -121,6 +149,7 @@ impl Desired {
             security_group,
             count: config.instance.count,
             launch,
+            fleet,
             asked: InstanceRequest::default(),
             notes: launch_options.source_notes.clone(),
         }
@@ -148,27 +177,77 @@ fn thumbnails(config: &Config, observed: &Observed, tags: &Tags) -> Bucket {
     }
 }
 
+/// What the numbered instances, or the group's, are launched as.
+fn machine(
+    config: &Config,
+    launch_options: &LaunchOptions,
+    binary: Option<&Binary>,
+    region: &str,
+) -> Result<Machine, String> {
+    if let (Some(scaling), Some(offers)) = (&config.scaling, &launch_options.offers) {
+        let cpu = binary.map(|binary| binary.executable.arch);
+        let scaling_group::Choice { arch, ami, types, cpus } = offers.choose(&scaling.types, cpu, region)?;
+        return Ok(Machine { arch, ami, types, cpus });
+    }
+    let arch = launch_options.arch.clone()?;
+    let ami = launch_options.ami.clone()?;
+    Ok(Machine { arch, ami, types: vec![config.instance.instance_type.clone()], cpus: 1 })
+}
+
 /// The binary, if it runs on the declared instances. Without instances any Linux executable is accepted.
-fn fit(binary: Binary, config: &Config, launch_options: &LaunchOptions) -> Result<Binary, String> {
-    if let (true, Ok(arch)) = (config.instance.count > 0, &launch_options.arch) {
-        elf::check(&binary.executable, *arch, &config.instance.image).map_err(|misfit| {
+fn fit(binary: Binary, config: &Config, machine: &Result<Machine, String>) -> Result<Binary, String> {
+    if let (true, Ok(machine)) = (config.instance.count > 0 || config.scaling.is_some(), machine) {
+        elf::check(&binary.executable, machine.arch, &config.instance.image).map_err(|misfit| {
             format!("{} cannot run on the instances: {misfit}\n{}", binary.path.display(), misfit.hint())
         })?;
     }
     Ok(binary)
 }
 
+fn fleet(
+    config: &Config,
+    scaling: &Scaling,
+    launch_options: &LaunchOptions,
+    launch: Launch,
+    machine: Machine,
+    tags: &Tags,
+) -> Result<Fleet, String> {
+    let Scaling { min, max, acceptable_latency_s: _, spot, types: _ } = scaling;
+    let subnets = match &launch_options.offers {
+        Some(offers) => offers.subnets.clone()?,
+        None => BTreeSet::new(),
+    };
+    let template = launch_template::name(&config.name);
+    // Instances get the group's tags, as they get the template's.
+    let mut group_tags = tags.clone();
+    group_tags.insert("Name".into(), template.clone());
+    Ok(Fleet {
+        group: ScalingGroup {
+            name: scaling_group::name(&config.name),
+            min: *min,
+            max: *max,
+            subnets,
+            mixed: Mixed { template: template.clone(), types: machine.types, spot: *spot },
+            cpus: machine.cpus,
+            code_bucket: launch.code_bucket.clone(),
+            tags: group_tags,
+        },
+        template: LaunchTemplate { name: template, launch, public_ip: config.network.public_ip, tags: tags.clone() },
+    })
+}
+
+#[allow(clippy::too_many_arguments, reason = "each is one part of the declaration")]
 fn launch(
     config: &Config,
     observed: &Observed,
     launch_options: &LaunchOptions,
+    machine: &Result<Machine, String>,
     binary: &Result<Binary, String>,
     security_group: &Result<SecurityGroup, String>,
     endpoint: Option<&str>,
     tags: &Tags,
 ) -> Result<Launch, String> {
-    launch_options.arch.as_ref().map_err(Clone::clone)?;
-    let ami = launch_options.ami.clone()?;
+    let Machine { arch: _, ami, types, cpus: _ } = machine.as_ref().map_err(Clone::clone)?;
     launch_options.key_pair.clone()?;
     let binary = binary.as_ref().map_err(|_| "depends on binary, which is blocked".to_owned())?;
     let group = security_group.as_ref().map_err(|_| "depends on security-group, which is blocked".to_owned())?;
@@ -196,8 +275,8 @@ fn launch(
         observed.security_group.ours().filter(|found| found.vpc_id == group.vpc_id);
     Ok(Launch {
         image: config.instance.image.clone(),
-        ami,
-        instance_type: config.instance.instance_type.clone(),
+        ami: ami.clone(),
+        instance_type: types.first().cloned().unwrap_or_default(),
         key_pair: config.instance.key_pair.clone(),
         profile: config.profile.name.clone(),
         profile_id: match &observed.profile {
@@ -210,7 +289,8 @@ fn launch(
         vpc_id: group.vpc_id.clone(),
         subnet: config.instance.subnet.clone(),
         public_address: launch_options.public_address.clone(),
-        credits: is_burstable(&config.instance.instance_type).then_some(config.instance.credits),
+        // Only where every type has them: EC2 refuses them for another.
+        credits: types.iter().all(|name| is_burstable(name)).then_some(config.instance.credits),
         user_data,
         code_bucket,
         tags: tags.clone(),

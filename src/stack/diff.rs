@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::change;
-use super::desired::Desired;
+use super::desired::{self, Desired};
 use super::observe::Observed;
 use super::operation::{Change, Operation, Plan};
 use super::target::Target;
@@ -11,9 +11,10 @@ use crate::config::{Access, Config, Sources};
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Attribute, Purpose};
 use crate::stack::cost::{BilledResources, Estimate};
-use crate::stack::resources::instance::{FIRST_REPORT, Fleet, Launch, PublicAddress, Wait};
+use crate::stack::resources::instance::{FIRST_REPORT, Fleet, InstanceRequest, Launch, PublicAddress, Wait};
 use crate::stack::resources::{
-    Found, STACK_TAG, binary, bucket, instance, instance_profile, is_adopted, queue, role, security_group, trigger,
+    Found, STACK_TAG, binary, bucket, instance, instance_profile, is_adopted, launch_template, queue, role,
+    scaling_group, security_group, trigger,
 };
 
 /// Objects in the two buckets, for a destroy: the count, and whether there are more. `None`: not counted.
@@ -40,6 +41,7 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
         security_group,
         count,
         launch,
+        fleet,
         asked,
         notes: about_declared,
     } = desired;
@@ -51,7 +53,7 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
         match binary {
             Ok(binary) => binary::diff(binary, &code.name, &observed.code, &observed.binaries).lift(),
             // No instance runs it, so a computer that cannot build for the instances can still apply the rest.
-            Err(_) if *count == 0 => Change::new(Address::Binary, "thumb"),
+            Err(_) if *count == 0 && fleet.is_none() => Change::new(Address::Binary, "thumb"),
             Err(reason) => Change::blocked(Address::Binary, "thumb", reason),
         },
         role::diff(role, &observed.role).lift(),
@@ -61,6 +63,11 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
             Err(reason) => Change::blocked(Address::SecurityGroup, &config.security_group.name, reason),
         },
     ];
+    changes.extend(scaling(stack, fleet.as_ref(), observed, asked.wait));
+    // A group goes when the numbered instances that take its place work.
+    let group_goes = fleet.is_none() && observed.scaling_group.ours().is_some();
+    let wait = if group_goes && asked.wait != Wait::Never { Wait::ForAll } else { asked.wait };
+    let asked = &InstanceRequest { wait, ..asked.clone() };
     let instances = instance::diff(stack, *count, launch.as_ref().map_err(String::as_str), &observed.fleet, asked);
     changes.extend(instances.into_iter().map(change::Change::lift));
     changes.extend(trigger_changes(config, observed, false));
@@ -83,6 +90,41 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
     });
     let plan = Plan::new(Purpose::Apply, stack, &observed.location.account, &observed.location.region, changes);
     Plan { notes, estimate, ..plan }
+}
+
+/// The launch template and the group; without [scaling] they go, if they are ours.
+fn scaling(
+    stack: &str,
+    fleet: Option<&Result<desired::Fleet, String>>,
+    observed: &Observed,
+    wait: Wait,
+) -> Vec<Change> {
+    let (template, group) = (&observed.launch_template, &observed.scaling_group);
+    match fleet {
+        None => {
+            let group = group.ours().map(|found| scaling_group::delete(&scaling_group::name(stack), found).lift());
+            let template =
+                template.ours().map(|found| launch_template::delete(&launch_template::name(stack), found).lift());
+            template.into_iter().chain(group).collect()
+        }
+        Some(Err(reason)) => vec![
+            Change::blocked(Address::LaunchTemplate, &launch_template::name(stack), reason),
+            Change::blocked(Address::ScalingGroup, &scaling_group::name(stack), reason),
+        ],
+        Some(Ok(desired::Fleet { template: wanted, group: wanted_group })) => {
+            let in_use = scaling_group::in_use(group);
+            let context = scaling_group::Context {
+                template: template.ours().map(|found| found.id.as_str()),
+                version: template.ours().and_then(|found| launch_template::matching(wanted, found, &in_use)),
+                numbered: u32::try_from(observed.fleet.alive.len()).unwrap_or(u32::MAX),
+                wait,
+            };
+            vec![
+                launch_template::diff(wanted, template, &in_use).lift(),
+                scaling_group::diff(wanted_group, group, context).lift(),
+            ]
+        }
+    }
 }
 
 /// What `destroy` would do. Adopted resources are released; foreign ones are shown as blocked.
@@ -139,6 +181,14 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
         },
     ));
     changes.extend(trigger_changes(config, observed, true));
+    let template = launch_template::name(&config.name);
+    changes.extend(planned_removal(Address::LaunchTemplate, &template, &observed.launch_template, |observed| {
+        launch_template::delete(&template, observed)
+    }));
+    let scaling_group = scaling_group::name(&config.name);
+    changes.extend(planned_removal(Address::ScalingGroup, &scaling_group, &observed.scaling_group, |observed| {
+        scaling_group::delete(&scaling_group, observed)
+    }));
     changes.extend(instance::delete_all(&config.name, &observed.fleet.alive).into_iter().map(change::Change::lift));
     let ours: BTreeSet<u32> = observed.fleet.alive.iter().map(|instance| instance.index).collect();
     for (index, reason) in observed.fleet.foreign.iter().filter(|(index, _)| !ours.contains(index)) {
@@ -336,5 +386,6 @@ fn notes(config: &Config, desired: &Desired, observed: &Observed, changes: &[Cha
     if changes.iter().any(|change| matches!(change.address, Address::Trigger(_))) {
         notes.extend(trigger::notes(config, observed.queue.ours().and_then(|queue| queue.kms_key.as_deref())));
     }
+    notes.extend(scaling_group::notes(&scaling_group::name(&config.name), &observed.scaling_group));
     notes
 }

@@ -9,7 +9,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
 use super::operation::{Change, Plan};
-use super::order::{needs, outlives};
+use super::order::{needs, outlives, takes_over};
 use crate::aws::{CallError, Kind, Writer};
 use crate::error::Failure;
 use crate::stack::address::Address;
@@ -216,7 +216,9 @@ fn after(plan: &Plan, node: Node, other: Node) -> bool {
         (Phase::Create, Phase::Create) => needs(address, other_address),
         (Phase::Create, Phase::Destroy) => false,
         // Destroyed after its own replacement exists, and after what needs it has been updated or deleted.
-        (Phase::Destroy, Phase::Create) => node.change == other.change || needs(other_address, address),
+        (Phase::Destroy, Phase::Create) => {
+            node.change == other.change || needs(other_address, address) || takes_over(other_address, address)
+        }
         (Phase::Destroy, Phase::Destroy) => outlives(address, other_address),
     }
 }

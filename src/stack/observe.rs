@@ -9,7 +9,8 @@ use crate::error::{Failure, Result};
 use crate::stack::address::Address;
 use crate::stack::resources::policy::AwsLocation;
 use crate::stack::resources::{
-    Foreign, Found, binary, bucket, instance, instance_profile, queue, role, security_group, source, trigger,
+    Foreign, Found, binary, bucket, instance, instance_profile, launch_template, queue, role, scaling_group,
+    security_group, source, trigger,
 };
 
 /// What exists in the account under the stack's names.
@@ -27,6 +28,8 @@ pub struct Observed {
     pub fleet: instance::Fleet,
     /// The buckets that are triggers, or were, by name.
     pub triggers: BTreeMap<String, trigger::Bucket>,
+    pub launch_template: Found<launch_template::Observed>,
+    pub scaling_group: Found<scaling_group::Observed>,
     /// The VPC of the security group; `Err`: why there is none, as a sentence.
     pub vpc: Result<String, String>,
     /// Buckets of the stack under former default names, if there is none under the current name.
@@ -38,8 +41,11 @@ pub struct Observed {
 /// What instances can be launched with: CPU type, AMI, key pair. An inner `Err` says what is missing, as a sentence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LaunchOptions {
+    /// Of `type` in [instance]. With [scaling] not read: `offers` has what takes its place.
     pub arch: Result<Arch, String>,
     pub ami: Result<instance::Ami, String>,
+    /// For a group.
+    pub offers: Option<scaling_group::Offers>,
     pub key_pair: Result<(), String>,
     pub public_address: instance::PublicAddress,
     /// Of each bucket of `sources` that cannot be read, as far as is known, a sentence that says so.
@@ -141,7 +147,7 @@ async fn observe_beside<T>(
     let (Some(buckets), Some((resources, other_stacks, beside))) = (errors.take(buckets), errors.take(rest)) else {
         return Err(errors.failure("cannot read the account", COMMAND));
     };
-    let (dlq, queue, role, profile, (vpc, security_group), fleet) = resources;
+    let (dlq, queue, role, profile, (vpc, security_group), fleet, (launch_template, scaling_group)) = resources;
     let triggers = read_triggers(aws, config, &location.account, &queue).await;
     let triggers = triggers.map_err(|error| Errors::from(error).failure("cannot read the account", COMMAND))?;
     let Buckets { thumbnails, code, binaries, former: former_buckets } = buckets;
@@ -158,6 +164,8 @@ async fn observe_beside<T>(
         security_group,
         fleet,
         triggers,
+        launch_template,
+        scaling_group,
         vpc,
         former_buckets,
         other_stacks,
@@ -172,12 +180,21 @@ async fn observe_beside<T>(
 pub async fn read_launch_options(aws: &Reader, config: &Config) -> Result<LaunchOptions, Errors> {
     let declared = &config.instance;
     let image = async {
+        if config.scaling.is_some() {
+            let unread = "[scaling] has types of its own".to_owned();
+            return Ok((Err(unread.clone()), Err(unread)));
+        }
         let arch = instance::read_arch(aws, &declared.instance_type).await?;
         let ami = match &arch {
             Ok(arch) => instance::read_ami(aws, &declared.image, *arch).await?,
             Err(reason) => Err(reason.clone()),
         };
         Ok::<_, Errors>((arch, ami))
+    };
+    let offers = async {
+        let Some(scaling) = &config.scaling else { return Ok::<_, Errors>(None) };
+        let subnet = declared.subnet.as_deref();
+        scaling_group::read_offers(aws, &scaling.types, &declared.image, subnet).await.map(Some)
     };
     let key_pair = async {
         match &declared.key_pair {
@@ -192,9 +209,9 @@ pub async fn read_launch_options(aws: &Reader, config: &Config) -> Result<Launch
             Sources::Buckets(sources) => Ok(source::read_notes(aws, sources).await),
         }
     };
-    let ((arch, ami), key_pair, public_address, source_notes) =
-        all!(image: image, key_pair: key_pair, address: address, sources: sources)?;
-    Ok(LaunchOptions { arch, ami, key_pair, public_address, source_notes })
+    let ((arch, ami), offers, key_pair, public_address, source_notes) =
+        all!(image: image, offers: offers, key_pair: key_pair, address: address, sources: sources)?;
+    Ok(LaunchOptions { arch, ami, offers, key_pair, public_address, source_notes })
 }
 
 /// The buckets of thumb.toml's triggers, and those that the queue's policy records.
@@ -264,6 +281,7 @@ type Resources = (
     Found<instance_profile::Observed>,
     (Result<String, String>, Found<security_group::Observed>),
     instance::Fleet,
+    (Found<launch_template::Observed>, Found<scaling_group::Observed>),
 );
 
 async fn read_resources(aws: &Reader, config: &Config) -> Result<Resources, Errors> {
@@ -275,6 +293,14 @@ async fn read_resources(aws: &Reader, config: &Config) -> Result<Resources, Erro
         let group = security_group::read(aws, stack, name, vpc.as_deref().ok()).await?;
         Ok::<_, Errors>((vpc, group))
     };
+    let (template, scaling_group) = (launch_template::name(stack), scaling_group::name(stack));
+    // Also without [scaling]: it may have been there before.
+    let scaling = async {
+        all!(
+            template: launch_template::read(aws, stack, &template),
+            scaling_group: scaling_group::read(aws, stack, &scaling_group),
+        )
+    };
     all!(
         dlq: queue::read(aws, stack, &config.queue.dlq),
         queue: queue::read(aws, stack, &config.queue.name),
@@ -282,5 +308,6 @@ async fn read_resources(aws: &Reader, config: &Config) -> Result<Resources, Erro
         profile: instance_profile::read(aws, stack, &config.profile.name),
         group: group,
         instances: instance::read(aws, stack, config.instance.count),
+        scaling: scaling,
     )
 }

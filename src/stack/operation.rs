@@ -1,7 +1,10 @@
 //! The steps of all resources as one type, which plans contain and `execute` runs.
 
 use super::change;
-use super::resources::{StepContext, binary, bucket, instance, instance_profile, queue, role, security_group, trigger};
+use super::resources::{
+    StepContext, binary, bucket, instance, instance_profile, launch_template, queue, role, scaling_group,
+    security_group, trigger,
+};
 use crate::aws::{CallError, Writer};
 
 /// One call (or a few that belong together) that changes the account, with all it needs: the plan's unit of work.
@@ -13,6 +16,8 @@ pub enum Operation {
     Role(role::Step),
     InstanceProfile(instance_profile::Step),
     SecurityGroup(security_group::Step),
+    LaunchTemplate(launch_template::Step),
+    ScalingGroup(scaling_group::Step),
     Instance(instance::Step),
     Trigger(trigger::Step),
 }
@@ -32,7 +37,8 @@ macro_rules! from_step {
     };
 }
 from_step! { Queue: queue, Bucket: bucket, Binary: binary, Role: role, InstanceProfile: instance_profile,
-SecurityGroup: security_group, Instance: instance, Trigger: trigger }
+SecurityGroup: security_group, LaunchTemplate: launch_template, ScalingGroup: scaling_group, Instance: instance,
+Trigger: trigger }
 
 impl Operation {
     /// Runs it. It can be repeated: "already exists" and "already gone" are not errors.
@@ -44,6 +50,8 @@ impl Operation {
             Self::Role(step) => role::run(step, aws, context).await,
             Self::InstanceProfile(step) => instance_profile::run(step, aws, context).await,
             Self::SecurityGroup(step) => security_group::run(step, aws, context).await,
+            Self::LaunchTemplate(step) => launch_template::run(step, aws, context).await,
+            Self::ScalingGroup(step) => scaling_group::run(step, aws, context).await,
             Self::Instance(step) => instance::run(step, aws, context).await,
             Self::Trigger(step) => trigger::run(step, aws, context).await,
         }

@@ -41,6 +41,11 @@ fn worker_needs(other: Address) -> bool {
     )
 }
 
+/// Whether `new` takes over the work of `old`, which is deleted when `new` works: between `count` and [scaling].
+pub fn takes_over(new: Address, old: Address) -> bool {
+    matches!((new, old), (Address::ScalingGroup, Address::Instance(_)) | (Address::Instance(_), Address::ScalingGroup))
+}
+
 /// Whether `other` must be deleted before `address`, because it depends on it. SQS allows deleting a dead-letter queue that
 /// a queue still names, and each deletion takes a minute, so these two are deleted in parallel.
 pub fn outlives(address: Address, other: Address) -> bool {

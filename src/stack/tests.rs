@@ -55,6 +55,8 @@ fn nothing() -> Observed {
         security_group: Found::Absent,
         fleet: instance::Fleet::default(),
         triggers: BTreeMap::new(),
+        launch_template: Found::Absent,
+        scaling_group: Found::Absent,
         vpc: Ok("vpc-1".into()),
         former_buckets: Vec::new(),
         other_stacks: std::collections::BTreeSet::new(),
@@ -71,6 +73,7 @@ fn launch_options() -> LaunchOptions {
     LaunchOptions {
         arch: Ok(Arch::X86_64),
         ami: Ok(ami),
+        offers: None,
         key_pair: Ok(()),
         public_address: instance::PublicAddress::Yes,
         source_notes: Vec::new(),
@@ -104,6 +107,7 @@ fn built(config: &Config) -> Observed {
         security_group,
         count,
         launch,
+        fleet: _,
         asked: _,
         notes: _,
     } = desired(config, &nothing(), "aa");
@@ -182,6 +186,8 @@ fn built(config: &Config) -> Observed {
             tags: group.tags,
         }),
         fleet: instance::Fleet { alive: alive.collect(), ..instance::Fleet::default() },
+        launch_template: Found::Absent,
+        scaling_group: Found::Absent,
         ..nothing()
     }
 }

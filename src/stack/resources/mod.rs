@@ -9,9 +9,11 @@ pub mod code_bucket;
 pub mod instance;
 pub mod instance_profile;
 mod interrupt;
+pub mod launch_template;
 pub mod policy;
 pub mod queue;
 pub mod role;
+pub mod scaling_group;
 pub mod security_group;
 pub mod source;
 pub mod trigger;
@@ -132,6 +134,8 @@ pub struct StepOutputs(Mutex<Facts>);
 pub struct Facts {
     /// The ID of a security group that this run has created.
     pub security_group_id: Option<String>,
+    /// The version of the launch template that this run has created.
+    pub launch_template_version: Option<i64>,
     /// Of the queues that this run has created.
     pub queue_urls: BTreeMap<Address, String>,
     /// The instances that this run has launched or started, by number.
@@ -157,6 +161,15 @@ impl StepOutputs {
 
     fn facts(&self) -> MutexGuard<'_, Facts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The version of the launch template that this run has created.
+    pub fn launch_template_version(&self) -> Option<i64> {
+        self.facts().launch_template_version
+    }
+
+    fn set_launch_template_version(&self, number: Option<i64>) {
+        self.facts().launch_template_version = number;
     }
 
     fn set_security_group(&self, id: String) {

@@ -325,7 +325,7 @@ pub(super) fn specification(resource: ResourceType, tags: &Tags) -> TagSpecifica
     TagSpecification::builder().resource_type(resource).set_tags(Some(ec2_tags(tags))).build()
 }
 
-fn ec2_tags(tags: &Tags) -> Vec<Tag> {
+pub(super) fn ec2_tags(tags: &Tags) -> Vec<Tag> {
     tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 

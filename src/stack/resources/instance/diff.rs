@@ -154,9 +154,7 @@ fn create(address: Address, label: &str, launch: &Launch, all_tags: &Tags, step:
     change.set("instance_profile", profile);
     change.set("security_group", security_group);
     change.set("subnet", subnet);
-    for (name, value) in user_data_fields(user_data).unwrap_or_default() {
-        change.set(name, &value);
-    }
+    set_user_data(&mut change, user_data);
     change.set("tags", all_tags);
     change.step(step);
     change.action(Action::Create)
@@ -247,26 +245,47 @@ fn replacing(change: &mut Change<Step>, launch: &Launch, observed: &Observed) ->
     // A security group that moves to another VPC takes its instances along.
     note(change.compare("vpc", &observed.vpc, &launch.vpc_id), "the VPC changed");
     // An unknown value is no difference.
-    let Some(user_data) = &observed.user_data else { return reasons };
-    let after = user_data_fields(&launch.user_data).unwrap_or_default();
-    let Some(before) = user_data_fields(user_data) else {
+    if let Some(user_data) = &observed.user_data {
+        for reason in compare_user_data(change, user_data, &launch.user_data) {
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
+    }
+    reasons
+}
+
+/// Records the differences between two texts of user data, and returns them in words.
+pub fn compare_user_data<S>(change: &mut Change<S>, before: &str, after: &str) -> Vec<&'static str> {
+    const OTHERWISE: &str = "this version of thumb configures instances differently";
+    let wanted = user_data_fields(after).unwrap_or_default();
+    let Some(found) = user_data_fields(before) else {
         // It names this stack, or the instance would not be ours; the rest is another version's.
-        let (before, after) = (digest(user_data), digest(&launch.user_data));
-        note(change.compare("user_data", &before, &after), "this version of thumb configures instances differently");
-        return reasons;
+        let differs = change.compare("user_data", &digest(before), &digest(after));
+        return if differs { vec![OTHERWISE] } else { Vec::new() };
     };
-    let names: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
+    let names: BTreeSet<&str> = found.keys().chain(wanted.keys()).copied().collect();
+    let mut reasons = Vec::new();
     for name in names {
         let reason = match name {
             "binary" => "the program changed",
             "worker_config" => "the worker's configuration changed",
             "endpoint" => "the endpoint changed",
             "memory_max" => "the worker's share of the memory changed",
-            _ => "this version of thumb configures instances differently",
+            _ => OTHERWISE,
         };
-        note(change.compare(name, &before.get(name), &after.get(name)), reason);
+        if change.compare(name, &found.get(name), &wanted.get(name)) && !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
     }
     reasons
+}
+
+/// Records what the user data of something new says.
+pub fn set_user_data<S>(change: &mut Change<S>, text: &str) {
+    for (name, value) in user_data_fields(text).unwrap_or_default() {
+        change.set(name, &value);
+    }
 }
 
 /// What user data says, field by field: the binary, the worker's configuration, the limits; and, as a digest, the

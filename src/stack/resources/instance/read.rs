@@ -21,6 +21,10 @@ const MAX_PAGES: usize = 10;
 /// The least root volume, in GiB: as much as the named images have.
 const MIN_ROOT_GIB: i32 = 8;
 
+/// The tag of an Auto Scaling group's instances, which only AWS can set. They have the stack's tag from their group, but no
+/// number: the group launches and terminates them, and nobody else.
+const GROUP_TAG: &str = "aws:autoscaling:groupName";
+
 /// An image, found by name or given by ID.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ami {
@@ -43,6 +47,9 @@ pub async fn read(aws: &Reader, stack: &str, count: u32) -> Result<Fleet, Errors
     let mut running = Vec::new();
     for instance in ours {
         let tags = tags_of(instance.tags());
+        if tags.contains_key(GROUP_TAG) {
+            continue;
+        }
         let index = tags.get(INDEX_TAG).and_then(|index| index.parse().ok()).filter(|&index| index > 0);
         let id = instance.instance_id.clone().unwrap_or_default();
         match (index, instance.state().and_then(|state| state.name())) {
@@ -85,7 +92,8 @@ pub async fn read(aws: &Reader, stack: &str, count: u32) -> Result<Fleet, Errors
     for instance in named {
         let tags = tags_of(instance.tags());
         let id = instance.instance_id().unwrap_or_default();
-        if tags.get(STACK_TAG).is_none_or(|owner| owner != stack)
+        if !tags.contains_key(GROUP_TAG)
+            && tags.get(STACK_TAG).is_none_or(|owner| owner != stack)
             && let Some(index) = tags.get("Name").and_then(|label| by_label.get(label))
         {
             let reason = format!("the instance {id} has this name, but belongs to no stack");

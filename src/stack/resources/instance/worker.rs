@@ -49,20 +49,27 @@ pub async fn await_report(
     let Some(id) = id.map(str::to_owned).or(launched) else {
         return Err(CallError::judged(AWAITED, Kind::Refused, "no instance was launched"));
     };
-    let began = Instant::now();
-    let mut deadline = began + FIRST_REPORT;
-    let mut examined = began;
-    let mut reason = None;
+    let mut watch = Watch::new(&id, fresh);
     let mut told = false;
     loop {
-        let seen = read(&id, bucket, aws, context).await?;
-        if seen.as_ref().is_some_and(|report| works(report, fresh)) {
-            if let Address::Instance(index) = context.address
-                && let Some(running) = context.outputs.facts().running.get_mut(&index)
-            {
-                running.reported = true;
+        match watch.look(bucket, aws, context).await? {
+            Seen::Reported => {
+                if let Address::Instance(index) = context.address
+                    && let Some(running) = context.outputs.facts().running.get_mut(&index)
+                {
+                    running.reported = true;
+                }
+                return Ok(());
             }
-            return Ok(());
+            Seen::Nothing => {}
+            Seen::Gone(why) => {
+                let message = format!("{why}; the old instance, if any, is kept");
+                return Err(CallError::judged(AWAITED, Kind::Refused, message));
+            }
+            Seen::Failed(why) => {
+                let message = format!("{why}. The old instance, if any, is kept. {}", watch.console_hint());
+                return Err(CallError::judged(AWAITED, Kind::NotYet, message));
+            }
         }
         if !told {
             let minutes = FIRST_REPORT.as_secs() / 60;
@@ -74,34 +81,76 @@ pub async fn await_report(
             (context.waiting)(context.address, &why);
             told = true;
         }
+        context.pause(LOOK_AGAIN, AWAITED).await?;
+    }
+}
+
+/// An instance whose worker's first report is awaited.
+#[derive(Debug)]
+pub struct Watch {
+    id: String,
+    /// Whether only a recent report counts.
+    fresh: bool,
+    began: Instant,
+    deadline: Instant,
+    examined: Instant,
+    /// The console's line about a failed boot.
+    reason: Option<String>,
+}
+
+/// What one look at such an instance finds.
+#[derive(Debug)]
+pub enum Seen {
+    Nothing,
+    Reported,
+    /// It will never report: why.
+    Gone(String),
+    /// No report came in time: why.
+    Failed(String),
+}
+
+impl Watch {
+    pub fn new(id: &str, fresh: bool) -> Self {
+        let began = Instant::now();
+        let deadline = began + FIRST_REPORT;
+        Self { id: id.to_owned(), fresh, began, deadline, examined: began, reason: None }
+    }
+
+    /// # Errors
+    /// The report cannot be read, or is none.
+    pub async fn look(&mut self, bucket: &str, aws: &Writer, context: &StepContext<'_>) -> Result<Seen, CallError> {
+        let id = &self.id;
+        let seen = read(id, bucket, aws, context).await?;
+        if seen.as_ref().is_some_and(|report| works(report, self.fresh)) {
+            return Ok(Seen::Reported);
+        }
         let now = Instant::now();
-        if now - examined >= EXAMINE_EVERY || now >= deadline {
-            examined = now;
-            match examine(&id, aws).await {
-                Finding::Gone(why) => return Err(CallError::judged(AWAITED, Kind::Refused, why)),
-                Finding::Failed(line) if reason.is_none() => {
-                    deadline = deadline.min(now + AFTER_FAILED);
-                    reason = Some(line);
+        if now - self.examined >= EXAMINE_EVERY || now >= self.deadline {
+            self.examined = now;
+            match examine(id, aws).await {
+                Finding::Gone(why) => return Ok(Seen::Gone(why)),
+                Finding::Failed(line) if self.reason.is_none() => {
+                    self.deadline = self.deadline.min(now + AFTER_FAILED);
+                    self.reason = Some(line);
                 }
                 Finding::Failed(_) | Finding::Nothing => {}
             }
         }
-        if now >= deadline {
-            let reason = match (reason, seen) {
-                (Some(line), _) => line,
-                (None, Some(report)) => last_word(&report),
-                (None, None) => network(&id, aws).await,
-            };
-            let waited = began.elapsed().as_secs();
-            let message = format!(
-                "none from {id} in {}m{:02}s: {reason}. The old instance, if any, is kept. Console: `aws ec2 \
-                 get-console-output --latest --output text --instance-id {id}`",
-                waited / 60,
-                waited % 60
-            );
-            return Err(CallError::judged(AWAITED, Kind::NotYet, message));
+        if now < self.deadline {
+            return Ok(Seen::Nothing);
         }
-        context.pause(LOOK_AGAIN, AWAITED).await?;
+        let reason = match (&self.reason, seen) {
+            (Some(line), _) => line.clone(),
+            (None, Some(report)) => last_word(&report),
+            (None, None) => network(id, aws).await,
+        };
+        let waited = self.began.elapsed().as_secs();
+        Ok(Seen::Failed(format!("none from {id} in {}m{:02}s: {reason}", waited / 60, waited % 60)))
+    }
+
+    /// How to read the console.
+    pub fn console_hint(&self) -> String {
+        format!("Console: `aws ec2 get-console-output --latest --output text --instance-id {}`", self.id)
     }
 }
 
@@ -164,7 +213,7 @@ async fn examine(id: &str, aws: &Writer) -> Finding {
         && !matches!(other, InstanceStateName::Pending | InstanceStateName::Running)
     {
         let why = instance.state_reason().and_then(|reason| reason.message()).unwrap_or("EC2 gives no reason");
-        return Finding::Gone(format!("{id} is {} ({why}); the old instance, if any, is kept", other.as_str()));
+        return Finding::Gone(format!("{id} is {} ({why})", other.as_str()));
     }
     console.map_or(Finding::Nothing, Finding::Failed)
 }
