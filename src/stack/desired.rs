@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::observe::{LaunchOptions, Observed};
 use crate::config::image::Arch;
 use crate::config::{Access, Config, Scaling, is_burstable};
+use crate::stack::resources::alarm::Alarm;
 use crate::stack::resources::binary::Binary;
 use crate::stack::resources::binary::elf;
 use crate::stack::resources::bucket::{Bucket, Ownership, PublicAccessBlock};
@@ -17,6 +18,7 @@ use crate::stack::resources::launch_template::{self, LaunchTemplate};
 use crate::stack::resources::queue::{Queue, Redrive, senders};
 use crate::stack::resources::role::{INLINE_POLICY, Role};
 use crate::stack::resources::scaling_group::{self, Mixed, ScalingGroup};
+use crate::stack::resources::scaling_policy::{ScalingPolicy, rules};
 use crate::stack::resources::security_group::{Rule, SecurityGroup};
 use crate::stack::resources::{Found, REGION_TAG, STACK_TAG, Tags, policy, security_group};
 
@@ -51,6 +53,8 @@ pub struct Desired {
 pub struct Fleet {
     pub template: LaunchTemplate,
     pub group: ScalingGroup,
+    pub policies: Vec<ScalingPolicy>,
+    pub alarms: Vec<Alarm>,
 }
 
 /// What instances are launched as, apart from what runs on them.
@@ -221,7 +225,10 @@ fn fleet(
     // Instances get the group's tags, as they get the template's.
     let mut group_tags = tags.clone();
     group_tags.insert("Name".into(), template.clone());
+    let basis = rules::Basis { stack: &config.name, queue: &config.queue.name, scaling, cpus: machine.cpus, tags };
     Ok(Fleet {
+        policies: rules::policies(&basis),
+        alarms: rules::alarms(&basis),
         group: ScalingGroup {
             name: scaling_group::name(&config.name),
             min: *min,

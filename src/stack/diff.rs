@@ -13,8 +13,8 @@ use crate::stack::change::{Action, Attribute, Purpose};
 use crate::stack::cost::{BilledResources, Estimate};
 use crate::stack::resources::instance::{FIRST_REPORT, Fleet, InstanceRequest, Launch, PublicAddress, Wait};
 use crate::stack::resources::{
-    Found, STACK_TAG, binary, bucket, instance, instance_profile, is_adopted, launch_template, queue, role,
-    scaling_group, security_group, trigger,
+    Found, STACK_TAG, alarm, binary, bucket, instance, instance_profile, is_adopted, launch_template, queue, role,
+    scaling_group, scaling_policy, security_group, trigger,
 };
 
 /// Objects in the two buckets, for a destroy: the count, and whether there are more. `None`: not counted.
@@ -92,7 +92,14 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
     Plan { notes, estimate, ..plan }
 }
 
-/// The launch template and the group; without [scaling] they go, if they are ours.
+fn lifted<S>(changes: Vec<change::Change<S>>) -> impl Iterator<Item = Change>
+where
+    Operation: From<S>,
+{
+    changes.into_iter().map(change::Change::lift)
+}
+
+/// The launch template, the group, its policies and their alarms; without [scaling] they go, if they are ours.
 fn scaling(
     stack: &str,
     fleet: Option<&Result<desired::Fleet, String>>,
@@ -105,13 +112,15 @@ fn scaling(
             let group = group.ours().map(|found| scaling_group::delete(&scaling_group::name(stack), found).lift());
             let template =
                 template.ours().map(|found| launch_template::delete(&launch_template::name(stack), found).lift());
-            template.into_iter().chain(group).collect()
+            let policies = scaling_policy::leftovers(stack, &[], &observed.scaling_policies);
+            let alarms = alarm::leftovers(stack, &[], &observed.alarms);
+            template.into_iter().chain(group).chain(lifted(policies)).chain(lifted(alarms)).collect()
         }
         Some(Err(reason)) => vec![
             Change::blocked(Address::LaunchTemplate, &launch_template::name(stack), reason),
             Change::blocked(Address::ScalingGroup, &scaling_group::name(stack), reason),
         ],
-        Some(Ok(desired::Fleet { template: wanted, group: wanted_group })) => {
+        Some(Ok(desired::Fleet { template: wanted, group: wanted_group, policies, alarms })) => {
             let in_use = scaling_group::in_use(group);
             let context = scaling_group::Context {
                 template: template.ours().map(|found| found.id.as_str()),
@@ -119,10 +128,19 @@ fn scaling(
                 numbered: u32::try_from(observed.fleet.alive.len()).unwrap_or(u32::MAX),
                 wait,
             };
-            vec![
+            let mut changes: Vec<Change> = vec![
                 launch_template::diff(wanted, template, &in_use).lift(),
                 scaling_group::diff(wanted_group, group, context).lift(),
-            ]
+            ];
+            let there = &observed.scaling_policies;
+            changes.extend(policies.iter().map(|policy| scaling_policy::diff(policy, there).lift()));
+            changes.extend(lifted(scaling_policy::leftovers(stack, policies, there)));
+            changes.extend(alarms.iter().map(|alarm| {
+                let arn = there.get(&alarm.name).map(|policy| policy.arn.as_str());
+                alarm::diff(alarm, observed.alarms.get(&alarm.policy), arn).lift()
+            }));
+            changes.extend(lifted(alarm::leftovers(stack, alarms, &observed.alarms)));
+            changes
         }
     }
 }
@@ -189,6 +207,8 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
     changes.extend(planned_removal(Address::ScalingGroup, &scaling_group, &observed.scaling_group, |observed| {
         scaling_group::delete(&scaling_group, observed)
     }));
+    changes.extend(lifted(scaling_policy::leftovers(&config.name, &[], &observed.scaling_policies)));
+    changes.extend(lifted(alarm::leftovers(&config.name, &[], &observed.alarms)));
     changes.extend(instance::delete_all(&config.name, &observed.fleet.alive).into_iter().map(change::Change::lift));
     let ours: BTreeSet<u32> = observed.fleet.alive.iter().map(|instance| instance.index).collect();
     for (index, reason) in observed.fleet.foreign.iter().filter(|(index, _)| !ours.contains(index)) {

@@ -6,11 +6,11 @@ use crate::aws::{CallError, Errors, Reader, account, all};
 use crate::config::image::Arch;
 use crate::config::{Access, Config, Sources};
 use crate::error::{Failure, Result};
-use crate::stack::address::Address;
+use crate::stack::address::{Address, Policy};
 use crate::stack::resources::policy::AwsLocation;
 use crate::stack::resources::{
-    Foreign, Found, binary, bucket, instance, instance_profile, launch_template, queue, role, scaling_group,
-    security_group, source, trigger,
+    Foreign, Found, alarm, binary, bucket, instance, instance_profile, launch_template, queue, role, scaling_group,
+    scaling_policy, security_group, source, trigger,
 };
 
 /// What exists in the account under the stack's names.
@@ -30,6 +30,9 @@ pub struct Observed {
     pub triggers: BTreeMap<String, trigger::Bucket>,
     pub launch_template: Found<launch_template::Observed>,
     pub scaling_group: Found<scaling_group::Observed>,
+    /// Of the group, by name.
+    pub scaling_policies: BTreeMap<String, scaling_policy::Observed>,
+    pub alarms: BTreeMap<Policy, Found<alarm::Observed>>,
     /// The VPC of the security group; `Err`: why there is none, as a sentence.
     pub vpc: Result<String, String>,
     /// Buckets of the stack under former default names, if there is none under the current name.
@@ -147,7 +150,8 @@ async fn observe_beside<T>(
     let (Some(buckets), Some((resources, other_stacks, beside))) = (errors.take(buckets), errors.take(rest)) else {
         return Err(errors.failure("cannot read the account", COMMAND));
     };
-    let (dlq, queue, role, profile, (vpc, security_group), fleet, (launch_template, scaling_group)) = resources;
+    let (dlq, queue, role, profile, (vpc, security_group), fleet, scaling) = resources;
+    let (launch_template, scaling_group, scaling_policies, alarms) = scaling;
     let triggers = read_triggers(aws, config, &location.account, &queue).await;
     let triggers = triggers.map_err(|error| Errors::from(error).failure("cannot read the account", COMMAND))?;
     let Buckets { thumbnails, code, binaries, former: former_buckets } = buckets;
@@ -166,6 +170,8 @@ async fn observe_beside<T>(
         triggers,
         launch_template,
         scaling_group,
+        scaling_policies,
+        alarms,
         vpc,
         former_buckets,
         other_stacks,
@@ -274,6 +280,14 @@ async fn read_buckets(aws: &Reader, config: &Config, account: &str) -> Result<Bu
     Ok(Buckets { thumbnails, code, binaries, former: former_thumbnails.into_iter().chain(former_code).collect() })
 }
 
+/// What [scaling] makes.
+type Scaling = (
+    Found<launch_template::Observed>,
+    Found<scaling_group::Observed>,
+    BTreeMap<String, scaling_policy::Observed>,
+    BTreeMap<Policy, Found<alarm::Observed>>,
+);
+
 type Resources = (
     Found<queue::Observed>,
     Found<queue::Observed>,
@@ -281,7 +295,7 @@ type Resources = (
     Found<instance_profile::Observed>,
     (Result<String, String>, Found<security_group::Observed>),
     instance::Fleet,
-    (Found<launch_template::Observed>, Found<scaling_group::Observed>),
+    Scaling,
 );
 
 async fn read_resources(aws: &Reader, config: &Config) -> Result<Resources, Errors> {
@@ -299,6 +313,8 @@ async fn read_resources(aws: &Reader, config: &Config) -> Result<Resources, Erro
         all!(
             template: launch_template::read(aws, stack, &template),
             scaling_group: scaling_group::read(aws, stack, &scaling_group),
+            policies: async { scaling_policy::read(aws, &scaling_group).await.map_err(Errors::from) },
+            alarms: async { alarm::read(aws, stack).await.map_err(Errors::from) },
         )
     };
     all!(

@@ -2,8 +2,8 @@
 
 use super::change;
 use super::resources::{
-    StepContext, binary, bucket, instance, instance_profile, launch_template, queue, role, scaling_group,
-    security_group, trigger,
+    StepContext, alarm, binary, bucket, instance, instance_profile, launch_template, queue, role, scaling_group,
+    scaling_policy, security_group, trigger,
 };
 use crate::aws::{CallError, Writer};
 
@@ -18,6 +18,8 @@ pub enum Operation {
     SecurityGroup(security_group::Step),
     LaunchTemplate(launch_template::Step),
     ScalingGroup(scaling_group::Step),
+    ScalingPolicy(scaling_policy::Step),
+    Alarm(alarm::Step),
     Instance(instance::Step),
     Trigger(trigger::Step),
 }
@@ -37,7 +39,7 @@ macro_rules! from_step {
     };
 }
 from_step! { Queue: queue, Bucket: bucket, Binary: binary, Role: role, InstanceProfile: instance_profile,
-SecurityGroup: security_group, LaunchTemplate: launch_template, ScalingGroup: scaling_group, Instance: instance,
+SecurityGroup: security_group, LaunchTemplate: launch_template, ScalingGroup: scaling_group, ScalingPolicy: scaling_policy, Alarm: alarm, Instance: instance,
 Trigger: trigger }
 
 impl Operation {
@@ -52,6 +54,8 @@ impl Operation {
             Self::SecurityGroup(step) => security_group::run(step, aws, context).await,
             Self::LaunchTemplate(step) => launch_template::run(step, aws, context).await,
             Self::ScalingGroup(step) => scaling_group::run(step, aws, context).await,
+            Self::ScalingPolicy(step) => scaling_policy::run(step, aws, context).await,
+            Self::Alarm(step) => alarm::run(step, aws, context).await,
             Self::Instance(step) => instance::run(step, aws, context).await,
             Self::Trigger(step) => trigger::run(step, aws, context).await,
         }

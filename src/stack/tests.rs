@@ -57,6 +57,8 @@ fn nothing() -> Observed {
         triggers: BTreeMap::new(),
         launch_template: Found::Absent,
         scaling_group: Found::Absent,
+        scaling_policies: BTreeMap::new(),
+        alarms: BTreeMap::new(),
         vpc: Ok("vpc-1".into()),
         former_buckets: Vec::new(),
         other_stacks: std::collections::BTreeSet::new(),
