@@ -15,6 +15,7 @@ mod plan;
 mod policy;
 mod reconcile;
 mod render;
+mod waking;
 mod words;
 mod work;
 

@@ -310,12 +310,15 @@ async fn read_resources(aws: &Reader, config: &Config) -> Result<Resources, Erro
     let (template, scaling_group) = (launch_template::name(stack), scaling_group::name(stack));
     // Also without [scaling]: it may have been there before.
     let scaling = async {
-        all!(
+        let (template, group, policies) = all!(
             template: launch_template::read(aws, stack, &template),
             scaling_group: scaling_group::read(aws, stack, &scaling_group),
             policies: async { scaling_policy::read(aws, &scaling_group).await.map_err(Errors::from) },
-            alarms: async { alarm::read(aws, stack).await.map_err(Errors::from) },
-        )
+        )?;
+        // They come after the group, and go before it.
+        let may_be_there = config.scaling.is_some() || !matches!(group, Found::Absent);
+        let alarms = if may_be_there { alarm::read(aws, stack).await? } else { BTreeMap::new() };
+        Ok::<_, Errors>((template, group, policies, alarms))
     };
     all!(
         dlq: queue::read(aws, stack, &config.queue.dlq),

@@ -9,7 +9,10 @@ use std::str::FromStr;
 use serde_json::{Map, Value, json};
 
 use crate::config::{Access, Config, Sources};
+use crate::stack::address::Policy;
 use crate::stack::resources::policy::{self, AwsLocation};
+use crate::stack::resources::scaling_group;
+use crate::stack::resources::scaling_policy::rules;
 use crate::stack::resources::{STACK_TAG, bucket, code_bucket};
 
 /// A managed policy has at most this many characters, white space not counted (IAM quotas).
@@ -299,6 +302,19 @@ impl<'a> Stack<'a> {
         statements.push(allow("ReadReports", &["s3:GetObject"], &[reports]));
     }
 
+    /// The calls that write the group's policies and their alarms.
+    fn make_rules(&self, statements: &mut Vec<Value>) {
+        let make = ["autoscaling:DeletePolicy", "autoscaling:PutScalingPolicy"];
+        statements.push(allow("MakePolicies", &make, &[self.group_arn()]));
+        let make = [
+            "cloudwatch:DeleteAlarms",
+            "cloudwatch:PutMetricAlarm",
+            "cloudwatch:TagResource",
+            "cloudwatch:UntagResource",
+        ];
+        statements.push(allow("MakeAlarms", &make, &self.alarm_arns()));
+    }
+
     /// The calls with which `destroy` deletes and releases.
     fn take_away(&self, statements: &mut Vec<Value>) {
         self.change_triggers(statements);
@@ -334,6 +350,25 @@ impl<'a> Stack<'a> {
         if !sources.is_empty() {
             statements.push(allow("FindPhotographs", &["s3:ListBucket"], &sources));
         }
+        if self.config.scaling.is_some() {
+            let read = allow("FindGroup", &["autoscaling:DescribeAutoScalingGroups"], &["*"]);
+            statements.push(self.in_region(read));
+            statements.push(allow("WakeGroup", &["autoscaling:SetDesiredCapacity"], &[self.group_arn()]));
+        }
+    }
+
+    /// The group, by a name whose middle Auto Scaling chooses.
+    fn group_arn(&self) -> String {
+        let AwsLocation { partition, account, region } = self.location;
+        let name = scaling_group::name(&self.config.name);
+        format!("arn:{partition}:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/{name}")
+    }
+
+    fn alarm_arns(&self) -> Vec<String> {
+        let AwsLocation { partition, account, region } = self.location;
+        let name = |policy: Policy| rules::name(&self.config.name, policy);
+        let arn = |policy| format!("arn:{partition}:cloudwatch:{region}:{account}:alarm:{}", name(policy));
+        [Policy::Wake, Policy::Shrink, Policy::Sleep].map(arn).to_vec()
     }
 
     fn dlq(&self, statements: &mut Vec<Value>) {

@@ -175,7 +175,7 @@ fn attributes(kind: &Kind) -> BTreeMap<&'static str, String> {
     match kind {
         Kind::Target { formula, target, scale_in } => BTreeMap::from([
             ("formula", formula.to_string()),
-            ("target", format!("{target} messages for each instance")),
+            ("target", format!("{target} messages for each instance, what it does in the acceptable latency")),
             ("ends_instances", if *scale_in { "yes" } else { "no" }.to_owned()),
         ]),
         Kind::Steps(Steps { adjustment, at_least, steps }) => {
