@@ -4,6 +4,7 @@
 pub mod aws;
 pub mod cli;
 pub mod config;
+pub mod dlq;
 pub mod enqueue;
 pub mod error;
 pub mod request;

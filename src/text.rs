@@ -1,6 +1,7 @@
 //! Makes text from elsewhere safe to print.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 /// Whether a terminal would act on a character instead of showing it: control characters, which begin escape sequences,
 /// and the controls of writing direction (Unicode Standard Annex 9), which can make a text read as another.
@@ -58,6 +59,43 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// The known word that was probably meant: the only one that begins with `word`, or else the one with the fewest edits,
+/// at most one for every three letters.
+pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    const LENGTHS: RangeInclusive<usize> = 3..=40;
+    if !LENGTHS.contains(&word.len()) {
+        return None;
+    }
+    let known: Vec<&str> = known.into_iter().collect();
+    let mut longer = known.iter().filter(|known| known.starts_with(word));
+    if let (Some(only), None) = (longer.next(), longer.next()) {
+        return Some(only);
+    }
+    let distances = known.into_iter().map(|known| (distance(word, known), known));
+    distances.min_by_key(|(edits, _)| *edits).filter(|(edits, _)| *edits <= word.len() / 3).map(|(_, known)| known)
+}
+
+/// How many characters must be inserted, deleted, replaced, or exchanged with their neighbour (optimal string alignment).
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before_last = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 0..a.len() {
+        let mut row = vec![i + 1];
+        for j in 0..b.len() {
+            let replaced = last[j] + usize::from(a[i] != b[j]);
+            let mut edits = replaced.min(last[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                let exchanged: usize = before_last[j - 1];
+                edits = edits.min(exchanged + 1);
+            }
+            row.push(edits);
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,5 +142,41 @@ mod tests {
         ] {
             assert_eq!(without_secrets(url), shown, "{url}");
         }
+    }
+
+    #[test]
+    fn distances_are_counted_in_characters() {
+        for (a, b, edits) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("region", "region", 0),
+            ("regoin", "region", 1),
+            ("bucket", "buckets", 1),
+            ("kitten", "sitting", 3),
+            ("wrok", "work", 1),
+            ("ab", "ba", 1),
+            ("é", "e", 1),
+        ] {
+            assert_eq!(distance(a, b), edits, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn a_typo_finds_its_word_and_another_word_finds_none() {
+        let keys = ["name", "region", "key_pair", "queue", "quality", "ubuntu-22.04", "ubuntu-24.04"];
+        for (word, near) in [
+            ("regoin", Some("region")),
+            ("key-pair", Some("key_pair")),
+            ("queues", Some("queue")),
+            ("qual", Some("quality")),
+            ("ubuntu", None),
+            ("colour", None),
+            ("na", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word, keys), near, "{word}");
+        }
+        assert_eq!(nearest(&"name".repeat(1_000), keys), None);
     }
 }

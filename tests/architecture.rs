@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// The top-level modules from the ground up: a module imports only from those before it.
 const FLOORS: &[&str] =
-    &["error", "text", "worker_report", "config", "aws", "request", "stack", "enqueue", "worker", "cli", "main"];
+    &["error", "text", "worker_report", "config", "aws", "request", "stack", "enqueue", "worker", "dlq", "cli", "main"];
 
 /// A module's path, `["worker", "runner", "call"]`; the root is empty.
 type Module = Vec<String>;

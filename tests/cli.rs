@@ -224,7 +224,9 @@ fn a_target_brings_what_it_needs_and_nothing_else() {
     assert!(code.out.contains("Apply complete: 2 added"), "{code:?}");
     let unknown = thumb(&["plan", "--target", "queues"]);
     assert_eq!(unknown.code, Some(2));
-    assert!(unknown.err.contains("queue, buckets, code, profile, security-group, instance"), "{unknown:?}");
+    assert!(unknown.err.contains("there is no target \"queues\"; did you mean \"queue\"?"), "{unknown:?}");
+    let parts = thumb(&["plan", "--target", "queue,bucket.code"]);
+    assert!(parts.out.contains("No changes"), "{parts:?}");
 }
 
 #[test]
@@ -418,7 +420,6 @@ fn wrong_usage_is_exit_code_2_and_help_is_0() {
     for words in [
         &["plan", "--nonsense"][..],
         &["nonsense"],
-        &[],
         &["apply", "--json"],
         &["apply", "--wait", "--no-wait"],
         &["apply", "--replace", "queue"],
@@ -428,9 +429,16 @@ fn wrong_usage_is_exit_code_2_and_help_is_0() {
     }
     let help = workdir.run(alone(), &["--help"]);
     assert_eq!(help.code, Some(0));
-    for command in ["plan", "apply", "destroy", "enqueue", "work", "render", "policy"] {
+    assert_eq!(workdir.run(alone(), &[]).out, help.out, "no command: the help");
+    for command in ["plan", "apply", "destroy", "enqueue", "work", "render", "policy", "dlq", "completions", "man"] {
         assert!(help.out.contains(&format!("\n  {command} ")), "{command}: {help:?}");
-        assert_eq!(workdir.run(alone(), &[command, "--help"]).code, Some(0));
+        let own = workdir.run(alone(), &[command, "--help"]);
+        assert_eq!(own.code, Some(0));
+        assert_eq!(workdir.run(alone(), &["help", command]).out, own.out);
+    }
+    for shell in ["bash", "zsh", "fish", "nushell"] {
+        let script = workdir.run(alone(), &["completions", shell]);
+        assert!(script.code == Some(0) && script.out.contains("enqueue"), "{shell}: {script:?}");
     }
 }
 

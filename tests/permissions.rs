@@ -15,6 +15,7 @@ use moto::{ACCOUNT, Moto};
 use serde_json::Value;
 use thumb::aws::{Clients, Reader, Writer};
 use thumb::config::Config;
+use thumb::dlq;
 use thumb::enqueue::{Progress, Sources, enqueue};
 use thumb::request::Wanted;
 use thumb::stack::Plan;
@@ -29,7 +30,7 @@ use thumb::worker::{Work, queue_url, work};
 /// What a call needs, by the "Service Authorization Reference": the actions of the call itself, and those that it needs
 /// beside them for its tags and for the role that it passes on.
 fn actions(operation: &str) -> Vec<String> {
-    const NAMED_OTHERWISE: [(&str, &[&str]); 23] = [
+    const NAMED_OTHERWISE: [(&str, &[&str]); 27] = [
         // Allowed to everybody, whatever the policies say.
         ("GetCallerIdentity", &[]),
         ("HeadBucket", &["s3:ListBucket"]),
@@ -48,6 +49,10 @@ fn actions(operation: &str) -> Vec<String> {
         ("DeleteMessageBatch", &["sqs:DeleteMessage"]),
         ("ChangeMessageVisibility", &["sqs:ChangeMessageVisibility"]),
         ("ChangeMessageVisibilityBatch", &["sqs:ChangeMessageVisibility"]),
+        ("GetBucketNotificationConfiguration", &["s3:GetBucketNotification"]),
+        ("PutBucketNotificationConfiguration", &["s3:PutBucketNotification"]),
+        ("StartMessageMoveTask", &["sqs:StartMessageMoveTask"]),
+        ("ListMessageMoveTasks", &["sqs:ListMessageMoveTasks"]),
         ("CreateQueue", &["sqs:CreateQueue", "sqs:TagQueue"]),
         ("CreateRole", &["iam:CreateRole", "iam:TagRole"]),
         ("CreateInstanceProfile", &["iam:CreateInstanceProfile", "iam:TagInstanceProfile"]),
@@ -276,6 +281,23 @@ async fn what_the_lifecycle_does_is_allowed_and_nothing_else_is() {
     assert_all_used(Command::Destroy, &union(Command::Destroy), &destroyed, &reasons);
 }
 
+#[tokio::test]
+async fn what_triggers_need_is_allowed() {
+    let moto = Moto::start_strict(&[]);
+    let world = FaultInjectingConnector::before_strict_server();
+    let text = "name = \"cats\"\n[instance]\ncount = 0\n[[trigger]]\nbucket = \"photos\"";
+    let setup = Caller::new(&moto, text, &world).await;
+    setup.clients.s3.create_bucket().bucket("photos").send().await.unwrap();
+    let caller = Caller::new(&moto, text, &world).await;
+    caller.plan().await;
+    assert!(caller.check(Command::Plan).contains("s3:GetBucketNotification"));
+    caller.run(&caller.plan().await).await;
+    assert!(caller.check(Command::Apply).contains("s3:PutBucketNotification"));
+    let caller = Caller::new(&moto, text, &world).await;
+    caller.run(&caller.plan_destroy().await).await;
+    assert!(caller.check(Command::Destroy).contains("s3:PutBucketNotification"));
+}
+
 #[derive(Default)]
 struct Silent;
 
@@ -316,4 +338,30 @@ async fn what_enqueue_and_work_do_is_allowed_and_nothing_else_is() {
     used.insert("s3:ListBucket".into());
     let never = [("sqs:ChangeMessageVisibility", "messages that take longer, or are tried again")];
     assert_all_used(Command::Work, &caller.policy(Command::Work), &used, &never);
+}
+
+#[tokio::test]
+async fn what_dlq_does_is_allowed_and_nothing_else_is() {
+    let moto = Moto::start();
+    let world = FaultInjectingConnector::new();
+    let text = "name = \"cats\"\n[instance]\ncount = 0";
+    let setup = Caller::new(&moto, text, &world).await;
+    setup.run(&setup.plan().await).await;
+    let dlq = queue_url(&setup.clients, "cats-dlq").await.unwrap();
+    setup.clients.sqs.send_message().queue_url(dlq).message_body("{}").send().await.unwrap();
+
+    let caller = Caller::new(&moto, text, &world).await;
+    let (queue, dlq) =
+        (queue_url(&caller.clients, "cats").await.unwrap(), queue_url(&caller.clients, "cats-dlq").await.unwrap());
+    let read = dlq::read(&caller.clients, &dlq).await.unwrap();
+    let rejected: Vec<_> = read.messages.iter().collect();
+    assert_eq!(rejected.len(), 1);
+    dlq::release(&caller.clients, &dlq, &rejected).await;
+    dlq::retry(&caller.clients, &dlq, &queue, &rejected).await.unwrap();
+    // The emulator has no such operation; the call is made nevertheless.
+    let _ = dlq::retry_all(&caller.clients, &dlq, &queue, |_| {}).await;
+    dlq::purge(&caller.clients, &dlq).await.unwrap();
+    let used = caller.check(Command::Dlq);
+    let never = [("sqs:ListMessageMoveTasks", "a move that SQS has begun")];
+    assert_all_used(Command::Dlq, &caller.policy(Command::Dlq), &used, &never);
 }

@@ -13,6 +13,8 @@ mod least_elf;
 mod moto;
 #[path = "reconcile/storage.rs"]
 mod storage;
+#[path = "reconcile/triggers.rs"]
+mod triggers;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};

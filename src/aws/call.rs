@@ -257,7 +257,10 @@ fn classify(code: &str, message: &str, status: u16) -> Kind {
         | "Throttling"
         | "ThrottlingException"
         | "OverLimit"
-        | "KmsThrottled" => Kind::Throttled,
+        | "KmsThrottled"
+        // With HTTP status 403: one purge a minute (API PurgeQueue).
+        | "PurgeQueueInProgress"
+        | "AWS.SimpleQueueService.PurgeQueueInProgress" => Kind::Throttled,
         "InternalError" | "InternalFailure" | "ServiceUnavailable" | "RequestTimeout" | "Unavailable" => {
             Kind::Unavailable
         }
@@ -367,6 +370,7 @@ mod tests {
             ("UnauthorizedOperation", "", 403, Kind::Denied),
             ("AuthFailure", "", 401, Kind::Credentials),
             ("RequestLimitExceeded", "", 503, Kind::Throttled),
+            ("AWS.SimpleQueueService.PurgeQueueInProgress", "", 403, Kind::Throttled),
             ("", "", 404, Kind::NotFound),
             ("", "", 403, Kind::Denied),
             ("SomethingNew", "", 503, Kind::Unavailable),

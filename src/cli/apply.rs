@@ -1,6 +1,6 @@
 //! `thumb apply`: brings the account to what thumb.toml declares, and prints the outputs.
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use super::outputs::Outputs;
 use super::reconcile::{
@@ -8,18 +8,19 @@ use super::reconcile::{
 };
 use super::{Global, print};
 use crate::error::{Failure, Result};
-use crate::stack::Target;
 use crate::stack::address::Address;
 use crate::stack::resources::instance::{InstanceRequest, Wait};
+use crate::stack::{Target, targets};
 use crate::text::printable_json;
 
 /// Create and update what thumb.toml declares, after showing the plan and asking.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "apply", help_triggers("-h", "--help"))]
 pub struct Args {
-    /// apply only this part and what it needs: queue, buckets, code, profile, security-group, instance (repeatable)
-    #[argh(option, arg_name = "T")]
-    target: Vec<Target>,
+    /// apply only this part and what it needs: queue, buckets, code, profile, security-group, instance, scaling, trigger, or an
+    /// address of the plan (repeatable, or with commas)
+    #[argh(option, arg_name = "T", from_str_fn(targets))]
+    target: Vec<Vec<Target>>,
     /// adopt an existing resource that no stack owns, after showing what would change (repeatable)
     #[argh(option, arg_name = "ADDRESS", from_str_fn(address))]
     adopt: Vec<Address>,
@@ -53,7 +54,7 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
     };
     let session = Session::open(global).await?;
     let asked = InstanceRequest { replace: replace.into_iter().collect(), wait };
-    let Planned { plan, observed } = session.plan_apply(&target, &adopt, asked).await?;
+    let Planned { plan, observed } = session.plan_apply(&target.concat(), &adopt, asked).await?;
     print_plan(&plan, json)?;
     refuse_blocked(&plan)?;
     let mut report = None;

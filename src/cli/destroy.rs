@@ -1,19 +1,20 @@
 //! `thumb destroy`: deletes the stack, after showing what data would be lost.
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use super::reconcile::{Session, ask, conclude, print_plan, run as run_plan};
 use super::{Global, print};
 use crate::error::Result;
-use crate::stack::Target;
+use crate::stack::{Target, targets};
 
 /// Delete everything that apply created, after counting what would be lost and asking.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "destroy", help_triggers("-h", "--help"))]
 pub struct Args {
-    /// destroy only this part and what needs it: queue, buckets, code, profile, security-group, instance (repeatable)
-    #[argh(option, arg_name = "T")]
-    target: Vec<Target>,
+    /// destroy only this part and what needs it: queue, buckets, code, profile, security-group, instance, scaling, trigger, or an
+    /// address of the plan (repeatable, or with commas)
+    #[argh(option, arg_name = "T", from_str_fn(targets))]
+    target: Vec<Vec<Target>>,
     /// do not ask for confirmation
     #[argh(switch, short = 'y')]
     yes: bool,
@@ -22,7 +23,7 @@ pub struct Args {
 pub async fn run(args: Args, global: &Global) -> Result<()> {
     let Args { target, yes } = args;
     let session = Session::open(global).await?;
-    let (plan, losses, right_region) = session.plan_destroy(&target).await?;
+    let (plan, losses, right_region) = session.plan_destroy(&target.concat()).await?;
     print_plan(&plan, false)?;
     right_region?;
     // Foreign resources stay, and do not block the rest.

@@ -4,10 +4,11 @@ use std::fmt;
 use std::io::Write;
 use std::time::Duration;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
-use super::{Global, print};
+use super::waking::Waking;
+use super::{Global, print, tell};
 use crate::aws::Clients;
 use crate::config::{self, Config, MAX_SIZES, UrlSources, Variant};
 use crate::enqueue::{self, Progress, Sources, Summary};
@@ -18,7 +19,7 @@ use crate::thumbnail::{Fit, MAX_SIDE_PX, Output, Position, Size};
 use crate::worker;
 
 /// Put thumbnail requests on the queue.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "enqueue",
@@ -82,12 +83,32 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
     let clients = Clients::connect(config.region.as_deref()).await?;
     let queue = &config.queue.name;
     let queue_url = worker::queue_url(&clients, queue).await?;
-    let mut bar = Bar::new(sources.count());
-    let summary = enqueue::enqueue(&clients, &queue_url, &wanted, sources, &mut bar).await;
-    bar.0.finish_and_clear();
+    let waking = Waking::new(&clients, &config);
+    let mut bar = Bar::new(sources.count(), &waking);
+    let sending = async {
+        let summary = enqueue::enqueue(&clients, &queue_url, &wanted, sources, &mut bar).await;
+        waking.over();
+        summary
+    };
+    let (summary, ()) = tokio::join!(sending, waking.begin());
+    bar.bar.finish_and_clear();
     let summary = summary?;
-    let text = if json { serde_json::json!(summary).to_string() } else { sentence(&summary, queue) };
+    let woken = waking.finish(summary.queued).await;
+    let text = match json {
+        true => {
+            let mut line = serde_json::json!(summary);
+            if let Some(instances) = woken {
+                line["instances"] = instances.into();
+            }
+            line.to_string()
+        }
+        false => sentence(&summary, queue),
+    };
     print(&format!("{text}\n"))?;
+    if let (Some(instances), false) = (woken, json) {
+        let noun = if instances == 1 { "instance" } else { "instances" };
+        tell(&format!("woke the fleet: {instances} {noun} within about two minutes"));
+    }
     match summary.not_queued {
         0 => Ok(()),
         _ => Err(Failure::new(format!(
@@ -191,16 +212,19 @@ fn sentence(summary: &Summary, queue: &str) -> String {
 }
 
 /// A progress bar on stderr, if that is a terminal; failures are printed in any case.
-struct Bar(ProgressBar);
+struct Bar<'a> {
+    bar: ProgressBar,
+    waking: &'a Waking<'a>,
+}
 
-impl Bar {
-    fn new(count: Option<u64>) -> Self {
+impl<'a> Bar<'a> {
+    fn new(count: Option<u64>, waking: &'a Waking<'a>) -> Self {
         let bar = match count {
             Some(count) => ProgressBar::new(count).with_style(style("{bar:40} {pos}/{len} queued, {rate}, {eta} left")),
             None => ProgressBar::new_spinner().with_style(style("{spinner} {pos} queued, {rate}")),
         };
         bar.enable_steady_tick(Duration::from_millis(100));
-        Self(bar)
+        Self { bar, waking }
     }
 }
 
@@ -214,13 +238,14 @@ fn rate(state: &ProgressState, text: &mut dyn fmt::Write) {
     let _ = write!(text, "{:.0}/s", state.per_sec());
 }
 
-impl Progress for Bar {
+impl Progress for Bar<'_> {
     fn queued(&mut self, requests: usize) {
-        self.0.inc(requests as u64);
+        self.bar.inc(requests as u64);
+        self.waking.queued(requests as u64);
     }
 
     fn not_queued(&mut self, name: &str, why: &str) {
-        self.0.suspend(|| {
+        self.bar.suspend(|| {
             // If stderr is closed, the exit code still says it.
             let _ = writeln!(std::io::stderr(), "not queued: {}: {}", printable(name), printable(why));
         });

@@ -5,7 +5,9 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "argh prints these comments as help: `[buckets]` is no link there")]
 
 mod apply;
+mod completions;
 mod destroy;
+mod dlq;
 mod enqueue;
 mod interrupts;
 mod outputs;
@@ -13,14 +15,15 @@ mod plan;
 mod policy;
 mod reconcile;
 mod render;
+mod waking;
+mod words;
 mod work;
 
-use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use crate::config::Config;
 use crate::error::{Exit, Failure, Result};
@@ -39,7 +42,7 @@ impl Global {
 }
 
 /// Thumbnails in your own AWS account: a queue, two buckets and a few instances, declared in thumb.toml.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     help_triggers("-h", "--help"),
     note = "Every command has its own help: thumb COMMAND --help.",
@@ -50,7 +53,7 @@ impl Global {
 )]
 struct Args {
     /// the configuration file (default: thumb.toml in the current directory)
-    #[argh(option, arg_name = "FILE", default = "PathBuf::from(\"thumb.toml\")")]
+    #[argh(option, short = 'c', arg_name = "FILE", default = "PathBuf::from(\"thumb.toml\")")]
     config: PathBuf,
     /// print the version
     #[argh(switch, short = 'V')]
@@ -59,7 +62,7 @@ struct Args {
     command: Option<Command>,
 }
 
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
 enum Command {
     Plan(plan::Args),
@@ -69,21 +72,25 @@ enum Command {
     Work(work::Args),
     Render(render::Args),
     Policy(policy::Args),
+    Dlq(dlq::Args),
+    Completions(completions::Args),
+    Man(completions::ManArgs),
 }
-
-/// The names of the commands, each of which a link may have: `thumb-work` is `thumb work`.
-const COMMANDS: [&str; 7] = ["plan", "apply", "destroy", "enqueue", "work", "render", "policy"];
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let (program, args) = match split(std::env::args_os()) {
+    let root = Args::get_args_info();
+    let words = match words::read(std::env::args_os(), &root) {
         Ok(words) => words,
-        Err(failure) => return report(&failure),
+        Err(failure) => {
+            let detailed = std::env::args_os().any(|arg| arg == plan::DETAILED_EXITCODE);
+            return report(&detailed_or_not(failure, detailed));
+        }
     };
-    let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    let args = match Args::from_args(&[&program], &words) {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let args = match Args::from_args(&[words::PROGRAM], &words) {
         Ok(args) => args,
-        Err(early) => return leave(&early, &program, &words),
+        Err(early) => return leave(&early, &words, &root),
     };
     if args.version {
         return print_line(concat!("thumb ", env!("CARGO_PKG_VERSION")));
@@ -104,6 +111,9 @@ pub fn main() -> ExitCode {
             Command::Enqueue(args) => enqueue::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Work(args) => work::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Render(args) => render::run(args, &global).await.map(|()| ExitCode::SUCCESS),
+            Command::Completions(args) => completions::run(&args, &root).map(|()| ExitCode::SUCCESS),
+            Command::Man(args) => completions::man(&args, &root).map(|()| ExitCode::SUCCESS),
+            Command::Dlq(args) => dlq::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Policy(args) => policy::run(args, &global).await.map(|()| ExitCode::SUCCESS),
         }
     });
@@ -115,41 +125,19 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The program name and its arguments, as argh needs them: valid UTF-8, `--key=value` split in two, and the command first
-/// if the program was called through a link that names it.
-fn split(mut args: impl Iterator<Item = OsString>) -> Result<(String, Vec<String>)> {
-    let called = args.next().unwrap_or_default();
-    let called = std::path::Path::new(&called).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut words = Vec::new();
-    if let Some(command) = called.strip_prefix("thumb-").filter(|name| COMMANDS.contains(name)) {
-        words.push(command.to_owned());
-    }
-    let mut options_end = false;
-    for arg in args {
-        let word = arg
-            .into_string()
-            .map_err(|arg| Failure::usage(format!("the argument {:?} is not valid UTF-8", arg.to_string_lossy())))?;
-        options_end |= word == "--";
-        // "-" for stdin, as everywhere; argh takes it for an option without a name.
-        let word = if word == "-" && !options_end { "--stdin".to_owned() } else { word };
-        match word.split_once('=') {
-            Some((option, value)) if !options_end && option.starts_with("--") => {
-                words.extend([option.to_owned(), value.to_owned()]);
-            }
-            _ => words.push(word),
-        }
-    }
-    Ok(("thumb".to_owned(), words))
-}
-
 /// argh exits early for help (stdout, success) and for wrong usage (stderr, exit code 2).
-fn leave(early: &argh::EarlyExit, program: &str, words: &[&str]) -> ExitCode {
+fn leave(early: &argh::EarlyExit, words: &[&str], root: &argh::CommandInfoWithArgs) -> ExitCode {
     if early.status.is_ok() {
         return print_line(early.output.trim_end());
     }
-    let failure = Failure::usage(early.output.trim_end()).hint(format!("`{program} --help` explains the usage"));
-    // With this switch, exit code 2 means "there are changes".
-    report(&if words.contains(&plan::DETAILED_EXITCODE) { failure.without_usage() } else { failure })
+    let path = words::path(words.iter().copied(), root);
+    let failure = Failure::usage(words::complaint(&early.output)).hint(format!("`{path} --help` explains the usage"));
+    report(&detailed_or_not(failure, words.contains(&plan::DETAILED_EXITCODE)))
+}
+
+/// With `--detailed-exitcode`, exit code 2 means "there are changes".
+fn detailed_or_not(failure: Failure, detailed: bool) -> Failure {
+    if detailed { failure.without_usage() } else { failure }
 }
 
 fn print_line(text: &str) -> ExitCode {
@@ -186,25 +174,4 @@ fn print_failure(failure: &Failure) {
     let red = anstyle::AnsiColor::Red.on_default().bold();
     // If stderr is closed, there is no way to report anything.
     let _ = writeln!(anstream::stderr(), "{red}error:{red:#} {}", printable_lines(&failure.to_string()));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn words(line: &[&str]) -> Vec<String> {
-        split(line.iter().map(OsString::from)).unwrap().1
-    }
-
-    #[test]
-    fn an_option_and_its_value_may_be_joined() {
-        assert_eq!(words(&["thumb", "--config=a=b.toml", "plan"]), ["--config", "a=b.toml", "plan"]);
-        assert_eq!(words(&["thumb", "enqueue", "x=y.jpg", "--", "--a=b"]), ["enqueue", "x=y.jpg", "--", "--a=b"]);
-    }
-
-    #[test]
-    fn a_link_names_the_command() {
-        assert_eq!(words(&["/usr/bin/thumb-work", "--drain"]), ["work", "--drain"]);
-        assert_eq!(words(&["thumb-else", "plan"]), ["plan"]);
-    }
 }

@@ -2,22 +2,23 @@
 
 use std::process::ExitCode;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use super::Global;
 use super::reconcile::{Planned, Session, address, instance, print_plan, refuse_blocked};
 use crate::error::{Failure, Result};
-use crate::stack::Target;
 use crate::stack::address::Address;
 use crate::stack::resources::instance::{InstanceRequest, Wait};
+use crate::stack::{Target, targets};
 
 /// Show what apply would change. Read-only.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "plan", help_triggers("-h", "--help"))]
 pub struct Args {
-    /// plan only this part and what it needs: queue, buckets, code, profile, security-group, instance (repeatable)
-    #[argh(option, arg_name = "T")]
-    target: Vec<Target>,
+    /// plan only this part and what it needs: queue, buckets, code, profile, security-group, instance, scaling, trigger, or an
+    /// address of the plan (repeatable, or with commas)
+    #[argh(option, arg_name = "T", from_str_fn(targets))]
+    target: Vec<Vec<Target>>,
     /// show what destroy would delete
     #[argh(switch)]
     destroy: bool,
@@ -55,13 +56,13 @@ async fn plan(args: Args, global: &Global) -> Result<ExitCode> {
     let session = Session::open(global).await?;
     let plan = if destroy {
         // As in `destroy`, a foreign resource is not part of the stack, and no error.
-        let (plan, _, right_region) = session.plan_destroy(&target).await?;
+        let (plan, _, right_region) = session.plan_destroy(&target.concat()).await?;
         print_plan(&plan, json)?;
         right_region?;
         plan
     } else {
         let asked = InstanceRequest { replace: replace.into_iter().collect(), wait: Wait::ForReplacements };
-        let Planned { plan, .. } = session.plan_apply(&target, &adopt, asked).await?;
+        let Planned { plan, .. } = session.plan_apply(&target.concat(), &adopt, asked).await?;
         print_plan(&plan, json)?;
         refuse_blocked(&plan)?;
         plan

@@ -1,6 +1,6 @@
 //! `thumb policy`: the IAM policy that a command needs. Reads nothing but the account ID.
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use super::{Global, print};
 use crate::aws::{Clients, Identity, Reader, account};
@@ -10,7 +10,7 @@ use crate::stack::permissions::{self, Command, MAX_POLICY_CHARACTERS};
 use crate::stack::resources::policy::AwsLocation;
 
 /// Print the IAM policy that a command needs, for your AWS administrator.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "policy",
@@ -20,7 +20,7 @@ use crate::stack::resources::policy::AwsLocation;
             `account` and `region` in thumb.toml no credentials are needed."
 )]
 pub struct Args {
-    /// plan, apply, destroy, enqueue or work; several give one policy for all
+    /// plan, apply, destroy, enqueue, work or dlq; several give one policy for all
     #[argh(positional, arg_name = "COMMAND")]
     commands: Vec<Command>,
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use super::Global;
 use crate::aws::Clients;
@@ -12,7 +12,7 @@ use crate::worker::Work;
 use crate::{worker, worker_report};
 
 /// Process thumbnail requests from the queue: photos from S3, thumbnails to S3.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "work",
@@ -30,11 +30,11 @@ pub struct Args {
     /// memory limit, such as 700M or 2G (default: [worker] max_memory_bytes, else 3/4 of the memory)
     #[argh(option, arg_name = "BYTES", from_str_fn(memory))]
     max_memory: Option<u64>,
-    /// how long to finish running work when stopped, in seconds (default: [worker] grace, else 25)
-    #[argh(option, arg_name = "SECONDS")]
+    /// how long to finish running work when stopped, such as 25s or 2m (default: [worker] grace, else 25s)
+    #[argh(option, arg_name = "TIME", from_str_fn(grace))]
     grace: Option<u32>,
-    /// serve Prometheus metrics at http://ADDR/metrics, and /healthz; for example 127.0.0.1:9090
-    #[argh(option, arg_name = "ADDR")]
+    /// serve Prometheus metrics at http://ADDR/metrics, and /healthz; a port alone is one of this machine only
+    #[argh(option, arg_name = "ADDR", from_str_fn(address))]
     metrics: Option<SocketAddr>,
     /// print JSON Lines on stdout
     #[argh(switch)]
@@ -52,14 +52,27 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
         config.worker.concurrency = Some(concurrency);
     }
     if let Some(grace_s) = grace {
-        if !GRACE_S.contains(&grace_s.into()) {
-            return Err(Failure::usage(format!("--grace must be between {} and {} s", GRACE_S.start(), GRACE_S.end())));
-        }
         config.worker.grace_s = grace_s;
     }
     config.worker.max_memory_bytes = max_memory.or(config.worker.max_memory_bytes);
     let clients = Clients::connect(config.region.as_deref()).await?;
     worker::work(&config, &clients, Work { drain, json, metrics, config_digest }).await
+}
+
+/// `25s`, `2m`, or seconds.
+fn grace(text: &str) -> Result<u32, String> {
+    let seconds = text.parse().ok().or_else(|| humantime::parse_duration(text).ok().map(|time| time.as_secs()));
+    seconds
+        .filter(|seconds| GRACE_S.contains(seconds))
+        .and_then(|seconds| u32::try_from(seconds).ok())
+        .ok_or_else(|| format!("{text:?} is not a time between {}s and {}s", GRACE_S.start(), GRACE_S.end()))
+}
+
+/// `127.0.0.1:9090`, `[::1]:9090`; `9090` or `:9090`: of this machine only.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix(':').unwrap_or(text).parse::<u16>();
+    let address = port.map(|port| SocketAddr::from(([127, 0, 0, 1], port))).or_else(|_| text.parse());
+    address.map_err(|_| format!("{text:?} is not an address and a port, such as 127.0.0.1:9090"))
 }
 
 /// `700M`, `2G`, or bytes; powers of 1024.
@@ -86,5 +99,16 @@ mod tests {
         for text in ["", "M", "100M", "-1G", "99999999999G", "1.5G", "2000G"] {
             assert!(memory(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_and_an_address_are_read_as_people_write_them() {
+        assert_eq!(["25", "25s", "2m"].map(grace), [Ok(25), Ok(25), Ok(120)]);
+        assert_eq!(grace("1h"), Err("\"1h\" is not a time between 1s and 900s".into()));
+        assert!(grace("soon").is_err() && grace("0").is_err());
+        let local: SocketAddr = "127.0.0.1:9090".parse().unwrap();
+        assert_eq!(["9090", ":9090", "127.0.0.1:9090"].map(address), [Ok(local), Ok(local), Ok(local)]);
+        assert_eq!(address("0.0.0.0:1"), Ok("0.0.0.0:1".parse().unwrap()));
+        assert!(address("host:9090").unwrap_err().contains("such as 127.0.0.1:9090"));
     }
 }

@@ -14,6 +14,8 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::text::nearest;
+
 /// A mistake: its byte offset in the text, and a sentence.
 pub struct Mistake {
     pub at: usize,
@@ -283,36 +285,6 @@ pub fn one_of<T: Display>(text: &str, values: impl IntoIterator<Item = T>) -> Re
     Err(format!("must be {} or {last}{hint}", words.join(", ")))
 }
 
-/// The known word that was probably meant: the only one that begins with `word`, or else the one with the fewest edits,
-/// at most one for every three letters.
-fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    const LENGTHS: RangeInclusive<usize> = 3..=40;
-    if !LENGTHS.contains(&word.len()) {
-        return None;
-    }
-    let known: Vec<&str> = known.into_iter().collect();
-    let mut longer = known.iter().filter(|known| known.starts_with(word));
-    if let (Some(only), None) = (longer.next(), longer.next()) {
-        return Some(only);
-    }
-    let distances = known.into_iter().map(|known| (distance(word, known), known));
-    distances.min_by_key(|(edits, _)| *edits).filter(|(edits, _)| *edits <= word.len() / 3).map(|(_, known)| known)
-}
-
-/// The Levenshtein distance: how many characters must be inserted, deleted or replaced.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.chars().enumerate() {
-            let replaced = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.chars().count()]
-}
-
 fn must_be(what: &str, value: &DeValue<'_>) -> String {
     format!("must be {what}, not {}", article(value.type_str()))
 }
@@ -325,40 +297,6 @@ fn article(noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distances_are_counted_in_characters() {
-        for (a, b, edits) in [
-            ("", "", 0),
-            ("", "abc", 3),
-            ("abc", "", 3),
-            ("region", "region", 0),
-            ("regoin", "region", 2),
-            ("bucket", "buckets", 1),
-            ("kitten", "sitting", 3),
-            ("é", "e", 1),
-        ] {
-            assert_eq!(distance(a, b), edits, "{a} {b}");
-        }
-    }
-
-    #[test]
-    fn a_typo_finds_its_word_and_another_word_finds_none() {
-        let keys = ["name", "region", "key_pair", "queue", "quality", "ubuntu-22.04", "ubuntu-24.04"];
-        for (word, near) in [
-            ("regoin", Some("region")),
-            ("key-pair", Some("key_pair")),
-            ("queues", Some("queue")),
-            ("qual", Some("quality")),
-            ("ubuntu", None),
-            ("colour", None),
-            ("na", None),
-            ("", None),
-        ] {
-            assert_eq!(nearest(word, keys), near, "{word}");
-        }
-        assert_eq!(nearest(&"name".repeat(1_000), keys), None);
-    }
 
     #[test]
     fn a_value_of_a_closed_set_is_read_or_named() {

@@ -30,6 +30,8 @@ pub struct Thumbnail {
     pub sizes: Vec<Variant>,
     /// Whether each photograph has an object that lists its thumbnails.
     pub manifest: bool,
+    /// Whether the thumbnails of a photograph go when S3 says that it has gone.
+    pub follow_deletes: bool,
     /// The header Cache-Control of the thumbnails.
     pub cache_control: Option<String>,
     pub storage_class: StorageClass,
@@ -162,6 +164,7 @@ impl Thumbnail {
 pub fn read(mut section: Section<'_>) -> Thumbnail {
     let mistakes = section.mistakes();
     let (key_at, formats_at, sizes_at) = (section.at("key"), section.at("formats"), section.at("sizes"));
+    let follow_at = section.at("follow_deletes");
     let formats = section.list("formats", Output::ALL.len(), |text| one_of(text, Output::ALL.iter().copied()));
     let formats = formats.filter(|formats| !formats.is_empty());
     let mut thumbnail = Thumbnail {
@@ -176,6 +179,7 @@ pub fn read(mut section: Section<'_>) -> Thumbnail {
         keep_copyright: section.boolean("keep_copyright").unwrap_or_default(),
         sizes: section.list("sizes", MAX_SIZES, variant).unwrap_or_default(),
         manifest: section.boolean("manifest").unwrap_or_default(),
+        follow_deletes: section.boolean("follow_deletes").unwrap_or_default(),
         cache_control: section.checked("cache_control", cache_control).map(|given| given.value),
         storage_class: section.parsed("storage_class").unwrap_or_default(),
     };
@@ -185,6 +189,12 @@ pub fn read(mut section: Section<'_>) -> Thumbnail {
     }
     if let Err(why) = check_formats(&thumbnail.key, &outputs) {
         mistakes.add(key_at.or(formats_at).or(sizes_at).unwrap_or(0), why);
+    }
+    if thumbnail.follow_deletes && thumbnail.key.names_the_version() && !thumbnail.manifest {
+        mistakes.add(
+            follow_at.unwrap_or(0),
+            "`follow_deletes` needs `manifest = true` where `key` has {version}: without the photograph nobody knows its version",
+        );
     }
     if let Err(why) = check_pixels(&thumbnail.sizes, &thumbnail.formats) {
         mistakes.add(sizes_at.unwrap_or(0), format!("`sizes` {why}"));

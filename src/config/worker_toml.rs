@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Config, Queue, Sources, Thumbnail, Worker, worker};
+use super::{Config, Queue, Sources, Thumbnail, Trigger, Worker, worker};
 
 impl Config {
     /// The smallest thumb.toml with which `thumb work` behaves as with this one. Every default is written out, so that a
@@ -45,6 +45,7 @@ impl Config {
             keep_copyright,
             sizes,
             manifest,
+            follow_deletes,
             cache_control,
             storage_class,
         } = &self.thumbnail;
@@ -60,6 +61,7 @@ impl Config {
         text.line("keep_copyright", keep_copyright);
         text.words("sizes", sizes);
         text.line("manifest", manifest);
+        text.line("follow_deletes", follow_deletes);
         if let Some(cache_control) = cache_control {
             text.string("cache_control", cache_control);
         }
@@ -90,6 +92,18 @@ impl Config {
         text.string("truncated", worker::truncated_word(*truncated));
         text.string("url_sources", &url_sources.to_string());
         text.words("formats", formats.iter());
+        // Those without sizes ask for the ones of [thumbnail].
+        for trigger in self.triggers.iter().filter(|trigger| !trigger.sizes.is_empty()) {
+            let Trigger { bucket, prefix, suffix, sizes } = trigger;
+            text.array_section("trigger");
+            text.string("bucket", bucket);
+            for (key, part) in [("prefix", prefix), ("suffix", suffix)] {
+                if !part.is_empty() {
+                    text.string(key, part);
+                }
+            }
+            text.words("sizes", sizes);
+        }
         text.0
     }
 }
@@ -101,6 +115,10 @@ struct Text(String);
 impl Text {
     fn section(&mut self, name: &str) {
         self.0.push_str(&format!("\n[{name}]\n"));
+    }
+
+    fn array_section(&mut self, name: &str) {
+        self.0.push_str(&format!("\n[[{name}]]\n"));
     }
 
     fn line(&mut self, key: &str, value: impl std::fmt::Display) {

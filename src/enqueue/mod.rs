@@ -3,6 +3,7 @@
 
 mod sending;
 mod sources;
+pub mod wake;
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! S3's events about new objects: its event notifications ("Event message structure", S3 user guide), as S3 sends them to a
+//! S3's events about new and removed objects: its event notifications ("Event message structure", S3 user guide), as S3 sends them to a
 //! queue or as SNS wraps them ("SNS message formats"), and its events through EventBridge ("EventBridge event message
 //! structure"). Unknown fields are ignored: AWS adds fields.
 
@@ -8,6 +8,9 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::{BadRequest, Message, Source, fields};
+
+/// About an event of another kind.
+const NOTHING: &str = "an event that neither stored nor removed anything";
 
 /// The most records in one notification; S3 sends one, but documents a list.
 const MAX_RECORDS: usize = 100;
@@ -19,6 +22,14 @@ pub struct Created {
     pub source: Source,
     /// Without its quotation marks.
     pub etag: Option<String>,
+}
+
+/// What happened to an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ObjectEvent {
+    Created(Created),
+    /// Deleted, or covered by a delete marker, or expired; a [`Source::Object`].
+    Removed(Source),
 }
 
 /// Reads a notification; none if the object is not one, and may be a request.
@@ -45,10 +56,10 @@ pub fn parse(object: &Map<String, Value>) -> Result<Option<Message>, BadRequest>
             records.len()
         )));
     }
-    let created = records.iter().filter_map(|record| created(record).transpose()).collect::<Result<Vec<_>, _>>()?;
-    Ok(Some(match created.is_empty() {
-        true => Message::Nothing("an event that stored nothing"),
-        false => Message::Event(created),
+    let events = records.iter().filter_map(|record| event(record).transpose()).collect::<Result<Vec<_>, _>>()?;
+    Ok(Some(match events.is_empty() {
+        true => Message::Nothing(NOTHING),
+        false => Message::Event(events),
     }))
 }
 
@@ -68,14 +79,15 @@ fn enveloped(envelope: &Map<String, Value>) -> Result<Message, BadRequest> {
     }
 }
 
-/// Reads an event from EventBridge: S3's "Object Created". Its key is not URL-encoded.
+/// Reads an event from EventBridge: S3's "Object Created" or "Object Deleted". Its key is not URL-encoded.
 fn bridged(event: &Map<String, Value>) -> Result<Message, BadRequest> {
     let text = |field: &str| event.get(field).and_then(Value::as_str).unwrap_or_default();
     if text("source") != "aws.s3" {
         return Err(BadRequest(format!("an EventBridge event from {:?}, not from aws.s3", text("source"))));
     }
-    if text("detail-type") != "Object Created" {
-        return Ok(Message::Nothing("an event that stored nothing"));
+    let kind = text("detail-type");
+    if !matches!(kind, "Object Created" | "Object Deleted") {
+        return Ok(Message::Nothing(NOTHING));
     }
     let detail = |pointer: &str| event.get("detail")?.pointer(pointer)?.as_str();
     let needed = |pointer: &str| {
@@ -83,16 +95,19 @@ fn bridged(event: &Map<String, Value>) -> Result<Message, BadRequest> {
         detail(pointer).ok_or_else(|| BadRequest(format!("the EventBridge event lacks `detail{field}`")))
     };
     let source = Source::object(needed("/bucket/name")?, needed("/object/key")?)?;
+    if kind == "Object Deleted" {
+        return Ok(Message::Event(vec![ObjectEvent::Removed(source)]));
+    }
     let etag = detail("/object/etag").map(unquoted);
-    Ok(Message::Event(vec![Created { source, etag }]))
+    Ok(Message::Event(vec![ObjectEvent::Created(Created { source, etag })]))
 }
 
 fn unquoted(etag: &str) -> String {
     etag.trim_matches('"').to_owned()
 }
 
-/// The object of a record, if the record is about a stored one.
-fn created(record: &Value) -> Result<Option<Created>, BadRequest> {
+/// What a record says, if it is about a stored or removed object.
+fn event(record: &Value) -> Result<Option<ObjectEvent>, BadRequest> {
     let text = |pointer: &str| {
         record.pointer(pointer).and_then(Value::as_str).ok_or_else(|| {
             let field = pointer.trim_start_matches('/').replace('/', ".");
@@ -101,15 +116,21 @@ fn created(record: &Value) -> Result<Option<Created>, BadRequest> {
     };
     let name = text("/eventName")?;
     // "ObjectCreated:Put"; through EventBridge pipes and some emulators "s3:ObjectCreated:Put".
-    if !name.trim_start_matches("s3:").starts_with("ObjectCreated:") {
+    let name = name.trim_start_matches("s3:");
+    // A lifecycle rule that expires an object has an event of its own ("Supported event types for SQS").
+    let removed = ["ObjectRemoved:", "LifecycleExpiration:"].iter().any(|kind| name.starts_with(kind));
+    if !removed && !name.starts_with("ObjectCreated:") {
         return Ok(None);
     }
     let encoded = text("/s3/object/key")?;
     let key = decoded_key(encoded)
         .ok_or_else(|| BadRequest(format!("`s3.object.key` is not URL-encoded UTF-8: {encoded:?}")))?;
     let source = Source::object(text("/s3/bucket/name")?, key)?;
+    if removed {
+        return Ok(Some(ObjectEvent::Removed(source)));
+    }
     let etag = record.pointer("/s3/object/eTag").and_then(Value::as_str);
-    Ok(Some(Created { source, etag: etag.map(unquoted) }))
+    Ok(Some(ObjectEvent::Created(Created { source, etag: etag.map(unquoted) })))
 }
 
 /// Undoes the URL encoding of a key in S3's events, in which `+` is a space; none if the result is not UTF-8.

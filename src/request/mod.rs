@@ -18,7 +18,7 @@ use crate::config::key_template::{self, MAX_KEY_BYTES, Origin};
 use crate::config::{self, MAX_SIZES, Variant};
 use crate::text::{hex, without_secrets};
 use crate::thumbnail::{Fit, Focus, MAX_SIDE_PX, Output, Position, Size, Spec};
-pub use event::Created;
+pub use event::{Created, ObjectEvent};
 use fields::Fields;
 
 /// The longest URL in a request, in bytes; servers and proxies commonly accept this much.
@@ -67,8 +67,8 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     Request(Request),
-    /// An event of S3: the objects that were stored. Never empty.
-    Event(Vec<Created>),
+    /// An event of S3: the objects that were stored or removed. Never empty.
+    Event(Vec<ObjectEvent>),
     /// It asks for no thumbnails, for this reason.
     Nothing(&'static str),
 }
@@ -198,6 +198,16 @@ impl Request {
             }
         }
         Ok(targets)
+    }
+}
+
+impl ObjectEvent {
+    /// The object that it is about.
+    pub fn source(&self) -> &Source {
+        match self {
+            Self::Created(created) => &created.source,
+            Self::Removed(source) => source,
+        }
     }
 }
 

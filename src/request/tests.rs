@@ -214,25 +214,33 @@ fn a_thumbnails_key_that_s3_could_not_delete_is_refused() {
     assert!(why.starts_with("the thumbnail's key would hold the character \\u{10}, which S3 stores"), "{why}");
 }
 
-fn created(bucket: &str, key: &str, etag: Option<&str>) -> Created {
+fn created(bucket: &str, key: &str, etag: Option<&str>) -> ObjectEvent {
     let source = Source::Object { bucket: bucket.into(), key: key.into() };
-    Created { source, etag: etag.map(str::to_owned) }
+    ObjectEvent::Created(Created { source, etag: etag.map(str::to_owned) })
+}
+
+fn removed(bucket: &str, key: &str) -> ObjectEvent {
+    ObjectEvent::Removed(Source::Object { bucket: bucket.into(), key: key.into() })
 }
 
 const RECORD: &str = r#"{"eventVersion":"2.1","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"photos"},
     "object":{"key":"caf%C3%A9+1%2B1.jpg","size":9,"eTag":"abc"}}}"#;
 
 #[test]
-fn an_s3_event_is_the_objects_it_stored() {
-    let removed = r#"{"eventName":"ObjectRemoved:Delete","s3":{"bucket":{"name":"photos"},"object":{"key":"x"}}}"#;
+fn an_s3_event_is_the_objects_it_stored_and_removed() {
+    let of = |name: &str| {
+        format!(r#"{{"eventName":"{name}","s3":{{"bucket":{{"name":"photos"}},"object":{{"key":"x+y"}}}}}}"#)
+    };
+    let parse = |records: &[&str]| Message::parse(&format!(r#"{{"Records":[{}]}}"#, records.join(","))).unwrap();
     assert_eq!(
-        Message::parse(&format!(r#"{{"Records":[{RECORD},{removed}]}}"#)).unwrap(),
-        Message::Event(vec![created("photos", "café 1+1.jpg", Some("abc"))])
+        parse(&[RECORD, &of("ObjectRemoved:Delete")]),
+        Message::Event(vec![created("photos", "café 1+1.jpg", Some("abc")), removed("photos", "x y")])
     );
-    assert_eq!(
-        Message::parse(&format!(r#"{{"Records":[{removed}]}}"#)).unwrap(),
-        Message::Nothing("an event that stored nothing")
-    );
+    for name in ["s3:ObjectRemoved:DeleteMarkerCreated", "LifecycleExpiration:Delete"] {
+        assert_eq!(parse(&[&of(name)]), Message::Event(vec![removed("photos", "x y")]), "{name}");
+    }
+    let nothing = Message::Nothing("an event that neither stored nor removed anything");
+    assert_eq!(parse(&[&of("ObjectTagging:Put")]), nothing);
 }
 
 #[test]
@@ -273,8 +281,9 @@ fn an_event_of_s3_through_eventbridge_is_read() {
     assert_eq!(Message::parse(&event).unwrap(), stored);
     let envelope = json!({"Type": "Notification", "Message": event}).to_string();
     assert_eq!(Message::parse(&envelope).unwrap(), stored);
-    let deleted = Message::parse(&bridged("Object Deleted", "aws.s3", "a.jpg")).unwrap();
-    assert_eq!(deleted, Message::Nothing("an event that stored nothing"));
+    let of = |kind: &str| Message::parse(&bridged(kind, "aws.s3", "a+b.jpg")).unwrap();
+    assert_eq!(of("Object Deleted"), Message::Event(vec![removed("photos", "a+b.jpg")]));
+    assert_eq!(of("Object Tags Added"), Message::Nothing("an event that neither stored nor removed anything"));
     for (body, why) in [
         (bridged("Object Created", "aws.ec2", "a.jpg"), "an EventBridge event from \"aws.ec2\", not from aws.s3"),
         (

@@ -231,7 +231,7 @@ impl<S> Change<S> {
     pub fn settle(mut self) -> Self {
         debug_assert_eq!(
             self.attributes.is_empty(),
-            self.steps.is_empty(),
+            self.steps.is_empty() && self.removals.is_empty(),
             "{}: what is shown is what is done",
             self.address
         );

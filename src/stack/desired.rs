@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use super::observe::{LaunchOptions, Observed};
 use crate::config::image::Arch;
 use crate::config::{Access, Config, Scaling, is_burstable};
+use crate::stack::resources::alarm::Alarm;
 use crate::stack::resources::binary::Binary;
 use crate::stack::resources::binary::elf;
 use crate::stack::resources::bucket::{Bucket, Ownership, PublicAccessBlock};
@@ -12,9 +15,10 @@ use crate::stack::resources::instance::user_data;
 use crate::stack::resources::instance::{Ami, InstanceRequest, Launch, ProfileId};
 use crate::stack::resources::instance_profile::InstanceProfile;
 use crate::stack::resources::launch_template::{self, LaunchTemplate};
-use crate::stack::resources::queue::{Queue, Redrive};
+use crate::stack::resources::queue::{Queue, Redrive, senders};
 use crate::stack::resources::role::{INLINE_POLICY, Role};
 use crate::stack::resources::scaling_group::{self, Mixed, ScalingGroup};
+use crate::stack::resources::scaling_policy::{ScalingPolicy, rules};
 use crate::stack::resources::security_group::{Rule, SecurityGroup};
 use crate::stack::resources::{Found, REGION_TAG, STACK_TAG, Tags, policy, security_group};
 
@@ -49,6 +53,8 @@ pub struct Desired {
 pub struct Fleet {
     pub template: LaunchTemplate,
     pub group: ScalingGroup,
+    pub policies: Vec<ScalingPolicy>,
+    pub alarms: Vec<Alarm>,
 }
 
 /// What instances are launched as, apart from what runs on them.
@@ -75,11 +81,17 @@ impl Desired {
         tags.insert(STACK_TAG.into(), config.name.clone());
         // The dead-letter queue has the longest retention, because the age of a message counts from its first send.
         const DLQ_RETENTION_S: u32 = 1_209_600;
-        let queue = |name: &str, retention_s: u32, redrive: Option<Redrive>| Queue {
+        let mut triggered: Vec<&str> = config.triggers.iter().map(|trigger| trigger.bucket.as_str()).collect();
+        triggered.sort_unstable();
+        triggered.dedup();
+        let senders: Vec<Value> =
+            triggered.iter().map(|bucket| senders::statement(location, &config.queue.name, bucket)).collect();
+        let queue = |name: &str, retention_s: u32, redrive: Option<Redrive>, senders: Vec<Value>| Queue {
             name: name.to_owned(),
             visibility_timeout_s: config.queue.visibility_timeout_s,
             retention_s,
             redrive,
+            senders,
             tags: tags.clone(),
         };
         let redrive =
@@ -112,8 +124,8 @@ impl Desired {
         });
         Self {
             stack: config.name.clone(),
-            dlq: queue(&config.queue.dlq, DLQ_RETENTION_S, None),
-            queue: queue(&config.queue.name, config.queue.retention_s, Some(redrive)),
+            dlq: queue(&config.queue.dlq, DLQ_RETENTION_S, None, Vec::new()),
+            queue: queue(&config.queue.name, config.queue.retention_s, Some(redrive), senders),
             thumbnails: thumbnails(config, observed, &tags),
             code: Bucket {
                 name: config.code_bucket(&location.account),
@@ -213,7 +225,10 @@ fn fleet(
     // Instances get the group's tags, as they get the template's.
     let mut group_tags = tags.clone();
     group_tags.insert("Name".into(), template.clone());
+    let basis = rules::Basis { stack: &config.name, queue: &config.queue.name, scaling, cpus: machine.cpus, tags };
     Ok(Fleet {
+        policies: rules::policies(&basis),
+        alarms: rules::alarms(&basis),
         group: ScalingGroup {
             name: scaling_group::name(&config.name),
             min: *min,

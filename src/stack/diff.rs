@@ -13,8 +13,8 @@ use crate::stack::change::{Action, Attribute, Purpose};
 use crate::stack::cost::{BilledResources, Estimate};
 use crate::stack::resources::instance::{FIRST_REPORT, Fleet, InstanceRequest, Launch, PublicAddress, Wait};
 use crate::stack::resources::{
-    Found, STACK_TAG, binary, bucket, instance, instance_profile, is_adopted, launch_template, queue, role,
-    scaling_group, security_group,
+    Found, STACK_TAG, alarm, binary, bucket, instance, instance_profile, is_adopted, launch_template, queue, role,
+    scaling_group, scaling_policy, security_group, trigger,
 };
 
 /// Objects in the two buckets, for a destroy: the count, and whether there are more. `None`: not counted.
@@ -70,6 +70,7 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
     let asked = &InstanceRequest { wait, ..asked.clone() };
     let instances = instance::diff(stack, *count, launch.as_ref().map_err(String::as_str), &observed.fleet, asked);
     changes.extend(instances.into_iter().map(change::Change::lift));
+    changes.extend(trigger_changes(config, observed, false));
     for change in changes.iter_mut().filter(|change| is_adoption(change)) {
         change.reason = Some("adopted (not managed by any stack before)".into());
     }
@@ -91,7 +92,14 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
     Plan { notes, estimate, ..plan }
 }
 
-/// The launch template and the group; without [scaling] they go, if they are ours.
+fn lifted<S>(changes: Vec<change::Change<S>>) -> impl Iterator<Item = Change>
+where
+    Operation: From<S>,
+{
+    changes.into_iter().map(change::Change::lift)
+}
+
+/// The launch template, the group, its policies and their alarms; without [scaling] they go, if they are ours.
 fn scaling(
     stack: &str,
     fleet: Option<&Result<desired::Fleet, String>>,
@@ -104,13 +112,15 @@ fn scaling(
             let group = group.ours().map(|found| scaling_group::delete(&scaling_group::name(stack), found).lift());
             let template =
                 template.ours().map(|found| launch_template::delete(&launch_template::name(stack), found).lift());
-            template.into_iter().chain(group).collect()
+            let policies = scaling_policy::leftovers(stack, &[], &observed.scaling_policies);
+            let alarms = alarm::leftovers(stack, &[], &observed.alarms);
+            template.into_iter().chain(group).chain(lifted(policies)).chain(lifted(alarms)).collect()
         }
         Some(Err(reason)) => vec![
             Change::blocked(Address::LaunchTemplate, &launch_template::name(stack), reason),
             Change::blocked(Address::ScalingGroup, &scaling_group::name(stack), reason),
         ],
-        Some(Ok(desired::Fleet { template: wanted, group: wanted_group })) => {
+        Some(Ok(desired::Fleet { template: wanted, group: wanted_group, policies, alarms })) => {
             let in_use = scaling_group::in_use(group);
             let context = scaling_group::Context {
                 template: template.ours().map(|found| found.id.as_str()),
@@ -118,10 +128,19 @@ fn scaling(
                 numbered: u32::try_from(observed.fleet.alive.len()).unwrap_or(u32::MAX),
                 wait,
             };
-            vec![
+            let mut changes: Vec<Change> = vec![
                 launch_template::diff(wanted, template, &in_use).lift(),
                 scaling_group::diff(wanted_group, group, context).lift(),
-            ]
+            ];
+            let there = &observed.scaling_policies;
+            changes.extend(policies.iter().map(|policy| scaling_policy::diff(policy, there).lift()));
+            changes.extend(lifted(scaling_policy::leftovers(stack, policies, there)));
+            changes.extend(alarms.iter().map(|alarm| {
+                let arn = there.get(&alarm.name).map(|policy| policy.arn.as_str());
+                alarm::diff(alarm, observed.alarms.get(&alarm.policy), arn).lift()
+            }));
+            changes.extend(lifted(alarm::leftovers(stack, alarms, &observed.alarms)));
+            changes
         }
     }
 }
@@ -179,6 +198,7 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
             false => security_group::delete(group, observed),
         },
     ));
+    changes.extend(trigger_changes(config, observed, true));
     let template = launch_template::name(&config.name);
     changes.extend(planned_removal(Address::LaunchTemplate, &template, &observed.launch_template, |observed| {
         launch_template::delete(&template, observed)
@@ -187,6 +207,8 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
     changes.extend(planned_removal(Address::ScalingGroup, &scaling_group, &observed.scaling_group, |observed| {
         scaling_group::delete(&scaling_group, observed)
     }));
+    changes.extend(lifted(scaling_policy::leftovers(&config.name, &[], &observed.scaling_policies)));
+    changes.extend(lifted(alarm::leftovers(&config.name, &[], &observed.alarms)));
     changes.extend(instance::delete_all(&config.name, &observed.fleet.alive).into_iter().map(change::Change::lift));
     let ours: BTreeSet<u32> = observed.fleet.alive.iter().map(|instance| instance.index).collect();
     for (index, reason) in observed.fleet.foreign.iter().filter(|(index, _)| !ours.contains(index)) {
@@ -208,6 +230,21 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
     let plan =
         Plan::new(Purpose::Destroy, &config.name, &observed.location.account, &observed.location.region, changes);
     Plan { notes, ..plan }
+}
+
+/// The changes of the triggers; `destroy`: all of their rules go.
+fn trigger_changes(config: &Config, observed: &Observed, destroy: bool) -> Vec<Change> {
+    let mut triggers = trigger::declared(config, &observed.location, &observed.triggered());
+    if destroy {
+        triggers.iter_mut().for_each(|trigger| trigger.rules.clear());
+    }
+    let kms_key = observed.queue.ours().and_then(|queue| queue.kms_key.as_deref());
+    let changes = (1..).zip(&triggers).map(|(index, desired)| {
+        let found = observed.triggers.get(&desired.bucket).unwrap_or(&trigger::Bucket::Gone);
+        trigger::diff(index, &config.name, desired, found, kms_key).lift()
+    });
+    // A plan to destroy lists what goes and what stands in the way.
+    changes.filter(|change: &Change| !destroy || change.action != Action::None).collect()
 }
 
 /// A bucket of the plan that is in another region: its name and region. Then the command probably uses the wrong region,
@@ -366,6 +403,9 @@ fn notes(config: &Config, desired: &Desired, observed: &Observed, changes: &[Cha
         ));
     }
     notes.extend(instance_notes(observed, changes));
+    if changes.iter().any(|change| matches!(change.address, Address::Trigger(_))) {
+        notes.extend(trigger::notes(config, observed.queue.ours().and_then(|queue| queue.kms_key.as_deref())));
+    }
     notes.extend(scaling_group::notes(&scaling_group::name(&config.name), &observed.scaling_group));
     notes
 }

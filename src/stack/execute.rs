@@ -245,6 +245,8 @@ async fn run(execution: &Execution<'_>, change: &Change, phase: Phase) -> Result
     let Execution { plan, aws, outputs, missing_permissions, tell, interrupt } = execution;
     let doing = match (phase, change.action) {
         (Phase::Destroy, Action::Update) if plan.purpose == Purpose::Destroy => Doing::Releasing,
+        // Such as a queue's policy, which loses a bucket after the bucket's rule has gone.
+        (Phase::Destroy, Action::Update) if !matches!(change.address, Address::Instance(_)) => Doing::Updating,
         (Phase::Destroy, _) => Doing::Deleting,
         (Phase::Create, Action::Create | Action::Replace) => Doing::Creating,
         (Phase::Create, Action::None) => Doing::AwaitingReport,

@@ -26,7 +26,7 @@ pub use diff::{Contents, misplaced_bucket, plan_apply, plan_destroy};
 pub use execute::{Doing, Event, Outcome, Report, execute};
 pub use observe::{LaunchOptions, Observed, observe, read_launch_options, survey};
 pub use operation::{Change, Operation, Plan};
-pub use target::Target;
+pub use target::{Target, targets};
 
 #[cfg(test)]
 mod tests;

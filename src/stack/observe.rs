@@ -1,16 +1,16 @@
 //! Observes the account: everything that a plan needs, in parallel, with read calls only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::aws::{Errors, Reader, account, all};
+use crate::aws::{CallError, Errors, Reader, account, all};
 use crate::config::image::Arch;
 use crate::config::{Access, Config, Sources};
 use crate::error::{Failure, Result};
-use crate::stack::address::Address;
+use crate::stack::address::{Address, Policy};
 use crate::stack::resources::policy::AwsLocation;
 use crate::stack::resources::{
-    Foreign, Found, binary, bucket, instance, instance_profile, launch_template, queue, role, scaling_group,
-    security_group, source,
+    Foreign, Found, alarm, binary, bucket, instance, instance_profile, launch_template, queue, role, scaling_group,
+    scaling_policy, security_group, source, trigger,
 };
 
 /// What exists in the account under the stack's names.
@@ -26,8 +26,13 @@ pub struct Observed {
     pub profile: Found<instance_profile::Observed>,
     pub security_group: Found<security_group::Observed>,
     pub fleet: instance::Fleet,
+    /// The buckets that are triggers, or were, by name.
+    pub triggers: BTreeMap<String, trigger::Bucket>,
     pub launch_template: Found<launch_template::Observed>,
     pub scaling_group: Found<scaling_group::Observed>,
+    /// Of the group, by name.
+    pub scaling_policies: BTreeMap<String, scaling_policy::Observed>,
+    pub alarms: BTreeMap<Policy, Found<alarm::Observed>>,
     /// The VPC of the security group; `Err`: why there is none, as a sentence.
     pub vpc: Result<String, String>,
     /// Buckets of the stack under former default names, if there is none under the current name.
@@ -51,6 +56,11 @@ pub struct LaunchOptions {
 }
 
 impl Observed {
+    /// The buckets that have rules of the stack, as the queue's policy records them.
+    pub fn triggered(&self) -> BTreeSet<String> {
+        triggered(&self.queue)
+    }
+
     /// Adopts the resources at these addresses.
     ///
     /// # Errors
@@ -92,7 +102,7 @@ fn adopt<T>(found: &mut Found<T>) -> Result<(), String> {
 /// The command whose policy has all permissions that reading needs, for `thumb policy`.
 const COMMAND: &str = "plan";
 
-/// Observes the stack, in at most three sequential round trips.
+/// Observes the stack, in at most three sequential round trips, or five where there are triggers.
 ///
 /// # Errors
 /// No credentials, the wrong account, missing permissions (all of them at once), or no network.
@@ -142,7 +152,10 @@ async fn observe_beside<T>(
     let (Some(buckets), Some((resources, other_stacks, beside))) = (errors.take(buckets), errors.take(rest)) else {
         return Err(errors.failure("cannot read the account", COMMAND));
     };
-    let (dlq, queue, role, profile, (vpc, security_group), fleet, (launch_template, scaling_group)) = resources;
+    let (dlq, queue, role, profile, (vpc, security_group), fleet, scaling) = resources;
+    let (launch_template, scaling_group, scaling_policies, alarms) = scaling;
+    let triggers = read_triggers(aws, config, &location.account, &queue).await;
+    let triggers = triggers.map_err(|error| Errors::from(error).failure("cannot read the account", COMMAND))?;
     let Buckets { thumbnails, code, binaries, former: former_buckets } = buckets;
     let profile = instance_profile::beside_role(profile, &config.name, aws.region(), &config.profile.name, &role);
     let observed = Observed {
@@ -156,8 +169,11 @@ async fn observe_beside<T>(
         profile,
         security_group,
         fleet,
+        triggers,
         launch_template,
         scaling_group,
+        scaling_policies,
+        alarms,
         vpc,
         former_buckets,
         other_stacks,
@@ -206,6 +222,23 @@ pub async fn read_launch_options(aws: &Reader, config: &Config) -> Result<Launch
     Ok(LaunchOptions { arch, ami, offers, key_pair, public_address, source_notes })
 }
 
+/// The buckets of thumb.toml's triggers, and those that the queue's policy records.
+async fn read_triggers(
+    aws: &Reader,
+    config: &Config,
+    account: &str,
+    queue: &Found<queue::Observed>,
+) -> Result<BTreeMap<String, trigger::Bucket>, CallError> {
+    let declared = config.triggers.iter().map(|trigger| trigger.bucket.clone());
+    let buckets: BTreeSet<String> = declared.chain(triggered(queue)).collect();
+    trigger::read(aws, account, buckets).await
+}
+
+/// The buckets that the queue's policy records.
+fn triggered(queue: &Found<queue::Observed>) -> BTreeSet<String> {
+    queue.ours().map(|queue| queue::senders::buckets(queue.policy.as_ref())).unwrap_or_default()
+}
+
 /// The account and the partition the credentials are for.
 async fn read_location(aws: &Reader, config: &Config) -> Result<AwsLocation> {
     let identity = account(aws).await?;
@@ -249,6 +282,14 @@ async fn read_buckets(aws: &Reader, config: &Config, account: &str) -> Result<Bu
     Ok(Buckets { thumbnails, code, binaries, former: former_thumbnails.into_iter().chain(former_code).collect() })
 }
 
+/// What [scaling] makes.
+type Scaling = (
+    Found<launch_template::Observed>,
+    Found<scaling_group::Observed>,
+    BTreeMap<String, scaling_policy::Observed>,
+    BTreeMap<Policy, Found<alarm::Observed>>,
+);
+
 type Resources = (
     Found<queue::Observed>,
     Found<queue::Observed>,
@@ -256,7 +297,7 @@ type Resources = (
     Found<instance_profile::Observed>,
     (Result<String, String>, Found<security_group::Observed>),
     instance::Fleet,
-    (Found<launch_template::Observed>, Found<scaling_group::Observed>),
+    Scaling,
 );
 
 async fn read_resources(aws: &Reader, config: &Config) -> Result<Resources, Errors> {
@@ -271,10 +312,15 @@ async fn read_resources(aws: &Reader, config: &Config) -> Result<Resources, Erro
     let (template, scaling_group) = (launch_template::name(stack), scaling_group::name(stack));
     // Also without [scaling]: it may have been there before.
     let scaling = async {
-        all!(
+        let (template, group, policies) = all!(
             template: launch_template::read(aws, stack, &template),
             scaling_group: scaling_group::read(aws, stack, &scaling_group),
-        )
+            policies: async { scaling_policy::read(aws, &scaling_group).await.map_err(Errors::from) },
+        )?;
+        // They come after the group, and go before it.
+        let may_be_there = config.scaling.is_some() || !matches!(group, Found::Absent);
+        let alarms = if may_be_there { alarm::read(aws, stack).await? } else { BTreeMap::new() };
+        Ok::<_, Errors>((template, group, policies, alarms))
     };
     all!(
         dlq: queue::read(aws, stack, &config.queue.dlq),

@@ -2,8 +2,8 @@
 
 use super::change;
 use super::resources::{
-    StepContext, binary, bucket, instance, instance_profile, launch_template, queue, role, scaling_group,
-    security_group,
+    StepContext, alarm, binary, bucket, instance, instance_profile, launch_template, queue, role, scaling_group,
+    scaling_policy, security_group, trigger,
 };
 use crate::aws::{CallError, Writer};
 
@@ -18,7 +18,10 @@ pub enum Operation {
     SecurityGroup(security_group::Step),
     LaunchTemplate(launch_template::Step),
     ScalingGroup(scaling_group::Step),
+    ScalingPolicy(scaling_policy::Step),
+    Alarm(alarm::Step),
     Instance(instance::Step),
+    Trigger(trigger::Step),
 }
 
 /// A change of a plan.
@@ -36,7 +39,8 @@ macro_rules! from_step {
     };
 }
 from_step! { Queue: queue, Bucket: bucket, Binary: binary, Role: role, InstanceProfile: instance_profile,
-SecurityGroup: security_group, LaunchTemplate: launch_template, ScalingGroup: scaling_group, Instance: instance }
+SecurityGroup: security_group, LaunchTemplate: launch_template, ScalingGroup: scaling_group, ScalingPolicy: scaling_policy, Alarm: alarm, Instance: instance,
+Trigger: trigger }
 
 impl Operation {
     /// Runs it. It can be repeated: "already exists" and "already gone" are not errors.
@@ -51,7 +55,10 @@ impl Operation {
             Self::LaunchTemplate(step) => launch_template::run(step, aws, context).await,
             // Large: it would make the future of every other step as large.
             Self::ScalingGroup(step) => Box::pin(scaling_group::run(step, aws, context)).await,
+            Self::ScalingPolicy(step) => scaling_policy::run(step, aws, context).await,
+            Self::Alarm(step) => alarm::run(step, aws, context).await,
             Self::Instance(step) => instance::run(step, aws, context).await,
+            Self::Trigger(step) => trigger::run(step, aws, context).await,
         }
     }
 }

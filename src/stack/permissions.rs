@@ -2,13 +2,17 @@
 //! those of the calls that the command makes for this thumb.toml; the resources are as narrow as the "Service Authorization
 //! Reference" allows. tests/permissions.rs compares the policy with the calls.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use serde_json::{Map, Value, json};
 
 use crate::config::{Access, Config, Sources};
+use crate::stack::address::Policy;
 use crate::stack::resources::policy::{self, AwsLocation};
+use crate::stack::resources::scaling_group;
+use crate::stack::resources::scaling_policy::rules;
 use crate::stack::resources::{STACK_TAG, bucket, code_bucket};
 
 /// A managed policy has at most this many characters, white space not counted (IAM quotas).
@@ -24,10 +28,11 @@ pub enum Command {
     Destroy,
     Enqueue,
     Work,
+    Dlq,
 }
 
 impl Command {
-    pub const ALL: [Command; 5] = [Self::Plan, Self::Apply, Self::Destroy, Self::Enqueue, Self::Work];
+    pub const ALL: [Command; 6] = [Self::Plan, Self::Apply, Self::Destroy, Self::Enqueue, Self::Work, Self::Dlq];
 }
 
 impl fmt::Display for Command {
@@ -38,6 +43,7 @@ impl fmt::Display for Command {
             Self::Destroy => "destroy",
             Self::Enqueue => "enqueue",
             Self::Work => "work",
+            Self::Dlq => "dlq",
         })
     }
 }
@@ -79,6 +85,9 @@ pub fn policy(commands: &[Command], config: &Config, location: &AwsLocation) -> 
     if asked(&[Command::Work]) {
         stack.work(&mut statements);
     }
+    if asked(&[Command::Dlq]) {
+        stack.dlq(&mut statements);
+    }
     json!({ "Version": policy::VERSION, "Statement": statements })
 }
 
@@ -110,6 +119,21 @@ impl<'a> Stack<'a> {
         buckets.iter().map(|bucket| self.location.bucket_arn(bucket)).collect()
     }
 
+    /// The buckets of thumb.toml's triggers. One that is taken out of thumb.toml is still needed for one `apply`.
+    fn trigger_buckets(&self) -> Vec<String> {
+        let buckets: BTreeSet<&str> = self.config.triggers.iter().map(|trigger| trigger.bucket.as_str()).collect();
+        buckets.into_iter().map(|bucket| self.location.bucket_arn(bucket)).collect()
+    }
+
+    fn change_triggers(&self, statements: &mut Vec<Value>) {
+        let buckets = self.trigger_buckets();
+        let once = statements.iter().all(|statement| statement["Sid"] != "ChangeTriggers");
+        if !buckets.is_empty() && once {
+            let change = ["s3:GetBucketNotification", "s3:PutBucketNotification"];
+            statements.push(allow("ChangeTriggers", &change, &buckets));
+        }
+    }
+
     fn ec2(&self, what: &str) -> String {
         let AwsLocation { partition, account, region } = self.location;
         format!("arn:{partition}:ec2:{region}:{account}:{what}")
@@ -136,6 +160,10 @@ impl<'a> Stack<'a> {
             "s3:ListBucketVersions",
         ];
         statements.push(allow("ReadBuckets", &read, &buckets));
+        let triggers = self.trigger_buckets();
+        if !triggers.is_empty() {
+            statements.push(allow("ReadTriggers", &["s3:GetBucketNotification", "s3:ListBucket"], &triggers));
+        }
         let read = ["iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"];
         statements.push(allow("ReadRole", &read, &[&self.role]));
         statements.push(allow("ReadProfile", &["iam:GetInstanceProfile"], &[&self.profile]));
@@ -185,6 +213,7 @@ impl<'a> Stack<'a> {
             let put = ["s3:DeleteObject", "s3:PutObject", "s3:PutObjectAcl"];
             statements.push(allow("TryPublicAcl", &put, &[probe]));
         }
+        self.change_triggers(statements);
         let binaries = format!("{}/{}*", self.buckets[1], code_bucket::BINARY_PREFIX);
         statements.push(allow("UploadBinary", &["s3:DeleteObject", "s3:PutObject"], &[binaries]));
 
@@ -273,8 +302,22 @@ impl<'a> Stack<'a> {
         statements.push(allow("ReadReports", &["s3:GetObject"], &[reports]));
     }
 
+    /// The calls that write the group's policies and their alarms.
+    fn make_rules(&self, statements: &mut Vec<Value>) {
+        let make = ["autoscaling:DeletePolicy", "autoscaling:PutScalingPolicy"];
+        statements.push(allow("MakePolicies", &make, &[self.group_arn()]));
+        let make = [
+            "cloudwatch:DeleteAlarms",
+            "cloudwatch:PutMetricAlarm",
+            "cloudwatch:TagResource",
+            "cloudwatch:UntagResource",
+        ];
+        statements.push(allow("MakeAlarms", &make, &self.alarm_arns()));
+    }
+
     /// The calls with which `destroy` deletes and releases.
     fn take_away(&self, statements: &mut Vec<Value>) {
+        self.change_triggers(statements);
         statements.push(allow("DeleteQueues", &["sqs:DeleteQueue"], &self.queues));
         let delete = ["s3:DeleteBucket", "s3:ListBucketMultipartUploads"];
         statements.push(allow("DeleteBuckets", &delete, &self.buckets));
@@ -307,6 +350,41 @@ impl<'a> Stack<'a> {
         if !sources.is_empty() {
             statements.push(allow("FindPhotographs", &["s3:ListBucket"], &sources));
         }
+        if self.config.scaling.is_some() {
+            let read = allow("FindGroup", &["autoscaling:DescribeAutoScalingGroups"], &["*"]);
+            statements.push(self.in_region(read));
+            statements.push(allow("WakeGroup", &["autoscaling:SetDesiredCapacity"], &[self.group_arn()]));
+        }
+    }
+
+    /// The group, by a name whose middle Auto Scaling chooses.
+    fn group_arn(&self) -> String {
+        let AwsLocation { partition, account, region } = self.location;
+        let name = scaling_group::name(&self.config.name);
+        format!("arn:{partition}:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/{name}")
+    }
+
+    fn alarm_arns(&self) -> Vec<String> {
+        let AwsLocation { partition, account, region } = self.location;
+        let name = |policy: Policy| rules::name(&self.config.name, policy);
+        let arn = |policy| format!("arn:{partition}:cloudwatch:{region}:{account}:alarm:{}", name(policy));
+        [Policy::Wake, Policy::Shrink, Policy::Sleep].map(arn).to_vec()
+    }
+
+    fn dlq(&self, statements: &mut Vec<Value>) {
+        let read = [
+            "sqs:ChangeMessageVisibility",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:GetQueueUrl",
+            "sqs:ListMessageMoveTasks",
+            "sqs:PurgeQueue",
+            "sqs:ReceiveMessage",
+            "sqs:StartMessageMoveTask",
+        ];
+        statements.push(allow("ReadRejected", &read, &self.queues[1..]));
+        let retry = ["sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:SendMessage"];
+        statements.push(allow("RetryRejected", &retry, &self.queues[..1]));
     }
 
     /// The permissions of the instances' role, without the download of the binary.
@@ -373,7 +451,9 @@ mod tests {
 
     #[test]
     fn every_command_has_its_rights_on_the_stacks_own_resources() {
-        let config = config("[buckets]\nsources = [\"photos\"]\n[instance]\nkey_pair = \"me\"");
+        let config = config(
+            "[buckets]\nsources = [\"photos\"]\n[instance]\nkey_pair = \"me\"\n[[trigger]]\nbucket = \"photos\"",
+        );
         for command in Command::ALL {
             insta::assert_snapshot!(format!("policy_{command}"), lines(&policy(&[command], &config, &location())));
         }

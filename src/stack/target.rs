@@ -1,4 +1,5 @@
-//! `--target`: parts of a stack (the steps of the codelab) and their addresses.
+//! `--target`: parts of a stack. A part is named as the codelab names its steps, as thumb.toml names its sections, or by its
+//! address in a plan.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,8 +7,9 @@ use std::str::FromStr;
 
 use super::order::needs;
 use crate::stack::address::Address;
+use crate::text::nearest;
 
-/// One step of the codelab (`setup.py --queue`, …).
+/// A part of a stack: a step of the codelab (`setup.py --queue`, …), or one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     Queue,
@@ -18,10 +20,20 @@ pub enum Target {
     Instance,
     Scaling,
     Trigger,
+    Resource(Address),
+}
+
+/// Targets as one option gives them: one, or several with commas between them.
+///
+/// # Errors
+/// One is no target: a sentence.
+pub fn targets(text: &str) -> Result<Vec<Target>, String> {
+    text.split(',').map(|one| one.trim().parse()).collect()
 }
 
 impl Target {
-    pub const ALL: [Target; 8] = [
+    /// Those of more than one resource.
+    pub const PARTS: [Target; 8] = [
         Self::Queue,
         Self::Buckets,
         Self::Code,
@@ -46,6 +58,7 @@ impl Target {
                 Address::LaunchTemplate | Address::ScalingGroup | Address::ScalingPolicy(_) | Address::Alarm(_)
             ),
             Self::Trigger => matches!(address, Address::Trigger(_)),
+            Self::Resource(resource) => address == resource,
         }
     }
 
@@ -83,6 +96,7 @@ impl Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Resource(address) => return address.fmt(f),
             Self::Queue => "queue",
             Self::Buckets => "buckets",
             Self::Code => "code",
@@ -99,10 +113,21 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|target| target.to_string() == text).ok_or_else(|| {
-            let known: Vec<String> = Self::ALL.iter().map(Self::to_string).collect();
-            format!("there is no target {text:?}; use one of {}", known.join(", "))
-        })
+        // thumb.toml has sections with underscores, [security_group]; addresses have hyphens.
+        let text = text.replace('_', "-");
+        if let Some(part) = Self::PARTS.into_iter().find(|part| part.to_string() == text) {
+            return Ok(part);
+        }
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Resource(address));
+        }
+        let parts: Vec<String> = Self::PARTS.iter().map(Self::to_string).collect();
+        let known = parts.iter().cloned().chain(Address::SINGLE.iter().map(Address::to_string)).collect::<Vec<_>>();
+        let hint = match nearest(&text, known.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => format!("use one of {}, or an address of the plan", parts.join(", ")),
+        };
+        Err(format!("there is no target {text:?}; {hint}"))
     }
 }
 
@@ -111,7 +136,11 @@ mod tests {
     use super::*;
 
     fn select(target: Target, destroy: bool) -> String {
-        let all = Address::SINGLE.into_iter().chain([Address::Instance(1)]).collect();
+        // A stack has either numbered instances or a group.
+        let scaling = target == Target::Scaling;
+        let of_a_group = |address: &Address| Target::Scaling.covers(*address);
+        let single = Address::SINGLE.into_iter().filter(|address| scaling || !of_a_group(address));
+        let all = single.chain([if scaling { Address::Trigger(1) } else { Address::Instance(1) }]).collect();
         let selected = Target::select(&[target], &all, destroy);
         selected.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
     }
@@ -125,8 +154,12 @@ mod tests {
         assert_eq!(select(Target::SecurityGroup, false), "security-group");
         assert_eq!(
             select(Target::Instance, false),
-            "dlq queue bucket.thumbnails bucket.code binary role instance-profile security-group instance.1"
+            "dlq queue bucket.thumbnails bucket.code binary role instance-profile security-group s3-endpoint instance.1"
         );
+        assert!(select(Target::Scaling, false).ends_with(
+            "s3-endpoint launch-template scaling-group scaling-policy.backlog scaling-policy.wake scaling-policy.shrink \
+             scaling-policy.sleep alarm.wake alarm.shrink alarm.sleep"
+        ));
     }
 
     #[test]
@@ -135,5 +168,18 @@ mod tests {
         assert_eq!(select(Target::SecurityGroup, true), "security-group instance.1");
         assert_eq!(select(Target::Code, true), "bucket.code binary instance.1");
         assert_eq!(select(Target::Queue, true), "dlq queue instance.1");
+    }
+
+    #[test]
+    fn a_part_has_the_names_that_plans_and_files_use() {
+        let words =
+            |text: &str| targets(text).map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+        assert_eq!(words("queue,buckets").unwrap(), "queue buckets");
+        assert_eq!(words("security_group, bucket.code").unwrap(), "security-group bucket.code");
+        assert_eq!(words("instance.2").unwrap(), "instance.2");
+        assert_eq!(words("qeue").unwrap_err(), "there is no target \"qeue\"; did you mean \"queue\"?");
+        assert!(words("nonsense").unwrap_err().ends_with("scaling, trigger, or an address of the plan"));
+        assert_eq!(select(Target::Resource(Address::Role), false), "role");
+        assert_eq!(select(Target::Resource(Address::Role), true), "role instance-profile instance.1");
     }
 }

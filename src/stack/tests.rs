@@ -54,8 +54,11 @@ fn nothing() -> Observed {
         profile: Found::Absent,
         security_group: Found::Absent,
         fleet: instance::Fleet::default(),
+        triggers: BTreeMap::new(),
         launch_template: Found::Absent,
         scaling_group: Found::Absent,
+        scaling_policies: BTreeMap::new(),
+        alarms: BTreeMap::new(),
         vpc: Ok("vpc-1".into()),
         former_buckets: Vec::new(),
         other_stacks: std::collections::BTreeSet::new(),
@@ -121,6 +124,8 @@ fn built(config: &Config) -> Observed {
                 let queue::Redrive { dlq_arn, max_receives } = redrive;
                 format!(r#"{{"maxReceiveCount":"{max_receives}","deadLetterTargetArn":"{dlq_arn}"}}"#)
             }),
+            policy: queue::senders::with(None, &queue.senders),
+            kms_key: None,
             messages: 0,
             tags: queue.tags,
         })

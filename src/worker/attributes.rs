@@ -20,6 +20,11 @@ const MAX_ATTRIBUTES: usize = 10;
 /// The most bytes kept of a message's own attributes.
 const MAX_KEPT_BYTES: usize = 64 << 10;
 
+/// Whether an attribute of this name says why a message is in the dead-letter queue.
+pub fn is_ours(name: &str) -> bool {
+    OURS.contains(&name)
+}
+
 /// An attribute of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribute {
@@ -77,7 +82,7 @@ fn within_limits(mut attributes: Vec<Attribute>) -> Vec<Attribute> {
     let (mut kept, mut bytes) = (Vec::new(), 0);
     for attribute in attributes {
         let fits = kept.len() < MAX_ATTRIBUTES - OURS.len() && bytes + attribute.bytes() <= MAX_KEPT_BYTES;
-        if fits && !OURS.contains(&attribute.name.as_str()) {
+        if fits && !is_ours(&attribute.name) {
             bytes += attribute.bytes();
             kept.push(attribute);
         }

@@ -6,7 +6,7 @@
 //! [`backend`] is the trait in front of SQS, S3 and the web. [`report`] is what the worker reports: events, statistics,
 //! health, and its reports to `thumb apply`. [`shutdown`] listens for what stops it, [`identity`] finds out who it is.
 
-mod attributes;
+pub mod attributes;
 mod backend;
 mod batcher;
 mod breaker;
@@ -143,6 +143,7 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         thumbnails_bucket,
         sources: config.buckets.sources.clone(),
         skip_existing: config.worker.skip_existing,
+        triggers: config.triggers.clone(),
     };
     let settings = Settings {
         concurrency,

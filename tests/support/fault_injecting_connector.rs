@@ -100,6 +100,11 @@ impl FaultInjectingConnector {
         }
     }
 
+    /// Before a server that is as strict as AWS by itself.
+    pub fn before_strict_server() -> Self {
+        Self { strict: true, ..Self::new() }
+    }
+
     /// Another caller in the same world: client tokens are shared, scripts are not.
     pub fn again(&self) -> Self {
         Self { script: Arc::default(), cut: Arc::default(), ..self.clone() }
@@ -375,8 +380,9 @@ fn subject(request: &HttpRequest) -> String {
     let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
     if request.headers().get("x-amz-target").is_some() {
         let body: serde_json::Value = serde_json::from_str(&body).expect("SQS speaks JSON");
-        let name = body["QueueName"].as_str().or(body["QueueUrl"].as_str()).expect("every call of ours names a queue");
-        return format!("queue/{}", name.rsplit('/').next().unwrap_or_default());
+        let named = ["QueueName", "QueueUrl", "SourceArn"].into_iter().find_map(|field| body[field].as_str());
+        let name = named.expect("every call of ours names a queue");
+        return format!("queue/{}", name.rsplit(['/', ':']).next().unwrap_or_default());
     }
     if body.contains("Action=") {
         let field = |name: &str| body.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
@@ -434,6 +440,7 @@ fn operation(request: &HttpRequest) -> String {
         ("ownershipControls", "BucketOwnershipControls"),
         ("publicAccessBlock", "PublicAccessBlock"),
         ("policy", "BucketPolicy"),
+        ("notification", "BucketNotificationConfiguration"),
     ]
     .into_iter()
     .find(|(name, _)| has(name));

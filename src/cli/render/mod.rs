@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use futures_util::{StreamExt, stream};
 
 use super::enqueue::fit;
@@ -18,7 +18,7 @@ use crate::thumbnail::{DEFAULT_QUALITY, Fit, Options, Output, Position, Sharpen,
 use files::{Job, Rendered};
 
 /// Make thumbnails of local files, as a worker would; without AWS and thumb.toml.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "render",
@@ -33,7 +33,7 @@ pub struct Args {
     #[argh(option, long = "format", arg_name = "F")]
     formats: Vec<Output>,
     /// directory for the thumbnails (default: beside each file)
-    #[argh(option, arg_name = "DIR")]
+    #[argh(option, short = 'o', arg_name = "DIR")]
     out: Option<PathBuf>,
     /// cover (the default), contain or fill
     #[argh(option, from_str_fn(fit), default = "Fit::default()")]
@@ -58,7 +58,7 @@ pub struct Args {
     #[argh(option, default = "DEFAULT_QUALITY")]
     quality: u8,
     /// files processed in parallel (default: the number of CPUs)
-    #[argh(option, arg_name = "N")]
+    #[argh(option, short = 'j', arg_name = "N")]
     jobs: Option<usize>,
     /// pictures
     #[argh(positional, arg_name = "FILE")]

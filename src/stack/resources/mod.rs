@@ -3,6 +3,7 @@
 //!
 //! [`Reader`]: crate::aws::Reader
 
+pub mod alarm;
 pub mod binary;
 pub mod bucket;
 pub mod code_bucket;
@@ -10,12 +11,15 @@ pub mod instance;
 pub mod instance_profile;
 mod interrupt;
 pub mod launch_template;
+pub mod metric_math;
 pub mod policy;
 pub mod queue;
 pub mod role;
 pub mod scaling_group;
+pub mod scaling_policy;
 pub mod security_group;
 pub mod source;
+pub mod trigger;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -25,7 +29,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::aws::{Backoff, CallError, Kind};
-use crate::stack::address::Address;
+use crate::stack::address::{Address, Policy};
 pub use interrupt::Interrupt;
 
 /// The tag that names the stack a resource belongs to. The creating call itself sets it; a resource without it is never
@@ -137,6 +141,8 @@ pub struct Facts {
     pub launch_template_version: Option<i64>,
     /// Of the queues that this run has created.
     pub queue_urls: BTreeMap<Address, String>,
+    /// The ARNs of the scaling policies that this run has written.
+    pub policy_arns: BTreeMap<Policy, String>,
     /// The instances that this run has launched or started, by number.
     pub running: BTreeMap<u32, Running>,
     /// IDs of the instances that this run has terminated.

@@ -92,7 +92,7 @@ pub fn without_trust(observed: &Value) -> Option<Value> {
 }
 
 /// A document's statements: a list, or a single one.
-fn statements(document: &Value) -> Vec<Value> {
+pub fn statements(document: &Value) -> Vec<Value> {
     match &document["Statement"] {
         Value::Array(statements) => statements.clone(),
         Value::Null => Vec::new(),
@@ -100,7 +100,8 @@ fn statements(document: &Value) -> Vec<Value> {
     }
 }
 
-fn with_statements(document: &Value, statements: Vec<Value>) -> Value {
+/// The document with these statements instead.
+pub fn with_statements(document: &Value, statements: Vec<Value>) -> Value {
     let mut fields = document.as_object().cloned().unwrap_or_default();
     fields.entry("Version").or_insert_with(|| VERSION.into());
     fields.insert("Statement".into(), statements.into());
@@ -127,9 +128,16 @@ pub fn worker(config: &Config, location: &AwsLocation) -> Value {
         Sources::Buckets(buckets) => buckets.iter().map(|bucket| location.bucket_arn(bucket)).collect(),
     };
     let objects: Vec<String> = sources.iter().map(|bucket| format!("{bucket}/*")).collect();
-    // To see whether a thumbnail is up to date, and to extend a manifest.
-    let reads = config.worker.skip_existing || config.thumbnail.manifest;
-    let write = if reads { json!(["s3:GetObject", "s3:PutObject"]) } else { json!("s3:PutObject") };
+    // To see whether a thumbnail is up to date or thumb's own, and to extend a manifest.
+    let reads = config.worker.skip_existing || config.thumbnail.manifest || config.thumbnail.follow_deletes;
+    let mut write = vec!["s3:PutObject"];
+    if reads {
+        write.insert(0, "s3:GetObject");
+    }
+    if config.thumbnail.follow_deletes {
+        write.insert(0, "s3:DeleteObject");
+    }
+    let write = if let [only] = write[..] { json!(only) } else { json!(write) };
     let thumbnails = format!("{}/*", location.bucket_arn(&config.thumbnails_bucket(&location.account)));
     let code = location.bucket_arn(&config.code_bucket(&location.account));
     let own = json!({ "StringEquals": { "s3:ResourceAccount": location.account } });
@@ -258,6 +266,7 @@ mod tests {
         assert!(!reads(""));
         assert!(reads("worker.skip_existing = true"));
         assert!(reads("thumbnail.manifest = true"));
+        assert!(reads("thumbnail.follow_deletes = true"));
     }
 
     #[test]

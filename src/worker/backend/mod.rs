@@ -137,6 +137,13 @@ pub trait Backend: Send + Sync + 'static {
     /// The current ETag of an object in S3; none if it is gone, or if this worker has no permission to see it.
     fn etag(&self, bucket: &str, key: &str) -> impl Future<Output = Result<Option<String>, JobError>> + Send;
 
+    /// Whether an object in S3 does not exist, or is covered by a delete marker. An object that this worker may not see is an
+    /// error: it may be there.
+    fn is_gone(&self, bucket: &str, key: &str) -> impl Future<Output = Result<bool, JobError>> + Send;
+
+    /// Deletes a thumbnail or a manifest; false if there is none under the key that thumb has stored.
+    fn remove(&self, key: &str) -> impl Future<Output = Result<bool, JobError>> + Send;
+
     /// The provenance of the thumbnail stored under a key, if there is one.
     fn provenance(&self, key: &str) -> impl Future<Output = Result<Option<Provenance>, JobError>> + Send;
 

@@ -53,6 +53,16 @@ pub fn key(origin: &Origin) -> String {
     format!("{PREFIX}{}/{}.json", origin.bucket, origin.key)
 }
 
+/// The keys of the thumbnails that a photograph's manifest lists.
+///
+/// # Errors
+/// It cannot be read.
+pub async fn keys<B: Backend>(backend: &B, origin: &Origin) -> Result<Vec<String>, JobError> {
+    let found = backend.manifest(&key(origin)).await?;
+    let manifest = found.and_then(|(body, _)| serde_json::from_slice::<Manifest>(&body).ok()).unwrap_or_default();
+    Ok(manifest.variants.into_iter().take(MAX_VARIANTS).map(|variant| variant.key).collect())
+}
+
 impl Manifest {
     /// Thumbnails of another content of the photograph are left out.
     fn add(&mut self, source: &str, etag: Option<&str>, variants: &[Variant]) {

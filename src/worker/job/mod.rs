@@ -3,6 +3,7 @@
 
 pub mod fetch;
 pub mod manifest;
+mod removed;
 mod stored;
 
 use std::sync::Arc;
@@ -16,8 +17,8 @@ use tokio::time::Instant;
 use super::backend::{Backend, Provenance, Upload};
 use super::memory::{MemoryBudget, Permit, Turn};
 use super::retry::{JobError, Outcome, Stage};
-use crate::config::{self, Sources};
-use crate::request::{self, Created, Message, Request, Source, Target};
+use crate::config::{self, Sources, Trigger};
+use crate::request::{self, Created, Message, ObjectEvent, Request, Source, Target};
 use crate::text::printable;
 use crate::thumbnail::{self, Format, Options, Placeholder, Spec, Thumbnail, working_memory};
 use fetch::{Photo, Wanted, fetch};
@@ -48,6 +49,8 @@ pub struct JobContext<B> {
     /// The buckets that photographs may be read from, whatever the worker's credentials allow.
     pub sources: Sources,
     pub skip_existing: bool,
+    /// The sizes that events ask for, where a trigger has its own.
+    pub triggers: Vec<Trigger>,
 }
 
 /// How long each stage took.
@@ -85,12 +88,14 @@ pub struct Finished {
     pub made: Vec<Made>,
     /// Keys of thumbnails that were up to date already.
     pub skipped: Vec<String>,
+    /// Keys of thumbnails that were deleted with their photograph.
+    pub removed: Vec<String>,
     pub source_bytes: usize,
 }
 
 impl Finished {
     pub fn new(outcome: Outcome) -> Self {
-        Self { outcome, source: None, made: Vec::new(), skipped: Vec::new(), source_bytes: 0 }
+        Self { outcome, source: None, made: Vec::new(), skipped: Vec::new(), removed: Vec::new(), source_bytes: 0 }
     }
 }
 
@@ -104,26 +109,32 @@ pub async fn run<B: Backend>(context: Arc<JobContext<B>>, body: Arc<str>, alone:
             finished.outcome = one(&context, &request, None, alone, &mut finished).await;
             finished
         }
-        Ok(Message::Event(created)) => event(&context, created, alone).await,
+        Ok(Message::Event(events)) => event(&context, events, alone).await,
     }
 }
 
 /// Processes the objects of an S3 event one after the other. A retry outweighs a rejection, and a rejection outweighs
 /// success: the message is settled once, after all of them.
-async fn event<B: Backend>(context: &JobContext<B>, created: Vec<Created>, alone: bool) -> Finished {
-    let sizes = &context.thumbnail.sizes;
+async fn event<B: Backend>(context: &JobContext<B>, events: Vec<ObjectEvent>, alone: bool) -> Finished {
     let mut finished = Finished::new(Outcome::Ignored("an event about thumb's own thumbnails"));
-    for object in created {
-        if sizes.is_empty() {
-            let why = "an S3 event names no size, and `[thumbnail] sizes` in thumb.toml is empty".to_owned();
-            return Finished::new(Outcome::Reject { stage: Stage::Request, why });
-        }
-        if context.is_only_for_thumbnails(&object.source) {
+    for event in events {
+        if context.is_only_for_thumbnails(event.source()) {
             continue;
         }
-        let wanted = request::Wanted { sizes: sizes.clone(), ..request::Wanted::default() };
-        let request = Request { source: object.source.clone(), wanted };
-        let outcome = one(context, &request, Some(&object), alone, &mut finished).await;
+        let outcome = match event {
+            ObjectEvent::Created(created) => {
+                let request = context.request_of_event(&created.source);
+                if request.wanted.sizes.is_empty() {
+                    let why = "an S3 event names no size, and `[thumbnail] sizes` in thumb.toml is empty".to_owned();
+                    return Finished::new(Outcome::Reject { stage: Stage::Request, why });
+                }
+                one(context, &request, Some(&created), alone, &mut finished).await
+            }
+            ObjectEvent::Removed(source) if context.thumbnail.follow_deletes => {
+                removed::removed(context, &source, alone, &mut finished).await
+            }
+            ObjectEvent::Removed(_) => Outcome::Ignored("an event about a photograph that was removed"),
+        };
         finished.outcome = weightier(finished.outcome, outcome);
     }
     finished

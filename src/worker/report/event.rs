@@ -41,6 +41,11 @@ pub enum Event {
         source: String,
         key: String,
     },
+    /// A thumbnail whose photograph has gone.
+    Deleted {
+        source: String,
+        key: String,
+    },
     /// The message asked for nothing.
     Ignored {
         why: &'static str,
@@ -133,6 +138,7 @@ impl Event {
             self,
             Self::Made { .. }
                 | Self::Skipped { .. }
+                | Self::Deleted { .. }
                 | Self::Ignored { .. }
                 | Self::Retrying { .. }
                 | Self::Rejected { .. }
@@ -178,6 +184,7 @@ impl Event {
                 bytes(*source_bytes as u64),
             ),
             Self::Skipped { source, key } => format!("skipped {key} of {source}: already up to date"),
+            Self::Deleted { source, key } => format!("deleted {key} of {source}, which is gone"),
             Self::Ignored { why } => format!("ignored a message: {why}"),
             Self::Retrying { source, stage, why, receives, retry_s } => {
                 format!("retrying {} in {retry_s} s, after attempt {receives}: {stage}: {why}", name(source.as_ref()))
@@ -302,6 +309,7 @@ mod tests {
                 times,
             }),
             Event::Skipped { source: "s3://photos/owl.jpg".into(), key: "owl-150x100.jpg".into() },
+            Event::Deleted { source: "s3://photos/owl.jpg".into(), key: "owl-150x100.jpg".into() },
             Event::Ignored { why: "S3's test event" },
             Event::Retrying {
                 source: Some("s3://photos/owl.jpg".into()),

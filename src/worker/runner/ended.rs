@@ -103,10 +103,13 @@ impl<B: Backend> Runner<B> {
     /// Counts a job's outcome, emits its events, and settles the message.
     fn finish(&mut self, id: Id, finished: Finished, receives: u32, now: Instant) {
         self.stats.add(&finished);
-        let Finished { outcome, source, made, skipped, .. } = finished;
+        let Finished { outcome, source, made, skipped, removed, .. } = finished;
         made.into_iter().for_each(|made| self.emit(Event::made(made)));
         for key in skipped {
             self.emit(Event::Skipped { source: source.clone().unwrap_or_default(), key });
+        }
+        for key in removed {
+            self.emit(Event::Deleted { source: source.clone().unwrap_or_default(), key });
         }
         let disposition = match outcome {
             Outcome::Done => Disposition::Ack,

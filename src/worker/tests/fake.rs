@@ -410,6 +410,23 @@ impl Backend for Fake {
         Ok(Some(state.etag_of(key)))
     }
 
+    async fn is_gone(&self, _: &str, key: &str) -> Result<bool, JobError> {
+        sleep(Duration::from_millis(1)).await;
+        self.before().map_err(|error| JobError::transient(error.message))?;
+        let mut state = self.state();
+        state.looks += 1;
+        // "back-…" is uploaded again between two looks.
+        let looks = state.looks;
+        Ok(key.starts_with("gone") || key.starts_with("back") && looks == 1)
+    }
+
+    async fn remove(&self, key: &str) -> Result<bool, JobError> {
+        sleep(Duration::from_millis(1)).await;
+        let mut state = self.state();
+        let manifest = state.manifests.remove(key).is_some();
+        Ok(state.stored.remove(key).is_some() || manifest)
+    }
+
     async fn provenance(&self, key: &str) -> Result<Option<Provenance>, JobError> {
         Ok(self.state().stored.get(key).cloned())
     }

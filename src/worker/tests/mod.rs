@@ -4,6 +4,7 @@ mod bad;
 mod failures;
 mod fake;
 mod memory;
+mod removed;
 mod versions;
 
 use std::cell::Cell;
@@ -130,6 +131,7 @@ impl Setup {
             thumbnails_bucket: "cats-thumbnails".into(),
             sources: config.buckets.sources,
             skip_existing: self.skip_existing,
+            triggers: config.triggers,
         };
         let events = Arc::new(Mutex::new(Vec::new()));
         let (stops, receiver) = mpsc::channel(4);

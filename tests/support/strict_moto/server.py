@@ -1,7 +1,7 @@
 """The server: HTTP, the log, the command line."""
 import argparse, signal
 from werkzeug.serving import WSGIRequestHandler, make_server
-from . import core, common, s3, sqs, iam, ec2, autoscaling, events   # in this order their rules run
+from . import cbor, core, common, s3, sqs, iam, ec2, autoscaling, events   # in this order their rules run
 from .core import *
 
 class Log:
@@ -38,6 +38,7 @@ class Handler(WSGIRequestHandler):
         length = env.get("CONTENT_LENGTH", "")
         body = env["wsgi.input"].read(-1 if "HTTP_TRANSFER_ENCODING" in env else int(length or 0))
         if length and len(body) < int(length): raise ConnectionError("client left")
+        env, body, translated = cbor.to_query(env, body)
         call = Call(env, body, self.connection)
         try: r = answer(call)
         except Drop as e:
@@ -46,6 +47,7 @@ class Handler(WSGIRequestHandler):
         if call.drop_after:
             LOG.write(call, t_start, r.status, r.code, 0, "reset")
             return self.drop("reset")
+        if translated: r = cbor.to_cbor(r, translated)
         bodyless = self.command == "HEAD" or r.status in (204, 304)
         LOG.write(call, t_start, r.status, r.code, 0 if bodyless else len(r.body))
         headers = [(k, v) for k, v in r.headers if k.lower() not in ("connection", "transfer-encoding", "x-strict-moto-code") and (k.lower() != "content-length" or self.command == "HEAD")]

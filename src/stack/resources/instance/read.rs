@@ -150,9 +150,7 @@ async fn user_data_of(aws: &Reader, id: &str) -> Result<Option<String>, CallErro
     let request = aws.describe_instance_attribute().instance_id(id).attribute(InstanceAttributeName::UserData);
     let result = request.send().await.action("ec2:DescribeInstanceAttribute");
     let Some(out) = optional(result)? else { return Ok(None) };
-    let base64 = out.user_data.and_then(|data| data.value).unwrap_or_default();
-    let bytes = aws_smithy_types::base64::decode(base64).unwrap_or_default();
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    Ok(Some(user_data::decode(&out.user_data.and_then(|data| data.value).unwrap_or_default())))
 }
 
 fn observed(

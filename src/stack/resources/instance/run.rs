@@ -8,7 +8,7 @@ use aws_sdk_ec2::types::{
 use sha2::{Digest, Sha256};
 
 use super::describe::{describe, state};
-use super::{Launch, ProfileId, PublicAddress, Step, worker};
+use super::{Launch, ProfileId, PublicAddress, Step, user_data, worker};
 use crate::aws::{CallError, CallResult, Kind, Writer};
 use crate::config::Credits;
 use crate::stack::address::Address;
@@ -150,7 +150,7 @@ async fn run_instances(
             .set_security_group_ids(group.clone().map(|id| vec![id]))
             .set_subnet_id(subnet.clone())
             .set_credit_specification(credits.clone())
-            .user_data(aws_smithy_types::base64::encode(user_data))
+            .user_data(user_data::encode(user_data))
             .metadata_options(metadata.clone())
             .block_device_mappings(root.clone())
             .tag_specifications(specification(ResourceType::Instance, &tags))

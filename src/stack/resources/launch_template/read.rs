@@ -6,6 +6,7 @@ use aws_sdk_ec2::types::{
 
 use super::{Observed, Version};
 use crate::aws::{CallError, CallResult, Reader};
+use crate::stack::resources::instance::user_data;
 use crate::stack::resources::security_group::tags_of;
 use crate::stack::resources::{Found, Tags, optional, own_tags};
 
@@ -47,7 +48,6 @@ fn version(version: &LaunchTemplateVersion) -> Version {
     let groups = interface.map(|interface| interface.groups()).filter(|groups| !groups.is_empty());
     let metadata = data.metadata_options();
     let root = data.block_device_mappings().first().and_then(|device| device.ebs());
-    let user_data = aws_smithy_types::base64::decode(data.user_data().unwrap_or_default()).unwrap_or_default();
     let of_instances =
         data.tag_specifications().iter().find(|tags| tags.resource_type() == Some(&ResourceType::Instance));
     Version {
@@ -61,7 +61,7 @@ fn version(version: &LaunchTemplateVersion) -> Version {
         hop_limit: metadata.and_then(|options| options.http_put_response_hop_limit()),
         encrypted: root.and_then(|ebs| ebs.encrypted()) == Some(true),
         credits: data.credit_specification().and_then(|credits| credits.cpu_credits()).map(str::to_owned),
-        user_data: String::from_utf8_lossy(&user_data).into_owned(),
+        user_data: user_data::decode(data.user_data().unwrap_or_default()),
         tags: of_instances.map_or_else(Tags::new, |tags| tags_of(tags.tags())),
     }
 }

@@ -10,7 +10,7 @@ use aws_sdk_ec2::types::{
 
 use super::{LaunchTemplate, Step, read};
 use crate::aws::{CallError, CallResult, Kind, Reader, Writer};
-use crate::stack::resources::instance::Launch;
+use crate::stack::resources::instance::{Launch, user_data};
 use crate::stack::resources::security_group::{ec2_tags, specification, tag};
 use crate::stack::resources::{Found, StepContext, ok_if_gone};
 
@@ -117,7 +117,7 @@ fn data(template: &LaunchTemplate, context: &StepContext<'_>) -> RequestLaunchTe
         .set_credit_specification(
             credits.map(|credits| CreditSpecificationRequest::builder().cpu_credits(credits.to_string()).build()),
         )
-        .user_data(aws_smithy_types::base64::encode(user_data))
+        .user_data(user_data::encode(user_data))
         .tag_specifications(tagged(ResourceType::Instance))
         .tag_specifications(tagged(ResourceType::Volume))
         .build()

@@ -249,6 +249,14 @@ impl Backend for Aws {
         self.objects.etag(bucket, key).await
     }
 
+    async fn is_gone(&self, bucket: &str, key: &str) -> Result<bool, JobError> {
+        self.objects.is_gone(bucket, key).await
+    }
+
+    async fn remove(&self, key: &str) -> Result<bool, JobError> {
+        self.objects.remove(key).await
+    }
+
     async fn provenance(&self, key: &str) -> Result<Option<Provenance>, JobError> {
         self.objects.provenance(key).await
     }

@@ -93,6 +93,50 @@ impl Objects {
         }
     }
 
+    /// Whether a photograph does not exist. Of a versioned bucket S3 answers for its newest version: 404 for a delete marker.
+    pub async fn is_gone(&self, bucket: &str, key: &str) -> Result<bool, JobError> {
+        let head = |s3: aws_sdk_s3::Client| {
+            s3.head_object().bucket(bucket).key(key).set_request_payer(self.payer.clone()).send()
+        };
+        match self.s3.call(bucket, head).await {
+            Ok(_) => Ok(false),
+            Err(error) => match CallError::new(GET, error) {
+                error if error.kind == Kind::NotFound => Ok(true),
+                error if error.kind == Kind::Denied => Err(JobError::permanent(format!(
+                    "this worker may not see whether the photograph is gone, so its thumbnails stay ({error})"
+                ))),
+                error => Err(JobError::s3(format!("cannot check whether the photograph is gone: {error}"))),
+            },
+        }
+    }
+
+    /// Deletes an object that thumb has stored; false if there is none under the key.
+    pub async fn remove(&self, key: &str) -> Result<bool, JobError> {
+        let head = self.s3.home().head_object().bucket(&self.thumbnails_bucket).key(key);
+        let etag = match head.expected_bucket_owner(&self.account).send().await {
+            Ok(head) if head.metadata().is_some_and(|metadata| metadata.contains_key(META_PARAMETERS)) => {
+                head.e_tag().map(str::to_owned)
+            }
+            Ok(_) => return Ok(false),
+            Err(error) => match CallError::new(GET, error) {
+                // Without s3:ListBucket a missing key is 403 (API HeadObject).
+                error if matches!(error.kind, Kind::NotFound | Kind::Denied) => return Ok(false),
+                error => return Err(JobError::storing(&error, &self.thumbnails_bucket)),
+            },
+        };
+        // Not one that was stored since.
+        let delete = self.s3.home().delete_object().bucket(&self.thumbnails_bucket).key(key).set_if_match(etag);
+        match delete.expected_bucket_owner(&self.account).send().await {
+            Ok(_) => Ok(true),
+            Err(error)
+                if matches!(error.raw_response().map(|answer| answer.status().as_u16()), Some(404 | 409 | 412)) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(JobError::storing(&CallError::new("s3:DeleteObject", error), &self.thumbnails_bucket)),
+        }
+    }
+
     /// What the thumbnail with this key was made from.
     pub async fn provenance(&self, key: &str) -> Result<Option<Provenance>, JobError> {
         let head = self.s3.home().head_object().bucket(&self.thumbnails_bucket).key(key);

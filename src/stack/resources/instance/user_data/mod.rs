@@ -7,7 +7,11 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io::{Read, Write};
 
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
@@ -15,6 +19,10 @@ mod tests;
 
 /// The most bytes of user data EC2 takes, before base64 (EC2 API reference, RunInstances).
 pub const MAX_BYTES: usize = 16_384;
+/// The most bytes of the text: user data of others may be a bomb.
+const MAX_TEXT_BYTES: usize = 1 << 20;
+/// What gzip's files begin with (RFC 1952).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// How long systemd waits beyond the worker's grace period before it kills it, in seconds.
 const STOP_MARGIN_S: u32 = 15;
@@ -62,14 +70,38 @@ impl fmt::Display for TooLarge {
 
 impl Error for TooLarge {}
 
-/// The user data, before base64. The same parameters give the same text.
+/// The user data's text. The same parameters give the same text.
 ///
 /// # Errors
-/// The text has more than [`MAX_BYTES`], because of a long configuration.
+/// It has more than [`MAX_BYTES`] when it is compressed, because of a long configuration.
 pub fn render(params: &Params) -> Result<String, TooLarge> {
     // The parameters last: they may hold anything, also what looks like a placeholder.
     let text = compact(SCRIPT).replacen("@UNIT@", &unit(params), 1).replacen("@PARAMS@", &to_json(params), 1);
-    if text.len() > MAX_BYTES { Err(TooLarge { bytes: text.len() }) } else { Ok(text) }
+    let bytes = compressed(&text).len();
+    if bytes > MAX_BYTES || text.len() > MAX_TEXT_BYTES { Err(TooLarge { bytes }) } else { Ok(text) }
+}
+
+/// A text as EC2 takes it: compressed, which cloud-init sees and undoes ("User data formats": gzip compressed content), and
+/// in base64.
+pub fn encode(text: &str) -> String {
+    aws_smithy_types::base64::encode(compressed(text))
+}
+
+fn compressed(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let written = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish());
+    written.expect("memory takes all bytes")
+}
+
+/// The text of user data as EC2 answers it, compressed or not; empty if it is neither, or too long.
+pub fn decode(base64: &str) -> String {
+    let bytes = aws_smithy_types::base64::decode(base64).unwrap_or_default();
+    if !bytes.starts_with(&GZIP) {
+        return String::from_utf8_lossy(&bytes).into_owned();
+    }
+    let mut text = String::new();
+    let read = GzDecoder::new(&bytes[..]).take(MAX_TEXT_BYTES as u64 + 1).read_to_string(&mut text);
+    if read.is_err() || text.len() > MAX_TEXT_BYTES { String::new() } else { text }
 }
 
 /// The parameters of a user data that [`render`] made, also of another version of thumb; `None` for anything else.

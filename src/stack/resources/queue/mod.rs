@@ -1,11 +1,12 @@
 //! The queue and its dead-letter queue (SQS).
 
+mod deletion;
+pub mod senders;
+
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName as Name;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::{
     Found, RELEASED, RetryPolicy, StepContext, Tags, kept_tags, ok_if_gone, optional, own_tags, tag_changes,
@@ -15,16 +16,6 @@ use crate::aws::{CallError, CallResult, Errors, Kind, Reader, Writer, all};
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Change};
 
-/// Consecutive "not found" responses before a queue counts as deleted: SQS servers answer independently.
-const GONE_ANSWERS: u32 = 5;
-/// The same once SQS has contradicted itself (Terraform asks as often).
-const GONE_ANSWERS_AFTER_DOUBT: u32 = 15;
-/// Between two such answers, and between two that the queue is still there.
-const GONE_AGAIN: Duration = Duration::from_millis(200);
-const STILL_THERE_AGAIN: Duration = Duration::from_secs(1);
-/// SQS: the deletion takes up to 60 seconds (API DeleteQueue); as long again for the answers in a row.
-const GONE_BUDGET: Duration = Duration::from_secs(120);
-
 /// A queue as declared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Queue {
@@ -33,6 +24,8 @@ pub struct Queue {
     pub retention_s: u32,
     /// The redrive policy; none for the dead-letter queue itself.
     pub redrive: Option<Redrive>,
+    /// The policy's statements of thumb's: those that let S3 send the triggers' events.
+    pub senders: Vec<Value>,
     pub tags: Tags,
 }
 
@@ -50,6 +43,10 @@ pub struct Observed {
     pub retention_s: String,
     /// The redrive policy's text; none when there is no policy.
     pub redrive: Option<String>,
+    /// Who may send.
+    pub policy: Option<Value>,
+    /// The KMS key that encrypts the messages; none: SQS's own, or none at all.
+    pub kms_key: Option<String>,
     /// Visible, in flight and delayed, as SQS estimates them.
     pub messages: u64,
     pub tags: Tags,
@@ -72,6 +69,9 @@ impl Queue {
         ]);
         if let Some(redrive) = &self.redrive {
             attributes.insert(Name::RedrivePolicy.to_string(), redrive.to_json().to_string());
+        }
+        if let Some(policy) = senders::with(None, &self.senders) {
+            attributes.insert(Name::Policy.to_string(), policy.to_string());
         }
         attributes
     }
@@ -108,6 +108,8 @@ pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observe
         visibility_timeout_s: text(Name::VisibilityTimeout).unwrap_or_default(),
         retention_s: text(Name::MessageRetentionPeriod).unwrap_or_default(),
         redrive: text(Name::RedrivePolicy).filter(|policy| !policy.is_empty()),
+        policy: text(Name::Policy).and_then(|policy| serde_json::from_str(&policy).ok()),
+        kms_key: text(Name::KmsMasterKeyId).filter(|key| !key.is_empty()),
         messages: count(Name::ApproximateNumberOfMessages)
             + count(Name::ApproximateNumberOfMessagesNotVisible)
             + count(Name::ApproximateNumberOfMessagesDelayed),
@@ -118,7 +120,7 @@ pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observe
 }
 
 pub fn diff(address: Address, desired: &Queue, found: &Found<Observed>) -> Change<Step> {
-    let Queue { name, visibility_timeout_s, retention_s, redrive, tags } = desired;
+    let Queue { name, visibility_timeout_s, retention_s, redrive, senders: _, tags } = desired;
     let mut change = Change::new(address, name);
     let observed = match found {
         Found::Foreign(foreign) => return Change::blocked(address, name, &foreign.reason),
@@ -127,6 +129,7 @@ pub fn diff(address: Address, desired: &Queue, found: &Found<Observed>) -> Chang
             change.set("visibility_timeout", &seconds(&visibility_timeout_s.to_string()));
             change.set("retention", &seconds(&retention_s.to_string()));
             change.set("redrive_policy", &redrive.as_ref().map(Redrive::to_json));
+            change.set("policy", &senders::with(None, &desired.senders));
             change.set("tags", tags);
             change.step(Step::Create(desired.clone()));
             return change.action(Action::Create);
@@ -158,12 +161,36 @@ pub fn diff(address: Address, desired: &Queue, found: &Found<Observed>) -> Chang
     if !attributes.is_empty() {
         change.step(Step::SetAttributes { url: observed.url.clone(), attributes });
     }
+    diff_policy(&mut change, desired, observed);
     let tags = wanted_tags(tags, &observed.tags);
     if change.compare("tags", &observed.tags, &tags) {
         let (set, remove) = tag_changes(&observed.tags, &tags);
         change.step(Step::Tag { url: observed.url.clone(), set, remove });
     }
     change.settle()
+}
+
+/// Adds what the policy lacks, and at the end, when no bucket has a rule any more that it does not need, takes off the rest.
+fn diff_policy(change: &mut Change<Step>, desired: &Queue, observed: &Observed) {
+    let before = observed.policy.as_ref();
+    let after = senders::with(before, &desired.senders);
+    if senders::same(before, after.as_ref()) {
+        return;
+    }
+    change.compare("policy", &before, &after.as_ref());
+    let set = |policy: Option<&Value>| {
+        // An empty value removes the policy.
+        let policy = policy.map(Value::to_string).unwrap_or_default();
+        let attributes = BTreeMap::from([(Name::Policy.to_string(), policy)]);
+        Step::SetAttributes { url: observed.url.clone(), attributes }
+    };
+    let between = senders::with_leaving(before, &desired.senders);
+    if !senders::same(before, between.as_ref()) {
+        change.step(set(between.as_ref()));
+    }
+    if !senders::same(between.as_ref(), after.as_ref()) {
+        change.removal(set(after.as_ref()));
+    }
 }
 
 pub fn delete(address: Address, name: &str, observed: &Observed) -> Change<Step> {
@@ -193,11 +220,24 @@ pub fn release(
         let attributes = BTreeMap::from([(Name::RedrivePolicy.to_string(), String::new())]);
         change.removal(Step::SetAttributes { url: observed.url.clone(), attributes });
     }
+    diff_policy_of_released(&mut change, observed);
     let kept = kept_tags(&observed.tags, configured);
     change.compare("tags", &observed.tags, &kept);
     let (set, remove) = tag_changes(&observed.tags, &kept);
     change.removal(Step::Tag { url: observed.url.clone(), set, remove });
     change.action(Action::Update)
+}
+
+/// A released queue keeps the statements of others.
+fn diff_policy_of_released(change: &mut Change<Step>, observed: &Observed) {
+    let before = observed.policy.as_ref();
+    let after = senders::with(before, &[]);
+    if !senders::same(before, after.as_ref()) {
+        change.compare("policy", &before, &after.as_ref());
+        let policy = after.map(|policy| policy.to_string()).unwrap_or_default();
+        let attributes = BTreeMap::from([(Name::Policy.to_string(), policy)]);
+        change.removal(Step::SetAttributes { url: observed.url.clone(), attributes });
+    }
 }
 
 pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
@@ -230,7 +270,7 @@ pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result
         Step::Delete { url } => {
             let result = sqs.delete_queue().queue_url(url).send().await;
             ok_if_gone(result.action("sqs:DeleteQueue"))?;
-            wait_until_gone(url, aws, context).await
+            deletion::wait_until_gone(url, aws, context).await
         }
     }
 }
@@ -256,37 +296,6 @@ async fn with_dlq<T, F: Future<Output = Result<T, CallError>>>(
 ) -> Result<T, CallError> {
     let why = "waiting for the new dead-letter queue to reach all of SQS";
     context.retry(&RetryPolicy::NEW_QUEUE, why, |error| error.kind == Kind::NotYet, call).await
-}
-
-/// Waits until SQS no longer finds a deleted queue; until then a plan would take it for an existing one.
-async fn wait_until_gone(url: &str, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
-    const ACTION: &str = "sqs:GetQueueUrl";
-    let name = url.rsplit('/').next().unwrap_or(url);
-    let deadline = Instant::now() + GONE_BUDGET;
-    let (mut in_a_row, mut wanted) = (0, GONE_ANSWERS);
-    loop {
-        let result = aws.clients.sqs.get_queue_url().queue_name(name).send().await;
-        match optional(result.action(ACTION))? {
-            None => in_a_row += 1,
-            Some(_) => {
-                if wanted == GONE_ANSWERS {
-                    let why = "SQS takes up to a minute to delete a queue; waiting";
-                    (context.waiting)(context.address, why);
-                    wanted = GONE_ANSWERS_AFTER_DOUBT;
-                }
-                in_a_row = 0;
-            }
-        }
-        if in_a_row >= wanted {
-            return Ok(());
-        }
-        if Instant::now() >= deadline {
-            let seconds = GONE_BUDGET.as_secs();
-            let message = format!("SQS still finds the queue {name}, {seconds} seconds after it was deleted");
-            return Err(CallError::judged(ACTION, Kind::NotYet, message));
-        }
-        context.pause(if in_a_row > 0 { GONE_AGAIN } else { STILL_THERE_AGAIN }, ACTION).await?;
-    }
 }
 
 /// The redrive policy's two fields with their real types, however SQS was given them; anything else as it is.
@@ -315,95 +324,4 @@ fn seconds(text: &str) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use super::*;
-    use crate::aws::fake::{Fake, sqs_error};
-    use crate::stack::resources::tests::{TestContext, silent};
-
-    const URL: &str = "http://localhost/123456789012/cats";
-
-    fn queue() -> Queue {
-        Queue {
-            name: "cats".into(),
-            visibility_timeout_s: 60,
-            retention_s: 600,
-            redrive: Some(Redrive { dlq_arn: "arn:aws:sqs:us-east-1:123456789012:cats-dlq".into(), max_receives: 10 }),
-            tags: Tags::new(),
-        }
-    }
-
-    fn there() -> Option<(u16, String)> {
-        Some((200, format!(r#"{{"QueueUrl":"{URL}"}}"#)))
-    }
-
-    fn gone() -> Option<(u16, String)> {
-        sqs_error("QueueDoesNotExist", "The specified queue does not exist.")
-    }
-
-    /// Deletes a queue that the `n`-th read still has when `has(n)` says so; answers how many reads there were, how long
-    /// it took, and what was said.
-    async fn delete(
-        has: impl Fn(usize) -> bool + Send + 'static,
-    ) -> (Result<(), CallError>, usize, Duration, Vec<String>) {
-        let mut reads = 0;
-        let fake = Fake::new(move |asked| match asked.operation.as_str() {
-            "DeleteQueue" => Some((200, "{}".into())),
-            "GetQueueUrl" => {
-                reads += 1;
-                if has(reads - 1) { there() } else { gone() }
-            }
-            other => panic!("{other}"),
-        });
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let test = TestContext::new();
-        let tell = |_: Address, why: &str| said.lock().unwrap().push(why.to_owned());
-        let aws = fake.writer().await;
-        let began = Instant::now();
-        let result = run(&Step::Delete { url: URL.into() }, &aws, &test.context(Address::Queue, &tell)).await;
-        (result, fake.calls().len() - 1, began.elapsed(), said.lock().unwrap().clone())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_deleted_queue_is_gone_when_sqs_has_said_so_five_times_in_a_row() {
-        let (result, reads, took, said) = delete(|_| false).await;
-        assert!(result.is_ok());
-        assert_eq!((reads, said.len()), (5, 0));
-        assert!(took < Duration::from_secs(1), "{took:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_queue_that_dies_slowly_is_waited_for_and_that_is_said() {
-        // For forty reads every other answer still has it.
-        let (result, reads, took, said) = delete(|read| read < 40 && read % 2 == 0).await;
-        assert!(result.is_ok());
-        assert_eq!(reads, 39 + 15);
-        assert!(took < GONE_BUDGET, "{took:?}");
-        assert!(said.len() == 1 && said[0].contains("up to a minute"), "{said:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_queue_that_does_not_die_ends_the_wait() {
-        let (result, _, took, _) = delete(|_| true).await;
-        let error = result.unwrap_err();
-        assert!(error.message.contains("still finds the queue cats, 120 seconds after"), "{error}");
-        assert!((120..123).contains(&took.as_secs()), "{took:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_queue_whose_dead_letter_queue_is_too_new_is_made_a_moment_later() {
-        let mut refusals = 4;
-        let fake = Fake::new(move |asked| {
-            assert_eq!(asked.operation, "CreateQueue");
-            refusals -= 1;
-            let why = "Value {} for parameter RedrivePolicy is invalid. Reason: Dead letter target does not exist.";
-            if refusals > 0 { sqs_error("InvalidParameterValueException", why) } else { there() }
-        });
-        let test = TestContext::new();
-        let aws = fake.writer().await;
-        run(&Step::Create(queue()), &aws, &test.context(Address::Queue, &silent)).await.unwrap();
-        assert_eq!(fake.calls().len(), 4);
-        assert_eq!(test.outputs.into_facts().queue_urls[&Address::Queue], URL, "what was made is known without a read");
-    }
-}
+mod tests;
