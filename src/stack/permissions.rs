@@ -2,6 +2,8 @@
 //! those of the calls that the command makes for this thumb.toml; the resources are as narrow as the "Service Authorization
 //! Reference" allows. tests/permissions.rs compares the policy with the calls.
 
+mod scaling;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
@@ -9,10 +11,7 @@ use std::str::FromStr;
 use serde_json::{Map, Value, json};
 
 use crate::config::{Access, Config, Sources};
-use crate::stack::address::Policy;
 use crate::stack::resources::policy::{self, AwsLocation};
-use crate::stack::resources::scaling_group;
-use crate::stack::resources::scaling_policy::rules;
 use crate::stack::resources::{STACK_TAG, bucket, code_bucket};
 
 /// A managed policy has at most this many characters, white space not counted (IAM quotas).
@@ -177,6 +176,7 @@ impl<'a> Stack<'a> {
             network,
         ];
         statements.push(self.in_region(allow("ReadEc2", &describe, &["*"])));
+        self.read_scaling(statements);
     }
 
     /// The calls that read the launch options.
@@ -195,7 +195,7 @@ impl<'a> Stack<'a> {
 
     /// The calls with which `apply` creates and updates.
     fn make(&self, statements: &mut Vec<Value>) {
-        let Config { buckets, instance, profile, .. } = self.config;
+        let Config { buckets, instance, profile, scaling, .. } = self.config;
         let make = ["sqs:CreateQueue", "sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:UntagQueue"];
         statements.push(allow("MakeQueues", &make, &self.queues));
 
@@ -279,8 +279,13 @@ impl<'a> Stack<'a> {
                 "ec2:StartInstances",
             ]);
         }
+        if instance.count == 0 && scaling.is_some() {
+            change.push("ec2:GetConsoleOutput");
+        }
         statements.push(when(allow("ChangeWhatIsOurs", &change, &[&instances, &groups]), self.ours()));
-        if instance.count == 0 {
+        self.remove_scaling(statements);
+        self.make_scaling(statements);
+        if instance.count == 0 && scaling.is_none() {
             return;
         }
         let AwsLocation { partition, region, .. } = self.location;
@@ -295,24 +300,16 @@ impl<'a> Stack<'a> {
             self.ec2("volume/*"),
         ];
         launch.extend(instance.key_pair.iter().map(|name| self.ec2(&format!("key-pair/{name}"))));
+        let mut describe = vec!["ec2:DescribeRouteTables"];
+        if scaling.is_some() {
+            launch.push(self.ec2("launch-template/*"));
+        } else {
+            describe.push("ec2:DescribeIamInstanceProfileAssociations");
+        }
         statements.push(allow("Launch", &["ec2:RunInstances"], &launch));
-        let describe = ["ec2:DescribeIamInstanceProfileAssociations", "ec2:DescribeRouteTables"];
         statements.push(self.in_region(allow("ReadBesideInstances", &describe, &["*"])));
         let reports = format!("{}/{}*", self.buckets[1], code_bucket::REPORT_PREFIX);
         statements.push(allow("ReadReports", &["s3:GetObject"], &[reports]));
-    }
-
-    /// The calls that write the group's policies and their alarms.
-    fn make_rules(&self, statements: &mut Vec<Value>) {
-        let make = ["autoscaling:DeletePolicy", "autoscaling:PutScalingPolicy"];
-        statements.push(allow("MakePolicies", &make, &[self.group_arn()]));
-        let make = [
-            "cloudwatch:DeleteAlarms",
-            "cloudwatch:PutMetricAlarm",
-            "cloudwatch:TagResource",
-            "cloudwatch:UntagResource",
-        ];
-        statements.push(allow("MakeAlarms", &make, &self.alarm_arns()));
     }
 
     /// The calls with which `destroy` deletes and releases.
@@ -339,6 +336,7 @@ impl<'a> Stack<'a> {
         statements.push(when(delete, self.ours()));
         let delete = allow("DeleteInstances", &["ec2:TerminateInstances"], &[self.ec2("instance/*")]);
         statements.push(when(delete, self.ours()));
+        self.remove_scaling(statements);
     }
 
     fn enqueue(&self, statements: &mut Vec<Value>) {
@@ -355,20 +353,6 @@ impl<'a> Stack<'a> {
             statements.push(self.in_region(read));
             statements.push(allow("WakeGroup", &["autoscaling:SetDesiredCapacity"], &[self.group_arn()]));
         }
-    }
-
-    /// The group, by a name whose middle Auto Scaling chooses.
-    fn group_arn(&self) -> String {
-        let AwsLocation { partition, account, region } = self.location;
-        let name = scaling_group::name(&self.config.name);
-        format!("arn:{partition}:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/{name}")
-    }
-
-    fn alarm_arns(&self) -> Vec<String> {
-        let AwsLocation { partition, account, region } = self.location;
-        let name = |policy: Policy| rules::name(&self.config.name, policy);
-        let arn = |policy| format!("arn:{partition}:cloudwatch:{region}:{account}:alarm:{}", name(policy));
-        [Policy::Wake, Policy::Shrink, Policy::Sleep].map(arn).to_vec()
     }
 
     fn dlq(&self, statements: &mut Vec<Value>) {
