@@ -74,8 +74,8 @@ fn actions(operation: &str) -> Vec<String> {
         "DescribeIamInstanceProfileAssociations" => "ec2",
         "ListTagsForResource" | "TagResource" | "UntagResource" => "cloudwatch",
         "EnableMetricsCollection" | "CreateOrUpdateTags" => "autoscaling",
-        _ if has(&["AutoScaling", "InstanceRefresh", "Scaling", "Policies"]) => "autoscaling",
-        "DeletePolicy" => "autoscaling",
+        "DescribePolicies" | "DeletePolicy" => "autoscaling",
+        _ if has(&["AutoScaling", "InstanceRefresh", "Scaling"]) => "autoscaling",
         _ if has(&["Alarm"]) => "cloudwatch",
         _ if has(&["Queue"]) => "sqs",
         _ if has(&["Bucket", "Object", "MultipartUpload"]) => "s3",
@@ -295,24 +295,31 @@ async fn what_the_lifecycle_does_is_allowed_and_nothing_else_is() {
 
 /// Whether an action is about a group. What a stack without one does has a test of its own.
 fn is_of_scaling(action: &str) -> bool {
-    ["autoscaling:", "cloudwatch:"].iter().any(|service| action.starts_with(service)) || action.contains("LaunchTemplate")
+    ["autoscaling:", "cloudwatch:"].iter().any(|service| action.starts_with(service))
+        || action.contains("LaunchTemplate")
 }
 
 #[tokio::test]
 async fn what_a_group_does_is_allowed_and_nothing_else_is() {
     let moto = Moto::start_strict(&["--set", "iam-instance-profile-propagation.seconds=0"]);
     let world = FaultInjectingConnector::before_strict_server();
-    let texts = ["max = 1\ntypes = [\"c5.large\"]", "max = 2\ntypes = [\"c5.large\"]\n[worker]\ngrace = \"20s\"\n[tags]\na = \"b\""];
+    let texts = [
+        "max = 1\ntypes = [\"c5.large\"]",
+        "max = 2\ntypes = [\"c5.large\"]\n[worker]\ngrace = \"20s\"\n[tags]\na = \"b\"",
+    ];
     let texts = texts.map(|text| format!("name = \"cats\"\n[scaling]\n{text}"));
     let (mut planned, mut applied, mut destroyed) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    // Versions of the launch template, more than are kept.
-    for text in [&texts[0], &texts[1], &texts[0], &texts[1]] {
+    // With other keys in the configuration each time: more versions of the launch template than are kept.
+    let mut round = 0;
+    for text in [&texts[0], &texts[1], &texts[0], &texts[0], &texts[0], &texts[0]] {
+        round += 1;
+        let text = &format!("{text}\n[queue]\nvisibility_timeout = \"{}s\"", 60 + round);
         let caller = Caller::new(&moto, text, &world).await;
         caller.run(&caller.plan().await).await;
-        let plan = caller.connector.calls();
         applied.extend(caller.check(Command::Apply));
         let caller = Caller::new(&moto, text, &world).await;
-        assert!(caller.plan().await.is_empty(), "{plan:?}");
+        let plan = caller.plan().await;
+        assert!(plan.is_empty(), "{plan:#?}");
         planned.extend(caller.check(Command::Plan));
     }
     let caller = Caller::new(&moto, &texts[0], &world).await;
@@ -330,9 +337,7 @@ async fn what_a_group_does_is_allowed_and_nothing_else_is() {
             Command::Apply => &[
                 "autoscaling:CancelInstanceRefresh",
                 "autoscaling:DeleteAutoScalingGroup",
-                "autoscaling:DeletePolicy",
                 "autoscaling:RollbackInstanceRefresh",
-                "cloudwatch:DeleteAlarms",
                 "ec2:DeleteLaunchTemplate",
             ],
             _ => &[],

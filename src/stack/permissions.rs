@@ -167,7 +167,7 @@ impl<'a> Stack<'a> {
         statements.push(allow("ReadRole", &read, &[&self.role]));
         statements.push(allow("ReadProfile", &["iam:GetInstanceProfile"], &[&self.profile]));
         let network = if self.config.instance.subnet.is_some() { "ec2:DescribeSubnets" } else { "ec2:DescribeVpcs" };
-        let describe = [
+        let mut describe = vec![
             "ec2:DescribeInstanceAttribute",
             // Of instances with CPU credits.
             "ec2:DescribeInstanceCreditSpecifications",
@@ -175,8 +175,8 @@ impl<'a> Stack<'a> {
             "ec2:DescribeSecurityGroups",
             network,
         ];
-        statements.push(self.in_region(allow("ReadEc2", &describe, &["*"])));
-        self.read_scaling(statements);
+        describe.extend(scaling::DESCRIBE);
+        statements.push(self.in_region(allow("ReadInstances", &describe, &["*"])));
     }
 
     /// The calls that read the launch options.
@@ -256,8 +256,17 @@ impl<'a> Stack<'a> {
         let (instances, groups) = (self.ec2("instance/*"), self.ec2("security-group/*"));
         let group = [groups.clone(), self.ec2("vpc/*")];
         statements.push(allow("MakeGroup", &["ec2:CreateSecurityGroup"], &group));
-        let tag = allow("TagWhatIsNew", &["ec2:CreateTags"], &[&instances, &groups, &self.ec2("volume/*")]);
-        let creating = json!({ "StringEquals": { "ec2:CreateAction": ["CreateSecurityGroup", "RunInstances"] } });
+        let mut new = vec![instances.clone(), groups.clone(), self.ec2("volume/*")];
+        let mut own = vec![instances.clone(), groups.clone()];
+        own.extend(self.scaling_arns());
+        let mut creating = vec!["CreateSecurityGroup", "RunInstances"];
+        let templates = self.ec2("launch-template/*");
+        if scaling.is_some() {
+            new.push(templates.clone());
+            creating.push("CreateLaunchTemplate");
+        }
+        let tag = allow("TagWhatIsNew", &["ec2:CreateTags"], &new);
+        let creating = json!({ "StringEquals": { "ec2:CreateAction": creating } });
         statements.push(when(tag, creating));
         let mut change = vec![
             "ec2:AuthorizeSecurityGroupIngress",
@@ -268,6 +277,7 @@ impl<'a> Stack<'a> {
             // Even if `count` is 0 now: it may have been more.
             "ec2:TerminateInstances",
         ];
+        change.extend(scaling::DELETE);
         if instance.count > 0 {
             change.extend([
                 "ec2:AssociateIamInstanceProfile",
@@ -279,11 +289,14 @@ impl<'a> Stack<'a> {
                 "ec2:StartInstances",
             ]);
         }
-        if instance.count == 0 && scaling.is_some() {
-            change.push("ec2:GetConsoleOutput");
+        if scaling.is_some() {
+            change.extend([
+                "ec2:CreateLaunchTemplateVersion",
+                "ec2:DeleteLaunchTemplateVersions",
+                "ec2:GetConsoleOutput",
+            ]);
         }
-        statements.push(when(allow("ChangeWhatIsOurs", &change, &[&instances, &groups]), self.ours()));
-        self.remove_scaling(statements);
+        statements.push(when(allow("ChangeWhatIsOurs", &change, &own), self.ours()));
         self.make_scaling(statements);
         if instance.count == 0 && scaling.is_none() {
             return;
@@ -302,7 +315,7 @@ impl<'a> Stack<'a> {
         launch.extend(instance.key_pair.iter().map(|name| self.ec2(&format!("key-pair/{name}"))));
         let mut describe = vec!["ec2:DescribeRouteTables"];
         if scaling.is_some() {
-            launch.push(self.ec2("launch-template/*"));
+            launch.push(templates);
         } else {
             describe.push("ec2:DescribeIamInstanceProfileAssociations");
         }
@@ -336,7 +349,8 @@ impl<'a> Stack<'a> {
         statements.push(when(delete, self.ours()));
         let delete = allow("DeleteInstances", &["ec2:TerminateInstances"], &[self.ec2("instance/*")]);
         statements.push(when(delete, self.ours()));
-        self.remove_scaling(statements);
+        let delete = allow("DeleteScaling", &scaling::DELETE, &self.scaling_arns());
+        statements.push(when(delete, self.ours()));
     }
 
     fn enqueue(&self, statements: &mut Vec<Value>) {
@@ -440,6 +454,15 @@ mod tests {
         );
         for command in Command::ALL {
             insta::assert_snapshot!(format!("policy_{command}"), lines(&policy(&[command], &config, &location())));
+        }
+    }
+
+    #[test]
+    fn a_group_has_rights_of_its_own() {
+        let config = config("[scaling]");
+        for command in [Command::Plan, Command::Apply, Command::Destroy] {
+            let policy = policy(&[command], &config, &location());
+            insta::assert_snapshot!(format!("scaling_policy_{command}"), lines(&policy));
         }
     }
 

@@ -9,22 +9,26 @@ use crate::stack::resources::policy::AwsLocation;
 use crate::stack::resources::scaling_policy::rules;
 use crate::stack::resources::{STACK_TAG, scaling_group};
 
-impl Stack<'_> {
-    /// The calls that observe the group, also without [scaling]: it may have been there before.
-    pub(super) fn read_scaling(&self, statements: &mut Vec<Value>) {
-        let describe = [
-            "autoscaling:DescribeAutoScalingGroups",
-            "autoscaling:DescribeInstanceRefreshes",
-            "autoscaling:DescribePolicies",
-            "autoscaling:DescribeScalingActivities",
-            "cloudwatch:DescribeAlarms",
-            "ec2:DescribeLaunchTemplateVersions",
-            "ec2:DescribeLaunchTemplates",
-        ];
-        statements.push(self.in_region(allow("ReadScaling", &describe, &["*"])));
-        statements.push(allow("ReadAlarms", &["cloudwatch:ListTagsForResource"], &self.alarm_arns()));
-    }
+/// The calls that observe the group, also without [scaling]: it may have been there before.
+pub const DESCRIBE: [&str; 8] = [
+    "autoscaling:DescribeAutoScalingGroups",
+    "autoscaling:DescribeInstanceRefreshes",
+    "autoscaling:DescribePolicies",
+    "autoscaling:DescribeScalingActivities",
+    "cloudwatch:DescribeAlarms",
+    "cloudwatch:ListTagsForResource",
+    "ec2:DescribeLaunchTemplateVersions",
+    "ec2:DescribeLaunchTemplates",
+];
+/// Those that delete it, likewise.
+pub const DELETE: [&str; 4] = [
+    "autoscaling:DeleteAutoScalingGroup",
+    "autoscaling:DeletePolicy",
+    "cloudwatch:DeleteAlarms",
+    "ec2:DeleteLaunchTemplate",
+];
 
+impl Stack<'_> {
     /// The calls that create and update.
     pub(super) fn make_scaling(&self, statements: &mut Vec<Value>) {
         let Some(Scaling { spot, .. }) = &self.config.scaling else { return };
@@ -32,15 +36,6 @@ impl Stack<'_> {
         let templates = [self.ec2("launch-template/*")];
         let ours = json!({ "StringEquals": { format!("aws:RequestTag/{STACK_TAG}"): self.config.name } });
         statements.push(when(allow("MakeTemplate", &["ec2:CreateLaunchTemplate"], &templates), ours));
-        let creating = json!({ "StringEquals": { "ec2:CreateAction": "CreateLaunchTemplate" } });
-        statements.push(when(allow("TagTemplate", &["ec2:CreateTags"], &templates), creating));
-        let change = [
-            "ec2:CreateLaunchTemplateVersion",
-            "ec2:CreateTags",
-            "ec2:DeleteLaunchTemplateVersions",
-            "ec2:DeleteTags",
-        ];
-        statements.push(when(allow("ChangeTemplate", &change, &templates), self.ours()));
         let make = [
             "autoscaling:CancelInstanceRefresh",
             "autoscaling:CreateAutoScalingGroup",
@@ -59,22 +54,19 @@ impl Stack<'_> {
         // (Auto Scaling user guide, "Service-linked roles"; EC2 user guide, "Service-linked role for EC2 Spot").
         let services: Vec<&str> =
             ["autoscaling.amazonaws.com", "spot.amazonaws.com"].into_iter().take(if *spot { 2 } else { 1 }).collect();
-        let role = |service: &&str| format!("arn:{partition}:iam::{account}:role/aws-service-role/{service}/*");
-        let roles: Vec<String> = services.iter().map(role).collect();
-        let make = allow("MakeServiceRoles", &["iam:CreateServiceLinkedRole"], &roles);
+        let roles = format!("arn:{partition}:iam::{account}:role/aws-service-role/*");
+        let make = allow("MakeServiceRoles", &["iam:CreateServiceLinkedRole"], &[roles]);
         statements.push(when(make, json!({ "StringEquals": { "iam:AWSServiceName": services } })));
     }
 
-    /// The calls that delete, also without [scaling]: it may have been there before.
-    pub(super) fn remove_scaling(&self, statements: &mut Vec<Value>) {
-        if statements.iter().any(|statement| statement["Sid"] == "DeleteScaling") {
-            return;
-        }
-        let delete = ["autoscaling:DeleteAutoScalingGroup", "autoscaling:DeletePolicy"];
-        statements.push(allow("DeleteScaling", &delete, &[self.group_arn()]));
-        statements.push(allow("DeleteAlarms", &["cloudwatch:DeleteAlarms"], &self.alarm_arns()));
-        let delete = allow("DeleteTemplate", &["ec2:DeleteLaunchTemplate"], &[self.ec2("launch-template/*")]);
-        statements.push(when(delete, self.ours()));
+    /// What [`DELETE`] is about; the tag of the stack narrows it.
+    pub(super) fn scaling_arns(&self) -> [String; 3] {
+        let AwsLocation { partition, account, region } = self.location;
+        [
+            format!("arn:{partition}:autoscaling:{region}:{account}:autoScalingGroup:*"),
+            format!("arn:{partition}:cloudwatch:{region}:{account}:alarm:*"),
+            self.ec2("launch-template/*"),
+        ]
     }
 
     /// The group, by a name whose middle Auto Scaling chooses.
