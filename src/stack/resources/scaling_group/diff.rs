@@ -96,8 +96,9 @@ fn update(desired: &ScalingGroup, observed: &Observed, context: Context<'_>, rep
         change.step(Step::Tag { name: name.clone(), set, remove });
     }
     if refresh {
-        let mixed = mixed.clone();
-        change.step(Step::Refresh { name: name.clone(), mixed, version: context.version, reports });
+        let (name, mixed, version) = (name.clone(), mixed.clone(), context.version);
+        let previous = observed.launching.version().filter(|previous| Some(*previous) != version);
+        change.step(Step::Refresh { name, mixed, version, previous, reports });
     }
     change.settle()
 }

@@ -128,6 +128,8 @@ pub enum Step {
         mixed: Mixed,
         /// As with `Create`.
         version: Option<i64>,
+        /// The version that the group has: where it goes back to.
+        previous: Option<i64>,
         /// The bucket in which each new instance's worker must report. None: nobody waits for that.
         reports: Option<String>,
     },

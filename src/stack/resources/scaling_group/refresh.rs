@@ -34,28 +34,57 @@ const IN_SERVICE_TIME: Duration = Duration::from_secs(10 * 60);
 /// Scaling activities to look through for one that failed (API DescribeScalingActivities: 100 at most).
 const ACTIVITIES: i32 = 20;
 
+/// A refresh to make.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    pub name: &'a str,
+    pub mixed: &'a Mixed,
+    pub version: i64,
+    /// Where to go back to.
+    pub previous: Option<i64>,
+    /// The bucket in which each new instance's worker must report. None: nobody waits for that.
+    pub reports: Option<&'a str>,
+}
+
 /// Replaces the instances, and waits for it.
 ///
 /// # Errors
 /// The refresh failed, or was rolled back: why, and what the group runs now; it was interrupted, and goes on.
-pub async fn run(
-    name: &str,
-    mixed: &Mixed,
-    version: i64,
-    reports: Option<&str>,
-    aws: &Writer,
-    context: &StepContext<'_>,
-) -> Result<(), CallError> {
-    let result = async {
-        let id = start(name, mixed, version, aws, context).await?;
-        Following { name, id: &id, version, reports, aws, context }.to_the_end().await
-    };
-    let result = result.await;
+pub async fn run(wanted: &Wanted<'_>, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
+    let result = replace(wanted, aws, context).await;
     if result.as_ref().is_err_and(|error| error.kind == Kind::Interrupted) {
         let why = "the instance refresh goes on by itself; the next apply waits for it";
         (context.waiting)(context.address, why);
     }
     result
+}
+
+async fn replace(wanted: &Wanted<'_>, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
+    let Wanted { previous, .. } = *wanted;
+    let Some(why) = follow(wanted, aws, context).await? else { return Ok(()) };
+    // A small group is through before its instances have had time to report: a refresh that is complete cannot be rolled
+    // back, but another one leads back.
+    let failed = |rest: String| {
+        let message = format!("the instance refresh was complete when a new instance did not work: {why}{rest}");
+        CallError::judged(START, Kind::Refused, message)
+    };
+    let Some(previous) = previous else { return Err(failed(String::new())) };
+    (context.waiting)(context.address, &format!("{why}: going back to version {previous}"));
+    match follow(&Wanted { version: previous, reports: None, ..*wanted }, aws, context).await {
+        Ok(_) => Err(failed(format!(". The group went back to version {previous}"))),
+        Err(error) if error.kind == Kind::Interrupted => Err(error),
+        Err(error) => {
+            Err(failed(format!(", and the group could not go back to version {previous}: {}", error.message)))
+        }
+    }
+}
+
+/// Starts or joins a refresh, and waits until it ends. Returns why an instance does not work, if the refresh is complete and
+/// one does not.
+async fn follow(wanted: &Wanted<'_>, aws: &Writer, context: &StepContext<'_>) -> Result<Option<String>, CallError> {
+    let Wanted { name, mixed, version, previous: _, reports } = *wanted;
+    let id = start(name, mixed, version, aws, context).await?;
+    Following { name, id: &id, version, reports, aws, context }.to_the_end().await
 }
 
 /// Starts the refresh, or finds that it runs already. Another one is cancelled first.
@@ -141,7 +170,7 @@ struct Following<'a> {
 }
 
 impl Following<'_> {
-    async fn to_the_end(&self) -> Result<(), CallError> {
+    async fn to_the_end(&self) -> Result<Option<String>, CallError> {
         let Self { name, id: _, version, reports, aws, context } = *self;
         let mut workers = Workers::default();
         let (mut moved, mut told) = (Instant::now(), String::new());
@@ -156,12 +185,13 @@ impl Following<'_> {
                     None => None,
                 };
                 if !refresh.is_active() {
-                    let reported = failed.is_none() && workers.all_reported();
-                    if refresh.status == "Successful" && reported {
-                        return Ok(());
-                    }
-                    if refresh.status != "Successful" || failed.is_some() {
-                        return Err(self.ended(&observed, refresh, cause.or(failed)).await);
+                    let why = cause.clone().or_else(|| failed.clone());
+                    match (&*refresh.status, why) {
+                        // Also if it was to be rolled back, and was faster.
+                        ("Successful", Some(why)) => return Ok(Some(why)),
+                        ("Successful", None) if workers.all_reported() => return Ok(None),
+                        ("Successful", None) => {}
+                        (_, why) => return Err(self.ended(&observed, refresh, why).await),
                     }
                 }
                 let now = (refresh.status.clone(), refresh.percent, refresh.left, observed.in_service(version));
@@ -214,7 +244,6 @@ impl Following<'_> {
     /// Why a refresh did not succeed, and what the group runs now.
     async fn ended(&self, observed: &Observed, refresh: &Refresh, cause: Option<String>) -> CallError {
         let what = match &*refresh.status {
-            "Successful" => "the instance refresh is complete, but a new instance does not work",
             "RollbackSuccessful" => "the instance refresh was rolled back",
             "RollbackFailed" => "the instance refresh failed, and so did its rollback",
             "Cancelled" => "the instance refresh was cancelled",

@@ -47,9 +47,10 @@ pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result
             }
             Ok(())
         }
-        Step::Refresh { name, mixed, version, reports } => {
+        Step::Refresh { name, mixed, version, previous, reports } => {
             let version = version_of(*version, "autoscaling:StartInstanceRefresh", context)?;
-            refresh::run(name, mixed, version, reports.as_deref(), aws, context).await
+            let wanted = refresh::Wanted { name, mixed, version, previous: *previous, reports: reports.as_deref() };
+            refresh::run(&wanted, aws, context).await
         }
         Step::AwaitInService { name, reports } => {
             refresh::await_in_service(name, reports.as_deref(), aws, context).await

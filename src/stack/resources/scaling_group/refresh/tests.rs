@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::aws::fake::Fake;
+use crate::aws::fake::{Fake, ec2_error};
 use crate::stack::address::Address;
 use crate::stack::resources::scaling_group::{Step, run};
 use crate::stack::resources::tests::{TestContext, silent};
@@ -72,7 +72,7 @@ fn no_activity() -> Option<(u16, String)> {
 
 fn step(reports: Option<&str>) -> Step {
     let reports = reports.map(str::to_owned);
-    Step::Refresh { name: "cats-workers".into(), mixed: mixed(), version: Some(2), reports }
+    Step::Refresh { name: "cats-workers".into(), mixed: mixed(), version: Some(2), previous: Some(1), reports }
 }
 
 /// Runs a step; what was said, and the result.
@@ -165,6 +165,29 @@ async fn a_new_instance_that_does_not_report_rolls_the_refresh_back() {
     // The console said so, long before the ten minutes are over.
     assert!(began.elapsed().as_secs() < 150, "{:?}", began.elapsed());
     assert_eq!(fake.calls().iter().filter(|call| *call == "RollbackInstanceRefresh").count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_is_complete_before_its_instances_have_reported_is_followed_by_one_that_leads_back() {
+    let mut toward = Vec::new();
+    let fake = Fake::new(move |asked| match asked.operation.as_str() {
+        "DescribeAutoScalingGroups" => group(&[("i-new", 2, false)]),
+        "DescribeInstanceRefreshes" if asked.has("InstanceRefreshIds") => refreshes("r-1", "Successful", 2, 100),
+        "DescribeInstanceRefreshes" => answer("DescribeInstanceRefreshes", "<InstanceRefreshes/>"),
+        "DescribeScalingActivities" => no_activity(),
+        "StartInstanceRefresh" => {
+            toward.push(if asked.has("Version=2&") || asked.body.ends_with("Version=2") { 2 } else { 1 });
+            assert!(toward == [2] || toward == [2, 1], "{toward:?}: {}", asked.body);
+            answer("StartInstanceRefresh", "<InstanceRefreshId>r-1</InstanceRefreshId>")
+        }
+        "GETObject" => Some((404, "<Error><Code>NoSuchKey</Code></Error>".into())),
+        "DescribeInstances" => Some((200, "<DescribeInstancesResponse/>".into())),
+        "GetConsoleOutput" => ec2_error("InvalidInstanceID.NotFound", "not yet"),
+        other => panic!("{other}"),
+    });
+    let (result, said) = run_step(&fake, &step(Some("cats-code"))).await;
+    insta::assert_snapshot!(format!("{}\n{}", said.join("\n"), result.unwrap_err()));
+    assert_eq!(fake.calls().iter().filter(|call| *call == "StartInstanceRefresh").count(), 2);
 }
 
 #[tokio::test(start_paused = true)]
