@@ -9,6 +9,7 @@ mod offers;
 mod read;
 mod refresh;
 mod run;
+mod workers;
 
 use std::collections::BTreeSet;
 

@@ -2,7 +2,6 @@
 //! of the launch template, and goes back to the version before when the new ones fail. An interrupted apply leaves a refresh
 //! running, and the next one joins it.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_autoscaling::types::{
@@ -12,9 +11,9 @@ use aws_sdk_autoscaling::types::{
 use tokio::time::Instant;
 
 use super::run::observe;
+use super::workers::Workers;
 use super::{Mixed, Observed, Refresh, WARMUP_S, read};
 use crate::aws::{Backoff, CallError, CallResult, Kind, Writer};
-use crate::stack::resources::instance::{Seen, Watch};
 use crate::stack::resources::{Found, StepContext, ok_if_gone};
 
 const START: &str = "autoscaling:StartInstanceRefresh";
@@ -312,52 +311,6 @@ impl Observed {
             }
             None => format!("The group has {} instances", alive.len()),
         }
-    }
-}
-
-/// The workers on the group's instances, whose first reports are awaited.
-#[derive(Debug, Default)]
-struct Workers {
-    watched: HashMap<String, Watched>,
-}
-
-#[derive(Debug)]
-enum Watched {
-    Reported,
-    Boots(Watch),
-}
-
-impl Workers {
-    /// Looks at the instances of this version, or at all. Returns why one of them does not work, if one does not.
-    async fn look(
-        &mut self,
-        observed: &Observed,
-        version: Option<i64>,
-        bucket: &str,
-        aws: &Writer,
-        context: &StepContext<'_>,
-    ) -> Result<Option<String>, CallError> {
-        let watched =
-            |member: &&super::Member| !member.is_leaving() && (version.is_none() || member.version == version);
-        let members: Vec<&str> = observed.members.iter().filter(watched).map(|member| member.id.as_str()).collect();
-        // Auto Scaling replaces what has gone, a Spot instance for one.
-        self.watched.retain(|id, _| members.contains(&id.as_str()));
-        for id in members {
-            let watched = self.watched.entry(id.to_owned()).or_insert_with(|| Watched::Boots(Watch::new(id, false)));
-            let Watched::Boots(watch) = watched else { continue };
-            match watch.look(bucket, aws, context).await? {
-                Seen::Reported => *watched = Watched::Reported,
-                Seen::Nothing | Seen::Gone(_) => {}
-                Seen::Failed(why) => {
-                    return Ok(Some(format!("the worker's first report: {why}. {}", watch.console_hint())));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    fn all_reported(&self) -> bool {
-        self.watched.values().all(|watched| matches!(watched, Watched::Reported))
     }
 }
 
