@@ -10,7 +10,7 @@ use aws_sdk_autoscaling::types::{
 };
 use tokio::time::Instant;
 
-use super::run::observe;
+use super::read::observe;
 use super::workers::Workers;
 use super::{Mixed, Observed, Refresh, WARMUP_S, read};
 use crate::aws::{Backoff, CallError, CallResult, Kind, Writer};
