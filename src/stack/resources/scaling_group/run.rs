@@ -149,3 +149,6 @@ fn group_tags(name: &str, tags: &Tags) -> Vec<Tag> {
 fn tag(name: &str, key: &str) -> aws_sdk_autoscaling::types::builders::TagBuilder {
     Tag::builder().resource_id(name).resource_type("auto-scaling-group").key(key)
 }
+
+#[cfg(test)]
+mod tests;
