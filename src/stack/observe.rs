@@ -186,6 +186,11 @@ async fn observe_beside<T>(
 /// # Errors
 /// As [`observe`].
 pub async fn read_launch_options(aws: &Reader, config: &Config) -> Result<LaunchOptions, Errors> {
+    // On the heap: a caller would copy the future from place to place.
+    Box::pin(read_options(aws, config)).await
+}
+
+async fn read_options(aws: &Reader, config: &Config) -> Result<LaunchOptions, Errors> {
     let declared = &config.instance;
     let image = async {
         if config.scaling.is_some() {
