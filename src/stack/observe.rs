@@ -107,7 +107,8 @@ const COMMAND: &str = "plan";
 /// # Errors
 /// No credentials, the wrong account, missing permissions (all of them at once), or no network.
 pub async fn observe(aws: &Reader, config: &Config) -> Result<Observed> {
-    let (observed, ()) = observe_beside(aws, config, async { Ok(()) }).await?;
+    // On the heap: a caller would copy the future from place to place.
+    let (observed, ()) = Box::pin(observe_beside(aws, config, async { Ok(()) })).await?;
     Ok(observed)
 }
 
@@ -116,7 +117,7 @@ pub async fn observe(aws: &Reader, config: &Config) -> Result<Observed> {
 /// # Errors
 /// As [`observe`].
 pub async fn survey(aws: &Reader, config: &Config) -> Result<(Observed, LaunchOptions)> {
-    observe_beside(aws, config, read_launch_options(aws, config)).await
+    Box::pin(observe_beside(aws, config, read_launch_options(aws, config))).await
 }
 
 /// Observes the stack and something else in parallel, both to the end: their errors become one failure.
@@ -140,9 +141,10 @@ async fn observe_beside<T>(
     // The rest's errors wait for it, and its own error waits for nothing.
     let rest = async {
         Ok(all!(
-            resources: read_resources(aws, config),
+            // On the heap, as each has every call's future in it.
+            resources: Box::pin(read_resources(aws, config)),
             others: security_group::other_stacks(aws, &config.name),
-            beside: beside,
+            beside: Box::pin(beside),
         ))
     };
     let ((location, buckets), rest) = tokio::try_join!(location, rest)?;
@@ -327,6 +329,6 @@ async fn read_resources(aws: &Reader, config: &Config) -> Result<Resources, Erro
         profile: instance_profile::read(aws, stack, &config.profile.name),
         group: group,
         instances: instance::read(aws, stack, config.instance.count),
-        scaling: scaling,
+        scaling: Box::pin(scaling),
     )
 }

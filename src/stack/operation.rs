@@ -53,7 +53,8 @@ impl Operation {
             Self::InstanceProfile(step) => instance_profile::run(step, aws, context).await,
             Self::SecurityGroup(step) => security_group::run(step, aws, context).await,
             Self::LaunchTemplate(step) => launch_template::run(step, aws, context).await,
-            Self::ScalingGroup(step) => scaling_group::run(step, aws, context).await,
+            // Large: it would make the future of every other step as large.
+            Self::ScalingGroup(step) => Box::pin(scaling_group::run(step, aws, context)).await,
             Self::ScalingPolicy(step) => scaling_policy::run(step, aws, context).await,
             Self::Alarm(step) => alarm::run(step, aws, context).await,
             Self::Instance(step) => instance::run(step, aws, context).await,

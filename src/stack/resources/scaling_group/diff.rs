@@ -101,7 +101,8 @@ fn update(desired: &ScalingGroup, observed: &Observed, context: Context<'_>, rep
 
 /// Records what only an instance refresh mends, and returns whether there is something.
 fn refreshes(change: &mut Change<Step>, desired: &ScalingGroup, observed: &Observed, context: Context<'_>) -> bool {
-    let ours = observed.launching.template.as_ref().filter(|(id, _)| Some(&**id) == context.template);
+    let is_ours = |id: &str| Some(id) == context.template || id == desired.mixed.template;
+    let ours = observed.launching.template.as_ref().filter(|(id, _)| is_ours(id));
     let before = match (ours, &observed.launching.template) {
         (Some((_, version)), _) => version.clone(),
         (None, Some((id, version))) => format!("{version} of {id}"),

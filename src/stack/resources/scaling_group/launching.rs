@@ -26,7 +26,7 @@ pub struct Mixed {
 /// What a group, or a refresh of it, launches as observed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Launching {
-    /// The launch template's ID and its version, "$Latest" where somebody has set that.
+    /// The launch template's ID, or where AWS gives none its name, and its version, "$Latest" where somebody has set that.
     pub template: Option<(String, String)>,
     pub types: BTreeSet<String>,
     /// "spot", "on-demand", or a sentence about anything else.
@@ -67,7 +67,10 @@ impl Launching {
         let overrides = template.map(|template| template.overrides()).unwrap_or_default();
         let distribution = mixed.and_then(|mixed| mixed.instances_distribution());
         Self {
-            template: specification.and_then(|found| Some((found.launch_template_id.clone()?, found.version.clone()?))),
+            template: specification.and_then(|found| {
+                let id = found.launch_template_id.clone().or_else(|| found.launch_template_name.clone());
+                Some((id?, found.version.clone()?))
+            }),
             types: overrides.iter().filter_map(|found| found.instance_type.clone()).collect(),
             purchase: purchase(distribution),
         }

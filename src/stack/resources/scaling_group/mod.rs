@@ -66,7 +66,7 @@ pub struct Observed {
     /// Those that its instances get, too.
     pub tags: Tags,
     pub members: Vec<Member>,
-    /// The newest.
+    /// The one that has not ended, or else the newest.
     pub refresh: Option<Refresh>,
     /// Why the newest scaling activity failed, if it did.
     pub failed_activity: Option<String>,

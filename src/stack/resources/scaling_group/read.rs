@@ -14,7 +14,7 @@ pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observe
         let request = aws.describe_instance_refreshes().auto_scaling_group_name(name);
         // The group has gone since the call before: then it has no refresh either.
         let found = optional(request.send().await.action("autoscaling:DescribeInstanceRefreshes"))?;
-        Ok::<_, CallError>(found.and_then(|out| newest(out.instance_refreshes())))
+        Ok::<_, CallError>(found.and_then(|out| current(out.instance_refreshes())))
     };
     let activity = async {
         let request = aws.describe_scaling_activities().auto_scaling_group_name(name).max_records(1);
@@ -52,11 +52,11 @@ fn observed(group: &AutoScalingGroup) -> Observed {
     }
 }
 
-/// The newest of some refreshes.
-pub fn newest(refreshes: &[InstanceRefresh]) -> Option<Refresh> {
-    let newest =
-        refreshes.iter().max_by_key(|refresh| refresh.start_time.map(|time| (time.secs(), time.subsec_nanos())))?;
-    Some(refresh(newest))
+/// The refresh that has not ended, or else the newest.
+fn current(refreshes: &[InstanceRefresh]) -> Option<Refresh> {
+    let began = |refresh: &&InstanceRefresh| refresh.start_time.map(|time| (time.secs(), time.subsec_nanos()));
+    let newest = refreshes.iter().rev().max_by_key(began).map(refresh);
+    refreshes.iter().map(refresh).find(Refresh::is_active).or(newest)
 }
 
 pub fn refresh(found: &InstanceRefresh) -> Refresh {
@@ -71,7 +71,7 @@ pub fn refresh(found: &InstanceRefresh) -> Refresh {
     }
 }
 
-pub fn tags_of(tags: &[TagDescription], which: impl Fn(&TagDescription) -> bool) -> Tags {
+fn tags_of(tags: &[TagDescription], which: impl Fn(&TagDescription) -> bool) -> Tags {
     let tags = tags.iter().filter(|tag| which(tag));
     tags.filter_map(|tag| Some((tag.key.clone()?, tag.value.clone().unwrap_or_default()))).collect()
 }

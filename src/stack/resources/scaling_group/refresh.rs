@@ -12,7 +12,7 @@ use aws_sdk_autoscaling::types::{
 use tokio::time::Instant;
 
 use super::run::observe;
-use super::{Mixed, Observed, Refresh, WARMUP_S};
+use super::{Mixed, Observed, Refresh, WARMUP_S, read};
 use crate::aws::{Backoff, CallError, CallResult, Kind, Writer};
 use crate::stack::resources::instance::{Seen, Watch};
 use crate::stack::resources::{Found, StepContext, ok_if_gone};
@@ -23,10 +23,12 @@ const IN_SERVICE: &str = "autoscaling:DescribeAutoScalingGroups";
 const MIN_HEALTHY_PERCENT: i32 = 90;
 const MAX_HEALTHY_PERCENT: i32 = 110;
 /// Between two looks.
-const LOOK_AGAIN: Backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_secs(5) };
+const LOOK_AGAIN: Backoff = Backoff { first: Duration::from_millis(250), max: Duration::from_secs(5) };
 /// How long a refresh may go on without replacing anything. One instance takes minutes; where there is no capacity, Auto
 /// Scaling tries for an hour before it gives up.
 const STUCK: Duration = Duration::from_secs(30 * 60);
+/// How long Auto Scaling may take to accept a refresh: its launch template names an instance profile, which may be new.
+const ACCEPTED: Duration = Duration::from_secs(60);
 /// How long the group may take until its instances are in service: as long as an instance may take to report.
 const IN_SERVICE_TIME: Duration = Duration::from_secs(10 * 60);
 /// Scaling activities to look through for one that failed (API DescribeScalingActivities: 100 at most).
@@ -64,7 +66,7 @@ async fn start(
     aws: &Writer,
     context: &StepContext<'_>,
 ) -> Result<String, CallError> {
-    let deadline = Instant::now() + STUCK;
+    let (deadline, accepted_by) = (Instant::now() + STUCK, Instant::now() + ACCEPTED);
     let mut told = false;
     for attempt in 0.. {
         let active = ours(observe(name, aws, context).await?, name)?.refresh.filter(Refresh::is_active);
@@ -84,10 +86,17 @@ async fn start(
             }
             None => match request(name, mixed, version, aws).await {
                 // Started by a concurrent apply, or by an attempt whose response was lost: the next look says.
-                Err(error) if matches!(error.kind, Kind::AlreadyExists | Kind::NotYet) && Instant::now() < deadline => {
+                Err(error)
+                    if matches!(error.kind, Kind::AlreadyExists | Kind::NotYet) && Instant::now() < accepted_by =>
+                {
                     format!("waiting for Auto Scaling to start the instance refresh: {}", error.message)
                 }
-                result => return result,
+                result => {
+                    let id = result?;
+                    let why = format!("an instance refresh toward version {version} replaces the instances");
+                    (context.waiting)(context.address, &why);
+                    return Ok(id);
+                }
             },
         };
         if Instant::now() >= deadline {
@@ -133,18 +142,15 @@ struct Following<'a> {
 
 impl Following<'_> {
     async fn to_the_end(&self) -> Result<(), CallError> {
-        let Self { name, id, version, reports, aws, context } = *self;
+        let Self { name, id: _, version, reports, aws, context } = *self;
         let mut workers = Workers::default();
         let mut moved = Instant::now();
         let mut last = None;
         // Why it was rolled back, if thumb did that.
         let mut cause: Option<String> = None;
         for attempt in 0.. {
-            if let Some(observed) = look(name, aws, context).await? {
-                let Some(refresh) = observed.refresh.as_ref().filter(|refresh| refresh.id == id) else {
-                    let message = "another instance refresh took its place".to_owned();
-                    return Err(CallError::judged(START, Kind::Refused, message));
-                };
+            if let (Some(observed), Some(refresh)) = (look(name, aws, context).await?, self.look().await?) {
+                let refresh = &refresh;
                 let failed = match reports.filter(|_| cause.is_none()) {
                     Some(bucket) => workers.look(&observed, Some(version), bucket, aws, context).await?,
                     None => None,
@@ -177,6 +183,17 @@ impl Following<'_> {
             context.pause(LOOK_AGAIN.delay(attempt), START).await?;
         }
         unreachable!("the loop ends with the refresh")
+    }
+
+    /// The refresh now; `None` if AWS is not reachable for the moment.
+    async fn look(&self) -> Result<Option<Refresh>, CallError> {
+        const ACTION: &str = "autoscaling:DescribeInstanceRefreshes";
+        let request = self.aws.clients.autoscaling.describe_instance_refreshes().auto_scaling_group_name(self.name);
+        match request.instance_refresh_ids(self.id).send().await.action(ACTION) {
+            Ok(out) => Ok(out.instance_refreshes().first().map(read::refresh)),
+            Err(error) if matches!(error.kind, Kind::Throttled | Kind::Unavailable) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn roll_back(&self, why: &str) -> Result<(), CallError> {
