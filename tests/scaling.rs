@@ -288,8 +288,7 @@ async fn a_refresh_that_fails_is_rolled_back_and_named_and_the_next_one_succeeds
 
     ec2.create_key_pair().key_name("me").send().await.unwrap();
     let plan = newer.plan().await;
-    let note = "The last instance refresh of cats-workers ended as RollbackSuccessful toward version 2: \
-                Launching new instances failed.";
+    let note = "The last instance refresh of cats-workers ended as RollbackSuccessful toward version 2.";
     assert!(plan.notes.iter().any(|said| said == note), "{:?}", plan.notes);
     newer.apply_and_be_done("mended").await;
     assert_eq!((newer.binaries().await, newer.group().await.launching.version()), (1, Some(2)));

@@ -2,6 +2,8 @@
 //! those of the calls that the command makes for this thumb.toml; the resources are as narrow as the "Service Authorization
 //! Reference" allows. tests/permissions.rs compares the policy with the calls.
 
+mod scaling;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
@@ -9,10 +11,7 @@ use std::str::FromStr;
 use serde_json::{Map, Value, json};
 
 use crate::config::{Access, Config, Sources};
-use crate::stack::address::Policy;
 use crate::stack::resources::policy::{self, AwsLocation};
-use crate::stack::resources::scaling_group;
-use crate::stack::resources::scaling_policy::rules;
 use crate::stack::resources::{STACK_TAG, bucket, code_bucket};
 
 /// A managed policy has at most this many characters, white space not counted (IAM quotas).
@@ -174,7 +173,7 @@ impl<'a> Stack<'a> {
         statements.push(allow("ReadRole", &read, &[&self.role]));
         statements.push(allow("ReadProfile", &["iam:GetInstanceProfile"], &[&self.profile]));
         let network = if self.config.instance.subnet.is_some() { "ec2:DescribeSubnets" } else { "ec2:DescribeVpcs" };
-        let describe = [
+        let mut describe = vec![
             "ec2:DescribeInstanceAttribute",
             // Of instances with CPU credits.
             "ec2:DescribeInstanceCreditSpecifications",
@@ -182,7 +181,8 @@ impl<'a> Stack<'a> {
             "ec2:DescribeSecurityGroups",
             network,
         ];
-        statements.push(self.in_region(allow("ReadEc2", &describe, &["*"])));
+        describe.extend(scaling::DESCRIBE);
+        statements.push(self.in_region(allow("ReadInstances", &describe, &["*"])));
     }
 
     /// The calls that read the launch options.
@@ -201,7 +201,7 @@ impl<'a> Stack<'a> {
 
     /// The calls with which `apply` creates and updates.
     fn make(&self, statements: &mut Vec<Value>) {
-        let Config { buckets, instance, profile, .. } = self.config;
+        let Config { buckets, instance, profile, scaling, .. } = self.config;
         let make = ["sqs:CreateQueue", "sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:UntagQueue"];
         statements.push(allow("MakeQueues", &make, &self.queues));
 
@@ -262,8 +262,17 @@ impl<'a> Stack<'a> {
         let (instances, groups) = (self.ec2("instance/*"), self.ec2("security-group/*"));
         let group = [groups.clone(), self.ec2("vpc/*")];
         statements.push(allow("MakeGroup", &["ec2:CreateSecurityGroup"], &group));
-        let tag = allow("TagWhatIsNew", &["ec2:CreateTags"], &[&instances, &groups, &self.ec2("volume/*")]);
-        let creating = json!({ "StringEquals": { "ec2:CreateAction": ["CreateSecurityGroup", "RunInstances"] } });
+        let mut new = vec![instances.clone(), groups.clone(), self.ec2("volume/*")];
+        let mut own = vec![instances.clone(), groups.clone()];
+        own.extend(self.scaling_arns());
+        let mut creating = vec!["CreateSecurityGroup", "RunInstances"];
+        let templates = self.ec2("launch-template/*");
+        if scaling.is_some() {
+            new.push(templates.clone());
+            creating.push("CreateLaunchTemplate");
+        }
+        let tag = allow("TagWhatIsNew", &["ec2:CreateTags"], &new);
+        let creating = json!({ "StringEquals": { "ec2:CreateAction": creating } });
         statements.push(when(tag, creating));
         let mut change = vec![
             "ec2:AuthorizeSecurityGroupIngress",
@@ -274,6 +283,7 @@ impl<'a> Stack<'a> {
             // Even if `count` is 0 now: it may have been more.
             "ec2:TerminateInstances",
         ];
+        change.extend(scaling::DELETE);
         if instance.count > 0 {
             change.extend([
                 "ec2:AssociateIamInstanceProfile",
@@ -285,8 +295,16 @@ impl<'a> Stack<'a> {
                 "ec2:StartInstances",
             ]);
         }
-        statements.push(when(allow("ChangeWhatIsOurs", &change, &[&instances, &groups]), self.ours()));
-        if instance.count == 0 {
+        if scaling.is_some() {
+            change.extend([
+                "ec2:CreateLaunchTemplateVersion",
+                "ec2:DeleteLaunchTemplateVersions",
+                "ec2:GetConsoleOutput",
+            ]);
+        }
+        statements.push(when(allow("ChangeWhatIsOurs", &change, &own), self.ours()));
+        self.make_scaling(statements);
+        if instance.count == 0 && scaling.is_none() {
             return;
         }
         let AwsLocation { partition, region, .. } = self.location;
@@ -301,24 +319,16 @@ impl<'a> Stack<'a> {
             self.ec2("volume/*"),
         ];
         launch.extend(instance.key_pair.iter().map(|name| self.ec2(&format!("key-pair/{name}"))));
+        let mut describe = vec!["ec2:DescribeRouteTables"];
+        if scaling.is_some() {
+            launch.push(templates);
+        } else {
+            describe.push("ec2:DescribeIamInstanceProfileAssociations");
+        }
         statements.push(allow("Launch", &["ec2:RunInstances"], &launch));
-        let describe = ["ec2:DescribeIamInstanceProfileAssociations", "ec2:DescribeRouteTables"];
         statements.push(self.in_region(allow("ReadBesideInstances", &describe, &["*"])));
         let reports = format!("{}/{}*", self.buckets[1], code_bucket::REPORT_PREFIX);
         statements.push(allow("ReadReports", &["s3:GetObject"], &[reports]));
-    }
-
-    /// The calls that write the group's policies and their alarms.
-    fn make_rules(&self, statements: &mut Vec<Value>) {
-        let make = ["autoscaling:DeletePolicy", "autoscaling:PutScalingPolicy"];
-        statements.push(allow("MakePolicies", &make, &[self.group_arn()]));
-        let make = [
-            "cloudwatch:DeleteAlarms",
-            "cloudwatch:PutMetricAlarm",
-            "cloudwatch:TagResource",
-            "cloudwatch:UntagResource",
-        ];
-        statements.push(allow("MakeAlarms", &make, &self.alarm_arns()));
     }
 
     /// The calls with which `destroy` deletes and releases.
@@ -345,6 +355,8 @@ impl<'a> Stack<'a> {
         statements.push(when(delete, self.ours()));
         let delete = allow("DeleteInstances", &["ec2:TerminateInstances"], &[self.ec2("instance/*")]);
         statements.push(when(delete, self.ours()));
+        let delete = allow("DeleteScaling", &scaling::DELETE, &self.scaling_arns());
+        statements.push(when(delete, self.ours()));
     }
 
     fn enqueue(&self, statements: &mut Vec<Value>) {
@@ -361,20 +373,6 @@ impl<'a> Stack<'a> {
             statements.push(self.in_region(read));
             statements.push(allow("WakeGroup", &["autoscaling:SetDesiredCapacity"], &[self.group_arn()]));
         }
-    }
-
-    /// The group, by a name whose middle Auto Scaling chooses.
-    fn group_arn(&self) -> String {
-        let AwsLocation { partition, account, region } = self.location;
-        let name = scaling_group::name(&self.config.name);
-        format!("arn:{partition}:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/{name}")
-    }
-
-    fn alarm_arns(&self) -> Vec<String> {
-        let AwsLocation { partition, account, region } = self.location;
-        let name = |policy: Policy| rules::name(&self.config.name, policy);
-        let arn = |policy| format!("arn:{partition}:cloudwatch:{region}:{account}:alarm:{}", name(policy));
-        [Policy::Wake, Policy::Shrink, Policy::Sleep].map(arn).to_vec()
     }
 
     fn dlq(&self, statements: &mut Vec<Value>) {
@@ -462,6 +460,15 @@ mod tests {
         );
         for command in Command::ALL {
             insta::assert_snapshot!(format!("policy_{command}"), lines(&policy(&[command], &config, &location())));
+        }
+    }
+
+    #[test]
+    fn a_group_has_rights_of_its_own() {
+        let config = config("[scaling]");
+        for command in [Command::Plan, Command::Apply, Command::Destroy] {
+            let policy = policy(&[command], &config, &location());
+            insta::assert_snapshot!(format!("scaling_policy_{command}"), lines(&policy));
         }
     }
 

@@ -385,6 +385,9 @@ fn subject(request: &HttpRequest) -> String {
         return profile.or(field("RoleName").map(|name| format!("role/{name}"))).unwrap_or_default();
     }
     let path = request.uri().split('?').next().unwrap_or_default();
+    if path.contains("/operation/") {
+        return String::new();
+    }
     let path = path.splitn(4, '/').nth(3).unwrap_or_default().trim_end_matches('/');
     // DeleteObjects names its keys in the body.
     let key = body
@@ -425,8 +428,12 @@ fn operation(request: &HttpRequest) -> String {
     if let Some(action) = body.split('&').find_map(|pair| pair.strip_prefix("Action=")) {
         return action.to_owned();
     }
-    // S3: method, path and query.
     let uri = request.uri();
+    // CloudWatch: CBOR, the operation in the path.
+    if let Some((_, operation)) = uri.split_once("/operation/") {
+        return operation.to_owned();
+    }
+    // S3: method, path and query.
     let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
     let path = path.splitn(4, '/').nth(3).unwrap_or_default().trim_end_matches('/');
     let has = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
