@@ -4,12 +4,12 @@
 //! Each alarm looks at how many instances there are, too. CloudWatch executes a policy again every minute for as long as its alarm
 //! lasts: one that lasted while the group sleeps would undo what wakes it.
 
-use super::{Adjustment, Kind, ScalingPolicy, Steps};
 use crate::config::Scaling;
 use crate::stack::address::Policy;
 use crate::stack::capacity::{backlog_per_instance, pictures_a_second};
 use crate::stack::resources::alarm::{Alarm, Comparison};
 use crate::stack::resources::metric_math::{Formula, of_group, of_queue};
+use crate::stack::resources::scaling_policy::{Adjustment, Kind, ScalingPolicy, Steps, name};
 use crate::stack::resources::{Tags, scaling_group};
 
 /// A fleet with less to do than this, in percent of what it can do, is too large.
@@ -30,11 +30,6 @@ pub struct Basis<'a> {
     /// CPUs of the smallest type.
     pub cpus: u32,
     pub tags: &'a Tags,
-}
-
-/// The name of a policy and of its alarm.
-pub fn name(stack: &str, policy: Policy) -> String {
-    format!("{stack}-{policy}")
 }
 
 /// Whether the group has this policy. One that never sleeps needs nothing to wake it.
