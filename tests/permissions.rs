@@ -311,7 +311,7 @@ async fn what_a_group_does_is_allowed_and_nothing_else_is() {
     let (mut planned, mut applied, mut destroyed) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     // With other keys in the configuration each time: more versions of the launch template than are kept.
     let mut round = 0;
-    for text in [&texts[0], &texts[1], &texts[0], &texts[0], &texts[0], &texts[0]] {
+    for text in [&texts[0], &texts[1], &texts[0], &texts[0], &texts[0]] {
         round += 1;
         let text = &format!("{text}\n[queue]\nvisibility_timeout = \"{}s\"", 60 + round);
         let caller = Caller::new(&moto, text, &world).await;
@@ -337,6 +337,8 @@ async fn what_a_group_does_is_allowed_and_nothing_else_is() {
             Command::Apply => &[
                 "autoscaling:CancelInstanceRefresh",
                 "autoscaling:DeleteAutoScalingGroup",
+                // Made, but counted as EC2's, which has the same name.
+                "autoscaling:DeleteTags",
                 "autoscaling:RollbackInstanceRefresh",
                 "ec2:DeleteLaunchTemplate",
             ],

@@ -20,6 +20,7 @@ use crate::stack::resources::{
 mod instances;
 mod interrupts;
 mod ownership;
+mod scaling;
 
 const BASE: &str = r#"
 name = "cats"

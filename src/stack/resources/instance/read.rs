@@ -307,3 +307,6 @@ pub async fn read_public_address(aws: &Reader, subnet: Option<&str>) -> Result<P
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,10 +24,9 @@ pub struct Context<'a> {
 pub fn diff(desired: &ScalingGroup, found: &Found<Observed>, context: Context<'_>) -> Change<Step> {
     let name = &desired.name;
     let reports = Some(desired.code_bucket.clone()).filter(|_| context.wait != Wait::Never);
-    let wait = Step::AwaitInService { name: name.clone(), reports: reports.clone() };
     let mut change = match found {
         Found::Foreign(foreign) => return Change::blocked(Address::ScalingGroup, name, &foreign.reason),
-        Found::Ours(observed) if !observed.deleting => update(desired, observed, context, reports),
+        Found::Ours(observed) if !observed.deleting => update(desired, observed, context, reports.clone()),
         Found::Ours(_) => {
             let mut change = create(desired, context);
             change.reason = Some("the group of this name is being deleted; the new one waits for that".into());
@@ -35,9 +34,13 @@ pub fn diff(desired: &ScalingGroup, found: &Found<Observed>, context: Context<'_
         }
         Found::Absent => create(desired, context),
     };
-    // Numbered instances go when the group has as many in service as it wants.
+    // Numbered instances go when the group has as many in service as it wants. Of a new group that is awaited too: where
+    // nothing can be launched (a quota of zero, for one), nothing else would say so.
+    let name = name.clone();
     if context.numbered > 0 || context.wait == Wait::ForAll {
-        change.step(wait);
+        change.step(Step::AwaitInService { name, reports });
+    } else if change.action == Action::Create && desired.min > 0 {
+        change.step(Step::AwaitInService { name, reports: None });
     }
     change
 }

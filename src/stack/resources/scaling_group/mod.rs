@@ -17,7 +17,7 @@ use super::Tags;
 pub use diff::{Context, delete, diff, in_use, notes};
 pub use launching::{Launching, Mixed};
 pub use members::Member;
-pub use offers::{Choice, Offers, read_offers};
+pub use offers::{Choice, Offer, Offers, read_offers};
 pub use read::read;
 pub use run::run;
 

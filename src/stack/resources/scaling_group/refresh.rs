@@ -144,7 +144,7 @@ impl Following<'_> {
     async fn to_the_end(&self) -> Result<(), CallError> {
         let Self { name, id: _, version, reports, aws, context } = *self;
         let mut workers = Workers::default();
-        let mut moved = Instant::now();
+        let (mut moved, mut told) = (Instant::now(), String::new());
         let mut last = None;
         // Why it was rolled back, if thumb did that.
         let mut cause: Option<String> = None;
@@ -166,9 +166,12 @@ impl Following<'_> {
                 }
                 let now = (refresh.status.clone(), refresh.percent, refresh.left, observed.in_service(version));
                 if last.as_ref() != Some(&now) {
-                    let progress = progress(refresh);
-                    (context.waiting)(context.address, &progress);
                     (last, moved) = (Some(now), Instant::now());
+                }
+                let progress = progress(refresh);
+                if progress != told {
+                    (context.waiting)(context.address, &progress);
+                    told = progress;
                 }
                 let stuck = (moved.elapsed() >= STUCK).then(|| stuck(&observed, refresh));
                 if cause.is_some() && stuck.is_some() {
@@ -403,3 +406,6 @@ async fn last_failure(name: &str, aws: &Writer) -> Option<String> {
         activities.into_iter().find(|found| found.status_code() == Some(&ScalingActivityStatusCode::Failed))?;
     failed.status_message.or(failed.description)
 }
+
+#[cfg(test)]
+mod tests;
