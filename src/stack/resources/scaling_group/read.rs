@@ -3,8 +3,8 @@
 use aws_sdk_autoscaling::types::{AutoScalingGroup, InstanceRefresh, ScalingActivityStatusCode, TagDescription};
 
 use super::{Launching, Observed, Refresh, members};
-use crate::aws::{CallError, CallResult, Errors, Reader, all};
-use crate::stack::resources::{Found, Tags, optional, own_tags};
+use crate::aws::{CallError, CallResult, Errors, Reader, Writer, all};
+use crate::stack::resources::{Found, StepContext, Tags, optional, own_tags};
 
 pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observed>, Errors> {
     let result = aws.describe_auto_scaling_groups().auto_scaling_group_names(name).send().await;
@@ -30,6 +30,11 @@ pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observe
         Found::Ours(observed) => Found::Ours(Observed { refresh, failed_activity, ..observed }),
         foreign => foreign,
     })
+}
+
+/// The group as it is now, while a step changes it.
+pub async fn observe(name: &str, aws: &Writer, context: &StepContext<'_>) -> Result<Found<Observed>, CallError> {
+    read(&Reader::new(&aws.clients), context.stack, name).await.map_err(CallError::from)
 }
 
 fn observed(group: &AutoScalingGroup) -> Observed {

@@ -11,7 +11,7 @@ use aws_sdk_autoscaling::types::{
 };
 use tokio::time::Instant;
 
-use super::run::observe;
+use super::read::observe;
 use super::{Mixed, Observed, Refresh, WARMUP_S, read};
 use crate::aws::{Backoff, CallError, CallResult, Kind, Writer};
 use crate::stack::resources::instance::{Seen, Watch};

@@ -2,8 +2,9 @@
 
 use aws_sdk_autoscaling::types::Tag;
 
-use super::{METRICS, Observed, ScalingGroup, Step, WARMUP_S, read, refresh};
-use crate::aws::{CallError, CallResult, Kind, Reader, Writer};
+use super::read::observe;
+use super::{METRICS, Observed, ScalingGroup, Step, WARMUP_S, refresh};
+use crate::aws::{CallError, CallResult, Kind, Writer};
 use crate::stack::resources::{Found, RetryPolicy, StepContext, Tags, ok_if_gone};
 
 const GRANULARITY: &str = "1Minute";
@@ -130,10 +131,6 @@ async fn delete(name: &str, aws: &Writer, context: &StepContext<'_>) -> Result<(
         }
     };
     context.retry(&RetryPolicy::INSTANCE, "its instances are being terminated", not_yet, delete).await
-}
-
-pub async fn observe(name: &str, aws: &Writer, context: &StepContext<'_>) -> Result<Found<Observed>, CallError> {
-    read(&Reader::new(&aws.clients), context.stack, name).await.map_err(CallError::from)
 }
 
 fn signed(number: u32) -> i32 {
