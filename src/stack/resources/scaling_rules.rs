@@ -113,6 +113,7 @@ fn alarm(policy: Policy, basis: &Basis<'_>) -> Option<Alarm> {
     let Basis { stack, queue, cpus, tags, .. } = *basis;
     let group = scaling_group::name(stack);
     let visible = || of_queue("visible", queue, "ApproximateNumberOfMessagesVisible", "Maximum");
+    let done = || of_queue("done", queue, "NumberOfMessagesDeleted", "Sum");
     let in_service = |stat: &str| of_group("instances", &group, "GroupInServiceInstances", stat);
     let base = |description: String, formula: Formula, comparison: Comparison, minutes: i32| Alarm {
         policy,
@@ -133,11 +134,10 @@ fn alarm(policy: Policy, basis: &Basis<'_>) -> Option<Alarm> {
             base(description, formula, Comparison::AtLeast(1.0), 1)
         }
         Policy::Shrink => {
-            let done = of_queue("done", queue, "NumberOfMessagesDeleted", "Sum");
             let a_minute = pictures_a_second(cpus) * 60.0;
             let expression =
                 format!("IF(instances > 1 AND visible < 1, 100 * FILL(done, 0) / (instances * {a_minute}), 100)");
-            let formula = Formula::new([visible(), in_service("Average"), done], expression);
+            let formula = Formula::new([visible(), in_service("Average"), done()], expression);
             let description = format!(
                 "The instances of {group} did less than {SHRINK_BELOW_PERCENT} % of what they can for {QUIET_MINUTES} minutes, \
                  and nothing waits in {queue}: some of them are ended."
@@ -145,14 +145,13 @@ fn alarm(policy: Policy, basis: &Basis<'_>) -> Option<Alarm> {
             base(description, formula, Comparison::Below(SHRINK_BELOW_PERCENT), QUIET_MINUTES)
         }
         Policy::Sleep => {
-            // In flight counts: a long picture is work.
+            // In flight counts: a long picture is work. So does what was done: SQS looks at its queue once a minute, and a picture a
+            // second is in flight for a tenth of the time.
             let in_flight = of_queue("in_flight", queue, "ApproximateNumberOfMessagesNotVisible", "Maximum");
-            let formula = Formula::new(
-                [visible(), in_flight, in_service("Minimum")],
-                "IF(instances > 0, visible + in_flight, 1)",
-            );
+            let metrics = [visible(), in_flight, done(), in_service("Minimum")];
+            let formula = Formula::new(metrics, "IF(instances > 0, visible + in_flight + FILL(done, 0), 1)");
             let description = format!(
-                "Nothing waits or is in progress in {queue} for {QUIET_MINUTES} minutes: {group} gets as small as it may."
+                "Nothing waited, was in progress or was done in {queue} for {QUIET_MINUTES} minutes: {group} gets as small as it may."
             );
             base(description, formula, Comparison::Below(1.0), QUIET_MINUTES)
         }
