@@ -228,7 +228,7 @@ impl<'a> Bar<'a> {
     }
 }
 
-fn style(template: &str) -> ProgressStyle {
+pub fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the template is valid").with_key("rate", rate)
 }
 

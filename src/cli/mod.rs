@@ -5,6 +5,7 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "argh prints these comments as help: `[buckets]` is no link there")]
 
 mod apply;
+mod backfill;
 mod completions;
 mod destroy;
 mod dlq;
@@ -69,6 +70,7 @@ enum Command {
     Apply(apply::Args),
     Destroy(destroy::Args),
     Enqueue(enqueue::Args),
+    Backfill(backfill::Args),
     Work(work::Args),
     Render(render::Args),
     Policy(policy::Args),
@@ -109,6 +111,7 @@ pub fn main() -> ExitCode {
             Command::Apply(args) => apply::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Destroy(args) => destroy::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Enqueue(args) => enqueue::run(args, &global).await.map(|()| ExitCode::SUCCESS),
+            Command::Backfill(args) => backfill::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Work(args) => work::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Render(args) => render::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Completions(args) => completions::run(&args, &root).map(|()| ExitCode::SUCCESS),

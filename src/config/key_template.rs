@@ -95,6 +95,24 @@ impl KeyTemplate {
         self.0.contains(&Part::Bucket)
     }
 
+    /// What all thumbnails of the photographs under a prefix begin with: as much of it as is known without their keys.
+    pub fn prefix_of(&self, bucket: &str, source_prefix: &str) -> String {
+        let mut known = String::new();
+        for part in &self.0 {
+            match part {
+                Part::Text(text) => known.push_str(text),
+                Part::Bucket => known.push_str(bucket),
+                Part::Dir => {
+                    // Folders below may follow.
+                    known.push_str(&source_prefix[..source_prefix.rfind('/').map_or(0, |slash| slash + 1)]);
+                    break;
+                }
+                _ => break,
+            }
+        }
+        known
+    }
+
     /// Whether thumbnails in two formats get different keys.
     pub fn names_the_format(&self) -> bool {
         self.0.contains(&Part::Format)

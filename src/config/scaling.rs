@@ -28,7 +28,7 @@ pub fn read(mut section: Section<'_>) -> Scaling {
     let scaling = Scaling {
         min: narrow(section.integer("min", 0..=MAX_INSTANCES), 0),
         max: narrow(section.integer("max", 1..=MAX_INSTANCES), 10),
-        acceptable_latency_s: narrow(section.seconds("acceptable_latency", LATENCY_S), 300),
+        acceptable_latency_s: narrow(section.seconds("acceptable_latency", LATENCY_S), 60),
         spot: section.boolean("spot").unwrap_or(true),
         types: section
             .list("types", MAX_TYPES, |name| names::instance_type(name).map(|()| name.to_owned()))
@@ -58,7 +58,7 @@ mod tests {
     fn a_group_takes_the_place_of_numbered_instances() {
         let config = parse("[scaling]").unwrap();
         let scaling = config.scaling.unwrap();
-        assert_eq!((scaling.min, scaling.max, scaling.acceptable_latency_s), (0, 10, 300));
+        assert_eq!((scaling.min, scaling.max, scaling.acceptable_latency_s), (0, 10, 60));
         assert!(scaling.spot && scaling.types.is_empty());
         assert_eq!(config.instance.count, 0, "no numbered instances beside a group");
         assert_eq!(parse("").unwrap().scaling, None);

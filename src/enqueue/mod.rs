@@ -1,6 +1,8 @@
 //! `thumb enqueue`: sends requests to the queue, in parallel batches. Sources are streamed: memory holds the batches under
 //! way and nothing else, however many there are.
 
+pub mod backfill;
+mod group;
 mod sending;
 mod sources;
 pub mod wake;
@@ -44,6 +46,8 @@ pub trait Progress {
 struct OutgoingMessage {
     name: String,
     body: String,
+    /// The group of a fair queue.
+    group: String,
 }
 
 /// Sends a request for each source to the queue.
@@ -85,7 +89,8 @@ pub async fn enqueue(
                 }
                 Some(Ok(Found::Source(source))) => {
                     let name = source.to_string();
-                    let message = OutgoingMessage { name, body: Request { source, wanted: wanted.clone() }.to_json() };
+                    let group = group::of(&source);
+                    let message = OutgoingMessage { name, group, body: Request { source, wanted: wanted.clone() }.to_json() };
                     if let Some(full) = next.add(message) {
                         batches.push(send(full));
                     }
@@ -141,6 +146,7 @@ async fn send_once(clients: &Clients, queue_url: &str, messages: &[OutgoingMessa
         SendMessageBatchRequestEntry::builder()
             .id(index.to_string())
             .message_body(&message.body)
+            .message_group_id(&message.group)
             .build()
             .expect("it has an ID and a body")
     });
@@ -173,7 +179,7 @@ mod tests {
     use super::*;
 
     fn message(bytes: usize) -> OutgoingMessage {
-        OutgoingMessage { name: String::new(), body: "x".repeat(bytes) }
+        OutgoingMessage { name: String::new(), body: "x".repeat(bytes), group: "g".into() }
     }
 
     /// SQS that is out of order.

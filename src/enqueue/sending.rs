@@ -69,7 +69,10 @@ mod tests {
     use super::*;
 
     fn messages(names: &str) -> Vec<OutgoingMessage> {
-        names.chars().map(|name| OutgoingMessage { name: name.into(), body: String::new() }).collect()
+        names
+            .chars()
+            .map(|name| OutgoingMessage { name: name.into(), body: String::new(), group: String::new() })
+            .collect()
     }
 
     fn error(kind: Kind) -> CallError {

@@ -135,7 +135,8 @@ async fn list(s3: &RegionalS3, bucket: &str, prefix: &str, finds: &Finds) -> Res
     }
 }
 
-fn is_photograph(key: &str) -> bool {
+/// Whether an object is a photograph, by its name.
+pub fn is_photograph(key: &str) -> bool {
     key.rsplit_once('.')
         .is_some_and(|(_, extension)| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension)))
 }

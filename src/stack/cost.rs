@@ -74,6 +74,23 @@ const BASELINES_T2: [(&str, f64, f64); 7] = [
     ("2xlarge", 8.0, 17.0),
 ];
 
+/// Requests, in dollars each (S3 pricing, standard storage; SQS pricing, standard queues, after the free million).
+const S3_GET: f64 = 0.000_000_4;
+const S3_PUT: f64 = 0.000_005;
+const S3_LIST: f64 = 0.000_005;
+const SQS_REQUEST: f64 = 0.000_000_4;
+/// Requests to SQS for a message: it is sent, received and deleted, each with nine others.
+const SQS_REQUESTS_A_MESSAGE: f64 = 0.3;
+
+/// What it costs to make thumbnails of so many photographs, in dollars: requests, and instances while they work.
+pub fn of_work(photos: u64, thumbnails: u64, instance_type: &str, instance_hours: f64) -> (f64, Option<f64>) {
+    let requests = photos as f64 * (S3_GET + SQS_REQUESTS_A_MESSAGE * SQS_REQUEST) + thumbnails as f64 * S3_PUT;
+    // Both buckets are listed once, a thousand objects a request.
+    let listing = (photos + thumbnails) as f64 / 1_000.0 * S3_LIST;
+    let hour = INSTANCE_HOUR.iter().find(|(name, _)| *name == instance_type).map(|(_, hour)| hour);
+    (requests + listing, hour.map(|hour| (hour + IPV4_HOUR) * instance_hours))
+}
+
 /// What is billed while it exists.
 #[derive(Clone, Copy, Debug)]
 pub struct BilledResources<'a> {
@@ -216,5 +233,14 @@ mod tests {
         assert_eq!(unlimited("t3.micro").usd_a_month, Some(11.88));
         assert!(unlimited("t3.micro").sentence().ends_with("up to $65.70 a month at full load all the time."));
         assert_eq!(Estimate::new(&MICRO).surplus_usd_a_month, None);
+    }
+
+    #[test]
+    fn work_costs_its_requests_and_hours() {
+        let (requests, instances) = of_work(1_000_000, 3_000_000, "c7g.large", 10.0);
+        // 0.40 + 0.12 for the photographs, 15 for the thumbnails, 0.02 for the listings.
+        assert!((requests - 15.54).abs() < 1e-9, "{requests}");
+        assert!((instances.unwrap() - 0.775).abs() < 1e-9, "{instances:?}");
+        assert_eq!(of_work(1, 1, "p5.48xlarge", 1.0).1, None);
     }
 }

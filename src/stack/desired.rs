@@ -18,7 +18,8 @@ use crate::stack::resources::launch_template::{self, LaunchTemplate};
 use crate::stack::resources::queue::{Queue, Redrive, senders};
 use crate::stack::resources::role::{INLINE_POLICY, Role};
 use crate::stack::resources::scaling_group::{self, Mixed, ScalingGroup};
-use crate::stack::resources::scaling_policy::{ScalingPolicy, rules};
+use crate::stack::resources::scaling_policy::ScalingPolicy;
+use crate::stack::resources::scaling_rules;
 use crate::stack::resources::security_group::{Rule, SecurityGroup};
 use crate::stack::resources::{Found, REGION_TAG, STACK_TAG, Tags, policy, security_group};
 
@@ -225,10 +226,11 @@ fn fleet(
     // Instances get the group's tags, as they get the template's.
     let mut group_tags = tags.clone();
     group_tags.insert("Name".into(), template.clone());
-    let basis = rules::Basis { stack: &config.name, queue: &config.queue.name, scaling, cpus: machine.cpus, tags };
+    let basis =
+        scaling_rules::Basis { stack: &config.name, queue: &config.queue.name, scaling, cpus: machine.cpus, tags };
     Ok(Fleet {
-        policies: rules::policies(&basis),
-        alarms: rules::alarms(&basis),
+        policies: scaling_rules::policies(&basis),
+        alarms: scaling_rules::alarms(&basis),
         group: ScalingGroup {
             name: scaling_group::name(&config.name),
             min: *min,

@@ -26,12 +26,14 @@ pub enum Command {
     Apply,
     Destroy,
     Enqueue,
+    Backfill,
     Work,
     Dlq,
 }
 
 impl Command {
-    pub const ALL: [Command; 6] = [Self::Plan, Self::Apply, Self::Destroy, Self::Enqueue, Self::Work, Self::Dlq];
+    pub const ALL: [Command; 7] =
+        [Self::Plan, Self::Apply, Self::Destroy, Self::Enqueue, Self::Backfill, Self::Work, Self::Dlq];
 }
 
 impl fmt::Display for Command {
@@ -41,6 +43,7 @@ impl fmt::Display for Command {
             Self::Apply => "apply",
             Self::Destroy => "destroy",
             Self::Enqueue => "enqueue",
+            Self::Backfill => "backfill",
             Self::Work => "work",
             Self::Dlq => "dlq",
         })
@@ -78,8 +81,11 @@ pub fn policy(commands: &[Command], config: &Config, location: &AwsLocation) -> 
     if asked(&[Command::Destroy]) {
         stack.take_away(&mut statements);
     }
-    if asked(&[Command::Enqueue]) {
+    if asked(&[Command::Enqueue, Command::Backfill]) {
         stack.enqueue(&mut statements);
+    }
+    if asked(&[Command::Backfill]) {
+        statements.push(allow("FindThumbnails", &["s3:ListBucket"], &stack.buckets[..1]));
     }
     if asked(&[Command::Work]) {
         stack.work(&mut statements);

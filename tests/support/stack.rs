@@ -1,5 +1,7 @@
 //! A stack in the emulator, and `thumb` as a process beside it, for the tests of the worker.
 
+#![allow(dead_code, reason = "a test uses what it needs of it")]
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

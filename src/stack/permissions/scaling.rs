@@ -6,7 +6,7 @@ use super::{Stack, allow, when};
 use crate::config::Scaling;
 use crate::stack::address::Policy;
 use crate::stack::resources::policy::AwsLocation;
-use crate::stack::resources::scaling_policy::rules;
+use crate::stack::resources::scaling_policy;
 use crate::stack::resources::{STACK_TAG, scaling_group};
 
 /// The calls that observe the group, also without [scaling]: it may have been there before.
@@ -78,7 +78,7 @@ impl Stack<'_> {
 
     fn alarm_arns(&self) -> Vec<String> {
         let AwsLocation { partition, account, region } = self.location;
-        let name = |policy: Policy| rules::name(&self.config.name, policy);
+        let name = |policy: Policy| scaling_policy::name(&self.config.name, policy);
         let arn = |policy| format!("arn:{partition}:cloudwatch:{region}:{account}:alarm:{}", name(policy));
         [Policy::Wake, Policy::Shrink, Policy::Sleep].map(arn).to_vec()
     }

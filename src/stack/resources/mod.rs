@@ -17,6 +17,7 @@ pub mod queue;
 pub mod role;
 pub mod scaling_group;
 pub mod scaling_policy;
+pub mod scaling_rules;
 pub mod security_group;
 pub mod source;
 pub mod trigger;

@@ -7,7 +7,7 @@ use aws_sdk_cloudwatch::types::{
 };
 
 use super::metric_math::{Formula, Metric, PERIOD_S, RESULT};
-use super::scaling_policy::rules;
+use super::scaling_policy;
 use super::{Found, StepContext, Tags, ok_if_gone, optional, own_tags, tag_changes};
 use crate::aws::{CallError, CallResult, Kind, Reader, Writer};
 use crate::stack::address::{Address, Policy};
@@ -100,12 +100,12 @@ pub enum Step {
 
 /// The alarms of a stack, each by its policy.
 pub async fn read(aws: &Reader, stack: &str) -> Result<BTreeMap<Policy, Found<Observed>>, CallError> {
-    let names: Vec<String> = Policy::ALL.iter().map(|policy| rules::name(stack, *policy)).collect();
+    let names: Vec<String> = Policy::ALL.iter().map(|policy| scaling_policy::name(stack, *policy)).collect();
     let request = aws.describe_alarms().set_alarm_names(Some(names));
     let alarms = request.send().await.action("cloudwatch:DescribeAlarms")?.metric_alarms.unwrap_or_default();
     let mut found = BTreeMap::new();
     for policy in Policy::ALL {
-        let name = rules::name(stack, policy);
+        let name = scaling_policy::name(stack, policy);
         let Some(alarm) = alarms.iter().find(|alarm| alarm.alarm_name() == Some(&name)) else { continue };
         let arn = alarm.alarm_arn().unwrap_or_default();
         let result = aws.list_tags_for_resource().resource_arn(arn).send().await;
@@ -209,7 +209,7 @@ pub fn leftovers(stack: &str, wanted: &[Alarm], found: &BTreeMap<Policy, Found<O
 }
 
 pub fn delete(stack: &str, policy: Policy) -> Change<Step> {
-    let name = rules::name(stack, policy);
+    let name = scaling_policy::name(stack, policy);
     let mut change = Change::new(Address::Alarm(policy), &name);
     change.removed("name", &name);
     change.removal(Step::Delete { name });

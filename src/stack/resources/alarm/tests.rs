@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Config;
+use crate::stack::resources::scaling_rules;
 
 const ARN: &str =
     "arn:aws:autoscaling:us-east-1:123456789012:scalingPolicy:1:autoScalingGroupName/cats-workers:policyName/cats-wake";
@@ -10,8 +11,8 @@ fn wake() -> Alarm {
     let config = Config::parse("name = \"cats\"\n[scaling]", "").unwrap();
     let tags = Tags::from([("thumb:stack".into(), "cats".into())]);
     let scaling = config.scaling.as_ref().unwrap();
-    let basis = rules::Basis { stack: "cats", queue: "cats", scaling, cpus: 2, tags: &tags };
-    rules::alarms(&basis).remove(0)
+    let basis = scaling_rules::Basis { stack: "cats", queue: "cats", scaling, cpus: 2, tags: &tags };
+    scaling_rules::alarms(&basis).remove(0)
 }
 
 fn built(alarm: &Alarm) -> Observed {

@@ -32,7 +32,7 @@ pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observe
     })
 }
 
-/// The group now, for a step that changes it or waits for it.
+/// The group as it is now, while a step changes it.
 pub async fn observe(name: &str, aws: &Writer, context: &StepContext<'_>) -> Result<Found<Observed>, CallError> {
     read(&Reader::new(&aws.clients), context.stack, name).await.map_err(CallError::from)
 }

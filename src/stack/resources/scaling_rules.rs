@@ -4,12 +4,12 @@
 //! Each alarm looks at how many instances there are, too. CloudWatch executes a policy again every minute for as long as its alarm
 //! lasts: one that lasted while the group sleeps would undo what wakes it.
 
-use super::{Adjustment, Kind, ScalingPolicy, Steps};
 use crate::config::Scaling;
 use crate::stack::address::Policy;
 use crate::stack::capacity::{backlog_per_instance, pictures_a_second};
 use crate::stack::resources::alarm::{Alarm, Comparison};
 use crate::stack::resources::metric_math::{Formula, of_group, of_queue};
+use crate::stack::resources::scaling_policy::{Adjustment, Kind, ScalingPolicy, Steps, name};
 use crate::stack::resources::{Tags, scaling_group};
 
 /// A fleet with less to do than this, in percent of what it can do, is too large.
@@ -30,11 +30,6 @@ pub struct Basis<'a> {
     /// CPUs of the smallest type.
     pub cpus: u32,
     pub tags: &'a Tags,
-}
-
-/// The name of a policy and of its alarm.
-pub fn name(stack: &str, policy: Policy) -> String {
-    format!("{stack}-{policy}")
 }
 
 /// Whether the group has this policy. One that never sleeps needs nothing to wake it.
@@ -118,6 +113,7 @@ fn alarm(policy: Policy, basis: &Basis<'_>) -> Option<Alarm> {
     let Basis { stack, queue, cpus, tags, .. } = *basis;
     let group = scaling_group::name(stack);
     let visible = || of_queue("visible", queue, "ApproximateNumberOfMessagesVisible", "Maximum");
+    let done = || of_queue("done", queue, "NumberOfMessagesDeleted", "Sum");
     let in_service = |stat: &str| of_group("instances", &group, "GroupInServiceInstances", stat);
     let base = |description: String, formula: Formula, comparison: Comparison, minutes: i32| Alarm {
         policy,
@@ -138,11 +134,10 @@ fn alarm(policy: Policy, basis: &Basis<'_>) -> Option<Alarm> {
             base(description, formula, Comparison::AtLeast(1.0), 1)
         }
         Policy::Shrink => {
-            let done = of_queue("done", queue, "NumberOfMessagesDeleted", "Sum");
             let a_minute = pictures_a_second(cpus) * 60.0;
             let expression =
                 format!("IF(instances > 1 AND visible < 1, 100 * FILL(done, 0) / (instances * {a_minute}), 100)");
-            let formula = Formula::new([visible(), in_service("Average"), done], expression);
+            let formula = Formula::new([visible(), in_service("Average"), done()], expression);
             let description = format!(
                 "The instances of {group} did less than {SHRINK_BELOW_PERCENT} % of what they can for {QUIET_MINUTES} minutes, \
                  and nothing waits in {queue}: some of them are ended."
@@ -150,14 +145,13 @@ fn alarm(policy: Policy, basis: &Basis<'_>) -> Option<Alarm> {
             base(description, formula, Comparison::Below(SHRINK_BELOW_PERCENT), QUIET_MINUTES)
         }
         Policy::Sleep => {
-            // In flight counts: a long picture is work.
+            // In flight counts: a long picture is work. So does what was done: SQS looks at its queue once a minute, and a picture a
+            // second is in flight for a tenth of the time.
             let in_flight = of_queue("in_flight", queue, "ApproximateNumberOfMessagesNotVisible", "Maximum");
-            let formula = Formula::new(
-                [visible(), in_flight, in_service("Minimum")],
-                "IF(instances > 0, visible + in_flight, 1)",
-            );
+            let metrics = [visible(), in_flight, done(), in_service("Minimum")];
+            let formula = Formula::new(metrics, "IF(instances > 0, visible + in_flight + FILL(done, 0), 1)");
             let description = format!(
-                "Nothing waits or is in progress in {queue} for {QUIET_MINUTES} minutes: {group} gets as small as it may."
+                "Nothing waited, was in progress or was done in {queue} for {QUIET_MINUTES} minutes: {group} gets as small as it may."
             );
             base(description, formula, Comparison::Below(1.0), QUIET_MINUTES)
         }

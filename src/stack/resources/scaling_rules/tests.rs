@@ -202,6 +202,8 @@ fn work_in_flight_keeps_its_instances() {
     assert_eq!(alarms_in(&minute(0.0, 64.0, 0.0, 1.0, 1.0)), "", "long pictures only");
     assert_eq!(alarms_in(&minute(5.0, 64.0, 10.0, 8.0, 8.0)), "", "and so does what waits");
     assert_eq!(alarms_in(&minute(0.0, 0.0, 0.0, 1.0, 1.0)), "sleep");
+    // SQS looks once a minute: of one picture a second it mostly sees none in flight.
+    assert_eq!(alarms_in(&minute(0.0, 0.0, 60.0, 1.0, 1.0)), "");
     // With an idle queue's metrics gone nothing happens: long before that, the group went to sleep.
     assert_eq!(alarms_in(&no_queue_data(0.0)), "");
     assert_eq!(alarms_in(&no_queue_data(3.0)), "", "enqueue woke it before SQS's metrics woke up");

@@ -1,6 +1,4 @@
-//! The group's scaling policies (EC2 Auto Scaling): how many instances there are to be. [`rules`] decides what they are.
-
-pub mod rules;
+//! The group's scaling policies (EC2 Auto Scaling): how many instances there are to be. scaling_rules.rs decides what they are.
 
 use std::collections::BTreeMap;
 
@@ -83,6 +81,11 @@ impl Adjustment {
     fn of(word: &str) -> Option<Self> {
         [Self::Change, Self::PercentChange, Self::Exact].into_iter().find(|adjustment| adjustment.word() == word)
     }
+}
+
+/// The name of a policy and of its alarm.
+pub fn name(stack: &str, policy: Policy) -> String {
+    format!("{stack}-{policy}")
 }
 
 /// The policies of a group by name; of a group that does not exist none.
@@ -197,13 +200,13 @@ fn attributes(kind: &Kind) -> BTreeMap<&'static str, String> {
 /// The policies of ours that the group has and is not to have.
 pub fn leftovers(stack: &str, wanted: &[ScalingPolicy], observed: &BTreeMap<String, Observed>) -> Vec<Change<Step>> {
     let unwanted = Policy::ALL.into_iter().filter(|policy| wanted.iter().all(|one| one.policy != *policy));
-    let there = unwanted.filter(|policy| observed.contains_key(&rules::name(stack, *policy)));
+    let there = unwanted.filter(|policy| observed.contains_key(&name(stack, *policy)));
     there.map(|policy| delete(stack, policy)).collect()
 }
 
 /// Deletes a policy. A deleted group takes its policies with it; then this finds nothing to do.
 pub fn delete(stack: &str, policy: Policy) -> Change<Step> {
-    let name = rules::name(stack, policy);
+    let name = name(stack, policy);
     let mut change = Change::new(Address::ScalingPolicy(policy), &name);
     change.removed("name", &name);
     change.removal(Step::Delete { name, group: super::scaling_group::name(stack) });
