@@ -110,10 +110,13 @@ pub struct Plan<S> {
     /// Of the declared instances; `None` when there are none, or when they are not part of the plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimate: Option<cost::Estimate>,
+    /// Of the group, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet_estimate: Option<cost::FleetEstimate>,
 }
 
 impl<S> Plan<S> {
-    /// A plan without notes, estimate and `region_from`.
+    /// A plan without notes, estimates and `region_from`.
     pub fn new(purpose: Purpose, stack: &str, account: &str, region: &str, changes: Vec<Change<S>>) -> Self {
         let mut summary = Summary::default();
         for change in &changes {
@@ -139,6 +142,7 @@ impl<S> Plan<S> {
             summary,
             notes: Vec::new(),
             estimate: None,
+            fleet_estimate: None,
         }
     }
 

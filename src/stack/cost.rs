@@ -1,8 +1,11 @@
 //! A rough monthly estimate for the declared instances, at the list prices of one region. Pure.
 
+mod fleet;
+
 use serde::Serialize;
 
 use crate::config::Credits;
+pub use fleet::{BilledFleet, FleetEstimate};
 
 /// Hours in a month, as in the AWS pricing calculator.
 const HOURS: f64 = 730.0;

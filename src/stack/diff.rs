@@ -7,10 +7,10 @@ use super::desired::{self, Desired};
 use super::observe::Observed;
 use super::operation::{Change, Operation, Plan};
 use super::target::Target;
-use crate::config::{Access, Config, Sources};
+use crate::config::{Access, Config, Scaling, Sources};
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Attribute, Purpose};
-use crate::stack::cost::{BilledResources, Estimate};
+use crate::stack::cost::{BilledFleet, BilledResources, Estimate, FleetEstimate};
 use crate::stack::resources::instance::{FIRST_REPORT, Fleet, InstanceRequest, Launch, PublicAddress, Wait};
 use crate::stack::resources::{
     Found, STACK_TAG, alarm, binary, bucket, instance, instance_profile, is_adopted, launch_template, queue, role,
@@ -89,7 +89,31 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
         })
     });
     let plan = Plan::new(Purpose::Apply, stack, &observed.location.account, &observed.location.region, changes);
-    Plan { notes, estimate, ..plan }
+    let fleet_estimate = match (fleet, &config.scaling) {
+        (Some(Ok(fleet)), Some(scaling))
+            if plan.changes.iter().any(|change| change.address == Address::ScalingGroup) =>
+        {
+            fleet_estimate(fleet, scaling)
+        }
+        _ => None,
+    };
+    Plan { notes, estimate, fleet_estimate, ..plan }
+}
+
+fn fleet_estimate(fleet: &desired::Fleet, scaling: &Scaling) -> Option<FleetEstimate> {
+    let desired::Fleet { template, group, policies: _, alarms } = fleet;
+    let metrics: usize = alarms.iter().map(|alarm| alarm.formula.metrics.len()).sum();
+    FleetEstimate::new(&BilledFleet {
+        types: &group.mixed.types,
+        cpus: group.cpus,
+        min: group.min,
+        max: group.max,
+        acceptable_latency_s: scaling.acceptable_latency_s,
+        // Auto Scaling's own alarm for the backlog has two.
+        alarm_metrics: u32::try_from(metrics + 2).unwrap_or(u32::MAX),
+        volume_gib: template.launch.ami.root_gib.unsigned_abs(),
+        public_ip: template.public_ip,
+    })
 }
 
 fn lifted<S>(changes: Vec<change::Change<S>>) -> impl Iterator<Item = Change>
@@ -407,5 +431,14 @@ fn notes(config: &Config, desired: &Desired, observed: &Observed, changes: &[Cha
         notes.extend(trigger::notes(config, observed.queue.ours().and_then(|queue| queue.kms_key.as_deref())));
     }
     notes.extend(scaling_group::notes(&scaling_group::name(&config.name), &observed.scaling_group));
+    let wakes_by_itself =
+        config.scaling.as_ref().is_some_and(|scaling| scaling.min == 0) && !config.triggers.is_empty();
+    if wakes_by_itself && changes.iter().any(|change| change.address == Address::ScalingGroup) {
+        notes.push(
+            "The first upload after a few idle hours may wait for up to 20 minutes, because an idle queue's metrics sleep, and \
+             with them what wakes the group: `min = 1` in [scaling] keeps an instance for it."
+                .to_owned(),
+        );
+    }
     notes
 }

@@ -9,6 +9,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 
 use super::change::{Action, Attribute, Purpose};
+use super::cost::{Estimate, FleetEstimate};
 use super::operation::{Change, Plan};
 use crate::text::{is_command, printable};
 
@@ -24,8 +25,19 @@ const ARROW: &str = "->";
 pub fn render(plan: &Plan, width: usize) -> String {
     let width = width.max(MIN_WIDTH);
     let mut out = String::new();
-    let Plan { version: _, purpose: _, stack, account, region, region_from, changes, summary: _, notes, estimate } =
-        plan;
+    let Plan {
+        version: _,
+        purpose: _,
+        stack,
+        account,
+        region,
+        region_from,
+        changes,
+        summary: _,
+        notes,
+        estimate,
+        fleet_estimate,
+    } = plan;
     let from = region_from.as_ref().map(|from| format!(" ({from})")).unwrap_or_default();
     for text in wrap(&format!("Stack {stack} in account {account}, region {region}{from}"), width) {
         line(&mut out, &text);
@@ -44,8 +56,9 @@ pub fn render(plan: &Plan, width: usize) -> String {
         line(&mut out, "");
     }
     line(&mut out, &summary(plan));
-    if let Some(estimate) = estimate.as_ref().filter(|_| !plan.is_empty()) {
-        for text in wrap(&estimate.sentence(), width) {
+    let sentences = estimate.iter().map(Estimate::sentence).chain(fleet_estimate.iter().map(FleetEstimate::sentence));
+    for sentence in sentences.filter(|_| !plan.is_empty()) {
+        for text in wrap(&sentence, width) {
             line(&mut out, &text);
         }
     }
