@@ -93,7 +93,34 @@ pub fn policy(commands: &[Command], config: &Config, location: &AwsLocation) -> 
     if asked(&[Command::Dlq]) {
         stack.dlq(&mut statements);
     }
-    json!({ "Version": policy::VERSION, "Statement": statements })
+    let policy = |statements: Vec<Value>| json!({ "Version": policy::VERSION, "Statement": statements });
+    let whole = policy(statements.clone());
+    // As it reads best, if it fits.
+    if whole.to_string().len() <= MAX_POLICY_CHARACTERS { whole } else { policy(merged(statements)) }
+}
+
+/// The same permissions in fewer characters: statements about the same resources under the same condition become one, and have no
+/// Sid, which IAM does not need.
+fn merged(statements: Vec<Value>) -> Vec<Value> {
+    let mut all: Vec<Value> = Vec::new();
+    for mut statement in statements {
+        statement.as_object_mut().map(|fields| fields.remove("Sid"));
+        let same =
+            |other: &&mut Value| ["Effect", "Resource", "Condition"].iter().all(|key| other[*key] == statement[*key]);
+        let Some(other) = all.iter_mut().find(same) else {
+            all.push(statement);
+            continue;
+        };
+        let words = |value: &Value| match value {
+            Value::Array(words) => words.clone(),
+            word => vec![word.clone()],
+        };
+        let actions = [words(&other["Action"]), words(&statement["Action"])].concat();
+        let actions: BTreeSet<&str> = actions.iter().filter_map(Value::as_str).collect();
+        let actions = json!(actions);
+        other["Action"] = actions;
+    }
+    all
 }
 
 /// A stack's resources by their ARNs.
@@ -527,5 +554,20 @@ mod tests {
             let text = policy(&[command], &config, &location()).to_string();
             assert!(text.len() <= MAX_POLICY_CHARACTERS, "{command}: {}", text.len());
         }
+        // With everything that has rights of its own, for a stack with a name of usual length.
+        let text =
+            "name = \"my-photographs\"\nnetwork.public_ip = false\n[scaling]\n[[trigger]]\nbucket = \"my-uploads\"";
+        let config = Config::parse(text, "").unwrap();
+        let text = policy(&[Command::Apply], &config, &location()).to_string();
+        assert!(text.len() <= MAX_POLICY_CHARACTERS, "apply with [scaling]: {}", text.len());
+    }
+
+    #[test]
+    fn a_long_policy_says_the_same_in_fewer_statements() {
+        let of = |sid: &str, actions: &[&str], resource: &str| allow(sid, actions, &[resource]);
+        let merged = merged(vec![of("A", &["x:b", "x:a"], "r"), of("B", &["x:c"], "other"), of("C", &["x:d"], "r")]);
+        let allowed =
+            |actions: &[&str], resource: &str| json!({ "Effect": "Allow", "Action": actions, "Resource": [resource] });
+        assert_eq!(merged, [allowed(&["x:a", "x:b", "x:d"], "r"), allowed(&["x:c"], "other")]);
     }
 }
