@@ -66,6 +66,14 @@ impl FromStr for Command {
 ///
 /// sts:GetCallerIdentity is not in it: AWS lets every caller make that call (API GetCallerIdentity).
 pub fn policy(commands: &[Command], config: &Config, location: &AwsLocation) -> Value {
+    let statements = statements(commands, config, location);
+    let policy = |statements: Vec<Value>| json!({ "Version": policy::VERSION, "Statement": statements });
+    let whole = policy(statements.clone());
+    // As it reads best, if it fits.
+    if whole.to_string().len() <= MAX_POLICY_CHARACTERS { whole } else { policy(merged(statements)) }
+}
+
+fn statements(commands: &[Command], config: &Config, location: &AwsLocation) -> Vec<Value> {
     let stack = Stack::new(config, location);
     let asked = |any: &[Command]| commands.iter().any(|command| any.contains(command));
     let mut statements = Vec::new();
@@ -93,10 +101,7 @@ pub fn policy(commands: &[Command], config: &Config, location: &AwsLocation) -> 
     if asked(&[Command::Dlq]) {
         stack.dlq(&mut statements);
     }
-    let policy = |statements: Vec<Value>| json!({ "Version": policy::VERSION, "Statement": statements });
-    let whole = policy(statements.clone());
-    // As it reads best, if it fits.
-    if whole.to_string().len() <= MAX_POLICY_CHARACTERS { whole } else { policy(merged(statements)) }
+    statements
 }
 
 /// The same permissions in fewer characters: statements about the same resources under the same condition become one, and have no
@@ -501,13 +506,9 @@ mod tests {
 
     #[test]
     fn no_statement_is_there_twice() {
-        let policy = policy(&Command::ALL, &config("[buckets]\nsources = [\"photos\"]"), &location());
-        let sids: Vec<&str> = policy["Statement"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|statement| statement["Sid"].as_str().unwrap())
-            .collect();
+        let text = "[buckets]\nsources = [\"photos\"]\n[scaling]\n[[trigger]]\nbucket = \"photos\"";
+        let all = statements(&Command::ALL, &config(text), &location());
+        let sids: Vec<&str> = all.iter().map(|statement| statement["Sid"].as_str().unwrap()).collect();
         let once: std::collections::BTreeSet<&str> = sids.iter().copied().collect();
         assert_eq!(once.len(), sids.len(), "{sids:?}");
     }
