@@ -5,6 +5,7 @@ pub mod aws;
 pub mod cli;
 pub mod config;
 pub mod dlq;
+pub mod doctor;
 pub mod enqueue;
 pub mod error;
 pub mod request;

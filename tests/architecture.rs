@@ -7,8 +7,21 @@ use std::fs;
 use std::path::Path;
 
 /// The top-level modules from the ground up: a module imports only from those before it.
-const FLOORS: &[&str] =
-    &["error", "text", "worker_report", "config", "aws", "request", "stack", "enqueue", "worker", "dlq", "cli", "main"];
+const FLOORS: &[&str] = &[
+    "error",
+    "text",
+    "worker_report",
+    "config",
+    "aws",
+    "request",
+    "stack",
+    "enqueue",
+    "worker",
+    "dlq",
+    "doctor",
+    "cli",
+    "main",
+];
 
 /// A module's path, `["worker", "runner", "call"]`; the root is empty.
 type Module = Vec<String>;

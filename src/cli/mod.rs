@@ -9,6 +9,7 @@ mod backfill;
 mod completions;
 mod destroy;
 mod dlq;
+mod doctor;
 mod enqueue;
 mod interrupts;
 mod outputs;
@@ -75,6 +76,7 @@ enum Command {
     Render(render::Args),
     Policy(policy::Args),
     Dlq(dlq::Args),
+    Doctor(doctor::Args),
     Completions(completions::Args),
     Man(completions::ManArgs),
 }
@@ -116,6 +118,7 @@ pub fn main() -> ExitCode {
             Command::Render(args) => render::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Completions(args) => completions::run(&args, &root).map(|()| ExitCode::SUCCESS),
             Command::Man(args) => completions::man(&args, &root).map(|()| ExitCode::SUCCESS),
+            Command::Doctor(args) => doctor::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Dlq(args) => dlq::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Policy(args) => policy::run(args, &global).await.map(|()| ExitCode::SUCCESS),
         }

@@ -29,11 +29,13 @@ pub enum Command {
     Backfill,
     Work,
     Dlq,
+    /// Beside those of `plan`.
+    Doctor,
 }
 
 impl Command {
-    pub const ALL: [Command; 7] =
-        [Self::Plan, Self::Apply, Self::Destroy, Self::Enqueue, Self::Backfill, Self::Work, Self::Dlq];
+    pub const ALL: [Command; 8] =
+        [Self::Plan, Self::Apply, Self::Destroy, Self::Enqueue, Self::Backfill, Self::Work, Self::Dlq, Self::Doctor];
 }
 
 impl fmt::Display for Command {
@@ -46,6 +48,7 @@ impl fmt::Display for Command {
             Self::Backfill => "backfill",
             Self::Work => "work",
             Self::Dlq => "dlq",
+            Self::Doctor => "doctor",
         })
     }
 }
@@ -77,7 +80,7 @@ fn statements(commands: &[Command], config: &Config, location: &AwsLocation) -> 
     let stack = Stack::new(config, location);
     let asked = |any: &[Command]| commands.iter().any(|command| any.contains(command));
     let mut statements = Vec::new();
-    if asked(&[Command::Plan, Command::Apply, Command::Destroy]) {
+    if asked(&[Command::Plan, Command::Apply, Command::Destroy, Command::Doctor]) {
         stack.read(&mut statements);
     }
     if asked(&[Command::Plan, Command::Apply]) {
@@ -100,6 +103,9 @@ fn statements(commands: &[Command], config: &Config, location: &AwsLocation) -> 
     }
     if asked(&[Command::Dlq]) {
         stack.dlq(&mut statements);
+    }
+    if asked(&[Command::Doctor]) {
+        stack.doctor(&mut statements);
     }
     statements
 }
@@ -405,6 +411,25 @@ impl<'a> Stack<'a> {
             statements.push(self.in_region(read));
             statements.push(allow("WakeGroup", &["autoscaling:SetDesiredCapacity"], &[self.group_arn()]));
         }
+    }
+
+    /// A picture under each trigger's prefix, its thumbnails, and what became of its message.
+    fn doctor(&self, statements: &mut Vec<Value>) {
+        let pictures: BTreeSet<String> = self
+            .config
+            .triggers
+            .iter()
+            .map(|trigger| format!("{}/{}thumb-doctor-*", self.location.bucket_arn(&trigger.bucket), trigger.prefix))
+            .collect();
+        if pictures.is_empty() {
+            return;
+        }
+        let pictures: Vec<String> = pictures.into_iter().collect();
+        statements.push(allow("TryUpload", &["s3:DeleteObject", "s3:PutObject"], &pictures));
+        let thumbnails = [format!("{}/*", self.buckets[0])];
+        statements.push(allow("TakeThumbnailsAway", &["s3:DeleteObject", "s3:GetObject"], &thumbnails));
+        let read = ["sqs:ChangeMessageVisibility", "sqs:ReceiveMessage"];
+        statements.push(allow("LookForRejected", &read, &self.queues[1..]));
     }
 
     fn dlq(&self, statements: &mut Vec<Value>) {

@@ -77,14 +77,19 @@ impl Error for TooLarge {}
 pub fn render(params: &Params) -> Result<String, TooLarge> {
     // The parameters last: they may hold anything, also what looks like a placeholder.
     let text = compact(SCRIPT).replacen("@UNIT@", &unit(params), 1).replacen("@PARAMS@", &to_json(params), 1);
-    let bytes = compressed(&text).len();
+    let bytes = sent(&text).len();
     if bytes > MAX_BYTES || text.len() > MAX_TEXT_BYTES { Err(TooLarge { bytes }) } else { Ok(text) }
 }
 
-/// A text as EC2 takes it: compressed, which cloud-init sees and undoes ("User data formats": gzip compressed content), and
-/// in base64.
+/// A text as EC2 takes it, in base64.
 pub fn encode(text: &str) -> String {
-    aws_smithy_types::base64::encode(compressed(text))
+    aws_smithy_types::base64::encode(sent(text))
+}
+
+/// A text that is too long for EC2 is compressed, which cloud-init sees and undoes ("User data formats": gzip compressed
+/// content). Any other stays readable in EC2's console.
+fn sent(text: &str) -> Vec<u8> {
+    if text.len() <= MAX_BYTES { text.as_bytes().to_vec() } else { compressed(text) }
 }
 
 fn compressed(text: &str) -> Vec<u8> {

@@ -165,14 +165,19 @@ fn the_script_does_what_it_says() {
 }
 
 #[test]
-fn user_data_is_compressed_and_read_again_with_or_without() {
+fn user_data_is_compressed_only_where_it_would_not_fit() {
     let text = render(&params()).unwrap();
     let sent = encode(&text);
+    assert_eq!(aws_smithy_types::base64::decode(&sent).unwrap(), text.as_bytes(), "readable in the console");
     assert_eq!(decode(&sent), text);
-    assert_eq!(encode(&text), sent, "the same text gives the same bytes");
+
+    let long = render(&Params { config: "a = 1\n".repeat(MAX_BYTES), ..params() }).unwrap();
+    let sent = encode(&long);
     let bytes = aws_smithy_types::base64::decode(&sent).unwrap();
-    assert!(bytes.len() < text.len() / 2, "{} of {}", bytes.len(), text.len());
-    assert_eq!(decode(&aws_smithy_types::base64::encode(&text)), text, "as earlier versions sent it");
-    let bomb = encode(&"0".repeat(MAX_TEXT_BYTES + 1));
+    assert!(long.len() > MAX_BYTES && bytes.len() <= MAX_BYTES, "{} of {}", bytes.len(), long.len());
+    assert!(bytes.starts_with(&GZIP));
+    assert_eq!(decode(&sent), long);
+    assert_eq!(encode(&long), sent, "the same text gives the same bytes");
+    let bomb = aws_smithy_types::base64::encode(compressed(&"0".repeat(MAX_TEXT_BYTES + 1)));
     assert_eq!((decode(&bomb), decode("H4sI"), decode("")), (String::new(), String::new(), String::new()));
 }
