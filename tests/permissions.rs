@@ -204,9 +204,10 @@ const STACK: &str =
 const RELEASE: &str = "where something was adopted";
 
 /// Allowed for what a lifecycle without accidents does not do.
-const MENDS: [(&str, &str); 12] = [
+const MENDS: [(&str, &str); 13] = [
     ("ec2:AssociateIamInstanceProfile", "an instance that somebody took the profile from"),
     ("ec2:DeleteSecurityGroup", "a security group in another VPC, which a new one takes the place of"),
+    ("ec2:DeleteVpcEndpoints", "an S3 endpoint from a time without public addresses"),
     ("ec2:DescribeIamInstanceProfileAssociations", "before it"),
     ("ec2:DescribeRouteTables", "a worker that does not report"),
     ("ec2:GetConsoleOutput", "a worker that does not report"),
@@ -281,6 +282,7 @@ async fn what_the_lifecycle_does_is_allowed_and_nothing_else_is() {
     assert_all_used(Command::Apply, &union(Command::Apply), &applied, &reasons);
     let reasons = [
         ("ec2:DeleteTags", RELEASE),
+        ("ec2:DeleteVpcEndpoints", "without public addresses"),
         ("ec2:DescribeSubnets", "with a subnet"),
         ("iam:DetachRolePolicy", "with `policies`"),
         ("iam:UntagInstanceProfile", RELEASE),

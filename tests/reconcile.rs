@@ -11,6 +11,8 @@ mod fault_injecting_connector;
 mod least_elf;
 #[path = "support/moto.rs"]
 mod moto;
+#[path = "reconcile/network.rs"]
+mod network;
 #[path = "reconcile/storage.rs"]
 mod storage;
 #[path = "reconcile/triggers.rs"]

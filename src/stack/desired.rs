@@ -17,6 +17,7 @@ use crate::stack::resources::instance_profile::InstanceProfile;
 use crate::stack::resources::launch_template::{self, LaunchTemplate};
 use crate::stack::resources::queue::{Queue, Redrive, senders};
 use crate::stack::resources::role::{INLINE_POLICY, Role};
+use crate::stack::resources::s3_endpoint::{self, S3Endpoint};
 use crate::stack::resources::scaling_group::{self, Mixed, ScalingGroup};
 use crate::stack::resources::scaling_policy::ScalingPolicy;
 use crate::stack::resources::scaling_rules;
@@ -38,6 +39,8 @@ pub struct Desired {
     pub role: Role,
     pub profile: InstanceProfile,
     pub security_group: Result<SecurityGroup, String>,
+    /// None: the instances have public addresses, or there are none.
+    pub s3_endpoint: Option<S3Endpoint>,
     pub count: u32,
     /// Of the numbered instances, or of the group's.
     pub launch: Result<Launch, String>,
@@ -116,6 +119,13 @@ impl Desired {
             tags.insert("Name".into(), name.clone());
             SecurityGroup { name, vpc_id, ingress, tags }
         });
+        let instances = config.instance.count > 0 || config.scaling.is_some();
+        let needs_endpoint = !config.network.public_ip && instances;
+        let s3_endpoint = observed.vpc.as_ref().ok().filter(|_| needs_endpoint).map(|vpc_id| S3Endpoint {
+            vpc_id: vpc_id.clone(),
+            service: s3_endpoint::service(&location.region, "s3"),
+            tags: tags.clone(),
+        });
         let machine = machine(config, launch_options, binary.as_ref().ok(), &location.region);
         let binary = binary.and_then(|binary| fit(binary, config, &machine));
         let launch = launch(config, observed, launch_options, &machine, &binary, &security_group, endpoint, &tags);
@@ -152,6 +162,7 @@ impl Desired {
                 tags: global_tags,
             },
             security_group,
+            s3_endpoint,
             count: config.instance.count,
             launch,
             fleet,
@@ -241,7 +252,7 @@ fn fleet(
             code_bucket: launch.code_bucket.clone(),
             tags: group_tags,
         },
-        template: LaunchTemplate { name: template, launch, public_ip: config.network.public_ip, tags: tags.clone() },
+        template: LaunchTemplate { name: template, launch, tags: tags.clone() },
     })
 }
 
@@ -297,6 +308,7 @@ fn launch(
         security_group_id: kept.map(|found| found.id.clone()),
         vpc_id: group.vpc_id.clone(),
         subnet: config.instance.subnet.clone(),
+        public_ip: config.network.public_ip,
         public_address: launch_options.public_address.clone(),
         // Only where every type has them: EC2 refuses them for another.
         credits: types.iter().all(|name| is_burstable(name)).then_some(config.instance.credits),

@@ -12,9 +12,10 @@ use crate::stack::address::Address;
 use crate::stack::change::{Action, Attribute, Purpose};
 use crate::stack::cost::{BilledFleet, BilledResources, Estimate, FleetEstimate};
 use crate::stack::resources::instance::{FIRST_REPORT, Fleet, InstanceRequest, Launch, PublicAddress, Wait};
+use crate::stack::resources::s3_endpoint::S3Endpoint;
 use crate::stack::resources::{
     Found, STACK_TAG, alarm, binary, bucket, instance, instance_profile, is_adopted, launch_template, queue, role,
-    scaling_group, scaling_policy, security_group, trigger,
+    s3_endpoint, scaling_group, scaling_policy, security_group, trigger,
 };
 
 /// Objects in the two buckets, for a destroy: the count, and whether there are more. `None`: not counted.
@@ -39,6 +40,7 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
         role,
         profile,
         security_group,
+        s3_endpoint,
         count,
         launch,
         fleet,
@@ -63,6 +65,7 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
             Err(reason) => Change::blocked(Address::SecurityGroup, &config.security_group.name, reason),
         },
     ];
+    changes.extend(s3_endpoint::diff(s3_endpoint.as_ref(), &observed.network).map(change::Change::lift));
     changes.extend(scaling(stack, fleet.as_ref(), observed, asked.wait));
     // A group goes when the numbered instances that take its place work.
     let group_goes = fleet.is_none() && observed.scaling_group.ours().is_some();
@@ -112,7 +115,7 @@ fn fleet_estimate(fleet: &desired::Fleet, scaling: &Scaling) -> Option<FleetEsti
         // Auto Scaling's own alarm for the backlog has two.
         alarm_metrics: u32::try_from(metrics + 2).unwrap_or(u32::MAX),
         volume_gib: template.launch.ami.root_gib.unsigned_abs(),
-        public_ip: template.public_ip,
+        public_ip: template.launch.public_ip,
     })
 }
 
@@ -223,6 +226,7 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
         },
     ));
     changes.extend(trigger_changes(config, observed, true));
+    changes.extend(observed.network.ours.as_ref().map(|ours| s3_endpoint::delete(ours).lift()));
     let template = launch_template::name(&config.name);
     changes.extend(planned_removal(Address::LaunchTemplate, &template, &observed.launch_template, |observed| {
         launch_template::delete(&template, observed)
@@ -416,8 +420,14 @@ fn notes(config: &Config, desired: &Desired, observed: &Observed, changes: &[Cha
             "ssh_from in [security_group] is empty: the instances have a key pair, but port 22 is closed.".into(),
         );
     }
-    if instances && let Ok(launch) = &desired.launch {
+    if instances
+        && config.network.public_ip
+        && let Ok(launch) = &desired.launch
+    {
         notes.extend(address_note(launch));
+    }
+    if let Some(S3Endpoint { vpc_id, .. }) = &desired.s3_endpoint {
+        notes.extend(s3_endpoint::notes(&observed.network, &observed.location.region, vpc_id));
     }
     if any(&[Action::Replace]) && desired.asked.wait != Wait::Never {
         notes.push(format!(

@@ -9,8 +9,8 @@ use crate::error::{Failure, Result};
 use crate::stack::address::{Address, Policy};
 use crate::stack::resources::policy::AwsLocation;
 use crate::stack::resources::{
-    Foreign, Found, alarm, binary, bucket, instance, instance_profile, launch_template, queue, role, scaling_group,
-    scaling_policy, security_group, source, trigger,
+    Foreign, Found, alarm, binary, bucket, instance, instance_profile, launch_template, queue, role, s3_endpoint,
+    scaling_group, scaling_policy, security_group, source, trigger,
 };
 
 /// What exists in the account under the stack's names.
@@ -28,6 +28,7 @@ pub struct Observed {
     pub fleet: instance::Fleet,
     /// The buckets that are triggers, or were, by name.
     pub triggers: BTreeMap<String, trigger::Bucket>,
+    pub network: s3_endpoint::Observed,
     pub launch_template: Found<launch_template::Observed>,
     pub scaling_group: Found<scaling_group::Observed>,
     /// Of the group, by name.
@@ -152,7 +153,7 @@ async fn observe_beside<T>(
     let (Some(buckets), Some((resources, other_stacks, beside))) = (errors.take(buckets), errors.take(rest)) else {
         return Err(errors.failure("cannot read the account", COMMAND));
     };
-    let (dlq, queue, role, profile, (vpc, security_group), fleet, scaling) = resources;
+    let (dlq, queue, role, profile, (vpc, network, security_group), fleet, scaling) = resources;
     let (launch_template, scaling_group, scaling_policies, alarms) = scaling;
     let triggers = read_triggers(aws, config, &location.account, &queue).await;
     let triggers = triggers.map_err(|error| Errors::from(error).failure("cannot read the account", COMMAND))?;
@@ -170,6 +171,7 @@ async fn observe_beside<T>(
         security_group,
         fleet,
         triggers,
+        network,
         launch_template,
         scaling_group,
         scaling_policies,
@@ -300,7 +302,7 @@ type Resources = (
     Found<queue::Observed>,
     Found<role::Observed>,
     Found<instance_profile::Observed>,
-    (Result<String, String>, Found<security_group::Observed>),
+    (Result<String, String>, s3_endpoint::Observed, Found<security_group::Observed>),
     instance::Fleet,
     Scaling,
 );
@@ -311,8 +313,15 @@ async fn read_resources(aws: &Reader, config: &Config) -> Result<Resources, Erro
         // Which of several groups of that name is ours depends on the VPC.
         let vpc = instance::read_vpc(aws, config.instance.subnet.as_deref()).await?;
         let name = &config.security_group.name;
-        let group = security_group::read(aws, stack, name, vpc.as_deref().ok()).await?;
-        Ok::<_, Errors>((vpc, group))
+        let id = vpc.as_deref().ok();
+        // With public addresses only an endpoint from before matters.
+        let instances = config.instance.count > 0 || config.scaling.is_some();
+        let network = id.filter(|_| !config.network.public_ip && instances);
+        let (group, network) = all!(
+            group: security_group::read(aws, stack, name, id),
+            network: s3_endpoint::read(aws, stack, network, config.instance.subnet.as_deref()),
+        )?;
+        Ok::<_, Errors>((vpc, network, group))
     };
     let (template, scaling_group) = (launch_template::name(stack), scaling_group::name(stack));
     // Also without [scaling]: it may have been there before.

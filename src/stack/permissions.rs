@@ -217,10 +217,32 @@ impl<'a> Stack<'a> {
             "ec2:DescribeInstanceCreditSpecifications",
             "ec2:DescribeInstances",
             "ec2:DescribeSecurityGroups",
+            // An S3 endpoint from a time without public addresses.
+            "ec2:DescribeVpcEndpoints",
             network,
         ];
         describe.extend(scaling::DESCRIBE);
+        if self.has_endpoint() {
+            describe.extend(["ec2:DescribeRouteTables", "ec2:DescribeSubnets"]);
+            describe.dedup();
+        }
         statements.push(self.in_region(allow("ReadInstances", &describe, &["*"])));
+    }
+
+    /// Whether there are instances without public addresses, which need an S3 endpoint.
+    fn has_endpoint(&self) -> bool {
+        let Config { instance, scaling, network, .. } = self.config;
+        !network.public_ip && (instance.count > 0 || scaling.is_some())
+    }
+
+    /// The calls that make the S3 endpoint.
+    fn make_endpoint(&self, statements: &mut Vec<Value>) {
+        if !self.has_endpoint() {
+            return;
+        }
+        let around = [self.ec2("route-table/*"), self.ec2("vpc-endpoint/*"), self.ec2("vpc/*")];
+        let make = ["ec2:CreateVpcEndpoint", "ec2:ModifyVpcEndpoint"];
+        statements.push(allow("MakeEndpoint", &make, &around));
     }
 
     /// The calls that read the launch options.
@@ -301,13 +323,18 @@ impl<'a> Stack<'a> {
         let group = [groups.clone(), self.ec2("vpc/*")];
         statements.push(allow("MakeGroup", &["ec2:CreateSecurityGroup"], &group));
         let mut new = vec![instances.clone(), groups.clone(), self.ec2("volume/*")];
-        let mut own = vec![instances.clone(), groups.clone()];
+        // An endpoint from a time without public addresses goes, too.
+        let mut own = vec![instances.clone(), groups.clone(), self.ec2("vpc-endpoint/*")];
         own.extend(self.scaling_arns());
         let mut creating = vec!["CreateSecurityGroup", "RunInstances"];
         let templates = self.ec2("launch-template/*");
         if scaling.is_some() {
             new.push(templates.clone());
             creating.push("CreateLaunchTemplate");
+        }
+        if self.has_endpoint() {
+            new.push(self.ec2("vpc-endpoint/*"));
+            creating.push("CreateVpcEndpoint");
         }
         let tag = allow("TagWhatIsNew", &["ec2:CreateTags"], &new);
         let creating = json!({ "StringEquals": { "ec2:CreateAction": creating } });
@@ -317,6 +344,7 @@ impl<'a> Stack<'a> {
             "ec2:CreateTags",
             "ec2:DeleteSecurityGroup",
             "ec2:DeleteTags",
+            "ec2:DeleteVpcEndpoints",
             "ec2:RevokeSecurityGroupIngress",
             // Even if `count` is 0 now: it may have been more.
             "ec2:TerminateInstances",
@@ -342,6 +370,7 @@ impl<'a> Stack<'a> {
         }
         statements.push(when(allow("ChangeWhatIsOurs", &change, &own), self.ours()));
         self.make_scaling(statements);
+        self.make_endpoint(statements);
         if instance.count == 0 && scaling.is_none() {
             return;
         }
@@ -391,7 +420,8 @@ impl<'a> Stack<'a> {
         let release = ["ec2:DeleteSecurityGroup", "ec2:DeleteTags"];
         let delete = allow("DeleteOrReleaseGroup", &release, &[self.ec2("security-group/*")]);
         statements.push(when(delete, self.ours()));
-        let delete = allow("DeleteInstances", &["ec2:TerminateInstances"], &[self.ec2("instance/*")]);
+        let delete = ["ec2:DeleteVpcEndpoints", "ec2:TerminateInstances"];
+        let delete = allow("DeleteInstances", &delete, &[self.ec2("instance/*"), self.ec2("vpc-endpoint/*")]);
         statements.push(when(delete, self.ours()));
         let delete = allow("DeleteScaling", &scaling::DELETE, &self.scaling_arns());
         statements.push(when(delete, self.ours()));
@@ -581,8 +611,7 @@ mod tests {
             assert!(text.len() <= MAX_POLICY_CHARACTERS, "{command}: {}", text.len());
         }
         // With everything that has rights of its own, for a stack with a name of usual length.
-        let text =
-            "name = \"my-photographs\"\nnetwork.public_ip = false\n[scaling]\n[[trigger]]\nbucket = \"my-uploads\"";
+        let text = "name = \"my-photos\"\nnetwork.public_ip = false\n[scaling]\n[[trigger]]\nbucket = \"my-uploads\"";
         let config = Config::parse(text, "").unwrap();
         let text = policy(&[Command::Apply], &config, &location()).to_string();
         assert!(text.len() <= MAX_POLICY_CHARACTERS, "apply with [scaling]: {}", text.len());

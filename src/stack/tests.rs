@@ -14,7 +14,7 @@ use crate::stack::render::render;
 use crate::stack::resources::binary::elf::Executable;
 use crate::stack::resources::policy::AwsLocation;
 use crate::stack::resources::{
-    Foreign, Found, STACK_TAG, binary, bucket, instance, instance_profile, queue, role, security_group,
+    Foreign, Found, STACK_TAG, binary, bucket, instance, instance_profile, queue, role, s3_endpoint, security_group,
 };
 
 mod instances;
@@ -56,6 +56,7 @@ fn nothing() -> Observed {
         security_group: Found::Absent,
         fleet: instance::Fleet::default(),
         triggers: BTreeMap::new(),
+        network: s3_endpoint::Observed::default(),
         launch_template: Found::Absent,
         scaling_group: Found::Absent,
         scaling_policies: BTreeMap::new(),
@@ -108,6 +109,7 @@ fn built(config: &Config) -> Observed {
         role,
         profile,
         security_group,
+        s3_endpoint: _,
         count,
         launch,
         fleet: _,

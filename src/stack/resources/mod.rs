@@ -15,6 +15,7 @@ pub mod metric_math;
 pub mod policy;
 pub mod queue;
 pub mod role;
+pub mod s3_endpoint;
 pub mod scaling_group;
 pub mod scaling_policy;
 pub mod scaling_rules;

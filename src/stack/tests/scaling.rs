@@ -61,7 +61,7 @@ fn frozen(text: &str) -> Observed {
         key_pair: launch.key_pair.clone(),
         profile: Some(launch.profile.clone()),
         security_groups: launch.security_group_id.iter().cloned().collect(),
-        public_ip: Some(template.public_ip),
+        public_ip: Some(template.launch.public_ip),
         tokens_required: true,
         hop_limit: Some(1),
         encrypted: true,

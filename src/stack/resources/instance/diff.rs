@@ -119,7 +119,7 @@ pub fn public_addresses<S>(count: u32, launch: &Launch, fleet: &Fleet, changes: 
         let newest = fleet.alive.iter().filter(running).max_by_key(|instance| instance.launched_s);
         match newest.filter(|_| stays) {
             Some(instance) => instance.public_ip.is_some(),
-            None => !matches!(launch.public_address, PublicAddress::No(_)),
+            None => launch.public_ip && !matches!(launch.public_address, PublicAddress::No(_)),
         }
     };
     u32::try_from((1..=count).filter(|index| has(*index)).count()).unwrap_or(u32::MAX)
@@ -137,6 +137,7 @@ fn create(address: Address, label: &str, launch: &Launch, all_tags: &Tags, step:
         security_group_id: _,
         vpc_id: _,
         subnet,
+        public_ip,
         public_address: _,
         credits,
         user_data,
@@ -145,7 +146,9 @@ fn create(address: Address, label: &str, launch: &Launch, all_tags: &Tags, step:
     } = launch;
     let mut change = Change::new(address, label);
     change.unknown("id", None);
-    change.unknown("public_ip", None);
+    if *public_ip {
+        change.unknown("public_ip", None);
+    }
     change.set("image", &image.to_string());
     change.set("ami", &format!("{} ({})", ami.id, ami.name));
     change.set("type", instance_type);
@@ -241,6 +244,9 @@ fn replacing(change: &mut Change<Step>, launch: &Launch, observed: &Observed) ->
     note(change.compare("key_pair", &observed.key_pair, &launch.key_pair), "the key pair changed");
     if launch.subnet.is_some() {
         note(change.compare("subnet", &observed.subnet, &launch.subnet), "the subnet changed");
+    }
+    if let (Some(address), false) = (&observed.public_ip, launch.public_ip) {
+        note(change.compare("public_ip", address, &None::<String>), "the instance has a public address");
     }
     // A security group that moves to another VPC takes its instances along.
     note(change.compare("vpc", &observed.vpc, &launch.vpc_id), "the VPC changed");

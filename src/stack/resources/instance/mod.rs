@@ -40,6 +40,8 @@ pub struct Launch {
     pub vpc_id: String,
     /// None: EC2 chooses a subnet of the default VPC.
     pub subnet: Option<String>,
+    /// Whether it is to have a public IPv4 address, where its subnet gives one.
+    pub public_ip: bool,
     pub public_address: PublicAddress,
     /// None: instances of the type have no CPU credits.
     pub credits: Option<Credits>,

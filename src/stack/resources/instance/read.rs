@@ -163,7 +163,11 @@ fn observed(
     let state = instance.state().and_then(|state| state.name()).map_or("unknown", |name| name.as_str());
     let profile = instance.iam_instance_profile();
     let profile_name = profile.and_then(|profile| profile.arn()).and_then(|arn| arn.rsplit('/').next());
-    let groups = instance.security_groups().iter().filter_map(|group| group.group_name.clone());
+    // The instance's are those of its first interface; an emulator may list them only there.
+    let interface = instance.network_interfaces().first().map(|interface| interface.groups()).unwrap_or_default();
+    let of_instance = instance.security_groups();
+    let groups = if of_instance.is_empty() { interface } else { of_instance };
+    let groups = groups.iter().filter_map(|group| group.group_name.clone());
     let tokens = instance.metadata_options().and_then(|options| options.http_tokens());
     Observed {
         id: instance.instance_id.clone().unwrap_or_default(),

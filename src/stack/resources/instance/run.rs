@@ -3,7 +3,8 @@
 use aws_sdk_ec2::types::{
     BlockDeviceMapping, CreditSpecificationRequest, EbsBlockDevice, Filter, HttpTokensState,
     IamInstanceProfileSpecification, Instance, InstanceCreditSpecificationRequest, InstanceMetadataEndpointState,
-    InstanceMetadataOptionsRequest, InstanceStateName, InstanceType, ResourceType, VolumeType,
+    InstanceMetadataOptionsRequest, InstanceNetworkInterfaceSpecification, InstanceStateName, InstanceType,
+    ResourceType, VolumeType,
 };
 use sha2::{Digest, Sha256};
 
@@ -113,6 +114,7 @@ async fn run_instances(
         security_group_id,
         vpc_id: _,
         subnet,
+        public_ip,
         public_address: _,
         credits,
         user_data,
@@ -136,6 +138,13 @@ async fn run_instances(
         .build();
     let profile = IamInstanceProfileSpecification::builder().name(profile).build();
     let credits = credits.map(|credits| CreditSpecificationRequest::builder().cpu_credits(credits.to_string()).build());
+    // Only an interface can be told to have no address; group and subnet then stand in it (API RunInstances).
+    let interface = InstanceNetworkInterfaceSpecification::builder()
+        .device_index(0)
+        .associate_public_ip_address(false)
+        .set_groups(group.clone().map(|id| vec![id]))
+        .set_subnet_id(subnet.clone())
+        .build();
     let request = || {
         aws.clients
             .ec2
@@ -147,8 +156,9 @@ async fn run_instances(
             .max_count(1)
             .set_key_name(key_pair.clone())
             .iam_instance_profile(profile.clone())
-            .set_security_group_ids(group.clone().map(|id| vec![id]))
-            .set_subnet_id(subnet.clone())
+            .set_security_group_ids(group.clone().filter(|_| *public_ip).map(|id| vec![id]))
+            .set_subnet_id(subnet.clone().filter(|_| *public_ip))
+            .set_network_interfaces((!*public_ip).then(|| vec![interface.clone()]))
             .set_credit_specification(credits.clone())
             .user_data(user_data::encode(user_data))
             .metadata_options(metadata.clone())

@@ -18,13 +18,13 @@ pub fn matching(desired: &LaunchTemplate, observed: &Observed, in_use: &InUse) -
 }
 
 pub fn diff(desired: &LaunchTemplate, found: &Found<Observed>, in_use: &InUse) -> Change<Step> {
-    let LaunchTemplate { name, launch, public_ip, tags } = desired;
+    let LaunchTemplate { name, launch, tags } = desired;
     let mut change = Change::new(Address::LaunchTemplate, name);
     let observed = match found {
         Found::Foreign(foreign) => return Change::blocked(Address::LaunchTemplate, name, &foreign.reason),
         Found::Absent => {
             change.unknown("id", None);
-            create(&mut change, launch, *public_ip);
+            create(&mut change, launch);
             change.set("tags", tags);
             change.step(Step::Create(Box::new(desired.clone())));
             return change.action(Action::Create);
@@ -75,7 +75,7 @@ fn scratch() -> Change<Step> {
     Change::new(Address::LaunchTemplate, "")
 }
 
-fn create(change: &mut Change<Step>, launch: &Launch, public_ip: bool) {
+fn create(change: &mut Change<Step>, launch: &Launch) {
     let Launch {
         image,
         ami,
@@ -87,6 +87,7 @@ fn create(change: &mut Change<Step>, launch: &Launch, public_ip: bool) {
         security_group_id: _,
         vpc_id: _,
         subnet: _,
+        public_ip,
         public_address: _,
         credits,
         user_data,
@@ -99,14 +100,14 @@ fn create(change: &mut Change<Step>, launch: &Launch, public_ip: bool) {
     change.set("key_pair", key_pair);
     change.set("instance_profile", profile);
     change.set("security_group", security_group);
-    change.set("public_ip", &public_ip);
+    change.set("public_ip", public_ip);
     set_user_data(change, user_data);
 }
 
 /// Records how a version differs from the declaration, and returns it in words. Only the image's name is compared: the AMI
 /// behind it changes every few weeks, which must not by itself replace all instances.
 fn differences(change: &mut Change<Step>, desired: &LaunchTemplate, version: &Version) -> Vec<&'static str> {
-    let LaunchTemplate { name: _, launch, public_ip, tags: _ } = desired;
+    let LaunchTemplate { name: _, launch, tags: _ } = desired;
     let Version {
         number: _,
         key_pair,
@@ -140,7 +141,7 @@ fn differences(change: &mut Change<Step>, desired: &LaunchTemplate, version: &Ve
         }
     };
     note(differs, "the security group changed");
-    note(change.compare("public_ip", had_public_ip, public_ip), "public addresses changed");
+    note(change.compare("public_ip", had_public_ip, &launch.public_ip), "public addresses changed");
     let tokens = |required: bool| if required { "required" } else { "optional" };
     note(change.compare("metadata_tokens", tokens(*tokens_required), tokens(true)), "the metadata options changed");
     note(change.compare("metadata_hop_limit", hop_limit, &1), "the metadata options changed");

@@ -21,8 +21,6 @@ pub struct LaunchTemplate {
     pub name: String,
     /// Its `instance_type` is not part of the template: the group says which types are launched.
     pub launch: Launch,
-    /// Whether instances get a public IPv4 address, whatever their subnet says.
-    pub public_ip: bool,
     /// The template's own; those of its instances are [`LaunchTemplate::instance_tags`].
     pub tags: Tags,
 }

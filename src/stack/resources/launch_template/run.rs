@@ -77,6 +77,7 @@ fn data(template: &LaunchTemplate, context: &StepContext<'_>) -> RequestLaunchTe
         security_group_id,
         vpc_id: _,
         subnet: _,
+        public_ip,
         public_address: _,
         credits,
         user_data,
@@ -90,7 +91,7 @@ fn data(template: &LaunchTemplate, context: &StepContext<'_>) -> RequestLaunchTe
     let group = security_group_id.clone().or_else(|| context.outputs.security_group());
     let interface = LaunchTemplateInstanceNetworkInterfaceSpecificationRequest::builder()
         .device_index(0)
-        .associate_public_ip_address(template.public_ip)
+        .associate_public_ip_address(*public_ip)
         .delete_on_termination(true)
         .set_groups(group.map(|id| vec![id]))
         .build();

@@ -22,6 +22,7 @@ pub(in crate::stack::resources::instance) fn launch() -> Launch {
         security_group_id: Some("sg-1".into()),
         vpc_id: "vpc-1".into(),
         subnet: None,
+        public_ip: true,
         public_address: PublicAddress::Yes,
         credits: Some(Credits::Standard),
         user_data: "#!/usr/bin/python3".into(),
