@@ -113,7 +113,7 @@ fn arrange(words: Vec<String>, root: &CommandInfoWithArgs) -> Result<Vec<String>
     Ok(global)
 }
 
-fn commands<'a>(info: &'a CommandInfoWithArgs) -> impl Iterator<Item = &'a str> {
+fn commands(info: &CommandInfoWithArgs) -> impl Iterator<Item = &str> {
     info.commands.iter().map(|command| command.name)
 }
 

@@ -38,7 +38,7 @@ pub async fn find(
     let listed = list(&s3, &thumbnails_bucket, &under, owner, |object| {
         room = room && existing.add(&object);
         thumbnails += 1;
-        if thumbnails % 1_000 == 0 {
+        if thumbnails.is_multiple_of(1_000) {
             progress.listed(thumbnails, 0);
         }
         if room { Ok(()) } else { Err(too_many()) }
@@ -48,7 +48,7 @@ pub async fn find(
     let mut looked = 0_u64;
     let listed = list(&s3, place.bucket, place.prefix, None, |object| {
         looked += 1;
-        if looked % 1_000 == 0 {
+        if looked.is_multiple_of(1_000) {
             progress.listed(thumbnails, looked);
         }
         // A thumbnails bucket that is a source, too, has thumbnails that look like photographs.
