@@ -36,7 +36,7 @@ pub use worker::{GRACE_S, MAX_CONCURRENCY, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES, U
 
 /// Size limit of a configuration file, which is a page long.
 const MAX_FILE_BYTES: u64 = 1 << 20;
-/// Instances that a stack may declare by number; [scaling] has more.
+/// Instances that a stack may declare by number; `[scaling]` has more.
 const MAX_INSTANCES: u64 = 50;
 /// IAM: managed policies a role can have attached, by default (IAM quotas).
 const MAX_POLICIES: usize = 10;
@@ -70,7 +70,7 @@ pub struct Config {
     pub profile: Profile,
     pub security_group: SecurityGroup,
     pub instance: Instance,
-    /// None: `count` in [instance] says how many there are.
+    /// None: `count` in `[instance]` says how many there are.
     pub scaling: Option<Scaling>,
     pub network: Network,
     pub triggers: Vec<Trigger>,

@@ -1,4 +1,4 @@
-//! `[scaling]`: a group of instances that grows with the queue, instead of `count` in [instance].
+//! `[scaling]`: a group of instances that grows with the queue, instead of `count` in `[instance]`.
 
 use super::reader::Section;
 use super::{names, narrow};

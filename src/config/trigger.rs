@@ -16,7 +16,7 @@ pub struct Trigger {
     /// May be empty, as may the suffix.
     pub prefix: String,
     pub suffix: String,
-    /// Empty: `sizes` in [thumbnail].
+    /// Empty: `sizes` in `[thumbnail]`.
     pub sizes: Vec<Variant>,
 }
 

@@ -44,7 +44,7 @@ pub struct Desired {
     pub count: u32,
     /// Of the numbered instances, or of the group's.
     pub launch: Result<Launch, String>,
-    /// With [scaling]: what the group is made of.
+    /// With `[scaling]`: what the group is made of.
     pub fleet: Option<Result<Fleet, String>>,
     /// From the command line; nothing by default.
     pub asked: InstanceRequest,
@@ -52,7 +52,7 @@ pub struct Desired {
     pub notes: Vec<String>,
 }
 
-/// The resources of [scaling].
+/// The resources of `[scaling]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fleet {
     pub template: LaunchTemplate,

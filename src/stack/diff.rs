@@ -126,7 +126,7 @@ where
     changes.into_iter().map(change::Change::lift)
 }
 
-/// The launch template, the group, its policies and their alarms; without [scaling] they go, if they are ours.
+/// The launch template, the group, its policies and their alarms; without `[scaling]` they go, if they are ours.
 fn scaling(
     stack: &str,
     fleet: Option<&Result<desired::Fleet, String>>,

@@ -45,7 +45,7 @@ pub struct Observed {
 /// What instances can be launched with: CPU type, AMI, key pair. An inner `Err` says what is missing, as a sentence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LaunchOptions {
-    /// Of `type` in [instance]. With [scaling] not read: `offers` has what takes its place.
+    /// Of `type` in `[instance]`. With `[scaling]` not read: `offers` has what takes its place.
     pub arch: Result<Arch, String>,
     pub ami: Result<instance::Ami, String>,
     /// For a group.
@@ -289,7 +289,7 @@ async fn read_buckets(aws: &Reader, config: &Config, account: &str) -> Result<Bu
     Ok(Buckets { thumbnails, code, binaries, former: former_thumbnails.into_iter().chain(former_code).collect() })
 }
 
-/// What [scaling] makes.
+/// What `[scaling]` makes.
 type Scaling = (
     Found<launch_template::Observed>,
     Found<scaling_group::Observed>,

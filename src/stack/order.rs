@@ -41,7 +41,7 @@ fn worker_needs(other: Address) -> bool {
     )
 }
 
-/// Whether `new` takes over the work of `old`, which is deleted when `new` works: between `count` and [scaling].
+/// Whether `new` takes over the work of `old`, which is deleted when `new` works: between `count` and `[scaling]`.
 pub fn takes_over(new: Address, old: Address) -> bool {
     matches!((new, old), (Address::ScalingGroup, Address::Instance(_)) | (Address::Instance(_), Address::ScalingGroup))
 }

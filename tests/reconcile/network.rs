@@ -11,7 +11,7 @@ impl Caller {
     async fn endpoints(&self) -> Vec<(String, Vec<String>)> {
         let out = self.clients.ec2.describe_vpc_endpoints().send().await.unwrap();
         let alive = out.vpc_endpoints().iter().filter(|endpoint| {
-            endpoint.state().is_none_or(|state| !state.as_str().to_lowercase().starts_with("delet"))
+            endpoint.state().is_none_or(|state| !["deleting", "deleted"].contains(&&*state.as_str().to_lowercase()))
         });
         alive.map(|one| (one.vpc_endpoint_id().unwrap().to_owned(), one.route_table_ids().to_vec())).collect()
     }

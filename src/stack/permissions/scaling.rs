@@ -1,4 +1,4 @@
-//! The permissions of [scaling]: the launch template, the group, its policies and their alarms.
+//! The permissions of `[scaling]`: the launch template, the group, its policies and their alarms.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::config::Scaling;
 use crate::stack::resources::policy::AwsLocation;
 use crate::stack::resources::{STACK_TAG, scaling_group};
 
-/// The calls that observe the group, also without [scaling]: it may have been there before.
+/// The calls that observe the group, also without `[scaling]`: it may have been there before.
 pub const DESCRIBE: [&str; 8] = [
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeInstanceRefreshes",

@@ -123,7 +123,7 @@ pub async fn read(aws: &Reader, stack: &str, vpc: Option<&str>, subnet: Option<&
 
 fn is_alive(endpoint: &VpcEndpoint) -> bool {
     // EC2 writes it in several ways: "available", "Available", "deleted".
-    endpoint.state().is_none_or(|state| !state.as_str().to_lowercase().starts_with("delet"))
+    endpoint.state().is_none_or(|state| !["deleting", "deleted"].contains(&&*state.as_str().to_lowercase()))
 }
 
 fn gateway(endpoint: &VpcEndpoint) -> Option<Endpoint> {

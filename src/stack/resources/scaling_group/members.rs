@@ -20,7 +20,7 @@ impl Member {
 
     /// Whether it is on its way out of the group.
     pub fn is_leaving(&self) -> bool {
-        self.state.starts_with("Terminat") || self.state.starts_with("Detach")
+        ["Terminating", "Terminated", "Detach"].iter().any(|going| self.state.starts_with(going))
     }
 }
 

@@ -75,7 +75,7 @@ pub struct Choice {
     pub cpus: u32,
 }
 
-/// `declared`: the types of thumb.toml; empty for those that thumb knows. `subnet`: of [instance].
+/// `declared`: the types of thumb.toml; empty for those that thumb knows. `subnet`: of `[instance]`.
 pub async fn read_offers(
     aws: &Reader,
     declared: &[String],
