@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use super::change;
 use super::desired::{self, Desired};
+use super::notes;
 use super::observe::Observed;
 use super::operation::{Change, Operation, Plan};
 use super::target::Target;
-use crate::config::{Access, Config, Scaling, Sources};
+use crate::config::{Access, Config, Scaling};
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Attribute, Purpose};
 use crate::stack::cost::{BilledFleet, BilledResources, Estimate, FleetEstimate};
-use crate::stack::resources::instance::{FIRST_REPORT, Fleet, InstanceRequest, Launch, PublicAddress, Wait};
-use crate::stack::resources::s3_endpoint::S3Endpoint;
+use crate::stack::resources::instance::{InstanceRequest, Wait};
 use crate::stack::resources::{
     Found, STACK_TAG, alarm, binary, bucket, instance, instance_profile, is_adopted, launch_template, queue, role,
     s3_endpoint, scaling_group, scaling_policy, security_group, trigger,
@@ -79,7 +79,7 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
     }
     block_former_buckets(&mut changes, observed);
     let changes = select(changes, targets, false);
-    let mut notes = notes(config, desired, observed, &changes);
+    let mut notes = notes::of_apply(config, desired, observed, &changes);
     notes.extend(about_declared.iter().cloned());
     let instances = changes.iter().any(|change| matches!(change.address, Address::Instance(_)));
     let estimate = launch.as_ref().ok().filter(|_| instances && *count > 0).map(|launch| {
@@ -254,7 +254,7 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
              name, and existing links to thumbnails then lead there."
         ));
     }
-    notes.extend(instance_notes(observed, &changes));
+    notes.extend(notes::of_instances(observed, &changes));
     let plan =
         Plan::new(Purpose::Destroy, &config.name, &observed.location.account, &observed.location.region, changes);
     Plan { notes, ..plan }
@@ -337,118 +337,4 @@ fn select(changes: Vec<Change>, targets: &[Target], destroy: bool) -> Vec<Change
     let all: BTreeSet<Address> = changes.iter().map(|change| change.address).collect();
     let selected = Target::select(targets, &all, destroy);
     changes.into_iter().filter(|change| selected.contains(&change.address)).collect()
-}
-
-/// Notes about instances that the plan does not change.
-fn instance_notes(observed: &Observed, changes: &[Change]) -> Vec<String> {
-    let Fleet { alive, dead: _, foreign, unnumbered } = &observed.fleet;
-    let mut notes = unnumbered.clone();
-    // Blocked instances are shown as changes.
-    let shown = |index: u32| {
-        changes.iter().any(|change| change.address == Address::Instance(index) && change.action == Action::Blocked)
-    };
-    for (_, reason) in foreign.iter().filter(|(index, _)| !shown(**index)) {
-        notes.push(format!("Not changed: {reason}."));
-    }
-    for instance in alive.iter().filter(|instance| instance.user_data.is_none()) {
-        notes.push(format!(
-            "EC2 does not return the user data of {} yet; plan again in a minute to see whether it runs what is declared.",
-            instance.id
-        ));
-    }
-    notes
-}
-
-/// A note if the instances get no public address.
-fn address_note(launch: &Launch) -> Option<String> {
-    match &launch.public_address {
-        PublicAddress::Yes => None,
-        PublicAddress::No(place) => Some(format!(
-            "The instances get no public IPv4 address in {place}: they need a NAT gateway or VPC endpoints to reach S3 and \
-             SQS, and otherwise cost money and do nothing."
-        )),
-        PublicAddress::Perhaps => Some(
-            "Some subnets of the default VPC assign no public IPv4 address, and EC2 chooses the subnet: an instance without \
-             an address needs a NAT gateway or VPC endpoints to reach S3 and SQS. Set `subnet` in [instance] to choose."
-                .to_owned(),
-        ),
-    }
-}
-
-fn notes(config: &Config, desired: &Desired, observed: &Observed, changes: &[Change]) -> Vec<String> {
-    let mut notes = Vec::new();
-    let new = changes.iter().all(|change| matches!(change.action, Action::Create | Action::Blocked));
-    if new && !observed.other_stacks.is_empty() {
-        let others: Vec<&str> = observed.other_stacks.iter().map(String::as_str).collect();
-        notes.push(format!(
-            "The stack {name} is new, but this account and region already have the {stacks} {others}. If you changed \
-             `name` in thumb.toml, the old stack keeps running and costing money until you destroy it under its old name.",
-            name = config.name,
-            stacks = if others.len() == 1 { "stack" } else { "stacks" },
-            others = others.join(", "),
-        ));
-    }
-    let access = config.buckets.access;
-    let opened = changes.iter().any(|change| {
-        let settings = ["block_public_access", "policy"];
-        change.address == Address::ThumbnailsBucket
-            && matches!(change.action, Action::Create | Action::Update)
-            && change.attributes.iter().any(|attribute| settings.contains(&attribute.name.as_str()))
-    });
-    if opened && access != Access::Private {
-        notes.push(format!(
-            "Everyone on the Internet can read the thumbnails, because `access` in [buckets] is {access}; with private, only \
-             the account can."
-        ));
-    }
-    if config.buckets.sources == Sources::Any {
-        let public = if access == Access::Private { "" } else { ", and its thumbnails are public" };
-        notes.push(format!(
-            "`sources` in [buckets] is [\"*\"]: anyone who can send a request can make a worker read any photo that its role \
-             can read, in any bucket{public}."
-        ));
-    }
-    let any = |actions: &[Action]| {
-        let instance = |change: &Change| matches!(change.address, Address::Instance(_));
-        changes.iter().any(|change| instance(change) && actions.contains(&change.action))
-    };
-    let instances = any(&[Action::Create, Action::Replace]);
-    if instances && config.instance.key_pair.is_none() {
-        notes.push("SSH is off: key_pair is not set in [instance].".into());
-    } else if instances && config.security_group.ssh_from.is_empty() {
-        notes.push(
-            "ssh_from in [security_group] is empty: the instances have a key pair, but port 22 is closed.".into(),
-        );
-    }
-    if instances
-        && config.network.public_ip
-        && let Ok(launch) = &desired.launch
-    {
-        notes.extend(address_note(launch));
-    }
-    if let Some(S3Endpoint { vpc_id, .. }) = &desired.s3_endpoint {
-        notes.extend(s3_endpoint::notes(&observed.network, &observed.location.region, vpc_id));
-    }
-    if any(&[Action::Replace]) && desired.asked.wait != Wait::Never {
-        notes.push(format!(
-            "A replaced instance is terminated after the worker of its replacement has reported. apply waits up to {} minutes \
-             for that, and otherwise keeps the old instance (--no-wait does not wait).",
-            FIRST_REPORT.as_secs() / 60
-        ));
-    }
-    notes.extend(instance_notes(observed, changes));
-    if changes.iter().any(|change| matches!(change.address, Address::Trigger(_))) {
-        notes.extend(trigger::notes(config, observed.queue.ours().and_then(|queue| queue.kms_key.as_deref())));
-    }
-    notes.extend(scaling_group::notes(&scaling_group::name(&config.name), &observed.scaling_group));
-    let wakes_by_itself =
-        config.scaling.as_ref().is_some_and(|scaling| scaling.min == 0) && !config.triggers.is_empty();
-    if wakes_by_itself && changes.iter().any(|change| change.address == Address::ScalingGroup) {
-        notes.push(
-            "The first upload after a few idle hours may wait for up to 20 minutes, because an idle queue's metrics sleep, and \
-             with them what wakes the group: `min = 1` in [scaling] keeps an instance for it."
-                .to_owned(),
-        );
-    }
-    notes
 }

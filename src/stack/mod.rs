@@ -13,6 +13,7 @@ pub mod cost;
 mod desired;
 mod diff;
 mod execute;
+mod notes;
 mod observe;
 mod operation;
 mod order;
