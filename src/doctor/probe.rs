@@ -63,20 +63,21 @@ pub async fn prove(
     let bucket_of_thumbnails = config.thumbnails_bucket(probe.account);
     let waited = tokio::select! {
         biased;
-        () = interrupted => Err(Check::not_checked(&*name, "interrupted")),
+        () = interrupted => Waited::Interrupted,
         all = all_there(clients, &bucket_of_thumbnails, &thumbnails, probe) => all,
     };
-    let mut checks = Vec::new();
-    match waited {
-        Ok(()) => {
+    let checks = match waited {
+        Waited::Interrupted => vec![Check::not_checked(name, "interrupted")],
+        Waited::InVain => vec![how_far(clients, &name, &key, probe).await],
+        Waited::AllThere => {
             let (count, seconds) = (thumbnails.len(), began.elapsed().as_secs_f64());
             let noun = if count == 1 { "thumbnail" } else { "thumbnails" };
-            checks.push(Check::ok(name, format!("{count} {noun} after {seconds:.1} s")));
-            checks.push(public(clients, config, &bucket_of_thumbnails, &thumbnails[0]).await);
+            vec![
+                Check::ok(name, format!("{count} {noun} after {seconds:.1} s")),
+                public(clients, config, &bucket_of_thumbnails, &thumbnails[0]).await,
+            ]
         }
-        Err(check) if check.detail == "interrupted" => checks.push(check),
-        Err(_) => checks.push(how_far(clients, &name, &key, probe).await),
-    }
+    };
     let mut left = Vec::new();
     let delete = |s3: aws_sdk_s3::Client| s3.delete_object().bucket(bucket).key(&key).send();
     if s3.call(bucket, delete).await.is_err() {
@@ -104,8 +105,15 @@ fn keys(config: &Config, trigger: &Trigger, key: &str) -> Vec<String> {
 /// The version of [`PICTURE`] in keys: the start of its MD5.
 const PICTURE_VERSION: &str = "eb949a9b0022974f";
 
-/// Waits until all thumbnails are there; an error only says that they are not.
-async fn all_there(clients: &Clients, bucket: &str, keys: &[String], probe: &Probe<'_>) -> Result<(), Check> {
+/// How the wait for the thumbnails ended.
+enum Waited {
+    AllThere,
+    InVain,
+    Interrupted,
+}
+
+/// Waits until all thumbnails are there.
+async fn all_there(clients: &Clients, bucket: &str, keys: &[String], probe: &Probe<'_>) -> Waited {
     let deadline = Instant::now() + probe.wait;
     let mut missing: Vec<&String> = keys.iter().collect();
     loop {
@@ -117,10 +125,10 @@ async fn all_there(clients: &Clients, bucket: &str, keys: &[String], probe: &Pro
             }
         }
         if still.is_empty() && !keys.is_empty() {
-            return Ok(());
+            return Waited::AllThere;
         }
         if Instant::now() >= deadline {
-            return Err(Check::failed("upload", "", ""));
+            return Waited::InVain;
         }
         missing = still;
         tokio::time::sleep(LOOK_AGAIN).await;

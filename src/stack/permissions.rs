@@ -224,6 +224,7 @@ impl<'a> Stack<'a> {
         describe.extend(scaling::DESCRIBE);
         if self.has_endpoint() {
             describe.extend(["ec2:DescribeRouteTables", "ec2:DescribeSubnets"]);
+            describe.sort_unstable();
             describe.dedup();
         }
         statements.push(self.in_region(allow("ReadInstances", &describe, &["*"])));

@@ -3,7 +3,7 @@
 use aws_sdk_s3::types::NotificationConfiguration;
 
 use super::{Step, not_yet, rules};
-use crate::aws::{CallError, CallResult, Writer};
+use crate::aws::{CallError, CallResult, Kind, Writer};
 use crate::stack::resources::{RetryPolicy, StepContext, optional};
 
 pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
@@ -21,7 +21,7 @@ pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result
                 None => {
                     return Err(CallError::judged(
                         "s3:GetBucketNotification",
-                        crate::aws::Kind::NotFound,
+                        Kind::NotFound,
                         format!("the bucket {bucket} is gone"),
                     ));
                 }
