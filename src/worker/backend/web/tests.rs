@@ -24,8 +24,10 @@ fn serve(answers: impl Fn(SocketAddr) -> Vec<String>) -> (SocketAddr, mpsc::Rece
     (address, asked)
 }
 
+/// It says that the connection ends with it: a client that keeps it would send its next request to a socket that the
+/// server is closing.
 fn answer(head: &str, body: &str) -> String {
-    format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
 }
 
 async fn open(url: &str) -> Result<Opened<Body>, JobError> {
