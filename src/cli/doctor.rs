@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::reconcile::{Session, ask};
 use super::{Global, print, tell};
@@ -56,13 +57,16 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
     }
     let shown = all.len();
     let wrong = all.iter().filter(|check| check.verdict == Verdict::Failed).count();
+    let mut interrupted = false;
     if !config.triggers.is_empty() && !args.dry_run {
         if !args.yes {
             let buckets: Vec<&str> = config.triggers.iter().map(|trigger| trigger.bucket.as_str()).collect();
             let question = format!("Put a small picture into {}, and delete it again?", buckets.join(", "));
             ask(&question, "yes", "doctor")?;
         }
-        all.extend(proofs(&session, &observed.location.account, args.wait, wrong == 0).await?);
+        let proven;
+        (proven, interrupted) = proofs(&session, &observed.location.account, args.wait, wrong == 0).await?;
+        all.extend(proven);
     }
     if args.json {
         let all: Vec<Value> = all.iter().map(json_of).collect();
@@ -70,19 +74,26 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
     } else {
         print(&lines(&all[shown..]))?;
     }
+    if interrupted {
+        return Err(Failure::new("interrupted before every upload was proved"));
+    }
     let wrong: Vec<&str> =
         all.iter().filter(|check| check.verdict == Verdict::Failed).map(|check| check.name.as_str()).collect();
     if wrong.is_empty() { Ok(()) } else { Err(Failure::new(format!("not well: {}", wrong.join(", ")))) }
 }
 
-/// `well`: nothing is known to be wrong. Where something is, an upload may still show what that does.
-async fn proofs(session: &Session, account: &str, wait: Duration, well: bool) -> Result<Vec<Check>> {
+/// The checks of all triggers, and whether Ctrl-C ended them. `well`: nothing is known to be wrong. Where something is, an
+/// upload may still show what that does.
+async fn proofs(session: &Session, account: &str, wait: Duration, well: bool) -> Result<(Vec<Check>, bool)> {
     let Session { config, clients, .. } = session;
     let (Ok(queue_url), Ok(dlq_url)) =
         (queue_url(clients, &config.queue.name).await, queue_url(clients, &config.queue.dlq).await)
     else {
-        return Ok(vec![Check::not_checked("uploads", "there is no queue for their events")]);
+        return Ok((vec![Check::not_checked("uploads", "there is no queue for their events")], false));
     };
+    // Listens from here on, so that Ctrl-C during an upload does not end the process and leave the picture.
+    let mut interrupts =
+        signal(SignalKind::interrupt()).map_err(|error| Failure::new(format!("cannot handle Ctrl-C: {error}")))?;
     let mut all = Vec::new();
     for trigger in &config.triggers {
         if !well {
@@ -90,17 +101,18 @@ async fn proofs(session: &Session, account: &str, wait: Duration, well: bool) ->
         }
         let probe = Probe { trigger, account, queue_url: &queue_url, dlq_url: &dlq_url, wait };
         let interrupted = async {
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+            interrupts.recv().await;
         };
         let proof = prove(clients, config, &probe, interrupted).await;
         for left in proof.left {
             tell(&format!("note: {left} could not be deleted"));
         }
         all.extend(proof.checks);
+        if proof.interrupted {
+            return Ok((all, true));
+        }
     }
-    Ok(all)
+    Ok((all, false))
 }
 
 /// One line a check, and one for what to do.

@@ -34,6 +34,7 @@ pub struct Probe<'a> {
 pub struct Proof {
     pub checks: Vec<Check>,
     pub left: Vec<String>,
+    pub interrupted: bool,
 }
 
 /// Proves one trigger. Whatever happens, also when `interrupted` is ready, picture and thumbnails are taken away.
@@ -56,7 +57,7 @@ pub async fn prove(
         let error = CallError::new("s3:PutObject", error);
         let check =
             Check::failed(name, format!("cannot put a picture there: {error}"), "ask for s3:PutObject on the bucket");
-        return Proof { checks: vec![check], left: Vec::new() };
+        return Proof { checks: vec![check], left: Vec::new(), interrupted: false };
     }
     let began = Instant::now();
     let thumbnails = keys(config, probe.trigger, &key);
@@ -66,6 +67,7 @@ pub async fn prove(
         () = interrupted => Waited::Interrupted,
         all = all_there(clients, &bucket_of_thumbnails, &thumbnails, probe) => all,
     };
+    let interrupted = matches!(waited, Waited::Interrupted);
     let checks = match waited {
         Waited::Interrupted => vec![Check::not_checked(name, "interrupted")],
         Waited::InVain => vec![how_far(clients, &name, &key, probe).await],
@@ -89,7 +91,7 @@ pub async fn prove(
             left.push(format!("s3://{bucket_of_thumbnails}/{key}"));
         }
     }
-    Proof { checks, left }
+    Proof { checks, left, interrupted }
 }
 
 /// The thumbnails' keys, as the worker names them. Keys with a version need the picture's.
@@ -148,7 +150,13 @@ async fn how_far(clients: &Clients, name: &str, key: &str, probe: &Probe<'_>) ->
     }
     let get = clients.sqs.get_queue_attributes().queue_url(probe.queue_url);
     let get = get.attribute_names(QueueAttributeName::All).send().await.action("sqs:GetQueueAttributes");
-    let attributes = get.ok().and_then(|out| out.attributes).unwrap_or_default();
+    let attributes = match get {
+        Ok(out) => out.attributes.unwrap_or_default(),
+        Err(error) => {
+            let why = format!("no thumbnail came in {waited} s, and the queue cannot be looked at: {error}");
+            return Check::failed(name, why, "ask for sqs:GetQueueAttributes on the queue");
+        }
+    };
     let count = |name: QueueAttributeName| attributes.get(&name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
     let waits = count(QueueAttributeName::ApproximateNumberOfMessages);
     let in_flight = count(QueueAttributeName::ApproximateNumberOfMessagesNotVisible);
