@@ -1,4 +1,4 @@
-//! Makes text from elsewhere safe to print.
+//! Text: what comes from elsewhere made safe to print, and words for people.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -57,6 +57,11 @@ pub fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// The noun that follows a number: "object", "objects".
+pub fn plural(count: u64, noun: &str) -> String {
+    if count == 1 { noun.to_owned() } else { format!("{noun}s") }
 }
 
 /// The known word that was probably meant: the only one that begins with `word`, or else the one with the fewest edits,

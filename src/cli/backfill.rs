@@ -7,8 +7,9 @@ use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::enqueue::style;
+use super::interrupts::interrupted;
 use super::reconcile::ask;
-use super::waking::Waking;
+use super::waking::{self, Waking};
 use super::{Global, print, tell};
 use crate::aws::{Clients, account_number};
 use crate::config::{self, Config, Sources};
@@ -17,7 +18,7 @@ use crate::enqueue::backfill::{Counts, Place, Progress, Queued, find, queue};
 use crate::error::{Failure, Result};
 use crate::stack::capacity::{cpus_of, pictures_a_second};
 use crate::stack::cost;
-use crate::text::printable;
+use crate::text::{plural, printable};
 use crate::worker::queue_url;
 
 /// The type whose price stands for a group's, which has many types and, with Spot, a fraction of their prices.
@@ -103,18 +104,8 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
     let waking = Waking::new(&clients, &config);
     let began = Instant::now();
     let mut bar = Bar::queueing(total, before, &waking);
-    let interrupted = async {
-        // Where there is no handler, the run cannot be interrupted, but killed, which it survives as well.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    let sending = async {
-        let queued = queue(&clients, &config, &queue_url, &files, reader, &mut bar, interrupted).await;
-        waking.over();
-        queued
-    };
-    let (queued, ()) = tokio::join!(sending, waking.begin());
+    let sending = queue(&clients, &config, &queue_url, &files, reader, &mut bar, interrupted());
+    let queued = waking.during(sending).await;
     bar.bar.finish_and_clear();
     let Queued { queued, not_queued, interrupted } = queued?;
     let woken = waking.finish(queued).await;
@@ -131,7 +122,7 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
         false => format!("queued {} on {name} in {seconds:.1} s\n", requests(queued)),
     })?;
     if let (Some(instances), false) = (woken, args.json) {
-        tell(&format!("woke the fleet: {} within about two minutes", count(instances, "instance")));
+        waking::tell_woken(instances);
     }
     if interrupted {
         let left = total.saturating_sub(before + queued + not_queued);
@@ -275,7 +266,7 @@ fn grouped(number: u64) -> String {
 }
 
 fn count(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
+    format!("{} {}", grouped(number), plural(number, noun))
 }
 
 fn requests(number: u64) -> String {

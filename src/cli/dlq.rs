@@ -10,7 +10,7 @@ use super::{Global, print, tell};
 use crate::aws::Clients;
 use crate::dlq::{self, Group, Moved, Read, Reason, Rejected, Retried};
 use crate::error::{Failure, Result};
-use crate::text::{printable, printable_json};
+use crate::text::{plural, printable, printable_json};
 use crate::worker::queue_url;
 
 /// Show what was rejected and why, and put it back on the queue.
@@ -355,7 +355,7 @@ fn age(age: Duration) -> String {
 }
 
 fn messages(count: u64) -> String {
-    format!("{count} {}", if count == 1 { "message" } else { "messages" })
+    format!("{count} {}", plural(count, "message"))
 }
 
 fn are(count: usize) -> String {

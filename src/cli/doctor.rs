@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::interrupts::interrupted;
 use super::reconcile::{Session, ask};
 use super::{Global, print, tell};
 use crate::doctor::{Check, Probe, Verdict, checks, prove};
@@ -56,8 +56,8 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
         print(&lines(&all))?;
     }
     let shown = all.len();
-    let wrong = all.iter().filter(|check| check.verdict == Verdict::Failed).count();
-    let mut interrupted = false;
+    let well = all.iter().all(|check| check.verdict != Verdict::Failed);
+    let mut was_interrupted = false;
     if !config.triggers.is_empty() && !args.dry_run {
         if !args.yes {
             let buckets: Vec<&str> = config.triggers.iter().map(|trigger| trigger.bucket.as_str()).collect();
@@ -65,7 +65,7 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
             ask(&question, "yes", "doctor")?;
         }
         let proven;
-        (proven, interrupted) = proofs(&session, &observed.location.account, args.wait, wrong == 0).await?;
+        (proven, was_interrupted) = proofs(&session, &observed.location.account, args.wait, well).await?;
         all.extend(proven);
     }
     if args.json {
@@ -74,7 +74,7 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
     } else {
         print(&lines(&all[shown..]))?;
     }
-    if interrupted {
+    if was_interrupted {
         return Err(Failure::new("interrupted before every upload was proved"));
     }
     let wrong: Vec<&str> =
@@ -92,18 +92,14 @@ async fn proofs(session: &Session, account: &str, wait: Duration, well: bool) ->
         return Ok((vec![Check::not_checked("uploads", "there is no queue for their events")], false));
     };
     // Listens from here on, so that Ctrl-C during an upload does not end the process and leave the picture.
-    let mut interrupts =
-        signal(SignalKind::interrupt()).map_err(|error| Failure::new(format!("cannot handle Ctrl-C: {error}")))?;
+    let mut interrupted = std::pin::pin!(interrupted());
     let mut all = Vec::new();
     for trigger in &config.triggers {
         if !well {
             tell("note: something is wrong already; the upload shows what it does");
         }
         let probe = Probe { trigger, account, queue_url: &queue_url, dlq_url: &dlq_url, wait };
-        let interrupted = async {
-            interrupts.recv().await;
-        };
-        let proof = prove(clients, config, &probe, interrupted).await;
+        let proof = prove(clients, config, &probe, &mut interrupted).await;
         for left in proof.left {
             tell(&format!("note: {left} could not be deleted"));
         }

@@ -7,14 +7,14 @@ use std::time::Duration;
 use argh::{ArgsInfo, FromArgs};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
-use super::waking::Waking;
-use super::{Global, print, tell};
+use super::waking::{self, Waking};
+use super::{Global, print};
 use crate::aws::Clients;
 use crate::config::{self, Config, MAX_SIZES, UrlSources, Variant};
 use crate::enqueue::{self, Progress, Sources, Summary};
 use crate::error::{Failure, Result};
 use crate::request::{self, Wanted};
-use crate::text::printable;
+use crate::text::{plural, printable};
 use crate::thumbnail::{Fit, MAX_SIDE_PX, Output, Position, Size};
 use crate::worker;
 
@@ -85,12 +85,7 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
     let queue_url = worker::queue_url(&clients, queue).await?;
     let waking = Waking::new(&clients, &config);
     let mut bar = Bar::new(sources.count(), &waking);
-    let sending = async {
-        let summary = enqueue::enqueue(&clients, &queue_url, &wanted, sources, &mut bar).await;
-        waking.over();
-        summary
-    };
-    let (summary, ()) = tokio::join!(sending, waking.begin());
+    let summary = waking.during(enqueue::enqueue(&clients, &queue_url, &wanted, sources, &mut bar)).await;
     bar.bar.finish_and_clear();
     let summary = summary?;
     let woken = waking.finish(summary.queued).await;
@@ -106,8 +101,7 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
     };
     print(&format!("{text}\n"))?;
     if let (Some(instances), false) = (woken, json) {
-        let noun = if instances == 1 { "instance" } else { "instances" };
-        tell(&format!("woke the fleet: {instances} {noun} within about two minutes"));
+        waking::tell_woken(instances);
     }
     match summary.not_queued {
         0 => Ok(()),
@@ -190,7 +184,7 @@ pub fn fit(text: &str) -> Result<Fit, String> {
 }
 
 fn requests(count: u64) -> String {
-    if count == 1 { "1 request".into() } else { format!("{count} requests") }
+    format!("{count} {}", plural(count, "request"))
 }
 
 fn sentence(summary: &Summary, queue: &str) -> String {
@@ -202,7 +196,7 @@ fn sentence(summary: &Summary, queue: &str) -> String {
     if *skipped > 0 {
         sentence.push_str(&format!(
             "; skipped {skipped} {} (not pictures by their extensions, or empty)",
-            if *skipped == 1 { "object" } else { "objects" }
+            plural(*skipped, "object")
         ));
     }
     if *not_queued > 0 {

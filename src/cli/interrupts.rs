@@ -12,6 +12,17 @@ use crate::stack::{Doing, Event};
 /// As a shell reports a process that SIGINT ended.
 const EXIT_INTERRUPTED: i32 = 130;
 
+/// Ready at the first Ctrl-C from now on, also at one that comes before this is waited for.
+pub fn interrupted() -> impl Future<Output = ()> {
+    let ctrl_c = tokio::spawn(tokio::signal::ctrl_c());
+    async {
+        // Where there is no handler, the process cannot be interrupted, only killed.
+        if !matches!(ctrl_c.await, Ok(Ok(()))) {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 /// Handles Ctrl-C until the end of the process: tokio never restores the default handler.
 pub struct Interrupts {
     pub interrupt: Arc<Interrupt>,

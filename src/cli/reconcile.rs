@@ -25,7 +25,7 @@ use crate::stack::{
     Contents, Desired, Event, Observed, Outcome, Report, Target, execute, misplaced_bucket, observe, plan_apply,
     plan_destroy, survey,
 };
-use crate::text::{printable, printable_json};
+use crate::text::{plural, printable, printable_json};
 
 /// A configuration and a connection to its account.
 pub struct Session {
@@ -173,10 +173,6 @@ impl DataLoss {
         let (last, rest) = self.sentences.split_last()?;
         Some(if rest.is_empty() { last.clone() } else { format!("{} and {last}", rest.join(", ")) })
     }
-}
-
-fn plural(count: u64, noun: &str) -> String {
-    if count == 1 { noun.to_owned() } else { format!("{noun}s") }
 }
 
 /// Prints a plan on stdout, as text or as JSON.

@@ -8,6 +8,7 @@ use super::tell;
 use crate::aws::Clients;
 use crate::config::Config;
 use crate::enqueue::wake::{Woken, wake};
+use crate::text::plural;
 
 /// Wakes the group of a stack that has one.
 pub struct Waking<'a> {
@@ -34,13 +35,18 @@ impl<'a> Waking<'a> {
         }
     }
 
-    /// No more requests come.
-    pub fn over(&self) {
-        self.begun.notify_one();
+    /// Wakes the group for the first requests, while `sending` sends the others.
+    pub async fn during<T>(&self, sending: impl Future<Output = T>) -> T {
+        let sending = async {
+            let sent = sending.await;
+            // No more requests come.
+            self.begun.notify_one();
+            sent
+        };
+        tokio::join!(sending, self.begin()).0
     }
 
-    /// Wakes the group for the first requests, while the others are sent.
-    pub async fn begin(&self) {
+    async fn begin(&self) {
         if self.config.scaling.is_none() {
             return;
         }
@@ -64,4 +70,9 @@ impl<'a> Waking<'a> {
             Err(error) => tell(&format!("note: cannot wake the fleet, which its alarm does within minutes: {error}")),
         }
     }
+}
+
+/// Says what became of the group.
+pub fn tell_woken(instances: u64) {
+    tell(&format!("woke the fleet: {instances} {} within about two minutes", plural(instances, "instance")));
 }

@@ -12,6 +12,7 @@ use crate::aws::{CallError, CallResult, Clients, Kind, RegionalS3, s3_config};
 use crate::config::{Access, Config, Trigger};
 use crate::dlq;
 use crate::request::{Request, Source, Wanted};
+use crate::text::plural;
 
 /// A grey JPEG of 16 by 16 pixels.
 const PICTURE: &[u8] = include_bytes!("probe.jpg");
@@ -73,7 +74,7 @@ pub async fn prove(
         Waited::InVain => vec![how_far(clients, &name, &key, probe).await],
         Waited::AllThere => {
             let (count, seconds) = (thumbnails.len(), began.elapsed().as_secs_f64());
-            let noun = if count == 1 { "thumbnail" } else { "thumbnails" };
+            let noun = plural(count as u64, "thumbnail");
             vec![
                 Check::ok(name, format!("{count} {noun} after {seconds:.1} s")),
                 public(clients, config, &bucket_of_thumbnails, &thumbnails[0]).await,

@@ -8,6 +8,7 @@ use crate::aws::{CallError, CallResult, Errors, Reader, all};
 use crate::config::image::{Arch, Image};
 use crate::stack::resources::instance::{Ami, read_ami};
 use crate::stack::resources::optional;
+use crate::text::plural;
 
 /// The types of a group whose `types` is empty: two CPUs each, several generations and families, because Spot capacity
 /// differs between them and AWS advises at least ten (Auto Scaling user guide, "Setup overview for creating a mixed
@@ -157,7 +158,7 @@ impl Offers {
             .filter(|name| self.types.iter().all(|offer| offer.name != *name))
             .collect();
         if !missing.is_empty() {
-            let types = if missing.len() == 1 { "type" } else { "types" };
+            let types = plural(missing.len() as u64, "type");
             return Err(format!("the region {region} does not offer the instance {types} {}", missing.join(", ")));
         }
         let first = self.types.first();

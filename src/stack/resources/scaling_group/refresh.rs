@@ -15,6 +15,7 @@ use super::workers::Workers;
 use super::{Mixed, Observed, Refresh, WARMUP_S, read};
 use crate::aws::{Backoff, CallError, CallResult, Kind, Writer};
 use crate::stack::resources::{Found, StepContext, ok_if_gone};
+use crate::text::plural;
 
 const START: &str = "autoscaling:StartInstanceRefresh";
 const IN_SERVICE: &str = "autoscaling:DescribeAutoScalingGroups";
@@ -267,7 +268,7 @@ fn progress(refresh: &Refresh) -> String {
         _ => "the instance refresh goes on",
     };
     let reason = reason.as_ref().map_or_else(String::new, |reason| format!(": {}", reason.trim_end_matches('.')));
-    let instances = if *left == 1 { "instance" } else { "instances" };
+    let instances = plural(u64::try_from(*left).unwrap_or_default(), "instance");
     format!("{what} ({percent} %, {left} {instances} to replace){reason}")
 }
 
