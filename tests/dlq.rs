@@ -2,44 +2,25 @@
 
 #[path = "support/moto.rs"]
 mod moto;
+#[path = "support/stack.rs"]
+mod stack;
 
-use std::process::Output;
-
-use aws_config::{BehaviorVersion, Region};
-use aws_credential_types::Credentials;
-use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName};
-use moto::{Moto, REGION};
+use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeName};
 use serde_json::Value;
-use thumb::aws::Clients;
+use stack::{CommandOutput, Stack};
 
 /// A queue and its dead-letter queue, and a thumb.toml that names them.
 struct Queues {
-    moto: Moto,
-    sqs: aws_sdk_sqs::Client,
-    dir: tempfile::TempDir,
+    stack: Stack,
     queue: String,
     dlq: String,
 }
 
 impl Queues {
     async fn new() -> Self {
-        let moto = Moto::start_strict(&["--set", "sqs-new-dead-letter-queue.seconds=0"]);
-        let sdk = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .endpoint_url(moto.endpoint())
-            .region(Region::new(REGION))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"));
-        let sqs = Clients::from_sdk(sdk.load().await).unwrap().sqs;
-        let dlq = sqs.create_queue().queue_name("cats-dlq").send().await.unwrap().queue_url.unwrap();
-        let redrive = format!(
-            r#"{{"deadLetterTargetArn":"arn:aws:sqs:{REGION}:{}:cats-dlq","maxReceiveCount":"1"}}"#,
-            moto::ACCOUNT
-        );
-        let create = sqs.create_queue().queue_name("cats").attributes(QueueAttributeName::RedrivePolicy, redrive);
-        let queue = create.send().await.unwrap().queue_url.unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("thumb.toml"), "name = \"cats\"").unwrap();
-        Self { moto, sqs, dir, queue, dlq }
+        let stack = Stack::strict("cats", "name = \"cats\"", &["sqs-new-dead-letter-queue.seconds=0"]).await;
+        let (queue, dlq) = stack.create_queues(1).await;
+        Self { stack, queue, dlq }
     }
 
     /// As a worker rejects a message.
@@ -48,29 +29,26 @@ impl Queues {
             MessageAttributeValue::builder().data_type("String").string_value(value).build().expect("it has a type")
         };
         let body = format!(r#"{{"bucket":"photos","key":"{key}","width":4,"height":3}}"#);
-        let send = self.sqs.send_message().queue_url(&self.dlq).message_body(body);
+        let send = self.stack.clients.sqs.send_message().queue_url(&self.dlq).message_body(body);
         let send = send.message_attributes("trace", text("t-1")).message_attributes("thumb-error", text(error));
         let send = send.message_attributes("thumb-stage", text("make"));
         send.message_attributes("thumb-worker", text("host/1")).send().await.unwrap();
     }
 
-    fn thumb(&self, words: &[&str]) -> Output {
-        let mut command = self.moto.command(env!("CARGO_BIN_EXE_thumb"));
-        command.current_dir(self.dir.path()).arg("dlq").args(words).output().unwrap()
+    fn thumb(&self, words: &[&str]) -> CommandOutput {
+        self.stack.thumb(&[&["dlq"], words].concat())
     }
 
     #[track_caller]
     fn ok(&self, words: &[&str]) -> String {
-        let output = self.thumb(words);
-        assert!(output.status.success(), "{words:?}: {output:?}");
-        String::from_utf8(output.stdout).unwrap()
+        self.thumb(words).ok().stdout
     }
 
     /// Every message of a queue: its body's key, and its attributes' names.
     async fn messages(&self, url: &str) -> Vec<(String, Vec<String>)> {
         let mut found = Vec::new();
         loop {
-            let call = self.sqs.receive_message().queue_url(url).max_number_of_messages(10);
+            let call = self.stack.clients.sqs.receive_message().queue_url(url).max_number_of_messages(10);
             let call = call.message_attribute_names("All");
             let messages = call
                 .message_system_attribute_names(MessageSystemAttributeName::All)
@@ -136,13 +114,12 @@ async fn all_are_moved_by_sqs_or_deleted() {
     assert_eq!(queues.messages(&queues.queue).await.len(), 12);
     queues.reject("a.jpg", "no").await;
     let output = queues.thumb(&["purge"]);
-    assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("use `thumb dlq purge --yes` to skip the question"));
+    assert_ne!(output.code, Some(0));
+    assert!(output.stderr.contains("use `thumb dlq purge --yes` to skip the question"));
     assert_eq!(queues.ok(&["purge", "--yes"]), "deleted every message of cats-dlq; SQS takes up to a minute\n");
     assert_eq!(queues.messages(&queues.dlq).await, []);
     let again = queues.thumb(&["purge", "--yes"]);
-    let text = String::from_utf8_lossy(&again.stderr);
-    assert!(text.contains("AWS is throttling requests; try again in a minute"), "{text}");
+    assert!(again.stderr.contains("AWS is throttling requests; try again in a minute"), "{again:?}");
 }
 
 #[tokio::test]
@@ -157,8 +134,8 @@ async fn what_to_retry_must_be_said_and_found() {
         (&["show", "x"], "no rejected message has an ID that begins with \"x\""),
     ] {
         let output = queues.thumb(words);
-        assert!(!output.status.success(), "{words:?}");
-        assert!(String::from_utf8_lossy(&output.stderr).contains(why), "{words:?}: {output:?}");
+        assert_ne!(output.code, Some(0), "{words:?}");
+        assert!(output.stderr.contains(why), "{words:?}: {output:?}");
     }
     assert_eq!(queues.messages(&queues.dlq).await.len(), 1, "nothing was moved");
 }

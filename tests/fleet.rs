@@ -6,21 +6,19 @@
 
 #[path = "support/moto.rs"]
 mod moto;
+#[path = "support/stack.rs"]
+mod stack;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use aws_config::{BehaviorVersion, Region};
-use aws_credential_types::Credentials;
 use aws_sdk_ec2::types::{Filter, InstanceStateName};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_sqs::types::QueueAttributeName;
 use futures_util::StreamExt;
-use moto::{Moto, REGION};
-use thumb::aws::Clients;
+use moto::AT_ONCE;
+use stack::Stack;
 
-const THUMB: &str = env!("CARGO_BIN_EXE_thumb");
 const UPLOADS: &str = "profile-pictures-uploads";
 const THUMBNAILS: &str = "profile-pictures-thumbnails-123456789012";
 const SIZES: [&str; 3] = ["400x400", "128x128", "48x48"];
@@ -33,30 +31,8 @@ const THUMBNAILS_A_TERMINATION: usize = 30;
 const PATIENCE: Duration = Duration::from_secs(1_200);
 const POLL: Duration = Duration::from_millis(200);
 
-/// What the emulator otherwise takes its time for, as AWS does.
-const AT_ONCE: [&str; 16] = [
-    "--set",
-    "ec2-instance-states.pending=0",
-    "--set",
-    "ec2-instance-states.terminate=0",
-    "--set",
-    "ec2-security-group-in-use.seconds=0",
-    "--set",
-    "iam-instance-profile-propagation.seconds=0",
-    "--set",
-    "sqs-new-dead-letter-queue.seconds=0",
-    "--set",
-    "sqs-deleted-queue-reads.p=0",
-    "--set",
-    "autoscaling-group.seconds=0",
-    "--set",
-    "s3-create-bucket.seconds=0",
-];
-
 struct World {
-    moto: Moto,
-    clients: Clients,
-    dir: tempfile::TempDir,
+    stack: Stack,
     /// The workers, by the instance that each plays.
     workers: BTreeMap<String, Child>,
     /// Those that were told to stop.
@@ -65,39 +41,18 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let moto = Moto::start_strict(&AT_ONCE);
-        let sdk = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .endpoint_url(moto.endpoint())
-            .region(Region::new(REGION))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"));
-        let clients = Clients::from_sdk(sdk.load().await).unwrap();
-        let dir = tempfile::tempdir().unwrap();
         // The example as it is, but with a group that does not sleep while the test looks at it.
         let example = include_str!("../examples/profile-pictures.toml");
         let text = example.replace("[scaling]\nmax = 10", &format!("[scaling]\nmin = {FLEET}\nmax = {FLEET}"));
         assert_ne!(text, example);
-        std::fs::write(dir.path().join("thumb.toml"), text).unwrap();
-        Self { moto, clients, dir, workers: BTreeMap::new(), stopping: Vec::new() }
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = self.moto.command(THUMB);
-        command.current_dir(self.dir.path()).args(words);
-        command
-    }
-
-    #[track_caller]
-    fn ok(&self, words: &[&str]) -> String {
-        let output = self.command(words).output().unwrap();
-        assert!(output.status.success(), "{words:?}: {output:?}");
-        String::from_utf8(output.stdout).unwrap()
+        let stack = Stack::strict("profile-pictures", &text, &AT_ONCE).await;
+        Self { stack, workers: BTreeMap::new(), stopping: Vec::new() }
     }
 
     /// Plays the group's instances: a worker for each that runs, and a shutdown for each that does not any more.
     async fn play(&mut self) {
         let group = Filter::builder().name("tag:aws:autoscaling:groupName").values("profile-pictures-workers").build();
-        let found = self.clients.ec2.describe_instances().filters(group).send().await.unwrap();
+        let found = self.stack.clients.ec2.describe_instances().filters(group).send().await.unwrap();
         let running: BTreeSet<String> = found
             .reservations()
             .iter()
@@ -107,7 +62,7 @@ impl World {
             .collect();
         for id in &running {
             if !self.workers.contains_key(id) {
-                let mut command = self.command(&["work", "--json"]);
+                let mut command = self.stack.command(&["work", "--json"]);
                 command.stdout(Stdio::null()).stderr(Stdio::null());
                 self.workers.insert(id.clone(), command.spawn().unwrap());
             }
@@ -127,29 +82,17 @@ impl World {
     async fn terminate_one(&mut self, turn: usize) {
         let ids: Vec<&String> = self.workers.keys().collect();
         if let Some(id) = ids.get(turn % ids.len().max(1)) {
-            self.clients.ec2.terminate_instances().instance_ids(*id).send().await.unwrap();
+            self.stack.clients.ec2.terminate_instances().instance_ids(*id).send().await.unwrap();
         }
     }
 
     async fn thumbnails(&self) -> BTreeSet<String> {
         let mut keys = BTreeSet::new();
-        let mut pages = self.clients.s3.list_objects_v2().bucket(THUMBNAILS).into_paginator().send();
+        let mut pages = self.stack.clients.s3.list_objects_v2().bucket(THUMBNAILS).into_paginator().send();
         while let Some(page) = pages.next().await {
             keys.extend(page.unwrap().contents().iter().filter_map(|object| object.key.clone()));
         }
         keys
-    }
-
-    /// Messages of a queue, in whatever state.
-    async fn depth(&self, queue: &str) -> u32 {
-        let url = self.clients.sqs.get_queue_url().queue_name(queue).send().await.unwrap().queue_url.unwrap();
-        let get = self.clients.sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
-        let all = get.send().await.unwrap().attributes.unwrap();
-        let names = [
-            QueueAttributeName::ApproximateNumberOfMessages,
-            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
-        ];
-        names.iter().map(|name| all[name].parse::<u32>().unwrap()).sum()
     }
 }
 
@@ -176,9 +119,9 @@ async fn uploads_become_thumbnails_while_instances_come_and_go() {
     let photos = from_environment("THUMB_FLEET_PHOTOS").unwrap_or(PHOTOS);
     let every_s = from_environment("THUMB_FLEET_TERMINATE_S");
     let mut world = World::new().await;
-    world.clients.s3.create_bucket().bucket(UPLOADS).send().await.unwrap();
-    world.ok(&["apply", "--yes", "--no-wait"]);
-    assert!(world.ok(&["plan"]).contains("No changes."));
+    world.stack.clients.s3.create_bucket().bucket(UPLOADS).send().await.unwrap();
+    world.stack.thumb(&["apply", "--yes", "--no-wait"]).ok();
+    assert!(world.stack.thumb(&["plan"]).ok().stdout.contains("No changes."));
 
     let names =
         ["friends.jpg", "life.jpg", "picos.jpg", "sunset.jpg", "aitzgorri.jpg", "sunset-round.png", "life.heic"];
@@ -194,7 +137,7 @@ async fn uploads_become_thumbnails_while_instances_come_and_go() {
         .collect();
     let expected: BTreeSet<String> = uploads.iter().flat_map(|(key, _)| keys(key)).collect();
     let began = Instant::now();
-    let s3 = world.clients.s3.clone();
+    let s3 = world.stack.clients.s3.clone();
     let puts: Vec<_> = uploads
         .iter()
         .map(|(key, bytes)| s3.put_object().bucket(UPLOADS).key(key).body(ByteStream::from((*bytes).clone())).send())
@@ -206,7 +149,7 @@ async fn uploads_become_thumbnails_while_instances_come_and_go() {
     loop {
         world.play().await;
         let there = world.thumbnails().await;
-        if there.len() >= expected.len() && world.depth("profile-pictures").await == 0 {
+        if there.len() >= expected.len() && world.stack.depth("profile-pictures").await == 0 {
             break;
         }
         let due = match every_s {
@@ -223,7 +166,7 @@ async fn uploads_become_thumbnails_while_instances_come_and_go() {
     uploading.await.unwrap();
     eprintln!("{photos} photographs in {:.0} s, {terminated} instances terminated", began.elapsed().as_secs_f64());
     assert_eq!(world.thumbnails().await, expected, "all, and no others");
-    assert_eq!(world.depth("profile-pictures-dlq").await, 0, "nothing was rejected");
+    assert_eq!(world.stack.depth("profile-pictures-dlq").await, 0, "nothing was rejected");
     assert!(terminated > 0);
 
     // A user deletes the picture, and another uploads one again under the same key.
@@ -236,7 +179,7 @@ async fn uploads_become_thumbnails_while_instances_come_and_go() {
         tokio::time::sleep(POLL).await;
     }
 
-    world.ok(&["destroy", "--yes"]);
+    world.stack.thumb(&["destroy", "--yes"]).ok();
     assert!(
         s3.get_bucket_notification_configuration()
             .bucket(UPLOADS)

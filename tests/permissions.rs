@@ -303,7 +303,7 @@ fn is_of_scaling(action: &str) -> bool {
 
 #[tokio::test]
 async fn what_a_group_does_is_allowed_and_nothing_else_is() {
-    let moto = Moto::start_strict(&["--set", "iam-instance-profile-propagation.seconds=0"]);
+    let moto = Moto::start_strict(&["iam-instance-profile-propagation.seconds=0"]);
     let world = FaultInjectingConnector::before_strict_server();
     let texts = [
         "max = 1\ntypes = [\"c5.large\"]",

@@ -14,7 +14,7 @@ use std::sync::Mutex;
 
 use fault_injecting_connector::FaultInjectingConnector;
 use least_elf::least_elf;
-use moto::Moto;
+use moto::{AT_ONCE, Moto};
 use thumb::aws::{Clients, Reader, Writer};
 use thumb::config::Config;
 use thumb::stack::address::Address;
@@ -27,28 +27,10 @@ use thumb::stack::{
 };
 
 /// AWS's rules without its waiting times.
-const AT_ONCE: [&str; 20] = [
-    "--set",
-    "ec2-instance-states.pending=0",
-    "--set",
-    "ec2-instance-states.terminate=0",
-    "--set",
-    "ec2-security-group-in-use.seconds=0",
-    "--set",
-    "iam-instance-profile-propagation.seconds=0",
-    "--set",
-    "sqs-queue-deleted-recently.seconds=0",
-    "--set",
-    "sqs-new-dead-letter-queue.seconds=0",
-    "--set",
-    "sqs-deleted-queue-reads.seconds=0",
-    "--set",
-    "s3-create-bucket.seconds=0",
-    "--set",
-    "autoscaling-group.seconds=0",
-    "--set",
-    "autoscaling-instance-refresh.warmup=0",
-];
+fn strict() -> Moto {
+    let settings = ["sqs-queue-deleted-recently.seconds=0", "autoscaling-instance-refresh.warmup=0"];
+    Moto::start_strict(&[&AT_ONCE[..], &settings].concat())
+}
 
 struct Caller {
     config: Config,
@@ -170,7 +152,7 @@ const TYPES: &str = "types = [\"c5.large\", \"m5.large\"]";
 
 #[tokio::test]
 async fn the_life_of_a_group() {
-    let moto = Moto::start_strict(&AT_ONCE);
+    let moto = strict();
     let scaling = format!("[scaling]\nmin = 1\nmax = 4\n{TYPES}");
     let caller = Caller::new(&moto, "cats", &scaling, b"1").await;
     let plan = caller.plan().await;
@@ -236,7 +218,7 @@ fn scaling_text() -> String {
 
 #[tokio::test]
 async fn a_group_takes_over_from_numbered_instances_and_back_without_a_gap() {
-    let moto = Moto::start_strict(&AT_ONCE);
+    let moto = strict();
     let numbered = Caller::new(&moto, "cats", "[instance]\ncount = 2", b"1").await;
     numbered.apply_and_be_done("numbered").await;
     let scaled = Caller::new(&moto, "cats", &scaling_text(), b"1").await;
@@ -260,7 +242,7 @@ async fn a_group_takes_over_from_numbered_instances_and_back_without_a_gap() {
 
 #[tokio::test]
 async fn a_refresh_that_fails_is_rolled_back_and_named_and_the_next_one_succeeds() {
-    let moto = Moto::start_strict(&AT_ONCE);
+    let moto = strict();
     let first = Caller::new(&moto, "cats", &scaling_text(), b"1").await;
     first.apply_and_be_done("at first").await;
     let keyed = format!("{}\n[instance]\nkey_pair = \"me\"", scaling_text());
@@ -297,7 +279,7 @@ async fn a_refresh_that_fails_is_rolled_back_and_named_and_the_next_one_succeeds
 
 #[tokio::test]
 async fn killed_after_any_call_about_a_group_the_next_apply_finishes_the_job() {
-    let moto = Moto::start_strict(&AT_ONCE);
+    let moto = strict();
     let create = ["CreateLaunchTemplate", "CreateAutoScalingGroup", "EnableMetricsCollection"];
     for call in create {
         killed_after(&moto, call, b"1", &scaling_text()).await;

@@ -20,13 +20,9 @@ impl Caller {
 #[tokio::test]
 async fn the_endpoint_comes_with_private_instances_and_goes_with_them() {
     let moto = Moto::start_strict(&[
-        "--set",
         "ec2-instance-states.pending=0",
-        "--set",
         "ec2-instance-states.terminate=0",
-        "--set",
         "ec2-security-group-in-use.seconds=0",
-        "--set",
         "iam-instance-profile-propagation.seconds=0",
     ]);
     let world = FaultInjectingConnector::before_strict_server();

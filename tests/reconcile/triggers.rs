@@ -22,15 +22,10 @@ fn without(stack: &str) -> String {
 /// S3 that checks the queue's policy, with nothing slow about it.
 fn strict() -> Moto {
     Moto::start_strict(&[
-        "--set",
         "s3-create-bucket.seconds=0",
-        "--set",
         "sqs-queue-deleted-recently.seconds=0",
-        "--set",
         "sqs-deleted-queue-reads.p=0",
-        "--set",
         "sqs-new-dead-letter-queue.seconds=0",
-        "--set",
         "iam-instance-profile-propagation.seconds=0",
     ])
 }
@@ -38,6 +33,15 @@ fn strict() -> Moto {
 impl Caller {
     fn uploads(&self) -> String {
         format!("{}-uploads", self.config.name)
+    }
+
+    /// An apply that is killed after its first call of this operation.
+    async fn killed_after(&self, operation: &str, when: &str) {
+        self.connector.cut_after_operation(operation);
+        tokio::select! {
+            (report, _) = self.apply() => panic!("{when}: it ended: {report:?}"),
+            () = self.connector.cut.notified() => {}
+        }
     }
 
     /// The bucket of the uploads, whose notifications others use, too.
@@ -149,12 +153,7 @@ async fn killed_anywhere_no_rule_is_forgotten() {
         let when = format!("killed after {operation} of an apply");
         let stack = format!("cut-{}", operation.len());
         Caller::with(&moto, &text(&stack), world.again()).await.with_uploads().await;
-        let killed = Caller::with(&moto, &text(&stack), world.again()).await;
-        killed.connector.cut_after_operation(operation);
-        tokio::select! {
-            (report, _) = killed.apply() => panic!("{when}: it ended: {report:?}"),
-            () = killed.connector.cut.notified() => {}
-        }
+        Caller::with(&moto, &text(&stack), world.again()).await.killed_after(operation, &when).await;
         // Taken out of thumb.toml before the apply was repeated.
         let next = Caller::with(&moto, &without(&stack), world.again()).await;
         assert_done(&next.apply().await.0);
@@ -168,12 +167,7 @@ async fn killed_anywhere_no_rule_is_forgotten() {
         let stack = format!("took-{}", operation.len());
         let there = Caller::with(&moto, &text(&stack), world.again()).await.with_uploads().await;
         assert_done(&there.apply().await.0);
-        let killed = Caller::with(&moto, &without(&stack), world.again()).await;
-        killed.connector.cut_after_operation(operation);
-        tokio::select! {
-            (report, _) = killed.apply() => panic!("{when}: it ended: {report:?}"),
-            () = killed.connector.cut.notified() => {}
-        }
+        Caller::with(&moto, &without(&stack), world.again()).await.killed_after(operation, &when).await;
         let next = Caller::with(&moto, &without(&stack), world.again()).await;
         assert_done(&next.apply().await.0);
         next.assert_nothing_to_do(&when).await;

@@ -66,6 +66,18 @@ main()
 /// Where the package of the strict server is.
 const STRICT_RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support");
 
+/// Settings of the strict emulator that take away what it otherwise takes its time for, as AWS does.
+pub const AT_ONCE: [&str; 8] = [
+    "ec2-instance-states.pending=0",
+    "ec2-instance-states.terminate=0",
+    "ec2-security-group-in-use.seconds=0",
+    "iam-instance-profile-propagation.seconds=0",
+    "sqs-new-dead-letter-queue.seconds=0",
+    "sqs-deleted-queue-reads.p=0",
+    "autoscaling-group.seconds=0",
+    "s3-create-bucket.seconds=0",
+];
+
 /// A running emulator with nothing in it; dropping it ends it.
 pub struct Moto {
     server: Child,
@@ -93,14 +105,14 @@ impl Moto {
     }
 
     /// Starts the emulator that refuses where AWS does, has Auto Scaling groups with instances, and delivers S3's events.
-    /// `options`: such as `--set ec2-instance-states.pending=0`.
+    /// `settings`: what is otherwise than by default, such as `ec2-instance-states.pending=0`.
     ///
     /// # Panics
     /// As [`Moto::try_start`] fails; for tests.
     #[must_use]
-    pub fn start_strict(options: &[&str]) -> Self {
+    pub fn start_strict(settings: &[&str]) -> Self {
         let mut args = vec![STRICT_RULES, "--port", "0"];
-        args.extend(options);
+        args.extend(settings.iter().flat_map(|setting| ["--set", setting]));
         Self::try_start_server(STRICT_SERVER, &args).unwrap_or_else(|error| panic!("{error}"))
     }
 

@@ -1,4 +1,4 @@
-//! A stack in the emulator, and `thumb` as a process beside it, for the tests of the worker.
+//! A stack in the emulator, and `thumb` as a process beside it.
 
 #![allow(dead_code, reason = "a test uses what it needs of it")]
 
@@ -15,11 +15,13 @@ use thumb::aws::Clients;
 
 use crate::moto::{ACCOUNT, Moto, REGION};
 
-/// A stack of its own in the emulator that all tests share: a queue, its dead-letter queue, and two buckets.
+/// A stack of its own, by default in the emulator that all tests share.
 pub struct Stack {
     name: String,
     pub clients: Clients,
     dir: tempfile::TempDir,
+    /// A strict emulator of its own.
+    strict: Option<Moto>,
 }
 
 pub fn moto() -> &'static Moto {
@@ -27,21 +29,25 @@ pub fn moto() -> &'static Moto {
     MOTO.get_or_init(Moto::start)
 }
 
+/// Clients of an emulator.
+async fn clients(moto: &Moto) -> Clients {
+    let sdk = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .endpoint_url(moto.endpoint())
+        .region(Region::new(REGION))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"));
+    Clients::from_sdk(sdk.load().await).unwrap()
+}
+
 pub fn photo(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/photos").join(name)).unwrap()
 }
 
 impl Stack {
-    /// With these lines in thumb.toml beside its name and its sources.
+    /// A queue, its dead-letter queue, and two buckets. With these lines in thumb.toml beside its name and its sources.
     pub async fn new(name: &str, toml: &str) -> Self {
         let stack = Self::nothing(name, toml).await;
-        let sqs = &stack.clients.sqs;
-        let dlq = sqs.create_queue().queue_name(format!("{name}-dlq")).send().await.unwrap().queue_url.unwrap();
-        let arn = sqs.get_queue_attributes().queue_url(dlq).attribute_names(QueueAttributeName::QueueArn);
-        let arn = arn.send().await.unwrap().attributes.unwrap().remove(&QueueAttributeName::QueueArn).unwrap();
-        let redrive = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":"5"}}"#);
-        let queue = sqs.create_queue().queue_name(name).attributes(QueueAttributeName::RedrivePolicy, redrive);
-        queue.send().await.unwrap();
+        stack.create_queues(5).await;
         for bucket in [stack.photos(), stack.thumbnails()] {
             stack.clients.s3.create_bucket().bucket(bucket).send().await.unwrap();
         }
@@ -50,24 +56,40 @@ impl Stack {
 
     /// Declared in thumb.toml, but not created.
     pub async fn nothing(name: &str, toml: &str) -> Self {
-        let http = aws_smithy_http_client::Builder::new().build_http();
-        let sdk = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http)
-            .endpoint_url(moto().endpoint())
-            .region(Region::new(REGION))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .load()
-            .await;
-        let clients = Clients::from_sdk(sdk).unwrap();
-        let dir = tempfile::tempdir().unwrap();
         let sources = if toml.contains("buckets.sources") {
             String::new()
         } else {
             format!("buckets.sources = [\"{name}-photos\"]")
         };
-        let text = format!("name = \"{name}\"\n{sources}\n{toml}");
-        std::fs::write(dir.path().join("thumb.toml"), text).unwrap();
-        Self { name: name.to_owned(), clients, dir }
+        Self::in_emulator(name, &format!("name = \"{name}\"\n{sources}\n{toml}"), None).await
+    }
+
+    /// Declared in thumb.toml, whose text this is, but not created, in a strict emulator with these settings.
+    pub async fn strict(name: &str, toml: &str, settings: &[&str]) -> Self {
+        Self::in_emulator(name, toml, Some(Moto::start_strict(settings))).await
+    }
+
+    async fn in_emulator(name: &str, toml: &str, strict: Option<Moto>) -> Self {
+        let clients = clients(strict.as_ref().unwrap_or_else(|| moto())).await;
+        let stack = Self { name: name.to_owned(), clients, dir: tempfile::tempdir().unwrap(), strict };
+        stack.declare(toml);
+        stack
+    }
+
+    /// The text of thumb.toml from now on.
+    pub fn declare(&self, toml: &str) {
+        std::fs::write(self.toml(), toml).unwrap();
+    }
+
+    /// Its queue and its dead-letter queue; their URLs.
+    pub async fn create_queues(&self, max_receives: u32) -> (String, String) {
+        let Self { name, clients: Clients { sqs, .. }, .. } = self;
+        let dlq = sqs.create_queue().queue_name(format!("{name}-dlq")).send().await.unwrap().queue_url.unwrap();
+        let arn = sqs.get_queue_attributes().queue_url(&dlq).attribute_names(QueueAttributeName::QueueArn);
+        let arn = arn.send().await.unwrap().attributes.unwrap().remove(&QueueAttributeName::QueueArn).unwrap();
+        let redrive = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":"{max_receives}"}}"#);
+        let queue = sqs.create_queue().queue_name(name).attributes(QueueAttributeName::RedrivePolicy, redrive);
+        (queue.send().await.unwrap().queue_url.unwrap(), dlq)
     }
 
     /// Where its thumb.toml is.
@@ -130,7 +152,8 @@ impl Stack {
     }
 
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = moto().command(env!("CARGO_BIN_EXE_thumb"));
+        let moto = self.strict.as_ref().unwrap_or_else(|| moto());
+        let mut command = moto.command(env!("CARGO_BIN_EXE_thumb"));
         command.current_dir(self.dir.path()).args(words);
         command
     }
