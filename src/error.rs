@@ -15,6 +15,8 @@ const MAX_CAUSES: usize = 8;
 const BUG: &str = concat!(
     "this is a bug in thumb; please report it, with this message, the command and the version (thumb ",
     env!("CARGO_PKG_VERSION"),
+    " ",
+    env!("THUMB_COMMIT"),
     ")"
 );
 
@@ -35,6 +37,8 @@ pub enum Exit {
     Failed = 1,
     /// 2: the command line or thumb.toml is wrong; nothing was attempted.
     Usage = 2,
+    /// 130, as a shell reports a program that Ctrl-C (SIGINT) ended.
+    Interrupted = 130,
     /// 141, as a shell reports a program killed by SIGPIPE: the reader of stdout has exited (`thumb plan | head`). Prints
     /// no message.
     BrokenPipe = 141,
@@ -49,6 +53,11 @@ impl Failure {
     /// Wrong usage: exit code 2.
     pub fn usage(what: impl Into<String>) -> Self {
         Self { exit: Exit::Usage, ..Self::new(what) }
+    }
+
+    /// Ended by Ctrl-C: exit code 130.
+    pub fn interrupted(what: impl Into<String>) -> Self {
+        Self { exit: Exit::Interrupted, ..Self::new(what) }
     }
 
     /// Our own fault: the user can only report it.

@@ -10,6 +10,7 @@ use std::path::Path;
 const FLOORS: &[&str] = &[
     "error",
     "text",
+    "version",
     "worker_report",
     "config",
     "aws",

@@ -63,8 +63,15 @@ fn plan_apply_plan_destroy_as_a_user_types_them() {
 
     let plan = thumb(&["plan", "--detailed-exitcode"]);
     assert_eq!(plan.code, Some(2), "{plan:?}");
-    assert!(plan.out.contains("\nPlan: 9 to add, 0 to change, 0 to destroy.\n"), "{plan:?}");
-    assert!(plan.out.contains("Note: SSH is off: key_pair is not set in [instance]."), "{plan:?}");
+    assert!(plan.out.contains("\nPlan: 9 to create.\n"), "{plan:?}");
+    assert!(plan.out.contains("Warning: Thumbnails will be public"), "{plan:?}");
+    assert!(plan.out.contains("no SSH key"), "{plan:?}");
+    assert!(
+        plan.out.ends_with("Run `thumb apply` to make these changes; --details shows every attribute.\n"),
+        "{plan:?}"
+    );
+    let details = thumb(&["plan", "--details"]);
+    assert!(details.out.contains("      visibility_timeout: 1m\n"), "{details:?}");
     assert!(!plan.out.contains('\x1b'), "colour is for terminals");
 
     let refused = thumb(&["apply"]);
@@ -73,8 +80,9 @@ fn plan_apply_plan_destroy_as_a_user_types_them() {
 
     let apply = thumb(&["apply", "--yes"]);
     assert_eq!(apply.code, Some(0), "{apply:?}");
-    assert!(apply.out.contains("Apply complete: 9 added, 0 changed, 0 destroyed."), "{apply:?}");
-    assert!(apply.out.contains("SSH: not available (no key pair)"), "{apply:?}");
+    assert!(apply.out.contains("s: 9 created."), "{apply:?}");
+    assert!(apply.out.contains("booting; takes requests in about 2 minutes"), "{apply:?}");
+    assert!(apply.out.contains("\nNext:\n  thumb enqueue s3://photos/PREFIX/ --size 400x400  "), "{apply:?}");
     assert!(apply.err.contains("queue: created in"), "{apply:?}");
 
     let again = thumb(&["plan", "--detailed-exitcode"]);
@@ -91,7 +99,7 @@ fn plan_apply_plan_destroy_as_a_user_types_them() {
 
     let destroy = thumb(&["destroy", "--yes"]);
     assert_eq!(destroy.code, Some(0), "{destroy:?}");
-    assert!(destroy.out.contains("Destroy complete: 9 destroyed."), "{destroy:?}");
+    assert!(destroy.out.contains("s: 9 destroyed."), "{destroy:?}");
     let nothing = thumb(&["destroy"]);
     assert_eq!(nothing.code, Some(0), "{nothing:?}");
     assert!(nothing.out.ends_with("Nothing to destroy: no resource of this stack exists.\n"), "{nothing:?}");
@@ -133,7 +141,7 @@ fn destroy_wants_the_stacks_name_where_something_would_be_lost() {
         assert_eq!(moto.request_as_owner("PUT", &path, b"x").unwrap().status, 200);
     }
 
-    let (code, screen) = at_a_terminal(&workdir, &moto, &["destroy"], "yes");
+    let (code, screen) = at_a_terminal(&workdir, &moto, &["destroy"], "yes\nyes\nyes");
     let question = "This permanently deletes 1 object in the thumbnails bucket, 2 objects in the code bucket (not \
                     written by thumb) and about 2 messages in the queue.";
     assert!(screen.contains(question), "{screen}");
@@ -142,7 +150,7 @@ fn destroy_wants_the_stacks_name_where_something_would_be_lost() {
     assert_eq!(thumb(&["plan", "--target", "queue", "--target", "buckets", "--detailed-exitcode"]).code, Some(0));
 
     let (code, screen) = at_a_terminal(&workdir, &moto, &["destroy"], "cats");
-    assert!(screen.contains("Destroy complete: 4 destroyed."), "{screen}");
+    assert!(screen.contains("s: 4 destroyed."), "{screen}");
     assert_eq!(code, Some(0));
 }
 
@@ -150,11 +158,12 @@ fn destroy_wants_the_stacks_name_where_something_would_be_lost() {
 fn apply_asks_and_takes_yes_for_an_answer() {
     let moto = Moto::start();
     let workdir = Workdir::new("name = \"cats\"\n");
-    let (code, screen) = at_a_terminal(&workdir, &moto, &["apply", "--target", "queue"], "y");
-    assert!(screen.contains("Do you want to perform these actions?"), "{screen}");
+    let (code, screen) = at_a_terminal(&workdir, &moto, &["apply", "--target", "queue"], "y\ny\ny");
+    assert!(screen.contains("Create these 2 resources?"), "{screen}");
+    assert!(screen.contains("You typed \"y\"; only \"yes\" is accepted:"), "{screen}");
     assert_eq!(code, Some(1), "{screen}");
     let (code, screen) = at_a_terminal(&workdir, &moto, &["apply", "--target", "queue"], "yes");
-    assert!(screen.contains("Apply complete: 2 added, 0 changed, 0 destroyed."), "{screen}");
+    assert!(screen.contains("s: 2 created."), "{screen}");
     assert_eq!(code, Some(0), "{screen}");
     assert!(screen.contains("\x1b[32m  +"), "a terminal has colours: {screen:?}");
 }
@@ -176,19 +185,16 @@ fn what_no_stack_owns_is_left_alone_until_it_is_adopted() {
         let refused = thumb(words);
         assert_eq!(refused.code, Some(1), "{refused:?}");
         assert!(
-            refused.out.contains("  ! queue cats\n      # the queue cats already exists and belongs to no stack"),
+            refused.out.contains("  ! queue  cats  the queue cats already exists and belongs to no stack\n           take it over: thumb apply --adopt queue\n"),
             "{refused:?}"
         );
-        assert!(refused.err.contains("nothing was applied: blocked: queue"), "{refused:?}");
+        assert!(refused.err.contains("1 resource is blocked (queue); nothing was applied"), "{refused:?}");
     }
     // A destroy leaves it alone, which is no failure; the plan of one says the same.
     for words in [&["destroy", "--yes"][..], &["plan", "--destroy"], &["plan", "--destroy", "--detailed-exitcode"]] {
         let left = thumb(words);
         assert_eq!(left.code, Some(0), "there is nothing else to destroy: {left:?}");
-        assert!(
-            left.out.contains("  ! queue cats\n      # the queue cats already exists and belongs to no stack"),
-            "{left:?}"
-        );
+        assert!(left.out.contains("Not this stack's, and left alone: queue.\n\nNothing to destroy.\n"), "{left:?}");
     }
     let both = thumb(&["plan", "--destroy", "--adopt", "queue"]);
     assert_eq!(both.code, Some(2), "{both:?}");
@@ -196,17 +202,18 @@ fn what_no_stack_owns_is_left_alone_until_it_is_adopted() {
 
     let adopted = thumb(&["plan", "--target", "queue", "--adopt", "queue"]);
     assert_eq!(adopted.code, Some(0), "{adopted:?}");
-    assert!(adopted.out.contains("  ~ queue cats\n"), "{adopted:?}");
+    assert!(adopted.out.contains("  ~ queue  cats      adopted (not managed by any stack before)\n"), "{adopted:?}");
+    assert!(adopted.out.contains("Run `thumb apply --target queue --adopt queue` to make"), "{adopted:?}");
     assert!(adopted.out.contains("tags.thumb:stack:"), "{adopted:?}");
-    assert!(adopted.out.contains("Plan: 1 to add, 1 to change, 0 to destroy."), "{adopted:?}");
+    assert!(adopted.out.contains("Plan: 1 to create, 1 to change."), "{adopted:?}");
     assert_eq!(thumb(&["apply", "--target", "queue", "--adopt", "queue", "--yes"]).code, Some(0));
     assert_eq!(thumb(&["plan", "--target", "queue", "--detailed-exitcode"]).code, Some(0));
     assert_eq!(thumb(&["plan", "--destroy", "--detailed-exitcode"]).code, Some(2));
     let released = thumb(&["destroy", "--yes"]);
     assert_eq!(released.code, Some(0), "{released:?}");
-    assert!(released.out.contains("  ~ queue cats\n      # adopted: released, not deleted"), "{released:?}");
+    assert!(released.out.contains("  ~ queue  cats      adopted: released, not deleted"), "{released:?}");
     assert!(released.err.contains("queue: released in"), "{released:?}");
-    assert!(released.out.contains("Destroy complete: 1 destroyed, 1 released."), "{released:?}");
+    assert!(released.out.contains("s: 1 destroyed, 1 released."), "{released:?}");
 
     let nothing = thumb(&["plan", "--adopt", "security-group"]);
     assert_eq!(nothing.code, Some(1));
@@ -219,14 +226,54 @@ fn a_target_brings_what_it_needs_and_nothing_else() {
     let workdir = Workdir::new("name = \"cats\"\n");
     let thumb = |words: &[&str]| workdir.run(moto.command(THUMB), words);
     let queue = thumb(&["apply", "--target", "queue", "--yes"]);
-    assert!(queue.out.contains("Apply complete: 2 added"), "{queue:?}");
+    assert!(queue.out.contains("s: 2 created."), "{queue:?}");
     let code = thumb(&["apply", "--target=code", "--yes"]);
-    assert!(code.out.contains("Apply complete: 2 added"), "{code:?}");
+    assert!(code.out.contains("s: 2 created."), "{code:?}");
     let unknown = thumb(&["plan", "--target", "queues"]);
     assert_eq!(unknown.code, Some(2));
     assert!(unknown.err.contains("there is no target \"queues\"; did you mean \"queue\"?"), "{unknown:?}");
     let parts = thumb(&["plan", "--target", "queue,bucket.code"]);
     assert!(parts.out.contains("No changes"), "{parts:?}");
+}
+
+#[test]
+fn what_was_reviewed_is_applied_or_refused() {
+    let moto = Moto::start();
+    let workdir = Workdir::new("name = \"cats\"\n");
+    let thumb = |words: &[&str]| workdir.run(moto.command(THUMB), words);
+    let saved = thumb(&["plan", "--exclude", "code,profile,security-group", "--out", "plan.json"]);
+    assert_eq!(saved.code, Some(0), "{saved:?}");
+    assert!(saved.out.contains("Plan: 3 to create.\n"), "{saved:?}");
+    assert!(saved.out.contains("Run `thumb apply plan.json`"), "{saved:?}");
+    // Something else is done meanwhile.
+    assert_eq!(thumb(&["apply", "--target", "queue", "--yes"]).code, Some(0));
+    let stale = thumb(&["apply", "plan.json"]);
+    assert_eq!(stale.code, Some(1), "{stale:?}");
+    let why = "plan.json is out of date; other changes are needed now: dlq, queue";
+    assert!(stale.err.contains(why), "{stale:?}");
+    assert!(stale.err.contains("`thumb plan --out plan.json` makes a new one"), "{stale:?}");
+
+    assert_eq!(thumb(&["plan", "--exclude", "code,profile,security-group", "--out", "plan.json"]).code, Some(0));
+    // No question: it was reviewed.
+    let applied = thumb(&["apply", "plan.json"]);
+    assert_eq!(applied.code, Some(0), "{applied:?}");
+    assert!(applied.out.contains("s: 1 created."), "{applied:?}");
+    let nothing = thumb(&["plan", "--target", "buckets", "--exclude", "bucket.code"]);
+    assert!(nothing.out.ends_with("No changes to bucket.thumbnails. Nothing else was compared.\n"), "{nothing:?}");
+}
+
+#[test]
+fn the_program_says_which_build_it_is() {
+    let version = Workdir::new("").run(alone(), &["--version"]);
+    assert!(version.out.starts_with(concat!("thumb ", env!("CARGO_PKG_VERSION"), " (")), "{version:?}");
+    assert!(version.out.ends_with(&format!(", engine {})\n", thumb::thumbnail::OUTPUT_VERSION)), "{version:?}");
+    let identity = thumb::version::Identity::of_file(&std::fs::read(THUMB).unwrap());
+    let (number, rest) = version.out.trim_start_matches("thumb ").split_once(", ").unwrap();
+    // A build with changes has none, and neither has one from a copy without git.
+    match identity {
+        Some(identity) => assert_eq!(identity.to_string(), format!("{number})")),
+        None => assert!(rest.starts_with("with changes") || rest.starts_with("engine"), "{version:?}"),
+    }
 }
 
 #[test]
@@ -269,11 +316,11 @@ fn what_does_not_exist_blocks_the_plan_with_what_to_do() {
         let plan = workdir.run(moto.command(THUMB), &["plan"]);
         assert_eq!(plan.code, Some(1), "{line}: {plan:?}");
         // The text is wrapped to the terminal's width.
-        let text = plan.out.replace("\n      #", "");
+        let text = plan.out.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(text.contains(expected), "{line}: {plan:?}");
         let apply = workdir.run(moto.command(THUMB), &["apply", "--yes"]);
         assert_eq!(apply.code, Some(1));
-        assert!(apply.err.contains("error: nothing was applied: blocked:"), "{line}: {apply:?}");
+        assert!(apply.err.contains("nothing was applied"), "{line}: {apply:?}");
         assert!(!apply.err.contains("creating"), "nothing half made: {apply:?}");
     }
 }
@@ -408,13 +455,13 @@ fn a_reader_that_has_left_ends_every_command_quietly_and_changes_nothing() {
     unread(&["render", photo, "--size", "40x30", "--out", "."]);
     let thumb = |words: &[&str]| workdir.run(moto.command(THUMB), words);
     let plan = thumb(&["plan"]);
-    assert!(plan.out.contains("Plan: 9 to add"), "the apply whose plan nobody read made nothing: {plan:?}");
+    assert!(plan.out.contains("Plan: 9 to create."), "the apply whose plan nobody read made nothing: {plan:?}");
     assert_eq!(thumb(&["apply", "--target", "queue", "--target", "buckets", "--yes"]).code, Some(0));
     unread(&["enqueue", "--bucket", "photos", "owl.jpg", "--size", "4x3"]);
     unread(&["work", "--drain", "--json"]);
     unread(&["destroy", "--yes"]);
     let plan = thumb(&["plan", "--destroy"]);
-    assert!(plan.out.contains("Plan: 0 to add, 0 to change, 4 to destroy."), "{plan:?}");
+    assert!(plan.out.contains("Plan: 4 to destroy."), "{plan:?}");
 }
 
 #[test]
@@ -427,6 +474,10 @@ fn wrong_usage_is_exit_code_2_and_help_is_0() {
         &["apply", "--wait", "--no-wait"],
         &["apply", "--replace", "queue"],
         &["plan", "--destroy", "--replace", "instance.1"],
+        &["plan", "--destroy", "--out", "plan.json"],
+        &["apply", "nowhere.json"],
+        &["apply", "plan.json", "--target", "queue"],
+        &["destroy", "--json"],
     ] {
         assert_eq!(workdir.run(alone(), words).code, Some(2), "{words:?}");
     }
@@ -458,7 +509,7 @@ fn a_plan_says_where_the_region_is_set() {
         assert_eq!(plan.code, Some(0), "{plan:?}");
         plan.out.lines().next().unwrap_or_default().to_owned()
     };
-    let line = |from: &str| format!("Stack cats in account {}, region us-east-1 ({from})", moto::ACCOUNT);
+    let line = |from: &str| format!("Stack cats   account {}   us-east-1 ({from})", moto::ACCOUNT);
     assert_eq!(first_line(&[]), line("profile default"));
     assert_eq!(first_line(&[("AWS_PROFILE", "work")]), line("profile work"));
     assert_eq!(first_line(&[("AWS_PROFILE", "work"), ("AWS_REGION", "us-east-1")]), line("AWS_REGION"));

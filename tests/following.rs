@@ -100,7 +100,7 @@ async fn alarms_and_enqueue_move_the_group_and_a_plan_does_not() {
     stack.0.clients.cloudwatch.delete_alarms().alarm_names("cats-sleep").send().await.unwrap();
     let (plan, _) = stack.ok(&["plan"]);
     assert!(plan.contains("+ scaling-policy.backlog") && plan.contains("+ alarm.sleep"), "{plan}");
-    assert!(plan.contains("Plan: 2 to add, 0 to change, 0 to destroy."), "{plan}");
+    assert!(plan.contains("Plan: 2 to create."), "{plan}");
     stack.apply();
 
     stack.ok(&["destroy", "--yes"]);

@@ -24,7 +24,7 @@ use thumb::stack::resources::Interrupt;
 use thumb::stack::resources::binary::Binary;
 use thumb::stack::resources::bucket::count_objects;
 use thumb::stack::resources::policy::AwsLocation;
-use thumb::stack::{Contents, Desired, execute, observe, plan_apply, plan_destroy, read_launch_options};
+use thumb::stack::{Contents, Desired, Selection, execute, observe, plan_apply, plan_destroy, read_launch_options};
 use thumb::worker::{Work, queue_url, work};
 
 /// What a call needs, by the "Service Authorization Reference": the actions of the call itself, and those that it needs
@@ -148,7 +148,7 @@ impl Caller {
         let (observed, launch_options) = (observed.unwrap(), launch_options.unwrap());
         let binary = Binary::load(&path).map_err(|failure| failure.to_string());
         let desired = Desired::new(&self.config, &observed, &launch_options, binary, None);
-        plan_apply(&self.config, &desired, &observed, &[])
+        plan_apply(&self.config, &desired, &observed, &Selection::default())
     }
 
     async fn plan_destroy(&self) -> Plan {
@@ -157,7 +157,7 @@ impl Caller {
         for bucket in [self.config.thumbnails_bucket(ACCOUNT), self.config.code_bucket(ACCOUNT)] {
             count_objects(&reader, ACCOUNT, &bucket, |_| false).await.unwrap();
         }
-        plan_destroy(&self.config, &observed, Contents::default(), &[])
+        plan_destroy(&self.config, &observed, &Contents::default(), &Selection::default())
     }
 
     async fn run(&self, plan: &Plan) {

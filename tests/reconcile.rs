@@ -34,7 +34,7 @@ use thumb::stack::change::Action;
 use thumb::stack::resources::binary::Binary;
 use thumb::stack::resources::{Found, Interrupt};
 use thumb::stack::{
-    Contents, Desired, Event, Observed, Outcome, Report, Target, execute, observe, plan_apply, plan_destroy,
+    Contents, Desired, Event, Observed, Outcome, Report, Selection, Target, execute, observe, plan_apply, plan_destroy,
     read_launch_options, survey,
 };
 
@@ -68,7 +68,7 @@ impl Caller {
         let (observed, launch_options) = (observed.unwrap(), launch_options.unwrap());
         let binary = Binary::load(&executable()).map_err(|failure| failure.to_string());
         let desired = Desired::new(&self.config, &observed, &launch_options, binary, reader.endpoint());
-        plan_apply(&self.config, &desired, &observed, &[])
+        plan_apply(&self.config, &desired, &observed, &Selection::default())
     }
 
     async fn execute(&self, plan: &Plan) -> (Report, Vec<String>) {
@@ -88,7 +88,7 @@ impl Caller {
     }
 
     async fn destroy(&self) -> Report {
-        let plan = plan_destroy(&self.config, &self.observe().await, Contents::default(), &[]);
+        let plan = plan_destroy(&self.config, &self.observe().await, &Contents::default(), &Selection::default());
         self.execute(&plan).await.0
     }
 
@@ -101,7 +101,7 @@ impl Caller {
 
     /// Nothing there.
     async fn assert_destroyed(&self, when: &str) {
-        let plan = plan_destroy(&self.config, &self.observe().await, Contents::default(), &[]);
+        let plan = plan_destroy(&self.config, &self.observe().await, &Contents::default(), &Selection::default());
         assert!(plan.changes.is_empty(), "{when}: {plan:#?}");
     }
 }
@@ -323,7 +323,7 @@ async fn an_executable_that_changed_since_the_plan_is_not_uploaded() {
     let launch_options = read_launch_options(&reader, &caller.config).await.unwrap();
     let binary = Binary::load(file.path()).map_err(|failure| failure.to_string());
     let desired = Desired::new(&caller.config, &observed, &launch_options, binary, None);
-    let plan = plan_apply(&caller.config, &desired, &observed, &[Target::Code]);
+    let plan = plan_apply(&caller.config, &desired, &observed, &Selection::of(&[Target::Code]));
     // A build that is writing it again at this moment.
     std::fs::write(file.path(), &least_elf()[..64]).unwrap();
     let (report, _) = caller.execute(&plan).await;
@@ -440,12 +440,12 @@ async fn what_is_nobodys_is_left_alone_at_every_address() {
         Address::InstanceProfile,
         Address::SecurityGroup,
     ];
-    observed.adopt(&adoptable).unwrap();
-    assert!(observed.adopt(&[Address::Instance(1)]).unwrap_err().to_string().contains("cannot be adopted"));
+    observed.adopt(&adoptable.map(Target::Resource)).unwrap();
+    assert!(observed.adopt(&[Target::Instance]).unwrap_err().to_string().contains("cannot be adopted"));
     let launch_options = read_launch_options(&Reader::new(&caller.clients), &caller.config).await.unwrap();
     let binary = Binary::load(&executable()).map_err(|failure| failure.to_string());
     let desired = Desired::new(&caller.config, &observed, &launch_options, binary, None);
-    caller.execute(&plan_apply(&caller.config, &desired, &observed, &[])).await;
+    caller.execute(&plan_apply(&caller.config, &desired, &observed, &Selection::default())).await;
     let plan = caller.plan().await;
     let changes: Vec<_> = plan.changes.iter().filter(|change| change.action != Action::None).collect();
     assert_eq!(changes.len(), 1, "{changes:#?}");
@@ -473,7 +473,7 @@ async fn a_bucket_of_a_former_default_name_is_kept_when_thumb_toml_names_it() {
     assert_done(&named.apply().await.0);
 
     let today = Caller::with(&moto, "name = \"cats\"\n[instance]\ncount = 0", world.again()).await;
-    let destroy = plan_destroy(&today.config, &today.observe().await, Contents::default(), &[]);
+    let destroy = plan_destroy(&today.config, &today.observe().await, &Contents::default(), &Selection::default());
     for plan in [today.plan().await, destroy] {
         for (address, key) in [(Address::ThumbnailsBucket, "thumbnails"), (Address::CodeBucket, "code")] {
             let change = plan.changes.iter().find(|change| change.address == address).unwrap();
@@ -510,12 +510,18 @@ async fn what_is_nobodys_is_adopted_when_the_user_says_so() {
     caller.clients.sqs.create_queue().queue_name("cats").send().await.unwrap();
     let mut observed = caller.observe().await;
     assert!(matches!(observed.queue, Found::Foreign(_)));
-    assert!(observed.adopt(&[Address::Dlq]).unwrap_err().to_string().contains("no resource with that name exists"));
-    observed.adopt(&[Address::Queue]).unwrap();
+    assert!(
+        observed
+            .adopt(&[Target::Resource(Address::Dlq)])
+            .unwrap_err()
+            .to_string()
+            .contains("no resource with that name exists")
+    );
+    observed.adopt(&[Target::Queue]).unwrap();
     let launch_options = read_launch_options(&Reader::new(&caller.clients), &caller.config).await.unwrap();
     let binary = Binary::load(&executable()).map_err(|failure| failure.to_string());
     let desired = Desired::new(&caller.config, &observed, &launch_options, binary, None);
-    let plan = plan_apply(&caller.config, &desired, &observed, &[Target::Queue]);
+    let plan = plan_apply(&caller.config, &desired, &observed, &Selection::of(&[Target::Queue]));
     let queue = plan.changes.iter().find(|change| change.address == Address::Queue).unwrap();
     assert_eq!(queue.action, Action::Update);
     assert!(queue.attributes.iter().any(|attribute| attribute.name == "tags"), "{queue:#?}");

@@ -22,7 +22,7 @@ use thumb::stack::change::Action;
 use thumb::stack::resources::binary::Binary;
 use thumb::stack::resources::{Found, Interrupt, launch_template, scaling_group};
 use thumb::stack::{
-    Contents, Desired, Event, Observed, Outcome, Plan, Report, execute, observe, plan_apply, plan_destroy,
+    Contents, Desired, Event, Observed, Outcome, Plan, Report, Selection, execute, observe, plan_apply, plan_destroy,
     read_launch_options,
 };
 
@@ -69,7 +69,7 @@ impl Caller {
         let (observed, launch_options) = (observed.unwrap(), launch_options.unwrap());
         let binary = Binary::load(&self.binary).map_err(|failure| failure.to_string());
         let desired = Desired::new(&self.config, &observed, &launch_options, binary, reader.endpoint());
-        plan_apply(&self.config, &desired, &observed, &[])
+        plan_apply(&self.config, &desired, &observed, &Selection::default())
     }
 
     async fn execute(&self, plan: &Plan) -> (Report, Vec<String>) {
@@ -103,9 +103,9 @@ impl Caller {
     }
 
     async fn destroy(&self) {
-        let plan = plan_destroy(&self.config, &self.observe().await, Contents::default(), &[]);
+        let plan = plan_destroy(&self.config, &self.observe().await, &Contents::default(), &Selection::default());
         assert_done(&self.execute(&plan).await.0);
-        let left = plan_destroy(&self.config, &self.observe().await, Contents::default(), &[]);
+        let left = plan_destroy(&self.config, &self.observe().await, &Contents::default(), &Selection::default());
         assert!(left.changes.is_empty(), "{left:#?}");
     }
 
@@ -316,7 +316,7 @@ async fn killed_after(moto: &Moto, operation: &str, binary: &[u8], text: &str) {
 
 async fn killed_in_destroy_after(moto: &Moto, operation: &str) {
     let caller = Caller::new(moto, "cats", &scaling_text(), b"1").await;
-    let plan = plan_destroy(&caller.config, &caller.observe().await, Contents::default(), &[]);
+    let plan = plan_destroy(&caller.config, &caller.observe().await, &Contents::default(), &Selection::default());
     caller.connector.cut_after_operation(operation);
     tokio::select! {
         (report, _) = caller.execute(&plan) => panic!("{operation}: it ended: {report:?}"),

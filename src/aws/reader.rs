@@ -64,6 +64,7 @@ read_calls! {
         list_object_versions -> ListObjectVersionsFluentBuilder,
     }
     iam: aws_sdk_iam {
+        get_policy -> GetPolicyFluentBuilder,
         get_role -> GetRoleFluentBuilder,
         get_role_policy -> GetRolePolicyFluentBuilder,
         list_role_policies -> ListRolePoliciesFluentBuilder,

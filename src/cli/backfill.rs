@@ -6,9 +6,9 @@ use argh::{ArgsInfo, FromArgs};
 use indicatif::ProgressBar;
 use serde_json::json;
 
+use super::ask::ask;
 use super::enqueue::style;
 use super::interrupts::interrupted;
-use super::reconcile::ask;
 use super::waking::{self, Waking};
 use super::{Global, print, tell};
 use crate::aws::{Clients, account_number};
@@ -93,7 +93,7 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
             tell(&forecast.sentences(&counts, &bucket));
         }
         if !args.yes {
-            ask("Queue them?", "yes", "backfill").map_err(forget)?;
+            ask("Queue them?", "yes", "backfill").await.map_err(forget)?;
         }
     }
     let reader = files.resume()?;

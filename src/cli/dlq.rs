@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
-use super::reconcile::ask;
+use super::ask::ask;
 use super::{Global, print, tell};
 use crate::aws::Clients;
 use crate::dlq::{self, Group, Moved, Read, Reason, Rejected, Retried};
@@ -222,7 +222,8 @@ impl Queues {
 
     async fn purge(&self, args: &PurgeArgs) -> Result<()> {
         if !args.yes {
-            ask(&format!("Delete every message of {}? Nothing can bring them back.", self.dlq), "yes", "dlq purge")?;
+            ask(&format!("Delete every message of {}? Nothing can bring them back.", self.dlq), "yes", "dlq purge")
+                .await?;
         }
         let purged = dlq::purge(&self.clients, &self.dlq_url).await;
         purged.map_err(|error| error.failure(format!("cannot empty the dead-letter queue {}", self.dlq)))?;

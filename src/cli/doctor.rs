@@ -5,8 +5,9 @@ use std::time::Duration;
 use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
+use super::ask::ask;
 use super::interrupts::interrupted;
-use super::reconcile::{Session, ask};
+use super::session::Session;
 use super::{Global, print, tell};
 use crate::doctor::{Check, Probe, Verdict, checks, prove};
 use crate::error::{Failure, Result};
@@ -62,7 +63,7 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
         if !args.yes {
             let buckets: Vec<&str> = config.triggers.iter().map(|trigger| trigger.bucket.as_str()).collect();
             let question = format!("Put a small picture into {}, and delete it again?", buckets.join(", "));
-            ask(&question, "yes", "doctor")?;
+            ask(&question, "yes", "doctor").await?;
         }
         let proven;
         (proven, was_interrupted) = proofs(&session, &observed.location.account, args.wait, well).await?;

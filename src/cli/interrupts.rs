@@ -1,7 +1,6 @@
 //! Ctrl-C while a plan is executed. The first one ends every wait, but not the calls in flight, because only their answers
 //! tell what was done. The second one ends the process and lists the calls whose result is unknown.
 
-use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::stack::address::Address;
@@ -37,8 +36,11 @@ struct Running {
     over: bool,
 }
 
+/// Shows a line to the user.
+pub type Say = Box<dyn Fn(&str) + Send + Sync>;
+
 impl Interrupts {
-    pub fn watch(purpose: Purpose) -> Self {
+    pub fn watch(purpose: Purpose, say: Say) -> Self {
         let running = Arc::new(Mutex::new(Running { purpose, steps: Vec::new(), over: false }));
         let interrupts = Self { interrupt: Arc::new(Interrupt::new()), running };
         let (interrupt, running) = (interrupts.interrupt.clone(), interrupts.running.clone());
@@ -50,7 +52,7 @@ impl Interrupts {
                 }
                 let again = interrupt.raise();
                 let text = if again { running.unknown() } else { running.awaited() };
-                let _ = writeln!(anstream::stderr(), "{text}");
+                say(&text);
                 if again {
                     std::process::exit(EXIT_INTERRUPTED);
                 }

@@ -5,8 +5,10 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "argh prints these comments as help: `[buckets]` is no link there")]
 
 mod apply;
+mod ask;
 mod backfill;
 mod completions;
+mod data_loss;
 mod destroy;
 mod dlq;
 mod doctor;
@@ -14,9 +16,11 @@ mod enqueue;
 mod interrupts;
 mod outputs;
 mod plan;
+mod plan_file;
 mod policy;
-mod reconcile;
+mod progress;
 mod render;
+mod session;
 mod waking;
 mod words;
 mod work;
@@ -97,7 +101,7 @@ pub fn main() -> ExitCode {
         Err(early) => return leave(&early, &words, &root),
     };
     if args.version {
-        return print_line(concat!("thumb ", env!("CARGO_PKG_VERSION")));
+        return print_line(&format!("thumb {}", crate::version::version()));
     }
     let Some(command) = args.command else {
         return report(&Failure::usage("missing command").hint("`thumb --help` lists the commands"));

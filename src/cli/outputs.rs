@@ -3,10 +3,9 @@
 
 use serde_json::json;
 
-use crate::config::Config;
+use crate::config::{Access, Config, Sources};
 use crate::stack::address::Address;
 use crate::stack::{Observed, Outcome, Report};
-use crate::worker_report;
 
 /// The existing resources of the stack.
 #[derive(Debug, PartialEq)]
@@ -81,46 +80,53 @@ impl Outputs {
     }
 
     /// For people.
-    pub fn text(&self, config: &Config) -> String {
+    pub fn text(&self, config: &Config, region: &str) -> String {
         let Self { queue_url, dlq_url, thumbnails, code, instances } = self;
         let mut rows: Vec<(String, String)> = Vec::new();
-        let s3 = |bucket: &String| format!("s3://{bucket}");
+        let thumbnails = thumbnails.as_ref().map(|bucket| match config.buckets.access {
+            Access::Private => format!("s3://{bucket}   private"),
+            Access::PublicRead | Access::Policy => format!("s3://{bucket}   public at {}", public_url(bucket, region)),
+        });
         for (label, value) in [
             ("queue", queue_url.clone()),
             ("dlq", dlq_url.clone()),
-            ("thumbnails", thumbnails.as_ref().map(s3)),
-            ("code", code.as_ref().map(s3)),
+            ("thumbnails", thumbnails),
+            ("code", code.as_ref().map(|bucket| format!("s3://{bucket}"))),
         ] {
             rows.extend(value.map(|value| (label.to_owned(), value)));
         }
         for instance in instances {
             let ip = instance.public_ip.as_deref().unwrap_or("no public IP");
-            rows.push((format!("instance.{}", instance.index), format!("{}  {ip}  {}", instance.id, instance.state)));
-            rows.push((String::new(), ssh(config, instance)));
+            let state = match instance.boots {
+                true => "booting; takes requests in about 2 minutes",
+                false => &instance.state,
+            };
+            rows.push((format!("instance.{}", instance.index), format!("{}  {ip}  {state}", instance.id)));
+            rows.extend(ssh(config, instance).map(|ssh| (String::new(), ssh)));
         }
         let width = rows.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
-        let rows = rows.iter().map(|(label, value)| format!("{label:width$}  {value}\n"));
-        rows.chain(self.booting()).collect()
+        let rows = rows.iter().map(|(label, value)| format!("  {label:width$}  {value}\n"));
+        rows.chain(self.next(config)).collect()
     }
 
-    /// When the new workers will take messages, and how to check.
-    fn booting(&self) -> Option<String> {
-        let mut booting = self.instances.iter().filter(|instance| instance.boots);
-        let first = booting.next()?;
-        let (what, its) = if booting.next().is_none() {
-            (format!("instance.{} is booting", first.index), "its worker sends")
-        } else {
-            ("The new instances are booting".to_owned(), "each worker sends")
+    /// What to do next.
+    fn next(&self, config: &Config) -> Option<String> {
+        self.queue_url.as_ref()?;
+        let mut rows: Vec<(String, &str)> = Vec::new();
+        if let Some(trigger) = config.triggers.first() {
+            let upload = format!("aws s3 cp photo.jpg s3://{}/{}", trigger.bucket, trigger.prefix);
+            rows.push((upload, "its thumbnails appear by themselves"));
+        }
+        let bucket = match &config.buckets.sources {
+            Sources::Buckets(sources) => sources.first().map_or("BUCKET", String::as_str),
+            Sources::Any => "BUCKET",
         };
-        let code = self.code.as_deref().unwrap_or("CODE-BUCKET");
-        Some(format!(
-            "\n{what}. In a minute or two {its} its first report and takes messages:\n  \
-             aws s3 cp s3://{code}/{} -\n\
-             `thumb apply --wait` waits for the report. If none comes, see the console:\n  \
-             aws ec2 get-console-output --latest --output text --instance-id {}\n",
-            worker_report::key(&first.id),
-            first.id
-        ))
+        let size = if config.thumbnail.sizes.is_empty() { " --size 400x400" } else { "" };
+        rows.push((format!("thumb enqueue s3://{bucket}/PREFIX/{size}"), "ask for thumbnails"));
+        rows.push(("thumb status".to_owned(), "see the queue and the workers"));
+        let width = rows.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+        let rows = rows.iter().map(|(command, what)| format!("  {command:width$}  {what}\n"));
+        Some(format!("\nNext:\n{}", rows.collect::<String>()))
     }
 
     pub fn json(&self) -> serde_json::Value {
@@ -140,15 +146,20 @@ impl Outputs {
     }
 }
 
-/// The SSH command, or why there is none.
-fn ssh(config: &Config, instance: &Instance) -> String {
-    let Some(key_pair) = &instance.key_pair else {
-        return "SSH: not available (no key pair)".into();
-    };
-    let Some(ip) = &instance.public_ip else {
-        return "SSH: not available (no public IP)".into();
-    };
+/// Where everyone finds a thumbnail (S3 user guide, "Virtual hosting of buckets").
+fn public_url(bucket: &str, region: &str) -> String {
+    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    match bucket.contains('.') {
+        // The certificate covers no further dots.
+        true => format!("https://s3.{region}.{domain}/{bucket}/KEY"),
+        false => format!("https://{bucket}.s3.{region}.{domain}/KEY"),
+    }
+}
+
+/// The SSH command; none without a key pair or an address.
+fn ssh(config: &Config, instance: &Instance) -> Option<String> {
+    let (key_pair, ip) = (instance.key_pair.as_ref()?, instance.public_ip.as_ref()?);
     let user = config.instance.image.ssh_user().unwrap_or("USER");
     let open = if config.security_group.ssh_from.is_empty() { "  (port 22 is closed: set ssh_from)" } else { "" };
-    format!("ssh -i {key_pair}.pem {user}@{ip}   # its log: /var/log/cloud-init-output.log{open}")
+    Some(format!("ssh -i {key_pair}.pem {user}@{ip}{open}"))
 }

@@ -66,8 +66,14 @@ pub struct Change<S> {
     /// The resource's name in AWS.
     pub name: String,
     pub action: Action,
+    /// What is created or deleted, in words: "kept 14d, 10 receives, then to the dead-letter queue".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
     /// Why it is replaced, blocked or adopted.
     pub reason: Option<String>,
+    /// What to do about a blocked one: a phrase that ends with a command or a setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
     pub attributes: Vec<Attribute>,
     /// The calls that create or update it, in order.
     #[serde(skip)]
@@ -104,6 +110,9 @@ pub struct Plan<S> {
     pub region_from: Option<String>,
     pub changes: Vec<Change<S>>,
     pub summary: Summary,
+    /// What the plan leads to that a user may not want, each a sentence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Further notes about the stack, each a sentence.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -113,10 +122,16 @@ pub struct Plan<S> {
     /// Of the group, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fleet_estimate: Option<cost::FleetEstimate>,
+    /// What runs now costs so much, in dollars a month. None: not all prices are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usd_a_month_before: Option<f64>,
+    /// The resources that were compared, where `--target` or `--exclude` left some out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<Address>,
 }
 
 impl<S> Plan<S> {
-    /// A plan without notes, estimates and `region_from`.
+    /// A plan without warnings, notes, estimates and `region_from`.
     pub fn new(purpose: Purpose, stack: &str, account: &str, region: &str, changes: Vec<Change<S>>) -> Self {
         let mut summary = Summary::default();
         for change in &changes {
@@ -140,9 +155,12 @@ impl<S> Plan<S> {
             region_from: None,
             changes,
             summary,
+            warnings: Vec::new(),
             notes: Vec::new(),
             estimate: None,
             fleet_estimate: None,
+            usd_a_month_before: None,
+            only: Vec::new(),
         }
     }
 
@@ -164,9 +182,10 @@ impl<S> Plan<S> {
 impl<S> Change<S> {
     /// The same change in terms of a larger set of steps: a resource's own become the plan's.
     pub fn lift<T: From<S>>(self) -> Change<T> {
-        let Self { address, name, action, reason, attributes, steps, removals } = self;
+        let Self { address, name, action, description, reason, remedy, attributes, steps, removals } = self;
         let lift = |steps: Vec<S>| steps.into_iter().map(T::from).collect();
-        Change { address, name, action, reason, attributes, steps: lift(steps), removals: lift(removals) }
+        let (steps, removals) = (lift(steps), lift(removals));
+        Change { address, name, action, description, reason, remedy, attributes, steps, removals }
     }
 
     /// A change that does nothing yet: attributes and steps are added to it, then [`Change::settle`] decides what it is.
@@ -175,7 +194,9 @@ impl<S> Change<S> {
             address,
             name: name.to_owned(),
             action: Action::None,
+            description: None,
             reason: None,
+            remedy: None,
             attributes: Vec::new(),
             steps: Vec::new(),
             removals: Vec::new(),

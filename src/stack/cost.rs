@@ -94,6 +94,11 @@ pub fn of_work(photos: u64, thumbnails: u64, instance_type: &str, instance_hours
     (requests + listing, hour.map(|hour| (hour + IPV4_HOUR) * instance_hours))
 }
 
+/// What so many volumes of this size cost, in dollars a month.
+pub fn volumes(count: u32, gib: u32) -> f64 {
+    GP3_GIB_MONTH * f64::from(count) * f64::from(gib)
+}
+
 /// What is billed while it exists.
 #[derive(Clone, Copy, Debug)]
 pub struct BilledResources<'a> {
@@ -144,8 +149,8 @@ impl Estimate {
         }
     }
 
-    /// As a sentence.
-    pub fn sentence(&self) -> String {
+    /// As a sentence, beside what it costs now, if that is known.
+    pub fn sentence(&self, before: Option<f64>) -> String {
         let Self {
             instances,
             instance_type,
@@ -163,11 +168,12 @@ impl Estimate {
         };
         let what = format!("{instances} {instance_type}, {each}with {volume_gib} GiB gp3 {address}");
         let sentence = match usd_a_month {
+            Some(usd) if is_unchanged(before, *usd) => format!("Cost: unchanged, about ${usd:.2} a month."),
             Some(usd) => format!(
-                "Estimated cost: about ${usd:.2} a month for {what}, plus requests, traffic and storage (list prices of \
-                 {prices_of})."
+                "Cost: {} for {what}, plus requests, traffic and storage (list prices of {prices_of}).",
+                from_to(before, *usd)
             ),
-            None => format!("Estimated cost: unknown for {instance_type} ({what}); see the AWS price list."),
+            None => format!("Cost: unknown for {instance_type} ({what}); see the AWS price list."),
         };
         match surplus_usd_a_month {
             Some(surplus) => {
@@ -175,6 +181,25 @@ impl Estimate {
             }
             None => sentence,
         }
+    }
+}
+
+/// Less than this is nothing, in dollars.
+const CENT: f64 = 0.01;
+
+fn is_unchanged(before: Option<f64>, after: f64) -> bool {
+    before.is_some_and(|before| before >= CENT && (before - after).abs() < CENT)
+}
+
+/// "about $11.88 a month", or what it was before and how much more or less that is.
+fn from_to(before: Option<f64>, after: f64) -> String {
+    match before {
+        _ if is_unchanged(before, after) => format!("unchanged, about ${after:.2} a month"),
+        Some(before) if before >= CENT => {
+            let (sign, difference) = if after > before { ('+', after - before) } else { ('-', before - after) };
+            format!("${before:.2} -> about ${after:.2} a month ({sign}${difference:.2})")
+        }
+        _ => format!("about ${after:.2} a month"),
     }
 }
 
@@ -216,11 +241,11 @@ mod tests {
     fn an_address_that_is_not_there_is_not_paid_for() {
         let without = Estimate::new(&BilledResources { public_addresses: 0, ..MICRO });
         assert_eq!(without.usd_a_month, Some(8.23));
-        assert!(without.sentence().contains("for 1 t3.micro, with 8 GiB gp3 and no public IPv4 address, plus"));
+        assert!(without.sentence(None).contains("for 1 t3.micro, with 8 GiB gp3 and no public IPv4 address, plus"));
         let some = Estimate::new(&BilledResources { instances: 3, public_addresses: 2, ..MICRO });
         assert_eq!(some.usd_a_month, Some(32.0));
         assert!(
-            some.sentence()
+            some.sentence(None)
                 .contains("for 3 t3.micro, each with 8 GiB gp3 and 2 of them with a public IPv4 address, plus")
         );
     }
@@ -234,8 +259,17 @@ mod tests {
         assert_eq!(unlimited("t4g.micro").surplus_usd_a_month, Some(52.56));
         assert_eq!(unlimited("t2.micro").surplus_usd_a_month, Some(32.85));
         assert_eq!(unlimited("t3.micro").usd_a_month, Some(11.88));
-        assert!(unlimited("t3.micro").sentence().ends_with("up to $65.70 a month at full load all the time."));
+        assert!(unlimited("t3.micro").sentence(None).ends_with("up to $65.70 a month at full load all the time."));
         assert_eq!(Estimate::new(&MICRO).surplus_usd_a_month, None);
+    }
+
+    #[test]
+    fn what_it_cost_before_is_compared() {
+        let sentence = |before: f64| Estimate::new(&MICRO).sentence(Some(before));
+        assert!(sentence(0.0).starts_with("Cost: about $11.88 a month for"));
+        assert!(sentence(11.884).starts_with("Cost: unchanged, about $11.88 a month."));
+        assert!(sentence(2.0).starts_with("Cost: $2.00 -> about $11.88 a month (+$9.88) for"));
+        assert!(sentence(23.76).starts_with("Cost: $23.76 -> about $11.88 a month (-$11.88) for"));
     }
 
     #[test]

@@ -48,7 +48,9 @@ pub struct Desired {
     pub fleet: Option<Result<Fleet, String>>,
     /// From the command line; nothing by default.
     pub asked: InstanceRequest,
-    /// Notes about the declaration, each a sentence.
+    /// About the declaration, each a sentence.
+    pub warnings: Vec<String>,
+    /// Likewise.
     pub notes: Vec<String>,
 }
 
@@ -167,7 +169,8 @@ impl Desired {
             launch,
             fleet,
             asked: InstanceRequest::default(),
-            notes: launch_options.source_notes.clone(),
+            warnings: launch_options.source_warnings.clone(),
+            notes: Vec::new(),
         }
     }
 }

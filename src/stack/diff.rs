@@ -3,20 +3,25 @@
 use std::collections::BTreeSet;
 
 use super::change;
+use super::describe;
 use super::desired::{self, Desired};
 use super::notes;
 use super::observe::Observed;
 use super::operation::{Change, Operation, Plan};
-use super::target::Target;
+use super::remedy;
+use super::target::Selection;
 use crate::config::{Access, Config, Scaling};
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Attribute, Purpose};
-use crate::stack::cost::{BilledFleet, BilledResources, Estimate, FleetEstimate};
+use crate::stack::cost::{self, BilledFleet, BilledResources, Estimate, FleetEstimate};
 use crate::stack::resources::instance::{InstanceRequest, Wait};
 use crate::stack::resources::{
     Found, STACK_TAG, alarm, binary, bucket, instance, instance_profile, is_adopted, launch_template, queue, role,
     s3_endpoint, scaling_group, scaling_policy, security_group, trigger,
 };
+
+/// The volume of an instance where its image is not known: that of the images that thumb.toml names.
+const DEFAULT_VOLUME_GIB: u32 = 8;
 
 /// Objects in the two buckets, for a destroy: the count, and whether there are more. `None`: not counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +34,7 @@ pub struct Contents {
 }
 
 /// What `apply` would do.
-pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targets: &[Target]) -> Plan {
+pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, selection: &Selection) -> Plan {
     let Desired {
         stack,
         dlq,
@@ -45,6 +50,8 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
         launch,
         fleet,
         asked,
+        // In `notes::warnings`.
+        warnings: _,
         notes: about_declared,
     } = desired;
     let mut changes = vec![
@@ -78,9 +85,13 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
         change.reason = Some("adopted (not managed by any stack before)".into());
     }
     block_former_buckets(&mut changes, observed);
-    let changes = select(changes, targets, false);
+    describe::created(config, desired, &mut changes);
+    remedy::add(observed, &mut changes);
+    let (changes, only) = select(changes, selection, false);
     let mut notes = notes::of_apply(config, desired, observed, &changes);
     notes.extend(about_declared.iter().cloned());
+    let warnings = notes::warnings(config, desired, observed, &changes);
+    let usd_a_month_before = has_instances(&changes).then(|| running_cost(config, observed, desired)).flatten();
     let instances = changes.iter().any(|change| matches!(change.address, Address::Instance(_)));
     let estimate = launch.as_ref().ok().filter(|_| instances && *count > 0).map(|launch| {
         Estimate::new(&BilledResources {
@@ -91,32 +102,32 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
             credits: launch.credits,
         })
     });
-    let plan = Plan::new(Purpose::Apply, stack, &observed.location.account, &observed.location.region, changes);
-    let fleet_estimate = match (fleet, &config.scaling) {
-        (Some(Ok(fleet)), Some(scaling))
-            if plan.changes.iter().any(|change| change.address == Address::ScalingGroup) =>
-        {
-            fleet_estimate(fleet, scaling)
+    let mut plan = Plan::new(Purpose::Apply, stack, &observed.location.account, &observed.location.region, changes);
+    let scaled = plan.changes.iter().any(|change| change.address == Address::ScalingGroup);
+    plan.fleet_estimate = match (fleet, &config.scaling) {
+        (Some(Ok(fleet)), Some(scaling)) if scaled => {
+            FleetEstimate::new(&billed_fleet(fleet, scaling, fleet.group.min))
         }
         _ => None,
     };
-    Plan { notes, estimate, fleet_estimate, ..plan }
+    Plan { warnings, notes, estimate, usd_a_month_before, only, ..plan }
 }
 
-fn fleet_estimate(fleet: &desired::Fleet, scaling: &Scaling) -> Option<FleetEstimate> {
+/// What a group is billed for. `min`: of the group as declared, or as it is.
+fn billed_fleet<'a>(fleet: &'a desired::Fleet, scaling: &Scaling, min: u32) -> BilledFleet<'a> {
     let desired::Fleet { template, group, policies: _, alarms } = fleet;
     let metrics: usize = alarms.iter().map(|alarm| alarm.formula.metrics.len()).sum();
-    FleetEstimate::new(&BilledFleet {
+    BilledFleet {
         types: &group.mixed.types,
         cpus: group.cpus,
-        min: group.min,
+        min,
         max: group.max,
         acceptable_latency_s: scaling.acceptable_latency_s,
         // Auto Scaling's own alarm for the backlog has two.
         alarm_metrics: u32::try_from(metrics + 2).unwrap_or(u32::MAX),
         volume_gib: template.launch.ami.root_gib.unsigned_abs(),
         public_ip: template.launch.public_ip,
-    })
+    }
 }
 
 fn lifted<S>(changes: Vec<change::Change<S>>) -> impl Iterator<Item = Change>
@@ -173,8 +184,9 @@ fn scaling(
 }
 
 /// What `destroy` would do. Adopted resources are released; foreign ones are shown as blocked.
-pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, targets: &[Target]) -> Plan {
+pub fn plan_destroy(config: &Config, observed: &Observed, contents: &Contents, selection: &Selection) -> Plan {
     let Contents { thumbnails: thumbnails_held, code: code_held, reports } = contents;
+    let (thumbnails_held, code_held) = (*thumbnails_held, *code_held);
     let configured = &config.tags;
     let mut changes = Vec::new();
     let queues =
@@ -200,7 +212,7 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
         }));
     }
     if observed.code.ours().is_some() {
-        changes.extend(binary::delete(&code, &observed.binaries, &reports).map(change::Change::lift));
+        changes.extend(binary::delete(&code, &observed.binaries, reports).map(change::Change::lift));
     }
     let role = &config.profile.role;
     let role_goes = observed.role.ours().is_some_and(|role| !is_adopted(&role.tags));
@@ -245,7 +257,8 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
     changes.extend(observed.former_buckets.iter().map(|(address, _)| Change::new(*address, "")));
     block_former_buckets(&mut changes, observed);
     changes.sort_by_key(|change| change.address);
-    let changes = select(changes, targets, true);
+    describe::deleted(observed, contents, &mut changes);
+    let (changes, only) = select(changes, selection, true);
     let mut notes = Vec::new();
     let public = config.buckets.access != Access::Private;
     if public && goes(&changes, Address::ThumbnailsBucket) {
@@ -257,7 +270,45 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
     notes.extend(notes::of_instances(observed, &changes));
     let plan =
         Plan::new(Purpose::Destroy, &config.name, &observed.location.account, &observed.location.region, changes);
-    Plan { notes, ..plan }
+    let usd_a_month_before = numbered_cost(observed, DEFAULT_VOLUME_GIB).filter(|_| has_instances(&plan.changes));
+    Plan { notes, usd_a_month_before, only, ..plan }
+}
+
+fn has_instances(changes: &[Change]) -> bool {
+    changes.iter().any(|change| matches!(change.address, Address::Instance(_) | Address::ScalingGroup))
+}
+
+/// What the instances that exist cost, in dollars a month; `None` if a price is not known.
+fn running_cost(config: &Config, observed: &Observed, desired: &Desired) -> Option<f64> {
+    let launch = desired.launch.as_ref().ok();
+    let volume_gib = launch.map_or(DEFAULT_VOLUME_GIB, |launch| launch.ami.root_gib.unsigned_abs());
+    let numbered = numbered_cost(observed, volume_gib)?;
+    let group = match (observed.scaling_group.ours(), &desired.fleet, &config.scaling) {
+        (None, ..) => 0.0,
+        (Some(group), Some(Ok(fleet)), Some(scaling)) => {
+            FleetEstimate::new(&billed_fleet(fleet, scaling, group.min))?.idle_usd_a_month
+        }
+        // What it launches is not known.
+        (Some(_), ..) => return None,
+    };
+    Some(numbered + group)
+}
+
+/// What the numbered instances cost, with volumes of this size: EC2 lists an instance without the size of its volume.
+fn numbered_cost(observed: &Observed, volume_gib: u32) -> Option<f64> {
+    let costs = observed.fleet.alive.iter().map(|instance| {
+        let runs = !matches!(instance.state.as_str(), "stopping" | "stopped");
+        Estimate::new(&BilledResources {
+            instances: 1,
+            instance_type: &instance.instance_type,
+            volume_gib,
+            public_addresses: u32::from(instance.public_ip.is_some()),
+            credits: None,
+        })
+        .usd_a_month
+        .map(|usd| if runs { usd } else { cost::volumes(1, volume_gib) })
+    });
+    costs.sum()
 }
 
 /// The changes of the triggers; `destroy`: all of their rules go.
@@ -333,8 +384,13 @@ fn is_adoption(change: &Change) -> bool {
     })
 }
 
-fn select(changes: Vec<Change>, targets: &[Target], destroy: bool) -> Vec<Change> {
+/// The selected changes, and their addresses where they are not all.
+fn select(changes: Vec<Change>, selection: &Selection, destroy: bool) -> (Vec<Change>, Vec<Address>) {
+    if selection.is_all() {
+        return (changes, Vec::new());
+    }
     let all: BTreeSet<Address> = changes.iter().map(|change| change.address).collect();
-    let selected = Target::select(targets, &all, destroy);
-    changes.into_iter().filter(|change| selected.contains(&change.address)).collect()
+    let selected = selection.select(&all, destroy);
+    let changes = changes.into_iter().filter(|change| selected.contains(&change.address)).collect();
+    (changes, selected.into_iter().collect())
 }

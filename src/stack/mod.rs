@@ -10,6 +10,7 @@ pub mod address;
 pub mod capacity;
 pub mod change;
 pub mod cost;
+mod describe;
 mod desired;
 mod diff;
 mod execute;
@@ -18,6 +19,7 @@ mod observe;
 mod operation;
 mod order;
 pub mod permissions;
+mod remedy;
 pub mod render;
 pub mod resources;
 mod target;
@@ -27,7 +29,7 @@ pub use diff::{Contents, misplaced_bucket, plan_apply, plan_destroy};
 pub use execute::{Doing, Event, Outcome, Report, execute};
 pub use observe::{LaunchOptions, Observed, observe, read_launch_options, survey};
 pub use operation::{Change, Operation, Plan};
-pub use target::{Target, targets};
+pub use target::{Selection, Target, instance_targets, targets};
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,10 @@
-//! The notes of a plan: what it leads to, and what it does not show, each a sentence. Pure.
+//! The warnings of a plan: what it leads to that a user may not want. And its notes: what it does not show. Each is a
+//! sentence. Pure.
 
 use super::desired::Desired;
 use super::observe::Observed;
 use super::operation::Change;
-use crate::config::{Access, Config, Sources};
+use crate::config::{Access, Config, Sources, UrlSources};
 use crate::stack::address::Address;
 use crate::stack::change::Action;
 use crate::stack::resources::instance::{FIRST_REPORT, Fleet, Launch, PublicAddress, Wait};
@@ -30,20 +31,69 @@ pub fn of_instances(observed: &Observed, changes: &[Change]) -> Vec<String> {
     notes
 }
 
-/// A note if the instances get no public address.
-fn address_note(launch: &Launch) -> Option<String> {
-    match &launch.public_address {
-        PublicAddress::Yes => None,
-        PublicAddress::No(place) => Some(format!(
+/// Warnings of a plan to apply.
+pub fn warnings(config: &Config, desired: &Desired, observed: &Observed, changes: &[Change]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let made = |of: fn(Address) -> bool| {
+        let made = |change: &&Change| of(change.address) && matches!(change.action, Action::Create | Action::Replace);
+        changes.iter().any(|change| made(&change))
+    };
+    let sets = |address: Address, attributes: &[&str]| {
+        changes.iter().filter(|change| change.address == address).any(|change| {
+            matches!(change.action, Action::Create | Action::Update | Action::Replace)
+                && change.attributes.iter().any(|set| attributes.iter().any(|name| set.name.starts_with(name)))
+        })
+    };
+    let access = config.buckets.access;
+    if access != Access::Private && sets(Address::ThumbnailsBucket, &["block_public_access", "policy"]) {
+        warnings.push(
+            "Thumbnails will be public: everyone on the Internet can read them. Set access = \"private\" in [buckets] to keep \
+             them private."
+                .to_owned(),
+        );
+    }
+    let open: Vec<String> =
+        config.security_group.ssh_from.iter().filter(|net| net.prefix_len() == 0).map(ToString::to_string).collect();
+    if !open.is_empty() && sets(Address::SecurityGroup, &["ingress"]) {
+        let open = open.join(", ");
+        warnings.push(format!(
+            "SSH (port 22) will be open to the whole Internet, because ssh_from in [security_group] has {open}."
+        ));
+    }
+    let has_role = sets(Address::Role, &["inline_policy", "managed_policies"]);
+    match &config.buckets.sources {
+        Sources::Any => {
+            let public = if access == Access::Private { "" } else { ", and its thumbnails are public" };
+            warnings.push(format!(
+                "`sources` in [buckets] is [\"*\"]: anyone who can send a request can make a worker read any photo that its \
+                 role can read, in any bucket{public}."
+            ));
+        }
+        Sources::Buckets(sources) if sources.is_empty() && config.profile.policies.is_empty() && has_role => {
+            let instead = match config.worker.url_sources {
+                UrlSources::Off => "so it can make no thumbnails",
+                _ => "so it can make thumbnails of photos on the web only",
+            };
+            warnings.push(format!(
+                "The worker may read no bucket, {instead}: name the buckets with photos in `sources` in [buckets]."
+            ));
+        }
+        Sources::Buckets(_) => {}
+    }
+    warnings.extend(desired.warnings.iter().cloned());
+    if has_role {
+        warnings.extend(observed.policy_warnings.iter().cloned());
+    }
+    if made(|address| matches!(address, Address::Instance(_) | Address::ScalingGroup))
+        && config.network.public_ip
+        && let Ok(Launch { public_address: PublicAddress::No(place), .. }) = &desired.launch
+    {
+        warnings.push(format!(
             "The instances get no public IPv4 address in {place}: they need a NAT gateway or VPC endpoints to reach S3 and \
              SQS, and otherwise cost money and do nothing."
-        )),
-        PublicAddress::Perhaps => Some(
-            "Some subnets of the default VPC assign no public IPv4 address, and EC2 chooses the subnet: an instance without \
-             an address needs a NAT gateway or VPC endpoints to reach S3 and SQS. Set `subnet` in [instance] to choose."
-                .to_owned(),
-        ),
+        ));
     }
+    warnings
 }
 
 /// Notes about a plan to apply.
@@ -60,43 +110,25 @@ pub fn of_apply(config: &Config, desired: &Desired, observed: &Observed, changes
             others = others.join(", "),
         ));
     }
-    let access = config.buckets.access;
-    let opened = changes.iter().any(|change| {
-        let settings = ["block_public_access", "policy"];
-        change.address == Address::ThumbnailsBucket
-            && matches!(change.action, Action::Create | Action::Update)
-            && change.attributes.iter().any(|attribute| settings.contains(&attribute.name.as_str()))
-    });
-    if opened && access != Access::Private {
-        notes.push(format!(
-            "Everyone on the Internet can read the thumbnails, because `access` in [buckets] is {access}; with private, only \
-             the account can."
-        ));
-    }
-    if config.buckets.sources == Sources::Any {
-        let public = if access == Access::Private { "" } else { ", and its thumbnails are public" };
-        notes.push(format!(
-            "`sources` in [buckets] is [\"*\"]: anyone who can send a request can make a worker read any photo that its role \
-             can read, in any bucket{public}."
-        ));
-    }
     let any = |actions: &[Action]| {
         let instance = |change: &Change| matches!(change.address, Address::Instance(_));
         changes.iter().any(|change| instance(change) && actions.contains(&change.action))
     };
     let instances = any(&[Action::Create, Action::Replace]);
-    if instances && config.instance.key_pair.is_none() {
-        notes.push("SSH is off: key_pair is not set in [instance].".into());
-    } else if instances && config.security_group.ssh_from.is_empty() {
+    if instances && config.instance.key_pair.is_some() && config.security_group.ssh_from.is_empty() {
         notes.push(
             "ssh_from in [security_group] is empty: the instances have a key pair, but port 22 is closed.".into(),
         );
     }
     if instances
         && config.network.public_ip
-        && let Ok(launch) = &desired.launch
+        && matches!(&desired.launch, Ok(Launch { public_address: PublicAddress::Perhaps, .. }))
     {
-        notes.extend(address_note(launch));
+        notes.push(
+            "Some subnets of the default VPC assign no public IPv4 address, and EC2 chooses the subnet: an instance without \
+             an address needs a NAT gateway or VPC endpoints to reach S3 and SQS. Set `subnet` in [instance] to choose."
+                .to_owned(),
+        );
     }
     if let Some(S3Endpoint { vpc_id, .. }) = &desired.s3_endpoint {
         notes.extend(s3_endpoint::notes(&observed.network, &observed.location.region, vpc_id));

@@ -12,6 +12,7 @@ use crate::stack::resources::{
     Foreign, Found, alarm, binary, bucket, instance, instance_profile, launch_template, queue, role, s3_endpoint,
     scaling_group, scaling_policy, security_group, source, trigger,
 };
+use crate::stack::target::Target;
 
 /// What exists in the account under the stack's names.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +39,8 @@ pub struct Observed {
     pub vpc: Result<String, String>,
     /// Buckets of the stack under former default names, if there is none under the current name.
     pub former_buckets: Vec<(Address, String)>,
+    /// Of each managed policy of thumb.toml that cannot be attached, as far as is known, a sentence that says so.
+    pub policy_warnings: Vec<String>,
     /// Names of other stacks of thumb in this account and region.
     pub other_stacks: BTreeSet<String>,
 }
@@ -53,7 +56,7 @@ pub struct LaunchOptions {
     pub key_pair: Result<(), String>,
     pub public_address: instance::PublicAddress,
     /// Of each bucket of `sources` that cannot be read, as far as is known, a sentence that says so.
-    pub source_notes: Vec<String>,
+    pub source_warnings: Vec<String>,
 }
 
 impl Observed {
@@ -62,33 +65,48 @@ impl Observed {
         triggered(&self.queue)
     }
 
-    /// Adopts the resources at these addresses.
+    /// Adopts what exists of these parts and belongs to no stack.
     ///
     /// # Errors
-    /// One of them cannot be adopted: it belongs to another stack, does not exist, or is an instance.
-    pub fn adopt(&mut self, addresses: &[Address]) -> Result<()> {
-        for address in addresses {
-            let adopted = match address {
-                Address::Dlq => adopt(&mut self.dlq),
-                Address::Queue => adopt(&mut self.queue),
-                Address::ThumbnailsBucket => adopt(&mut self.thumbnails),
-                Address::CodeBucket => adopt(&mut self.code),
-                Address::Role => adopt(&mut self.role),
-                Address::InstanceProfile => adopt(&mut self.profile),
-                Address::SecurityGroup => adopt(&mut self.security_group),
-                Address::Binary => Err("the binary belongs to its bucket; use --adopt bucket.code".to_owned()),
-                Address::Instance(_) | Address::LaunchTemplate | Address::ScalingGroup => {
-                    Err("instances cannot be adopted, because thumb cannot know what runs on them".to_owned())
-                }
-                Address::ScalingPolicy(_) | Address::Alarm(_) => Err("it belongs to its group".to_owned()),
-                Address::S3Endpoint => Err("an existing endpoint is used as it is".to_owned()),
-                Address::Trigger(_) => Err("a bucket keeps the notifications that it has beside thumb's".to_owned()),
+    /// There is nothing to adopt in one of them: it belongs to another stack, does not exist, or is an instance.
+    pub fn adopt(&mut self, targets: &[Target]) -> Result<()> {
+        for target in targets {
+            // "queue" is a part and an address; to adopt is to name a resource.
+            let addresses: Vec<Address> = match target.to_string().parse() {
+                Ok(address) => vec![address],
+                Err(_) => Address::SINGLE.into_iter().filter(|address| target.covers(*address)).collect(),
             };
-            adopted.map_err(|why| Failure::new(format!("cannot adopt {address}: {why}")))?;
+            let results: Vec<Result<(), String>> = addresses.iter().map(|address| self.adopt_one(*address)).collect();
+            // Of a part, what is there is adopted; what is another stack's is blocked all the same.
+            if results.iter().any(Result::is_ok) {
+                continue;
+            }
+            let why = results.into_iter().find_map(Result::err).unwrap_or_else(|| INSTANCES.to_owned());
+            return Err(Failure::new(format!("cannot adopt {target}: {why}")));
         }
         Ok(())
     }
+
+    fn adopt_one(&mut self, address: Address) -> Result<(), String> {
+        match address {
+            Address::Dlq => adopt(&mut self.dlq),
+            Address::Queue => adopt(&mut self.queue),
+            Address::ThumbnailsBucket => adopt(&mut self.thumbnails),
+            Address::CodeBucket => adopt(&mut self.code),
+            Address::Role => adopt(&mut self.role),
+            Address::InstanceProfile => adopt(&mut self.profile),
+            Address::SecurityGroup => adopt(&mut self.security_group),
+            Address::Binary => Err("the binary belongs to its bucket; use --adopt bucket.code".to_owned()),
+            Address::Instance(_) | Address::LaunchTemplate | Address::ScalingGroup => Err(INSTANCES.to_owned()),
+            Address::ScalingPolicy(_) | Address::Alarm(_) => Err("it belongs to its group".to_owned()),
+            Address::S3Endpoint => Err("an existing endpoint is used as it is".to_owned()),
+            Address::Trigger(_) => Err("a bucket keeps the notifications that it has beside thumb's".to_owned()),
+        }
+    }
 }
+
+/// Why an instance cannot be adopted.
+const INSTANCES: &str = "instances cannot be adopted, because thumb cannot know what runs on them";
 
 fn adopt<T>(found: &mut Found<T>) -> Result<(), String> {
     *found = std::mem::replace(found, Found::Absent).adopt();
@@ -131,13 +149,17 @@ async fn observe_beside<T>(
     // call fails too, and less clearly. The buckets wait for it, unless thumb.toml declares it: they must be its own.
     let location = async {
         if let Some(account) = &config.account {
-            return tokio::try_join!(read_location(aws, config), async {
-                Ok(read_buckets(aws, config, account).await)
-            });
+            let (location, buckets) =
+                tokio::try_join!(read_location(aws, config), async { Ok(read_buckets(aws, config, account).await) })?;
+            let policies = role::read_policy_warnings(aws, &location, &config.profile.policies).await;
+            return Ok((location, buckets, policies));
         }
         let location = read_location(aws, config).await?;
-        let buckets = read_buckets(aws, config, &location.account).await;
-        Ok((location, buckets))
+        let (buckets, policies) = tokio::join!(
+            read_buckets(aws, config, &location.account),
+            role::read_policy_warnings(aws, &location, &config.profile.policies),
+        );
+        Ok((location, buckets, policies))
     };
     // The rest's errors wait for it, and its own error waits for nothing.
     let rest = async {
@@ -148,7 +170,7 @@ async fn observe_beside<T>(
             beside: Box::pin(beside),
         ))
     };
-    let ((location, buckets), rest) = tokio::try_join!(location, rest)?;
+    let ((location, buckets, policy_warnings), rest) = tokio::try_join!(location, rest)?;
     let mut errors = Errors::default();
     let (Some(buckets), Some((resources, other_stacks, beside))) = (errors.take(buckets), errors.take(rest)) else {
         return Err(errors.failure("cannot read the account", COMMAND));
@@ -178,6 +200,7 @@ async fn observe_beside<T>(
         alarms,
         vpc,
         former_buckets,
+        policy_warnings,
         other_stacks,
     };
     Ok((observed, beside))
@@ -221,12 +244,12 @@ async fn read_options(aws: &Reader, config: &Config) -> Result<LaunchOptions, Er
     let sources = async {
         match &config.buckets.sources {
             Sources::Any => Ok::<_, Errors>(Vec::new()),
-            Sources::Buckets(sources) => Ok(source::read_notes(aws, sources).await),
+            Sources::Buckets(sources) => Ok(source::read_warnings(aws, sources).await),
         }
     };
-    let ((arch, ami), offers, key_pair, public_address, source_notes) =
+    let ((arch, ami), offers, key_pair, public_address, source_warnings) =
         all!(image: image, offers: offers, key_pair: key_pair, address: address, sources: sources)?;
-    Ok(LaunchOptions { arch, ami, offers, key_pair, public_address, source_notes })
+    Ok(LaunchOptions { arch, ami, offers, key_pair, public_address, source_warnings })
 }
 
 /// The buckets of thumb.toml's triggers, and those that the queue's policy records.

@@ -209,6 +209,11 @@ impl<'a> Stack<'a> {
         }
         let read = ["iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"];
         statements.push(allow("ReadRole", &read, &[&self.role]));
+        let policies = &self.config.profile.policies;
+        if !policies.is_empty() {
+            let arns: Vec<String> = policies.iter().map(|policy| self.location.policy_arn(policy)).collect();
+            statements.push(allow("CheckPolicies", &["iam:GetPolicy"], &arns));
+        }
         statements.push(allow("ReadProfile", &["iam:GetInstanceProfile"], &[&self.profile]));
         let network = if self.config.instance.subnet.is_some() { "ec2:DescribeSubnets" } else { "ec2:DescribeVpcs" };
         let mut describe = vec![

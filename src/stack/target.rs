@@ -1,4 +1,4 @@
-//! `--target`: parts of a stack. A part is named as the codelab names its steps, as thumb.toml names its sections, or by its
+//! `--target` and `--exclude`: parts of a stack. A part is named as the codelab names its steps, as thumb.toml names its sections, or by its
 //! address in a plan.
 
 use std::collections::BTreeSet;
@@ -31,6 +31,18 @@ pub fn targets(text: &str) -> Result<Vec<Target>, String> {
     text.split(',').map(|one| one.trim().parse()).collect()
 }
 
+/// Targets that are instances, as [`targets`].
+///
+/// # Errors
+/// One is no target, or another resource.
+pub fn instance_targets(text: &str) -> Result<Vec<Target>, String> {
+    let targets = targets(text)?;
+    match targets.iter().find(|target| !matches!(target, Target::Instance | Target::Resource(Address::Instance(_)))) {
+        Some(other) => Err(format!("{other} is no instance; write instance.1, or instance for all")),
+        None => Ok(targets),
+    }
+}
+
 impl Target {
     /// Those of more than one resource.
     pub const PARTS: [Target; 8] = [
@@ -45,7 +57,7 @@ impl Target {
     ];
 
     /// Whether the address is one of this target's own.
-    fn covers(self, address: Address) -> bool {
+    pub fn covers(self, address: Address) -> bool {
         match self {
             Self::Queue => matches!(address, Address::Dlq | Address::Queue),
             Self::Buckets => matches!(address, Address::ThumbnailsBucket | Address::CodeBucket),
@@ -61,36 +73,60 @@ impl Target {
             Self::Resource(resource) => address == resource,
         }
     }
+}
 
-    /// The addresses among `all` that `targets` select; no target selects all. As in Terraform, creating a target includes its
-    /// dependencies, and destroying it includes its dependents.
-    pub fn select(targets: &[Target], all: &BTreeSet<Address>, destroy: bool) -> BTreeSet<Address> {
-        if targets.is_empty() {
-            return all.clone();
-        }
-        let mut selected: BTreeSet<Address> =
-            all.iter().copied().filter(|address| targets.iter().any(|target| target.covers(*address))).collect();
-        // As many rounds as the longest chain of needs has links; each adds at least one address or is the last.
-        for _ in 0..all.len() {
-            let more: Vec<Address> = all
-                .iter()
-                .copied()
-                .filter(|address| !selected.contains(address))
-                .filter(|address| {
-                    selected.iter().any(
-                        |chosen| {
-                            if destroy { needs(*address, *chosen) } else { needs(*chosen, *address) }
-                        },
-                    )
-                })
-                .collect();
-            if more.is_empty() {
-                break;
-            }
-            selected.extend(more);
-        }
-        selected
+/// The part of a stack that a command is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// None: everything.
+    pub targets: Vec<Target>,
+    pub excluded: Vec<Target>,
+}
+
+impl Selection {
+    /// These parts, and what they need.
+    pub fn of(targets: &[Target]) -> Self {
+        Self { targets: targets.to_vec(), excluded: Vec::new() }
     }
+
+    pub fn is_all(&self) -> bool {
+        self.targets.is_empty() && self.excluded.is_empty()
+    }
+
+    /// The addresses among `all` that are selected. As in Terraform, creating a target includes what it needs, and destroying
+    /// it includes what needs it; as in OpenTofu, excluding something excludes what needs it, and in a destroy what it needs.
+    pub fn select(&self, all: &BTreeSet<Address>, destroy: bool) -> BTreeSet<Address> {
+        let Self { targets, excluded } = self;
+        let covered = |parts: &[Target]| {
+            all.iter().copied().filter(|address| parts.iter().any(|part| part.covers(*address))).collect()
+        };
+        let depends = |one: Address, other: Address| if destroy { needs(other, one) } else { needs(one, other) };
+        let targeted = match &targets[..] {
+            [] => all.clone(),
+            targets => spread(covered(targets), all, |chosen, address| depends(chosen, address)),
+        };
+        let excluded = spread(covered(excluded), all, |chosen, address| depends(address, chosen));
+        targeted.difference(&excluded).copied().collect()
+    }
+}
+
+/// The addresses with all that follow from them: `follows(chosen, address)`.
+fn spread(
+    mut chosen: BTreeSet<Address>,
+    all: &BTreeSet<Address>,
+    follows: impl Fn(Address, Address) -> bool,
+) -> BTreeSet<Address> {
+    // As many rounds as the longest chain of needs has links; each adds at least one address or is the last.
+    for _ in 0..all.len() {
+        let missing = all.iter().copied().filter(|address| !chosen.contains(address));
+        let more: Vec<Address> =
+            missing.filter(|address| chosen.iter().any(|chosen| follows(*chosen, *address))).collect();
+        if more.is_empty() {
+            break;
+        }
+        chosen.extend(more);
+    }
+    chosen
 }
 
 impl fmt::Display for Target {
@@ -141,8 +177,7 @@ mod tests {
         let of_a_group = |address: &Address| Target::Scaling.covers(*address);
         let single = Address::SINGLE.into_iter().filter(|address| scaling || !of_a_group(address));
         let all = single.chain([if scaling { Address::Trigger(1) } else { Address::Instance(1) }]).collect();
-        let selected = Target::select(&[target], &all, destroy);
-        selected.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        Selection::of(&[target]).select(&all, destroy).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
@@ -168,6 +203,24 @@ mod tests {
         assert_eq!(select(Target::SecurityGroup, true), "security-group instance.1");
         assert_eq!(select(Target::Code, true), "bucket.code binary instance.1");
         assert_eq!(select(Target::Queue, true), "dlq queue instance.1");
+    }
+
+    #[test]
+    fn an_exclusion_takes_along_what_depends_on_it() {
+        let all: BTreeSet<Address> = Address::SINGLE[..8].iter().copied().chain([Address::Instance(1)]).collect();
+        let left = |excluded: Target, destroy: bool| {
+            let selection = Selection { targets: Vec::new(), excluded: vec![excluded] };
+            selection.select(&all, destroy).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        let rest = "dlq queue bucket.thumbnails bucket.code binary role instance-profile security-group";
+        assert_eq!(left(Target::Instance, false), rest);
+        assert_eq!(left(Target::Code, false), "dlq queue bucket.thumbnails role instance-profile security-group");
+        // What stays needs all the rest.
+        assert_eq!(left(Target::Instance, true), "");
+        assert_eq!(
+            left(Target::Resource(Address::ThumbnailsBucket), true),
+            rest.replace(" bucket.thumbnails", "") + " instance.1"
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::stack::Operation;
 use crate::stack::Plan;
 use crate::stack::address::Address;
 use crate::stack::change::Action;
-use crate::stack::render::render;
+use crate::stack::render::{Form, render};
 use crate::stack::resources::binary::elf::Executable;
 use crate::stack::resources::policy::AwsLocation;
 use crate::stack::resources::{
@@ -21,6 +21,7 @@ mod instances;
 mod interrupts;
 mod ownership;
 mod scaling;
+mod short;
 
 const BASE: &str = r#"
 name = "cats"
@@ -63,6 +64,7 @@ fn nothing() -> Observed {
         alarms: BTreeMap::new(),
         vpc: Ok("vpc-1".into()),
         former_buckets: Vec::new(),
+        policy_warnings: Vec::new(),
         other_stacks: std::collections::BTreeSet::new(),
     }
 }
@@ -80,7 +82,7 @@ fn launch_options() -> LaunchOptions {
         offers: None,
         key_pair: Ok(()),
         public_address: instance::PublicAddress::Yes,
-        source_notes: Vec::new(),
+        source_warnings: Vec::new(),
     }
 }
 
@@ -89,6 +91,7 @@ fn executable(sha256: &str) -> Result<binary::Binary, String> {
         path: PathBuf::from("/usr/local/bin/thumb"),
         sha256: sha256.repeat(32),
         bytes: 19_000_000,
+        identity: None,
         executable: Executable { arch: Arch::X86_64, interpreter: None, glibc: Some(Glibc(2, 34)) },
     })
 }
@@ -114,6 +117,7 @@ fn built(config: &Config) -> Observed {
         launch,
         fleet: _,
         asked: _,
+        warnings: _,
         notes: _,
     } = desired(config, &nothing(), "aa");
     let (binary, group, launch) = (binary.unwrap(), security_group.unwrap(), launch.unwrap());
@@ -200,14 +204,16 @@ fn built(config: &Config) -> Observed {
 /// The plan from the account `observed` to `text`, with an unchanged executable.
 fn plan(text: &str, observed: &Observed) -> Plan {
     let config = config(text);
-    plan_apply(&config, &desired(&config, observed, "aa"), observed, &[])
+    plan_apply(&config, &desired(&config, observed, "aa"), observed, &Selection::default())
 }
 
 /// The plan as people read it. Its JSON says as much: read back, it gives the same text.
 fn text(plan: &Plan) -> String {
     let from_json: Plan = serde_json::from_str(&serde_json::to_string(plan).unwrap()).unwrap();
-    let text = rendered(plan, 100);
-    assert_eq!(rendered(&from_json, 100), text);
+    for form in [Form::Short, Form::Long] {
+        assert_eq!(rendered(&from_json, form, 100), rendered(plan, form, 100));
+    }
+    let text = rendered(plan, Form::Long, 100);
     // The user data's script has tests of its own; its digest changes with every comma in it.
     let digest = |line: &str| {
         line.split_once("sha256:").map_or_else(|| line.to_owned(), |(label, _)| format!("{label}sha256:…"))
@@ -215,8 +221,8 @@ fn text(plan: &Plan) -> String {
     text.lines().map(|line| digest(line) + "\n").collect()
 }
 
-fn rendered(plan: &Plan, width: usize) -> String {
-    anstream::adapter::strip_str(&render(plan, width)).to_string()
+fn rendered(plan: &Plan, form: Form, width: usize) -> String {
+    anstream::adapter::strip_str(&render(plan, form, width)).to_string()
 }
 
 /// BASE with one line put behind its section's head.
@@ -256,7 +262,7 @@ fn what_aws_changes_in_place_is_an_update() {
         &config(&changed),
         &desired(&config(&changed), &observed, "aa"),
         &observed,
-        &[Target::Queue, Target::Buckets, Target::Profile, Target::SecurityGroup],
+        &Selection::of(&[Target::Queue, Target::Buckets, Target::Profile, Target::SecurityGroup]),
     );
     insta::assert_snapshot!(text(&plan));
 }
@@ -301,7 +307,7 @@ fn what_differs_in_user_data_is_told_apart() {
         let config = config(BASE);
         let endpoint = Some("http://emulator.internal:4566");
         let desired = Desired::new(&config, &observed, &launch_options(), executable("aa"), endpoint);
-        text(&plan_apply(&config, &desired, &observed, &[]))
+        text(&plan_apply(&config, &desired, &observed, &Selection::default()))
     };
     insta::assert_snapshot!(
         [by_another_version, by_a_version_with_other_parameters, with_an_endpoint].join("\n---\n\n")
@@ -312,7 +318,7 @@ fn what_differs_in_user_data_is_told_apart() {
 fn a_new_executable_replaces_the_binary_and_then_the_instances() {
     let observed = built(&config(BASE));
     let config = config(BASE);
-    let plan = plan_apply(&config, &desired(&config, &observed, "bb"), &observed, &[]);
+    let plan = plan_apply(&config, &desired(&config, &observed, "bb"), &observed, &Selection::default());
     insta::assert_snapshot!(text(&plan));
 }
 
@@ -376,7 +382,7 @@ fn what_is_not_ours_is_blocked() {
     let plan = plan(BASE, &observed);
     assert_eq!(plan.summary.blocked, 9, "{}", text(&plan));
     assert!(plan.changes.iter().all(|change| change.steps.is_empty() && change.removals.is_empty()));
-    let destroy = plan_destroy(&config(BASE), &observed, Contents::default(), &[]);
+    let destroy = plan_destroy(&config(BASE), &observed, &Contents::default(), &Selection::default());
     assert!(destroy.changes.iter().all(|change| change.action == Action::Blocked && change.removals.is_empty()));
     insta::assert_snapshot!([plan, destroy].map(|plan| text(&plan)).join("\n---\n\n"));
 }
@@ -391,7 +397,7 @@ fn an_adoption_shows_what_it_changes() {
     let adoptable = observed.queue.ours().cloned();
     observed.queue = Found::Foreign(Foreign { reason: "it has no tag".into(), adoptable, elsewhere: None });
     assert_eq!(plan(BASE, &observed).summary.blocked, 1);
-    observed.adopt(&[Address::Queue]).unwrap();
+    observed.adopt(&[Target::Resource(Address::Queue)]).unwrap();
     insta::assert_snapshot!(text(&plan(BASE, &observed)));
 }
 
@@ -424,12 +430,12 @@ fn what_is_left_over_or_damaged_is_mended() {
 fn lines_are_as_wide_as_the_terminal_and_only_what_cannot_be_broken_is_wider() {
     let new = plan(BASE, &nothing());
     for width in [60, 80, 120] {
-        for line in rendered(&new, width).lines().filter(|line| line.chars().count() > width) {
+        for line in rendered(&new, Form::Long, width).lines().filter(|line| line.chars().count() > width) {
             // An indentation, a label and one word, or a change's address and name.
             assert!(line.split_whitespace().count() <= 3, "wider than {width}: {line}");
         }
     }
-    let joined = |width: usize| rendered(&new, width).split_whitespace().collect::<Vec<_>>().join(" ");
+    let joined = |width: usize| rendered(&new, Form::Long, width).split_whitespace().collect::<Vec<_>>().join(" ");
     assert_eq!(joined(60), joined(120), "a narrow terminal is told as much");
 }
 
@@ -441,7 +447,7 @@ fn what_the_region_does_not_offer_blocks_what_needs_it() {
         LaunchOptions { key_pair: Err("the key pair colink does not exist in us-east-1".into()), ..launch_options() };
     let config = config(BASE);
     let desired = Desired::new(&config, &observed, &launch_options, Err("thumb is a macOS executable".into()), None);
-    insta::assert_snapshot!(text(&plan_apply(&config, &desired, &observed, &[])));
+    insta::assert_snapshot!(text(&plan_apply(&config, &desired, &observed, &Selection::default())));
 }
 
 #[test]
@@ -449,7 +455,7 @@ fn without_instances_nobody_needs_a_binary() {
     let observed = nothing();
     let config = config(&with("[instance]", "count = 0"));
     let desired = Desired::new(&config, &observed, &launch_options(), Err("thumb is a macOS executable".into()), None);
-    let plan = plan_apply(&config, &desired, &observed, &[]);
+    let plan = plan_apply(&config, &desired, &observed, &Selection::default());
     assert_eq!((plan.summary.blocked, plan.summary.create), (0, 7), "{}", text(&plan));
 }
 
@@ -460,7 +466,7 @@ fn destroy_takes_everything_and_counts_what_is_lost() {
         queue.messages = 12;
     }
     let contents = Contents { thumbnails: Some((20_000, true)), code: Some((1, false)), reports: Vec::new() };
-    let plan = plan_destroy(&config(BASE), &observed, contents, &[]);
+    let plan = plan_destroy(&config(BASE), &observed, &contents, &Selection::default());
     insta::assert_snapshot!(text(&plan));
 }
 

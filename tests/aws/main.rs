@@ -57,7 +57,7 @@ async fn step<T>(name: &str, work: impl Future<Output = T>) -> T {
 async fn contract(account: &Account, stack: &mut Stack) {
     step("source buckets in two regions, with photographs", stack.make_sources(account)).await;
 
-    step("plan: only creations", async { stack.plan_expects(2, "to add, 0 to change, 0 to destroy").await }).await;
+    step("plan: only creations", async { stack.plan_expects(2, "to create.\n").await }).await;
     step("apply, to the first worker's report", stack.apply()).await;
     step("plan: no changes", stack.plan_is_empty()).await;
     step("apply again changes nothing", async {

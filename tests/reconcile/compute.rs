@@ -13,7 +13,7 @@ impl Caller {
         let (observed, launch_options) = survey(&reader, &self.config).await.unwrap();
         let binary = Binary::load(&executable()).map_err(|failure| failure.to_string());
         let desired = Desired::new(&self.config, &observed, &launch_options, binary, reader.endpoint());
-        plan_apply(&self.config, &Desired { asked, ..desired }, &observed, &[])
+        plan_apply(&self.config, &Desired { asked, ..desired }, &observed, &Selection::default())
     }
 
     /// IDs of the instances that run, whosever they are.

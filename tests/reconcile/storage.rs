@@ -25,11 +25,12 @@ impl Caller {
     async fn plan_adopting(&self, addresses: &[Address]) -> Plan {
         let reader = Reader::new(&self.clients);
         let mut observed = self.observe().await;
-        observed.adopt(addresses).unwrap();
+        let targets: Vec<Target> = addresses.iter().copied().map(Target::Resource).collect();
+        observed.adopt(&targets).unwrap();
         let launch_options = read_launch_options(&reader, &self.config).await.unwrap();
         let binary = Binary::load(&executable()).map_err(|failure| failure.to_string());
         let desired = Desired::new(&self.config, &observed, &launch_options, binary, reader.endpoint());
-        plan_apply(&self.config, &desired, &observed, &[])
+        plan_apply(&self.config, &desired, &observed, &Selection::default())
     }
 
     async fn keys(&self, bucket: &str) -> Vec<String> {
@@ -59,7 +60,7 @@ async fn a_stack_in_another_region_is_not_taken_apart() {
     // The same thumb.toml in another region: a destroy would find no more than the role and the profile.
     let there = Caller::with(&moto, NO_INSTANCES, world.again().in_region("eu-west-1")).await;
     let observed = there.observe().await;
-    let destroy = plan_destroy(&there.config, &observed, Contents::default(), &[]);
+    let destroy = plan_destroy(&there.config, &observed, &Contents::default(), &Selection::default());
     assert_eq!(blocked(&destroy), "bucket.thumbnails bucket.code role instance-profile");
     let role = change_at(&destroy, Address::Role);
     assert_eq!(role.reason.as_deref(), Some("the role cats-worker belongs to the stack cats in us-east-1"));
@@ -118,7 +119,7 @@ async fn what_was_adopted_keeps_what_it_had_and_is_released() {
     assert!(role.trust.to_string().contains("lambda") && role.trust.to_string().contains("ec2"), "{role:?}");
 
     let contents = Contents { reports: vec!["workers/i-0123456789abcdef0.json".to_owned()], ..Contents::default() };
-    let plan = plan_destroy(&caller.config, &observed, contents, &[]);
+    let plan = plan_destroy(&caller.config, &observed, &contents, &Selection::default());
     let released: Vec<String> = plan
         .changes
         .iter()

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{GP3_GIB_MONTH, HOURS, INSTANCE_HOUR, IPV4_HOUR, PRICES_OF};
+use super::{GP3_GIB_MONTH, HOURS, INSTANCE_HOUR, IPV4_HOUR, PRICES_OF, from_to};
 use crate::stack::capacity::{backlog_per_instance, pictures_a_second};
 
 /// A metric that an alarm looks at, in dollars a month, standard resolution (CloudWatch pricing; the first ten are free).
@@ -80,8 +80,8 @@ impl FleetEstimate {
         })
     }
 
-    /// As sentences.
-    pub fn sentence(&self) -> String {
+    /// As sentences, beside what runs now, if its price is known.
+    pub fn sentence(&self, before: Option<f64>) -> String {
         let Self {
             instance_type,
             idle_usd_a_month,
@@ -92,10 +92,11 @@ impl FleetEstimate {
             prices_of,
         } = self;
         format!(
-            "Estimated cost: about ${idle_usd_a_month:.2} a month with nothing to do, ${steady_usd_a_month:.2} a month at a picture \
+            "Cost: {} with nothing to do, ${steady_usd_a_month:.2} a month at a picture \
              a second, ${spike_usd:.2} for 10,000 pictures in a minute; a million pictures for ${million_usd:.2}, and with Lambda \
              and sharp for ${million_with_lambda_usd:.2}. Plus requests, traffic and storage (list prices of {prices_of}, \
-             {instance_type} on demand: Spot is cheaper)."
+             {instance_type} on demand: Spot is cheaper).",
+            from_to(before, *idle_usd_a_month)
         )
     }
 }
@@ -132,7 +133,7 @@ mod tests {
         let min = FleetEstimate::new(&BilledFleet { min: 2, public_ip: false, ..billed(&types) }).unwrap();
         // 2 * (0.08925 * 730 + 0.64) + 1.10
         assert_eq!(min.idle_usd_a_month, 132.69);
-        insta::assert_snapshot!(estimate.sentence());
+        insta::assert_snapshot!(estimate.sentence(None));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::future::Future;
 use aws_sdk_iam::types::Tag;
 use serde_json::Value;
 
-use super::policy::{self, canonical};
+use super::policy::{self, AwsLocation, canonical};
 use super::{
     Found, REGION_TAG, RELEASED, RetryPolicy, STACK_TAG, StepContext, Tags, is_adopted, kept_tags, ok_if_gone,
     optional, own_tags, read_part, tag_changes, wanted_tags,
@@ -102,6 +102,23 @@ pub async fn read(aws: &Reader, stack: &str, name: &str) -> Result<Found<Observe
     let what = format!("the role {name}");
     let found = Found::by_tags(stack, &tags, &what, observed);
     Ok(found.in_region(stack, aws.region(), region.as_deref(), &what))
+}
+
+/// Of each managed policy that is not there, or cannot be checked, a sentence that says so. The permission to check is not
+/// required: without it the first `apply` finds out.
+pub async fn read_policy_warnings(aws: &Reader, location: &AwsLocation, policies: &[String]) -> Vec<String> {
+    let reads = policies.iter().map(|policy| async move {
+        let result = aws.get_policy().policy_arn(location.policy_arn(policy)).send().await;
+        match result.action("iam:GetPolicy") {
+            Ok(_) => None,
+            Err(error) if error.kind == Kind::NotFound => Some(format!(
+                "The policy {policy} in [profile] does not exist: apply will create everything else and then fail to attach it."
+            )),
+            Err(error) if error.kind == Kind::Denied => None,
+            Err(error) => Some(format!("Cannot check the policy {policy} in [profile] ({error}).")),
+        }
+    });
+    futures_util::future::join_all(reads).await.into_iter().flatten().collect()
 }
 
 /// The region of the stack of a role: from its tag or, for a role older than that tag, from the queue ARN in its inline

@@ -11,7 +11,7 @@ const SIDE_BY_SIDE: usize = 10;
 
 /// Of each bucket that cannot be read, as far as these credentials can tell, a sentence that says so. In another region
 /// it can be.
-pub async fn read_notes(aws: &Reader, buckets: &[String]) -> Vec<String> {
+pub async fn read_warnings(aws: &Reader, buckets: &[String]) -> Vec<String> {
     let heads = buckets.iter().map(|bucket| async move {
         let retries = aws_sdk_s3::config::Builder::new().retry_config(first_call());
         let answer = aws.head_bucket().bucket(bucket).customize().config_override(retries).send().await;

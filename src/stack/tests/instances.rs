@@ -11,7 +11,7 @@ use crate::stack::resources::instance::{InstanceRequest, PublicAddress, Step as 
 fn plan_requested(text: &str, observed: &Observed, asked: InstanceRequest) -> Plan {
     let config = config(text);
     let desired = Desired { asked, ..desired(&config, observed, "aa") };
-    plan_apply(&config, &desired, observed, &[])
+    plan_apply(&config, &desired, observed, &Selection::default())
 }
 
 fn waiting(wait: Wait) -> InstanceRequest {
@@ -115,7 +115,7 @@ fn an_address_is_planned_once_whatever_runs_there() {
     observed.fleet.alive.push(surplus);
     for plan in [
         plan_requested(BASE, &observed, InstanceRequest::default()),
-        plan_destroy(&config(BASE), &observed, Contents::default(), &[]),
+        plan_destroy(&config(BASE), &observed, &Contents::default(), &Selection::default()),
     ] {
         let addresses: BTreeSet<Address> = plan.changes.iter().map(|change| change.address).collect();
         assert_eq!(addresses.len(), plan.changes.len(), "{}", text(&plan));
@@ -182,10 +182,10 @@ fn instances_without_a_public_address_are_said_and_not_paid_for() {
         let config = config(BASE);
         let launch_options = LaunchOptions { public_address, ..launch_options() };
         let desired = Desired::new(&config, observed, &launch_options, executable("aa"), None);
-        plan_apply(&config, &desired, observed, &[])
+        plan_apply(&config, &desired, observed, &Selection::default())
     };
     let none = || PublicAddress::No("the subnet subnet-0123456789abcdef0".into());
-    let note = |plan: &Plan| plan.notes.iter().find(|note| note.contains("public IPv4")).cloned();
+    let note = |plan: &Plan| plan.warnings.iter().chain(&plan.notes).find(|note| note.contains("public IPv4")).cloned();
     let plan = plan_in(&nothing(), none());
     assert_eq!(
         note(&plan).unwrap(),
@@ -214,14 +214,14 @@ fn a_copy_of_an_instance_is_never_touched() {
     let plan = plan_of(&observed);
     assert!(plan.is_empty(), "{}", text(&plan));
     assert!(plan.notes.contains(&stranger) && plan.notes.contains(&format!("Not changed: {why}.")), "{:?}", plan.notes);
-    let destroy = plan_destroy(&config(BASE), &observed, Contents::default(), &[]);
+    let destroy = plan_destroy(&config(BASE), &observed, &Contents::default(), &Selection::default());
     assert_eq!(steps(instance_change(&destroy, 1)), " | terminate i-1");
     assert!(destroy.notes.contains(&stranger), "{:?}", destroy.notes);
     observed.fleet.alive.clear();
     let plan = plan_of(&observed);
     let change = instance_change(&plan, 1);
     assert_eq!((change.action, change.reason.as_deref()), (Action::Blocked, Some(why)));
-    let destroy = plan_destroy(&config(BASE), &observed, Contents::default(), &[]);
+    let destroy = plan_destroy(&config(BASE), &observed, &Contents::default(), &Selection::default());
     assert_eq!(instance_change(&destroy, 1).action, Action::Blocked);
 }
 
@@ -245,7 +245,7 @@ fn an_endpoint_with_a_password_does_not_go_into_user_data() {
     let observed = nothing();
     for endpoint in ["https://me:secret@gateway.internal", "https://me@gateway.internal:4566/"] {
         let desired = Desired::new(&config, &observed, &launch_options(), executable("aa"), Some(endpoint));
-        let plan = plan_apply(&config, &desired, &observed, &[]);
+        let plan = plan_apply(&config, &desired, &observed, &Selection::default());
         let change = instance_change(&plan, 1);
         assert_eq!(change.action, Action::Blocked);
         assert!(change.reason.as_ref().unwrap().contains("remove them from the URL"), "{change:?}");
@@ -260,5 +260,5 @@ fn an_endpoint_with_a_password_does_not_go_into_user_data() {
 #[test]
 fn the_first_line_says_where_the_region_is_set() {
     let plan = Plan { region_from: Some("AWS_REGION".into()), ..plan(BASE, &nothing()) };
-    assert!(text(&plan).starts_with("Stack cats in account 123456789012, region us-east-1 (AWS_REGION)\n"));
+    assert!(text(&plan).starts_with("Stack cats   account 123456789012   us-east-1 (AWS_REGION)\n"));
 }

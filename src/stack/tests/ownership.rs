@@ -36,7 +36,7 @@ fn destroy_releases_what_was_adopted_and_deletes_the_rest() {
         code: Some((3, false)),
         reports: vec!["workers/i-1.json".to_owned()],
     };
-    let plan = plan_destroy(&config, &observed, contents, &[]);
+    let plan = plan_destroy(&config, &observed, &contents, &Selection::default());
     for change in &plan.changes {
         let expected = match change.address {
             Address::Binary | Address::Instance(_) => Action::Delete,
@@ -173,7 +173,7 @@ fn a_bucket_in_another_region_stops_a_destroy() {
     let config = config(BASE);
     let mut observed = built(&config);
     observed.thumbnails = Found::elsewhere("a bucket of this name exists in the region eu-west-1", "eu-west-1");
-    let plan = |targets: &[Target]| plan_destroy(&config, &observed, Contents::default(), targets);
+    let plan = |targets: &[Target]| plan_destroy(&config, &observed, &Contents::default(), &Selection::of(targets));
     let expected = ("cats-thumbnails-123456789012".to_owned(), "eu-west-1".to_owned());
     assert_eq!(misplaced_bucket(&config, &observed, &plan(&[])), Some(expected));
     assert_eq!(misplaced_bucket(&config, &observed, &plan(&[Target::SecurityGroup])), None);
@@ -184,17 +184,17 @@ const KEY_WITH_BUCKET: &str = "[thumbnail]\nkey = \"{bucket}/{name}-{width}x{hei
 
 #[test]
 fn who_may_read_what_is_said() {
-    let notes = |text: &str, observed: &Observed| plan(text, observed).notes.join("\n");
+    let warnings = |text: &str, observed: &Observed| plan(text, observed).warnings.join("\n");
     let any = format!("{}{KEY_WITH_BUCKET}", BASE.replace("\"cmsc389l-public\"", "\"*\""));
     let private = with("[buckets]", "access = \"private\"");
-    assert!(!notes(&private, &nothing()).contains("Everyone"), "{}", notes(&private, &nothing()));
+    assert!(!warnings(&private, &nothing()).contains("public"), "{}", warnings(&private, &nothing()));
     let launch_options =
-        LaunchOptions { source_notes: vec!["The bucket x in `sources` does not exist.".into()], ..launch_options() };
+        LaunchOptions { source_warnings: vec!["The bucket x in `sources` does not exist.".into()], ..launch_options() };
     let config = config(BASE);
     let desired = Desired::new(&config, &nothing(), &launch_options, executable("aa"), None);
-    let unreadable = plan_apply(&config, &desired, &nothing(), &[]).notes.join("\n");
+    let unreadable = plan_apply(&config, &desired, &nothing(), &Selection::default()).warnings.join("\n");
     insta::assert_snapshot!(
-        [notes(BASE, &nothing()), notes(&any, &built(&super::config(&any))), unreadable].join("\n---\n")
+        [warnings(BASE, &nothing()), warnings(&any, &built(&super::config(&any))), unreadable].join("\n---\n")
     );
 }
 

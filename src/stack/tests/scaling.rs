@@ -30,7 +30,7 @@ fn scaled(text: &str, observed: &Observed, sha256: &str) -> Desired {
 fn plan_scaled(text: &str, observed: &Observed, sha256: &str, wait: Wait) -> Plan {
     let asked = InstanceRequest { wait, ..InstanceRequest::default() };
     let desired = Desired { asked, ..scaled(text, observed, sha256) };
-    let plan = plan_apply(&config(text), &desired, observed, &[]);
+    let plan = plan_apply(&config(text), &desired, observed, &Selection::default());
     let about =
         |address: Address| matches!(address, Address::LaunchTemplate | Address::ScalingGroup | Address::Instance(_));
     let changes = plan.changes.into_iter().filter(|change| about(change.address)).collect();
@@ -268,7 +268,7 @@ fn between_numbered_instances_and_a_group_there_is_no_gap() {
     let observed = frozen(SCALED);
     let asked = InstanceRequest { wait: Wait::ForReplacements, ..InstanceRequest::default() };
     let desired = Desired { asked, ..desired(&config(back), &observed, "aa") };
-    let plan = plan_apply(&config(back), &desired, &observed, &[]);
+    let plan = plan_apply(&config(back), &desired, &observed, &Selection::default());
     assert_eq!(change(&plan, Address::Instance(1)).steps.len(), 2, "launched, and awaited");
     assert_eq!(change(&plan, Address::ScalingGroup).action, Action::Delete);
     assert_eq!(change(&plan, Address::LaunchTemplate).action, Action::Delete);
@@ -290,7 +290,7 @@ fn a_foreign_group_and_types_that_are_not_offered_are_blocked() {
 #[test]
 fn a_destroy_takes_the_group_and_its_template() {
     let observed = frozen(SCALED);
-    let plan = plan_destroy(&config(SCALED), &observed, Contents::default(), &[]);
+    let plan = plan_destroy(&config(SCALED), &observed, &Contents::default(), &Selection::default());
     let gone = |address| change(&plan, address).action == Action::Delete;
     assert!(gone(Address::ScalingGroup) && gone(Address::LaunchTemplate));
 }

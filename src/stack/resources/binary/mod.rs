@@ -1,7 +1,12 @@
-//! The program's own executable in the code bucket, under a key that names its content: `thumb-<sha256>`.
+//! The program's own executable in the code bucket, under a key that names its build and its content:
+//! `thumb-0.1.0-f63336912abc-x86_64-<sha256>`, or `thumb-<sha256>` for a build with changes that are not committed.
+//!
+//! A build of the same commit as the one in the bucket is the same program: the bucket's is kept, so that two people with
+//! one commit do not replace each other's instances.
 
 pub mod elf;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +23,7 @@ use crate::error::Failure;
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Change};
 use crate::text::hex;
+use crate::version::Identity;
 
 /// Upper bound on a plausible executable.
 const MAX_BYTES: u64 = 256 << 20;
@@ -36,6 +42,8 @@ pub struct Binary {
     pub sha256: String,
     pub bytes: u64,
     pub executable: elf::Executable,
+    /// None: it counts by its hash.
+    pub identity: Option<Identity>,
 }
 
 /// The keys in the code bucket that are binaries' ([`is_binary`]), and their sizes in bytes.
@@ -43,7 +51,7 @@ pub type Observed = Vec<(String, u64)>;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    Upload { bucket: String, path: PathBuf, sha256: String, bytes: u64 },
+    Upload { bucket: String, key: String, path: PathBuf, sha256: String, bytes: u64 },
     Remove { bucket: String, keys: Vec<String> },
 }
 
@@ -68,18 +76,74 @@ impl Binary {
             Failure::new(format!("{shown} cannot run on an instance")).caused_by(&error).hint(error.hint())
         })?;
         let sha256 = hex(&Sha256::digest(&content));
-        Ok(Self { path: path.to_owned(), sha256, bytes: content.len() as u64, executable })
+        let identity = Identity::of_file(&content);
+        Ok(Self { path: path.to_owned(), sha256, bytes: content.len() as u64, executable, identity })
     }
 
     pub fn key(&self) -> String {
-        format!("{BINARY_PREFIX}{}", self.sha256)
+        let Self { identity, sha256, .. } = self;
+        match identity {
+            Some(identity) => format!("{BINARY_PREFIX}{}-{sha256}", identity.as_str()),
+            None => format!("{BINARY_PREFIX}{sha256}"),
+        }
+    }
+
+    /// This build; or another one of the same commit, if the bucket has that and not this, and a note that says so.
+    pub fn or_deployed(self, found: &Observed) -> (Result<Self, String>, Option<String>) {
+        let Some(deployed) = self.deployed(found) else { return (Ok(self), None) };
+        let note = parse(&deployed.key()).map(|key| {
+            format!(
+                "The stack runs another build of {key}: {}…, and this is {}…. It is kept; --upgrade deploys this one.",
+                &deployed.sha256[..8],
+                &self.sha256[..8],
+            )
+        });
+        (Ok(deployed), note)
+    }
+
+    fn deployed(&self, found: &Observed) -> Option<Self> {
+        let identity = self.identity.as_ref()?;
+        let builds = || found.iter().filter_map(|(key, bytes)| Some((parse(key)?, *bytes)));
+        if builds().any(|(key, _)| key.sha256 == self.sha256) {
+            return None;
+        }
+        let (key, bytes) = builds().find(|(key, _)| key.identity.as_ref() == Some(identity))?;
+        Some(Self { sha256: key.sha256.to_owned(), bytes, ..self.clone() })
     }
 }
 
-/// Whether a key is that of a binary: `thumb-` and a SHA-256. thumb removes no other keys.
-pub fn is_binary(key: &str) -> bool {
+/// A binary's key, taken apart.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Key<'a> {
+    pub identity: Option<Identity>,
+    /// 64 lower-case hexadecimal digits.
+    pub sha256: &'a str,
+}
+
+/// Whether a key is that of a binary, and of which. thumb removes no other keys.
+pub fn parse(key: &str) -> Option<Key<'_>> {
     let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    key.strip_prefix(BINARY_PREFIX).is_some_and(|digest| digest.len() == 64 && digest.bytes().all(hex))
+    let rest = key.strip_prefix(BINARY_PREFIX)?;
+    let (identity, sha256) = match rest.rsplit_once('-') {
+        Some((identity, sha256)) => (Some(Identity::parse(identity)?), sha256),
+        None => (None, rest),
+    };
+    (sha256.len() == 64 && sha256.bytes().all(hex)).then_some(Key { identity, sha256 })
+}
+
+/// Whether a key is that of a binary.
+pub fn is_binary(key: &str) -> bool {
+    parse(key).is_some()
+}
+
+impl fmt::Display for Key<'_> {
+    /// "thumb 0.1.0 (f63336912abc)", or "thumb build 4d1fffd3".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.identity {
+            Some(identity) => write!(f, "thumb {identity}"),
+            None => write!(f, "thumb build {}", &self.sha256[..8]),
+        }
+    }
 }
 
 /// Whether a key is that of a worker's report: `workers/i-….json`.
@@ -113,7 +177,7 @@ pub fn diff(
     bucket: &Found<super::bucket::Observed>,
     found: &Observed,
 ) -> Change<Step> {
-    let Binary { path, sha256, bytes, executable } = desired;
+    let Binary { path, sha256, bytes, executable, identity: _ } = desired;
     let key = desired.key();
     let mut change = Change::new(Address::Binary, &key);
     if matches!(bucket, Found::Foreign(_)) {
@@ -124,8 +188,13 @@ pub fn diff(
         );
     }
     let stale: Vec<String> = found.iter().map(|(key, _)| key.clone()).filter(|found| *found != key).collect();
-    let upload =
-        Step::Upload { bucket: bucket_name.to_owned(), path: path.clone(), sha256: sha256.clone(), bytes: *bytes };
+    let upload = Step::Upload {
+        bucket: bucket_name.to_owned(),
+        key: key.clone(),
+        path: path.clone(),
+        sha256: sha256.clone(),
+        bytes: *bytes,
+    };
     let remove = Step::Remove { bucket: bucket_name.to_owned(), keys: stale.clone() };
     match found.iter().find(|(found, _)| *found == key) {
         Some((_, size)) if size == bytes && stale.is_empty() => change,
@@ -171,8 +240,9 @@ pub fn delete(bucket: &str, found: &Observed, reports: &[String]) -> Option<Chan
 
 pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     match step {
-        Step::Upload { bucket, path, sha256, bytes } => {
-            settle(context, || upload(bucket, path, sha256, *bytes, aws, context.account)).await
+        Step::Upload { bucket, key, path, sha256, bytes } => {
+            let upload = || upload((bucket, key), path, sha256, *bytes, aws, context.account);
+            settle(context, upload).await
         }
         Step::Remove { bucket, keys } => {
             for keys in keys.chunks(DELETE_BATCH) {
@@ -187,7 +257,7 @@ pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result
 /// S3 compares the upload with the digest in the plan and refuses a file that has changed since. A file of another length
 /// is refused here: a call that announces more bytes than it sends never gets a response.
 async fn upload(
-    bucket: &str,
+    (bucket, key): (&str, &str),
     path: &Path,
     sha256: &str,
     bytes: u64,
@@ -204,7 +274,7 @@ async fn upload(
     let body = ByteStream::from_path(path).await;
     let body = body.map_err(|error| refused(format!("cannot read {shown}: {error}")))?;
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(UPLOAD_TIMEOUT).build();
-    let request = aws.clients.s3.put_object().bucket(bucket).key(format!("{BINARY_PREFIX}{sha256}"));
+    let request = aws.clients.s3.put_object().bucket(bucket).key(key);
     let request = request.expected_bucket_owner(account);
     let request =
         request.content_length(i64::try_from(bytes).unwrap_or(i64::MAX)).content_type("application/octet-stream");
@@ -234,9 +304,34 @@ mod tests {
         for digest in ["0A".repeat(32), "0a".repeat(31), "0a".repeat(33), format!("{}/x", "0a".repeat(31))] {
             assert!(!is_binary(&format!("thumb-{digest}")), "{digest}");
         }
+        assert!(is_binary(&format!("thumb-0.1.0-f63336912abc-x86_64-{}", "0a".repeat(32))));
+        assert!(!is_binary(&format!("thumb-nails-{}", "0a".repeat(32))));
         assert!(is_report("workers/i-0123456789abcdef0.json"));
         for key in ["workers/readme.json", "workers/i-.json", "workers/i-0/x.json", "workers/i-0.txt", "i-0.json"] {
             assert!(!is_report(key), "{key}");
         }
+    }
+
+    #[test]
+    fn another_build_of_the_commit_in_the_bucket_is_that_one() {
+        let executable = elf::Executable { arch: crate::config::image::Arch::X86_64, interpreter: None, glibc: None };
+        let binary = |identity: &str, digit: &str| Binary {
+            path: "thumb".into(),
+            sha256: digit.repeat(64),
+            bytes: 10,
+            executable: executable.clone(),
+            identity: Identity::parse(identity),
+        };
+        let mine = binary("0.1.0-f63336912abc-x86_64", "a");
+        let theirs = Binary { bytes: 11, ..binary("0.1.0-f63336912abc-x86_64", "b") };
+        let held = |binaries: &[&Binary]| binaries.iter().map(|b| (b.key(), b.bytes)).collect::<Observed>();
+        assert_eq!(mine.deployed(&held(&[&theirs])), Some(theirs.clone()));
+        assert_eq!(mine.deployed(&held(&[&theirs, &mine])), None, "this very build is there");
+        let others =
+            [binary("0.1.0-000000000000-x86_64", "c"), binary("0.1.0-f63336912abc-aarch64", "d"), binary("", "e")];
+        assert_eq!(mine.deployed(&held(&others.iter().collect::<Vec<_>>())), None);
+        assert_eq!(others[2].deployed(&held(&[&others[2], &mine])), None, "a build with changes has no identity");
+        assert_eq!(parse(&mine.key()).unwrap().to_string(), "thumb 0.1.0 (f63336912abc)");
+        assert_eq!(parse(&others[2].key()).unwrap().to_string(), "thumb build eeeeeeee");
     }
 }

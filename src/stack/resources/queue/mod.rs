@@ -315,11 +315,7 @@ fn redrive_json(text: &str) -> Value {
 fn seconds(text: &str) -> Value {
     match text.parse::<u64>() {
         Ok(0) | Err(_) => text.into(),
-        Ok(seconds) => [(86_400, 'd'), (3_600, 'h'), (60, 'm')]
-            .into_iter()
-            .find(|(unit, _)| seconds % unit == 0)
-            .map_or_else(|| format!("{seconds}s"), |(unit, letter)| format!("{}{letter}", seconds / unit))
-            .into(),
+        Ok(seconds) => crate::text::seconds(seconds).into(),
     }
 }
 

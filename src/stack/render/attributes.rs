@@ -1,138 +1,30 @@
-//! Renders a plan as text: Terraform's symbols and sentences, one block per change, attributes aligned, documents
-//! compared field by field. Pure; it reads only the plan, so the JSON contains everything the text does.
-//!
-//! The text contains ANSI colours; the caller strips them where they are not wanted.
+//! The attributes of a change as rows: documents compared field by field, policy statements as sentences.
 
 use std::fmt::Write;
 
-use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 
-use super::change::{Action, Attribute, Purpose};
-use super::cost::{Estimate, FleetEstimate};
-use super::operation::{Change, Plan};
-use crate::text::{is_command, printable};
+use super::wrap;
+use crate::stack::change::{Action, Attribute};
+use crate::text::is_command;
 
-/// Columns assumed where there is no terminal.
-pub const DEFAULT_WIDTH: usize = 100;
-/// The narrowest width that text is wrapped to.
-const MIN_WIDTH: usize = 40;
-const INDENT: usize = 6;
 /// Between the value before and after.
 const ARROW: &str = "->";
 
-/// The whole plan, ending in a newline.
-pub fn render(plan: &Plan, width: usize) -> String {
-    let width = width.max(MIN_WIDTH);
-    let mut out = String::new();
-    let Plan {
-        version: _,
-        purpose: _,
-        stack,
-        account,
-        region,
-        region_from,
-        changes,
-        summary: _,
-        notes,
-        estimate,
-        fleet_estimate,
-    } = plan;
-    let from = region_from.as_ref().map(|from| format!(" ({from})")).unwrap_or_default();
-    for text in wrap(&format!("Stack {stack} in account {account}, region {region}{from}"), width) {
-        line(&mut out, &text);
-    }
-    line(&mut out, "");
-    for change in changes.iter().filter(|change| change.action != Action::None) {
-        render_change(&mut out, change, width);
-        line(&mut out, "");
-    }
-    for note in notes {
-        for text in wrap(&printable(&format!("Note: {note}")), width) {
-            line(&mut out, &text);
-        }
-    }
-    if !notes.is_empty() {
-        line(&mut out, "");
-    }
-    line(&mut out, &summary(plan));
-    let sentences = estimate.iter().map(Estimate::sentence).chain(fleet_estimate.iter().map(FleetEstimate::sentence));
-    for sentence in sentences.filter(|_| !plan.is_empty()) {
-        for text in wrap(&sentence, width) {
-            line(&mut out, &text);
-        }
-    }
-    out
-}
-
-/// The plan's last line.
-pub fn summary(plan: &Plan) -> String {
-    let super::change::Summary { create, update, replace, delete, blocked } = plan.summary;
-    if plan.is_empty() {
-        return match plan.purpose {
-            Purpose::Apply => "No changes. Your infrastructure matches the configuration.".into(),
-            Purpose::Destroy => "Nothing to destroy: no resource of this stack exists.".into(),
-        };
-    }
-    // A replacement counts as one added and one destroyed, as in Terraform.
-    let counts = format!("{} to add, {update} to change, {} to destroy", create + replace, delete + replace);
-    match blocked {
-        0 => format!("Plan: {counts}."),
-        n => format!("Plan: {counts}; {n} blocked."),
-    }
-}
-
-fn style(action: Action) -> (&'static str, Style) {
-    let color = |color: AnsiColor| color.on_default();
-    match action {
-        Action::None => ("   ", Style::new()),
-        Action::Create => ("  +", color(AnsiColor::Green)),
-        Action::Update => ("  ~", color(AnsiColor::Yellow)),
-        Action::Replace => ("-/+", color(AnsiColor::Red)),
-        Action::Delete => ("  -", color(AnsiColor::Red)),
-        Action::Blocked => ("  !", color(AnsiColor::Magenta).bold()),
-    }
-}
-
-fn render_change(out: &mut String, change: &Change, width: usize) {
-    let Change { address, name, action, reason, attributes, steps: _, removals: _ } = change;
-    let (symbol, style) = style(*action);
-    let bold = Style::new().bold();
-    line(out, &format!("{style}{symbol}{style:#} {bold}{address}{bold:#} {}", printable(name)));
-    if let Some(reason) = reason {
-        for text in reason.lines() {
-            for wrapped in wrap(&printable(text), width.saturating_sub(INDENT + 2)) {
-                line(out, &format!("{:INDENT$}# {wrapped}", ""));
-            }
-        }
-    }
-    let rows: Vec<Row> = attributes.iter().flat_map(|attribute| rows(attribute, *action)).collect();
-    let longest = rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0);
-    for row in rows {
-        let label = format!("{}:", printable(&row.label));
-        let label_width = longest + 2;
-        let room = width.saturating_sub(INDENT + label_width);
-        for (number, text) in row.value.lines(room).iter().enumerate() {
-            let label = if number == 0 { label.as_str() } else { "" };
-            line(out, &format!("{:INDENT$}{label:label_width$}{text}", ""));
-        }
-    }
-}
-
 /// One line of a change: a label, and the value before or after.
-struct Row {
-    label: String,
-    value: Shown,
+pub struct Row {
+    pub label: String,
+    pub value: Shown,
 }
 
-enum Shown {
+pub enum Shown {
     After(String),
     Changed(String, String),
 }
 
 impl Shown {
     /// In this many columns: on one line if it fits, otherwise the value after below the value before.
-    fn lines(&self, room: usize) -> Vec<String> {
+    pub fn lines(&self, room: usize) -> Vec<String> {
         match self {
             Self::After(value) => wrap(value, room),
             Self::Changed(before, after) => {
@@ -152,7 +44,8 @@ impl Shown {
     }
 }
 
-fn rows(attribute: &Attribute, action: Action) -> Vec<Row> {
+/// The rows of one attribute.
+pub fn rows(attribute: &Attribute, action: Action) -> Vec<Row> {
     let Attribute { name, before, after, after_unknown } = attribute;
     let mut rows = Vec::new();
     if *after_unknown {
@@ -304,27 +197,4 @@ fn scalar(value: &Value) -> String {
         Value::Array(items) => items.iter().map(scalar).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     }
-}
-
-/// Lines of at most `width` characters, broken at spaces where there are any; a longer word stays whole, so that it
-/// can be copied.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let Some(last) = lines.last_mut() else { break };
-        if last.is_empty() {
-            last.push_str(word);
-        } else if last.chars().count() + 1 + word.chars().count() <= width {
-            last.push(' ');
-            last.push_str(word);
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines
-}
-
-fn line(out: &mut String, text: &str) {
-    // Writing to a String cannot fail.
-    let _ = writeln!(out, "{}", text.trim_end());
 }
