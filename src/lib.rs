@@ -11,6 +11,7 @@ pub mod error;
 pub mod request;
 pub mod stack;
 pub mod text;
+pub mod tracking;
 pub mod version;
 pub mod worker;
 pub mod worker_report;

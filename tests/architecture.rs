@@ -19,6 +19,7 @@ const FLOORS: &[&str] = &[
     "enqueue",
     "worker",
     "dlq",
+    "tracking",
     "doctor",
     "cli",
     "main",

@@ -81,7 +81,7 @@ fn plan_apply_plan_destroy_as_a_user_types_them() {
     let apply = thumb(&["apply", "--yes"]);
     assert_eq!(apply.code, Some(0), "{apply:?}");
     assert!(apply.out.contains("s: 9 created."), "{apply:?}");
-    assert!(apply.out.contains("booting; takes requests in about 2 minutes"), "{apply:?}");
+    assert!(apply.out.contains("booting, about 2 minutes"), "{apply:?}");
     assert!(apply.out.contains("\nNext:\n  thumb enqueue s3://photos/PREFIX/ --size 400x400  "), "{apply:?}");
     assert!(apply.err.contains("queue: created in"), "{apply:?}");
 
@@ -133,7 +133,7 @@ fn destroy_wants_the_stacks_name_where_something_would_be_lost() {
     let thumb = |words: &[&str]| workdir.run(moto.command(THUMB), words);
     assert_eq!(thumb(&["apply", "--target", "queue", "--target", "buckets", "--yes"]).code, Some(0));
     assert_eq!(moto.request_as_owner("PUT", "/cats-thumbnails-123456789012/owl.jpg", b"owl").unwrap().status, 200);
-    let words = ["enqueue", "--bucket", "photos", "--keys", "owl.jpg", "canyon.jpg", "--size", "10x10"];
+    let words = ["enqueue", "--bucket", "photos", "--keys", "owl.jpg", "canyon.jpg", "--size", "10x10", "--no-check"];
     assert_eq!(thumb(&words).code, Some(0));
     // A worker's report is thumb's own; what else is in the code bucket is not.
     for key in ["workers/i-0123456789abcdef0.json", "thumb-drive.bin", "notes.txt"] {
@@ -266,7 +266,7 @@ fn what_was_reviewed_is_applied_or_refused() {
 fn the_program_says_which_build_it_is() {
     let version = Workdir::new("").run(alone(), &["--version"]);
     assert!(version.out.starts_with(concat!("thumb ", env!("CARGO_PKG_VERSION"), " (")), "{version:?}");
-    assert!(version.out.ends_with(&format!(", engine {})\n", thumb::thumbnail::OUTPUT_VERSION)), "{version:?}");
+    assert!(version.out.contains(&format!(", engine {}", thumb::thumbnail::OUTPUT_VERSION)), "{version:?}");
     let identity = thumb::version::Identity::of_file(&std::fs::read(THUMB).unwrap());
     let (number, rest) = version.out.trim_start_matches("thumb ").split_once(", ").unwrap();
     // A build with changes has none, and neither has one from a copy without git.
@@ -457,7 +457,7 @@ fn a_reader_that_has_left_ends_every_command_quietly_and_changes_nothing() {
     let plan = thumb(&["plan"]);
     assert!(plan.out.contains("Plan: 9 to create."), "the apply whose plan nobody read made nothing: {plan:?}");
     assert_eq!(thumb(&["apply", "--target", "queue", "--target", "buckets", "--yes"]).code, Some(0));
-    unread(&["enqueue", "--bucket", "photos", "owl.jpg", "--size", "4x3"]);
+    unread(&["enqueue", "--bucket", "photos", "owl.jpg", "--size", "4x3", "--no-check"]);
     unread(&["work", "--drain", "--json"]);
     unread(&["destroy", "--yes"]);
     let plan = thumb(&["plan", "--destroy"]);

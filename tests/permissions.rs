@@ -8,16 +8,17 @@ mod least_elf;
 mod moto;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
 use fault_injecting_connector::FaultInjectingConnector;
 use moto::{ACCOUNT, Moto};
 use serde_json::Value;
-use thumb::aws::{Clients, Reader, Writer};
+use thumb::aws::{Clients, QueueCounts, Reader, Writer};
 use thumb::config::Config;
 use thumb::dlq;
-use thumb::enqueue::{Progress, Sources, enqueue};
-use thumb::request::Wanted;
+use thumb::enqueue::{Place, Progress, Sources, enqueue};
+use thumb::request::{Request, Wanted};
 use thumb::stack::Plan;
 use thumb::stack::permissions::{Command, policy};
 use thumb::stack::resources::Interrupt;
@@ -25,6 +26,7 @@ use thumb::stack::resources::binary::Binary;
 use thumb::stack::resources::bucket::count_objects;
 use thumb::stack::resources::policy::AwsLocation;
 use thumb::stack::{Contents, Desired, Selection, execute, observe, plan_apply, plan_destroy, read_launch_options};
+use thumb::tracking::{self, Places, Tracked, s3_now, track};
 use thumb::worker::{Work, queue_url, work};
 
 /// What a call needs, by the "Service Authorization Reference": the actions of the call itself, and those that it needs
@@ -371,10 +373,14 @@ async fn what_triggers_need_is_allowed() {
 struct Silent;
 
 impl Progress for Silent {
-    fn queued(&mut self, _: usize) {}
+    fn queued(&mut self, _: &[Request]) {}
     fn not_queued(&mut self, name: &str, why: &str) {
         panic!("{name}: {why}");
     }
+}
+
+impl tracking::Progress for Silent {
+    fn round(&mut self, _: u64, _: u64, _: QueueCounts) {}
 }
 
 #[tokio::test]
@@ -393,10 +399,25 @@ async fn what_enqueue_and_work_do_is_allowed_and_nothing_else_is() {
     }
 
     let caller = Caller::new(&moto, text, &world).await;
-    let sources = Sources { bucket: "photos".into(), prefix: Some(String::new()), ..Sources::default() };
+    let bucket = || "photos".to_owned();
+    let places = vec![
+        Place::Prefix { bucket: bucket(), prefix: String::new() },
+        Place::Object { bucket: bucket(), key: "good.jpg".into() },
+    ];
+    let sources = Sources { places, check: true };
     let wanted = Wanted { sizes: vec!["4x3".parse().unwrap()], ..Wanted::default() };
     let url = queue_url(&caller.clients, "cats").await.unwrap();
-    enqueue(&caller.clients, &url, &wanted, sources, &mut Silent).await.unwrap();
+    let never = std::future::pending();
+    enqueue(&caller.clients, &url, &wanted, sources, &mut Silent, never).await.unwrap();
+    let dlq_url = queue_url(&caller.clients, "cats-dlq").await.unwrap();
+    setup.clients.sqs.send_message().queue_url(&dlq_url).message_body("{}").send().await.unwrap();
+    let thumbnails = "cats-thumbnails-123456789012";
+    let waited = Places { queue_url: &url, dlq_url: &dlq_url, thumbnails, account: ACCOUNT };
+    let since_s = s3_now(&caller.clients, &waited).await.unwrap();
+    let request = Tracked { source: "s3://photos/good.jpg".into(), missing: vec!["good-4x3.jpeg".into()] };
+    let moment = Duration::from_millis(1);
+    track(&caller.clients, &waited, vec![request], since_s, moment, &mut Silent, std::future::pending()).await.unwrap();
+    setup.clients.sqs.purge_queue().queue_url(&dlq_url).send().await.unwrap();
     let used = caller.check(Command::Enqueue);
     assert_all_used(Command::Enqueue, &caller.policy(Command::Enqueue), &used, &[]);
 

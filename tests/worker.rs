@@ -28,7 +28,12 @@ async fn the_codelabs_requests_become_public_thumbnails() {
         let (width, height) = (width.to_string(), height.to_string());
         let words = ["enqueue", "--bucket", "codelab-photos", "--keys", &key, "--height", &height, "--width", &width];
         let output = stack.thumb(&words).ok();
-        assert!(output.stdout.starts_with("queued 1 request on codelab in "), "{output:?}");
+        assert!(
+            output
+                .stdout
+                .starts_with("queued 1 photo (1 thumbnail) on codelab\nthey will appear in s3://codelab-thumbnails-"),
+            "{output:?}"
+        );
         assert_eq!(output.stderr, "", "no progress bar in a pipe");
     }
     let output = stack.thumb(&["work", "--drain"]).ok();
@@ -191,50 +196,6 @@ async fn no_url_is_queued_for_workers_that_do_not_fetch_urls() {
         "error: the workers of this stack do not fetch URLs\n  hint: set url_sources = \"public\" in [worker] of \
          thumb.toml, then run `thumb apply`\n"
     );
-}
-
-#[tokio::test]
-async fn a_url_that_is_not_queued_is_named_without_its_secrets() {
-    let stack = Stack::new("bad-urls", "worker.url_sources = \"public\"\nbuckets.sources = []").await;
-    let urls =
-        ["ftp://example.com/a.jpg?token=SECRET", "https://me:SECRET@example.com/a.jpg", "https://exa mple/?SECRET"];
-    let mut words = vec!["enqueue", "--size", "40x30"];
-    urls.iter().for_each(|url| words.extend(["--url", url]));
-    let output = stack.thumb(&words).failed(1);
-    assert!(!format!("{output:?}").contains("SECRET"), "{output:?}");
-    assert_eq!(output.stderr.matches("not queued: ").count(), 3, "{output:?}");
-    let sizes = ["--size", "8192x8192", "--size", "8191x8191"];
-    let output = stack.thumb(&[&["enqueue", "--bucket", "photos", "a.jpg"][..], &sizes].concat()).failed(2);
-    assert!(output.stderr.starts_with("error: the sizes have 135 million pixels together"), "{output:?}");
-}
-
-#[tokio::test]
-async fn many_keys_are_queued_from_a_listing_and_from_stdin() {
-    let stack = Stack::new("many", "thumbnail.sizes = [\"40x30\"]").await;
-    for index in 0..12 {
-        stack.put(&format!("trip/{index}.JPG"), b"x".to_vec()).await;
-    }
-    stack.put("trip/notes.txt", b"x".to_vec()).await;
-    stack.put("trip/empty.jpg", Vec::new()).await;
-    stack.put("other/0.jpg", b"x".to_vec()).await;
-    let output = stack.thumb(&["enqueue", "--prefix", "trip/", "--json"]).ok();
-    let count: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
-    assert_eq!((&count["queued"], &count["skipped"]), (&12.into(), &2.into()), "{output:?}");
-
-    let lines: String = (0..1_234).map(|index| format!("{index}.jpg\n\n")).collect();
-    let output = stack.thumb_with_stdin(&["enqueue", "-"], lines.as_bytes()).ok();
-    assert!(output.stdout.starts_with("queued 1234 requests on many in "), "{output:?}");
-    assert_eq!(stack.depth("many").await, 1_246);
-}
-
-#[tokio::test]
-async fn a_request_that_cannot_be_queued_is_named_and_the_others_are_queued() {
-    let stack = Stack::new("partly", "").await;
-    let long = "k".repeat(1_025);
-    let output = stack.thumb(&["enqueue", "--size", "40x30", "a.jpg", &long, "b.jpg", "--", "-c", "help"]).failed(1);
-    assert!(output.stderr.contains(&format!("not queued: {long}: `key` must have 1 to 1024 bytes")), "{output:?}");
-    assert!(output.stderr.ends_with("error: 1 of 5 requests could not be queued (listed above)\n"), "{output:?}");
-    assert_eq!(stack.depth("partly").await, 4);
 }
 
 #[tokio::test]

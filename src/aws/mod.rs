@@ -11,7 +11,9 @@ mod denial;
 mod errors;
 #[cfg(test)]
 pub mod fake;
+mod queue_counts;
 mod reader;
+mod server_time;
 #[cfg(test)]
 pub mod strict_s3;
 
@@ -30,7 +32,9 @@ pub use call::{CallError, CallResult, Kind};
 pub use denial::{Because, Denial};
 pub use errors::Errors;
 pub(crate) use errors::all;
+pub use queue_counts::{QueueCounts, queue_counts};
 pub use reader::Reader;
+pub use server_time::ServerTime;
 
 use crate::error::{Failure, Result};
 use crate::text::without_secrets;

@@ -33,6 +33,7 @@ use argh::{ArgsInfo, FromArgs};
 
 use crate::config::Config;
 use crate::error::{Exit, Failure, Result};
+use crate::stack::resources::binary::elf;
 use crate::text::printable_lines;
 
 /// Options of every command.
@@ -101,7 +102,7 @@ pub fn main() -> ExitCode {
         Err(early) => return leave(&early, &words, &root),
     };
     if args.version {
-        return print_line(&format!("thumb {}", crate::version::version()));
+        return print_line(&version());
     }
     let Some(command) = args.command else {
         return report(&Failure::usage("missing command").hint("`thumb --help` lists the commands"));
@@ -148,6 +149,18 @@ fn leave(early: &argh::EarlyExit, words: &[&str], root: &argh::CommandInfoWithAr
 /// With `--detailed-exitcode`, exit code 2 means "there are changes".
 fn detailed_or_not(failure: Failure, detailed: bool) -> Failure {
     if detailed { failure.without_usage() } else { failure }
+}
+
+/// "thumb 0.1.0 (f63336912abc, x86_64-unknown-linux-gnu, engine 7, glibc 2.34 or newer)": the C library as this executable
+/// needs it, where that can be read.
+fn version() -> String {
+    let version = crate::version::version();
+    let own = std::env::current_exe().and_then(std::fs::read);
+    let glibc = own.ok().and_then(|own| elf::inspect(&own).ok()?.glibc);
+    match (glibc, version.strip_suffix(')')) {
+        (Some(glibc), Some(version)) => format!("thumb {version}, glibc {glibc} or newer)"),
+        _ => format!("thumb {version}"),
+    }
 }
 
 fn print_line(text: &str) -> ExitCode {

@@ -83,14 +83,12 @@ impl Outputs {
     pub fn text(&self, config: &Config, region: &str) -> String {
         let Self { queue_url, dlq_url, thumbnails, code, instances } = self;
         let mut rows: Vec<(String, String)> = Vec::new();
-        let thumbnails = thumbnails.as_ref().map(|bucket| match config.buckets.access {
-            Access::Private => format!("s3://{bucket}   private"),
-            Access::PublicRead | Access::Policy => format!("s3://{bucket}   public at {}", public_url(bucket, region)),
-        });
+        let public = thumbnails.as_ref().filter(|_| config.buckets.access != Access::Private);
         for (label, value) in [
             ("queue", queue_url.clone()),
             ("dlq", dlq_url.clone()),
-            ("thumbnails", thumbnails),
+            ("thumbnails", thumbnails.as_ref().map(|bucket| format!("s3://{bucket}"))),
+            ("", public.map(|bucket| public_url(bucket, region))),
             ("code", code.as_ref().map(|bucket| format!("s3://{bucket}"))),
         ] {
             rows.extend(value.map(|value| (label.to_owned(), value)));
@@ -98,7 +96,7 @@ impl Outputs {
         for instance in instances {
             let ip = instance.public_ip.as_deref().unwrap_or("no public IP");
             let state = match instance.boots {
-                true => "booting; takes requests in about 2 minutes",
+                true => "booting, about 2 minutes",
                 false => &instance.state,
             };
             rows.push((format!("instance.{}", instance.index), format!("{}  {ip}  {state}", instance.id)));
@@ -123,7 +121,7 @@ impl Outputs {
         };
         let size = if config.thumbnail.sizes.is_empty() { " --size 400x400" } else { "" };
         rows.push((format!("thumb enqueue s3://{bucket}/PREFIX/{size}"), "ask for thumbnails"));
-        rows.push(("thumb status".to_owned(), "see the queue and the workers"));
+        rows.push(("thumb status".to_owned(), "queue and workers"));
         let width = rows.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
         let rows = rows.iter().map(|(command, what)| format!("  {command:width$}  {what}\n"));
         Some(format!("\nNext:\n{}", rows.collect::<String>()))

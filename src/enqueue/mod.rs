@@ -2,7 +2,9 @@
 //! way and nothing else, however many there are.
 
 pub mod backfill;
+mod checking;
 mod group;
+mod place;
 mod sending;
 mod sources;
 pub mod wake;
@@ -17,9 +19,11 @@ use aws_config::retry::RetryConfig;
 
 use crate::aws::{Answer, BATCH, CallError, Clients, MAX_BATCH_BYTES, answers};
 use crate::error::{Failure, Result};
-use crate::request::{Request, Wanted};
+use crate::request::{Request, Source, Wanted};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
-pub use sources::{Found, Sources};
+pub use checking::MAX_CHECKED;
+pub use place::{Found, Place};
+pub use sources::Sources;
 
 /// Batches sent in parallel. A standard queue has no limit of calls per second; more batches add connections and no speed.
 const BATCHES_AT_ONCE: usize = 16;
@@ -33,11 +37,17 @@ pub struct Summary {
     /// Keys under the prefix that are not photographs.
     pub skipped: u64,
     pub seconds: f64,
+    /// Ctrl-C ended it early.
+    pub interrupted: bool,
+    /// What there was nothing of: a sentence, and what was probably meant.
+    #[serde(skip)]
+    pub nothing: Vec<(String, Option<String>)>,
 }
 
 /// Is told what happens as it happens.
 pub trait Progress {
-    fn queued(&mut self, requests: usize);
+    /// These requests are on the queue.
+    fn queued(&mut self, requests: &[Request]);
     fn not_queued(&mut self, name: &str, why: &str);
 }
 
@@ -48,9 +58,11 @@ struct OutgoingMessage {
     body: String,
     /// The group of a fair queue.
     group: String,
+    request: Request,
 }
 
-/// Sends a request for each source to the queue.
+/// Sends a request for each source to the queue. Once `interrupted` is ready, what is under way is finished and nothing else is
+/// sent.
 ///
 /// # Errors
 /// No more requests can be sent or found: the queue refuses them, or the bucket cannot be listed. Requests sent before stay
@@ -61,6 +73,7 @@ pub async fn enqueue(
     wanted: &Wanted,
     sources: Sources,
     progress: &mut impl Progress,
+    interrupted: impl Future<Output = ()>,
 ) -> Result<Summary> {
     let began = Instant::now();
     let mut summary = Summary::default();
@@ -68,11 +81,17 @@ pub async fn enqueue(
     let mut batches = FuturesUnordered::new();
     let mut next = Batch::default();
     let mut more = true;
+    let mut interrupted = std::pin::pin!(interrupted);
     let send = |batch: Batch| {
         sending::send(batch.0, async |messages: &[OutgoingMessage]| send_once(clients, queue_url, messages).await)
     };
     while more || !batches.is_empty() {
         tokio::select! {
+            biased;
+            () = &mut interrupted, if !summary.interrupted => {
+                summary.interrupted = true;
+                more = false;
+            }
             Some(sent) = batches.next() => note(sent, &mut summary, progress).map_err(|failure| so_far(failure, &summary))?,
             source = found.recv(), if more && batches.len() < BATCHES_AT_ONCE => match source {
                 None => {
@@ -81,38 +100,80 @@ pub async fn enqueue(
                         batches.push(send(std::mem::take(&mut next)));
                     }
                 }
-                Some(Err(failure)) => return Err(so_far(failure, &summary)),
-                Some(Ok(Found::Skipped)) => summary.skipped += 1,
-                Some(Ok(Found::Bad { name, why })) => {
-                    summary.not_queued += 1;
-                    progress.not_queued(&name, &why);
-                }
-                Some(Ok(Found::Source(source))) => {
-                    let name = source.to_string();
-                    let group = group::of(&source);
-                    let message = OutgoingMessage { name, group, body: Request { source, wanted: wanted.clone() }.to_json() };
-                    if let Some(full) = next.add(message) {
+                Some(found) => {
+                    let source = summary.note(found, progress).map_err(|failure| so_far(failure, &summary))?;
+                    if let Some(full) = source.and_then(|source| next.add(OutgoingMessage::new(source, wanted))) {
                         batches.push(send(full));
                     }
                 }
             },
+            else => break,
         }
     }
     summary.seconds = (began.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0;
     Ok(summary)
 }
 
-fn note(sent: Result<sending::Sent, CallError>, summary: &mut Summary, progress: &mut impl Progress) -> Result<()> {
-    let sent = sent.map_err(|error| error.failure("cannot send requests to the queue"))?;
-    let queued = sent.iter().filter(|(_, result)| result.is_ok()).count();
-    summary.queued += queued as u64;
-    progress.queued(queued);
-    for (message, result) in sent {
-        if let Err(why) = result {
-            summary.not_queued += 1;
-            progress.not_queued(&message.name, &why);
+/// Finds the requests as [`enqueue`] does, and shows them instead of sending them.
+///
+/// # Errors
+/// A bucket cannot be listed, or `show` fails.
+pub async fn preview(
+    clients: &Clients,
+    wanted: &Wanted,
+    sources: Sources,
+    progress: &mut impl Progress,
+    mut show: impl FnMut(&Request) -> Result<()>,
+) -> Result<Summary> {
+    let mut summary = Summary::default();
+    let mut found = sources.find(clients);
+    while let Some(found) = found.recv().await {
+        if let Some(source) = summary.note(found, progress)? {
+            show(&Request { source, wanted: wanted.clone() })?;
+            summary.queued += 1;
         }
     }
+    Ok(summary)
+}
+
+impl Summary {
+    /// Counts what was found; returns it if it is to be sent.
+    fn note(&mut self, found: Result<Found>, progress: &mut impl Progress) -> Result<Option<Source>> {
+        match found? {
+            Found::Source(source) => return Ok(Some(source)),
+            Found::Skipped => self.skipped += 1,
+            Found::Bad { name, why } => {
+                self.not_queued += 1;
+                progress.not_queued(&name, &why);
+            }
+            Found::Nothing { what, hint } => self.nothing.push((what, hint)),
+        }
+        Ok(None)
+    }
+}
+
+impl OutgoingMessage {
+    fn new(source: Source, wanted: &Wanted) -> Self {
+        let (name, group) = (source.to_string(), group::of(&source));
+        let request = Request { source, wanted: wanted.clone() };
+        Self { name, group, body: request.to_json(), request }
+    }
+}
+
+fn note(sent: Result<sending::Sent, CallError>, summary: &mut Summary, progress: &mut impl Progress) -> Result<()> {
+    let sent = sent.map_err(|error| error.failure("cannot send requests to the queue"))?;
+    let mut queued = Vec::new();
+    for (message, result) in sent {
+        match result {
+            Ok(()) => queued.push(message.request),
+            Err(why) => {
+                summary.not_queued += 1;
+                progress.not_queued(&message.name, &why);
+            }
+        }
+    }
+    summary.queued += queued.len() as u64;
+    progress.queued(&queued);
     Ok(())
 }
 
@@ -178,8 +239,10 @@ mod tests {
 
     use super::*;
 
-    fn message(bytes: usize) -> OutgoingMessage {
-        OutgoingMessage { name: String::new(), body: "x".repeat(bytes), group: "g".into() }
+    pub fn message(bytes: usize) -> OutgoingMessage {
+        let source = Source::object("photos", "a.jpg").unwrap();
+        let request = Request { source, wanted: Wanted::default() };
+        OutgoingMessage { name: String::new(), body: "x".repeat(bytes), group: "g".into(), request }
     }
 
     /// SQS that is out of order.

@@ -67,12 +67,10 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
+    use crate::enqueue::tests::message;
 
     fn messages(names: &str) -> Vec<OutgoingMessage> {
-        names
-            .chars()
-            .map(|name| OutgoingMessage { name: name.into(), body: String::new(), group: String::new() })
-            .collect()
+        names.chars().map(|name| OutgoingMessage { name: name.into(), ..message(0) }).collect()
     }
 
     fn error(kind: Kind) -> CallError {

@@ -1,10 +1,14 @@
 //! Finds the photographs to enqueue: keys on the command line, lines on stdin, a bucket's listing, URLs. A task finds them
 //! one after the other, no faster than they are sent.
 
+use std::collections::HashMap;
+
 use aws_sdk_s3::types::RequestPayer;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::sync::mpsc;
 
+use super::checking::{missing_objects, nothing};
+use super::place::{Found, Place};
 use crate::aws::{CallError, Clients, Kind, RegionalS3, s3_config};
 use crate::config::key_template::MAX_KEY_BYTES;
 use crate::error::{Failure, Result};
@@ -21,26 +25,9 @@ const MAX_LINE_BYTES: u64 = MAX_KEY_BYTES as u64 + 2;
 /// What to enqueue.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// The bucket of `keys`, `prefix` and `stdin`; needed for any of them.
-    pub bucket: String,
-    pub keys: Vec<String>,
-    /// All photographs under this prefix.
-    pub prefix: Option<String>,
-    pub urls: Vec<String>,
-    /// Read keys from stdin, one per line.
-    pub stdin: bool,
-}
-
-#[derive(Debug, PartialEq)]
-pub enum Found {
-    Source(Source),
-    /// It cannot be requested: the key is too long, or the URL is not one.
-    Bad {
-        name: String,
-        why: String,
-    },
-    /// It is under the prefix, and not a photograph.
-    Skipped,
+    pub places: Vec<Place>,
+    /// Whether the objects that are named are looked at before they are queued, if they are few.
+    pub check: bool,
 }
 
 type Finds = mpsc::Sender<Result<Found>>;
@@ -51,8 +38,8 @@ struct ReceiverClosed;
 impl Sources {
     /// How many sources there are, if that is known.
     pub fn count(&self) -> Option<u64> {
-        let endless = self.stdin || self.prefix.is_some();
-        (!endless).then_some((self.keys.len() + self.urls.len()) as u64)
+        let endless = |place: &Place| matches!(place, Place::Prefix { .. } | Place::Stdin { .. });
+        (!self.places.iter().any(endless)).then_some(self.places.len() as u64)
     }
 
     /// Finds all sources; stops after a failure.
@@ -73,22 +60,41 @@ impl Sources {
     }
 
     async fn all(self, s3: &RegionalS3, finds: &Finds) -> Result<Result<()>, ReceiverClosed> {
-        for key in self.keys {
-            find(finds, object(&self.bucket, key)).await?;
-        }
-        for url in self.urls {
-            let source = Source::url(&url);
-            let bad = |why: request::BadRequest| Found::Bad { name: without_secrets(&url), why: why.to_string() };
-            let found = source.map_or_else(bad, Found::Source);
-            find(finds, found).await?;
-        }
-        if let Some(prefix) = self.prefix
-            && let Err(failure) = list(s3, &self.bucket, &prefix, finds).await?
-        {
-            return Ok(Err(failure));
-        }
-        if self.stdin {
-            return lines(BufReader::new(tokio::io::stdin()), &self.bucket, finds).await;
+        let missing = if self.check { missing_objects(s3, &self.places).await } else { HashMap::new() };
+        for (index, place) in self.places.into_iter().enumerate() {
+            match place {
+                Place::Object { bucket, key } => {
+                    let found = match missing.get(&index) {
+                        Some(why) => Found::Bad { name: format!("s3://{bucket}/{key}"), why: why.clone() },
+                        None => object(&bucket, key),
+                    };
+                    find(finds, found).await?;
+                }
+                Place::Url(url) => {
+                    let bad =
+                        |why: request::BadRequest| Found::Bad { name: without_secrets(&url), why: why.to_string() };
+                    find(finds, Source::url(&url).map_or_else(bad, Found::Source)).await?;
+                }
+                Place::Prefix { bucket, prefix } => {
+                    let found = match list(s3, &bucket, &prefix, finds).await? {
+                        Ok(listed) => listed,
+                        Err(failure) => return Ok(Err(failure)),
+                    };
+                    if found.photographs == 0 {
+                        find(finds, nothing(s3, &bucket, &prefix, found.others).await).await?;
+                    }
+                }
+                Place::Stdin { bucket } => {
+                    let found = match lines(BufReader::new(tokio::io::stdin()), &bucket, finds).await? {
+                        Ok(found) => found,
+                        Err(failure) => return Ok(Err(failure)),
+                    };
+                    if found == 0 {
+                        find(finds, Found::Nothing { what: "there are no keys on stdin".to_owned(), hint: None })
+                            .await?;
+                    }
+                }
+            }
         }
         Ok(Ok(()))
     }
@@ -105,8 +111,16 @@ fn object(bucket: &str, key: String) -> Found {
     }
 }
 
+/// What is under a prefix.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Listed {
+    photographs: u64,
+    others: u64,
+}
+
 /// A bucket's photographs, page by page (API ListObjectsV2), in whatever region it is.
-async fn list(s3: &RegionalS3, bucket: &str, prefix: &str, finds: &Finds) -> Result<Result<()>, ReceiverClosed> {
+async fn list(s3: &RegionalS3, bucket: &str, prefix: &str, finds: &Finds) -> Result<Result<Listed>, ReceiverClosed> {
+    let mut listed = Listed::default();
     let mut token: Option<String> = None;
     loop {
         let page = |s3: aws_sdk_s3::Client| {
@@ -123,10 +137,11 @@ async fn list(s3: &RegionalS3, bucket: &str, prefix: &str, finds: &Finds) -> Res
         for entry in page.contents.unwrap_or_default() {
             let key = entry.key.unwrap_or_default();
             let photograph = is_photograph(&key) && entry.size != Some(0);
+            *if photograph { &mut listed.photographs } else { &mut listed.others } += 1;
             find(finds, if photograph { object(bucket, key) } else { Found::Skipped }).await?;
         }
         match page.next_continuation_token {
-            None => return Ok(Ok(())),
+            None => return Ok(Ok(listed)),
             next if next == token => {
                 return Ok(Err(Failure::new(format!("S3 keeps returning the same page of the bucket {bucket}"))));
             }
@@ -141,25 +156,27 @@ pub fn is_photograph(key: &str) -> bool {
         .is_some_and(|(_, extension)| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension)))
 }
 
-/// One key per line; blank lines are skipped. A line that is not a key is reported with its number and skipped.
+/// One key per line; blank lines are skipped. A line that is not a key is reported with its number and skipped. Returns how
+/// many lines were not blank.
 async fn lines(
     mut input: impl AsyncBufRead + Unpin,
     bucket: &str,
     finds: &Finds,
-) -> Result<Result<()>, ReceiverClosed> {
-    let mut number = 0_u64;
+) -> Result<Result<u64>, ReceiverClosed> {
+    let (mut number, mut found) = (0_u64, 0_u64);
     let mut line = Vec::new();
     loop {
         number += 1;
         line.clear();
         match (&mut input).take(MAX_LINE_BYTES).read_until(b'\n', &mut line).await {
-            Ok(0) => return Ok(Ok(())),
+            Ok(0) => return Ok(Ok(found)),
             Ok(_) => {}
             Err(error) => return Ok(Err(Failure::new("cannot read keys from stdin").caused_by(&error))),
         }
         let bad = |why: &str| Found::Bad { name: format!("line {number} of stdin"), why: why.to_owned() };
         if line.len() as u64 == MAX_LINE_BYTES && !line.ends_with(b"\n") {
             find(finds, bad(&format!("it is longer than {MAX_KEY_BYTES} bytes, the limit for a key"))).await?;
+            found += 1;
             if let Err(error) = skip_line(&mut input).await {
                 return Ok(Err(Failure::new("cannot read keys from stdin").caused_by(&error)));
             }
@@ -168,10 +185,11 @@ async fn lines(
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         match std::str::from_utf8(text) {
-            Ok("") => {}
+            Ok("") => continue,
             Ok(key) => find(finds, object(bucket, key.to_owned())).await?,
             Err(_) => find(finds, bad("it is not UTF-8, as S3's keys must be")).await?,
         }
+        found += 1;
     }
 }
 
@@ -195,16 +213,17 @@ mod tests {
 
     async fn read(text: &[u8]) -> Vec<String> {
         let (finds, mut found) = mpsc::channel(100);
-        assert!(matches!(lines(text, "photos", &finds).await, Ok(Ok(()))));
+        let counted = lines(text, "photos", &finds).await;
         drop(finds);
         let mut names = Vec::new();
         while let Some(Ok(found)) = found.recv().await {
             names.push(match found {
                 Found::Source(source) => source.to_string(),
                 Found::Bad { name, why } => format!("{name}: {why}"),
-                Found::Skipped => "skipped".into(),
+                other => format!("{other:?}"),
             });
         }
+        assert!(matches!(counted, Ok(Ok(count)) if count == names.len() as u64));
         names
     }
 
@@ -218,7 +237,7 @@ mod tests {
         strict.put("far", "other/0.jpg", b"x");
         let (finds, mut found) = mpsc::channel(100);
         let s3 = RegionalS3::new(s3_config(&strict.sdk().await));
-        assert!(matches!(list(&s3, "far", "trip/", &finds).await, Ok(Ok(()))));
+        assert!(matches!(list(&s3, "far", "trip/", &finds).await, Ok(Ok(Listed { photographs: 5, others: 0 }))));
         assert!(matches!(list(&s3, "nowhere", "trip/", &finds).await, Ok(Err(_))));
         drop(finds);
         let mut names = Vec::new();

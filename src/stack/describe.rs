@@ -1,7 +1,7 @@
 //! What a plan creates and deletes, in words: a phrase for each resource, for the short form of a plan. Pure.
 
+use super::contents::Contents;
 use super::desired::{Desired, Fleet};
-use super::diff::Contents;
 use super::observe::Observed;
 use super::operation::Change;
 use crate::config::{Access, Config, Credits, Scaling, Sources};

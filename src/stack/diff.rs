@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::change;
+use super::contents::Contents;
 use super::describe;
 use super::desired::{self, Desired};
 use super::notes;
@@ -22,16 +23,6 @@ use crate::stack::resources::{
 
 /// The volume of an instance where its image is not known: that of the images that thumb.toml names.
 const DEFAULT_VOLUME_GIB: u32 = 8;
-
-/// Objects in the two buckets, for a destroy: the count, and whether there are more. `None`: not counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Contents {
-    pub thumbnails: Option<(u64, bool)>,
-    /// Without those that thumb wrote.
-    pub code: Option<(u64, bool)>,
-    /// The keys of workers' reports in a code bucket that stays.
-    pub reports: Vec<String>,
-}
 
 /// What `apply` would do.
 pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, selection: &Selection) -> Plan {

@@ -9,6 +9,7 @@
 pub mod address;
 pub mod capacity;
 pub mod change;
+mod contents;
 pub mod cost;
 mod describe;
 mod desired;
@@ -24,8 +25,9 @@ pub mod render;
 pub mod resources;
 mod target;
 
+pub use contents::Contents;
 pub use desired::Desired;
-pub use diff::{Contents, misplaced_bucket, plan_apply, plan_destroy};
+pub use diff::{misplaced_bucket, plan_apply, plan_destroy};
 pub use execute::{Doing, Event, Outcome, Report, execute};
 pub use observe::{LaunchOptions, Observed, observe, read_launch_options, survey};
 pub use operation::{Change, Operation, Plan};

@@ -95,8 +95,11 @@ fn statements(commands: &[Command], config: &Config, location: &AwsLocation) -> 
     if asked(&[Command::Enqueue, Command::Backfill]) {
         stack.enqueue(&mut statements);
     }
-    if asked(&[Command::Backfill]) {
+    if asked(&[Command::Enqueue, Command::Backfill]) {
         statements.push(allow("FindThumbnails", &["s3:ListBucket"], &stack.buckets[..1]));
+    }
+    if asked(&[Command::Enqueue]) {
+        stack.look_and_wait(&mut statements);
     }
     if asked(&[Command::Work]) {
         stack.work(&mut statements);
@@ -447,6 +450,19 @@ impl<'a> Stack<'a> {
             statements.push(self.in_region(read));
             statements.push(allow("WakeGroup", &["autoscaling:SetDesiredCapacity"], &[self.group_arn()]));
         }
+    }
+
+    /// Looking at named photographs, and `--wait`: the thumbnails, and what was rejected.
+    fn look_and_wait(&self, statements: &mut Vec<Value>) {
+        let sources: Vec<String> = match &self.config.buckets.sources {
+            Sources::Any => vec![self.location.bucket_arn("*")],
+            Sources::Buckets(buckets) => buckets.iter().map(|bucket| self.location.bucket_arn(bucket)).collect(),
+        };
+        let objects = sources.iter().chain(&self.buckets[..1]).map(|arn| format!("{arn}/*")).collect::<Vec<_>>();
+        statements.push(allow("SeeObjects", &["s3:GetObject"], &objects));
+        statements.push(allow("CountMessages", &["sqs:GetQueueAttributes"], &self.queues));
+        let read = ["sqs:ChangeMessageVisibility", "sqs:GetQueueUrl", "sqs:ReceiveMessage"];
+        statements.push(allow("SeeRejected", &read, &self.queues[1..]));
     }
 
     /// A picture under each trigger's prefix, its thumbnails, and what became of its message.

@@ -78,7 +78,18 @@ async fn contract(account: &Account, stack: &mut Stack) {
     .await;
     step("what cannot be made is in the dead-letter queue with its reason", async {
         stack.send(account, "this is no request").await;
-        stack.thumb(&["enqueue", "--bucket", &stack.source.clone(), "--keys", "missing.jpg", "--size", "9x9"]).await;
+        stack
+            .thumb(&[
+                "enqueue",
+                "--bucket",
+                &stack.source.clone(),
+                "--keys",
+                "missing.jpg",
+                "--size",
+                "9x9",
+                "--no-check",
+            ])
+            .await;
         stack.wait_for_dead_letters(account, &["JSON", "no such key"]).await;
     })
     .await;

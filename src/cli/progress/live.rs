@@ -85,9 +85,11 @@ impl Live {
 
     fn started(&self, change: &Change, doing: Doing) {
         let bar = self.lines.insert_before(&self.count, ProgressBar::new_spinner());
-        bar.set_style(style("  {spinner} {prefix}  {elapsed}  {wide_msg}"));
+        bar.set_style(style("  {spinner} {prefix}  {elapsed:>4}  {wide_msg}"));
         let (_, creating, _) = doing.words();
-        bar.set_prefix(self.columns(change, doing));
+        // Without the name: what it waits for needs the room.
+        let address = self.address;
+        bar.set_prefix(format!("{:address$}", change.address.to_string()));
         bar.set_message(creating);
         bar.enable_steady_tick(TICK);
         self.running().insert(key(change, doing), bar);

@@ -27,6 +27,10 @@ enum Progress {
 
 /// Executes a plan, and shows its events: on stderr or, with `json`, on stdout.
 pub async fn run(plan: &Plan, writer: &Writer, json: bool) -> Report {
+    if !json {
+        // An empty line between the plan or question and the events.
+        let _ = writeln!(std::io::stderr());
+    }
     let progress = match json {
         true => Progress::Json,
         false if std::io::stderr().is_terminal() => Progress::Live(Arc::new(Live::new(plan))),
@@ -55,10 +59,6 @@ pub async fn run(plan: &Plan, writer: &Writer, json: bool) -> Report {
             }
         }
     };
-    if !json {
-        // An empty line between the plan or question and the events.
-        let _ = writeln!(std::io::stderr());
-    }
     let report = execute(plan, writer, &tell, &interrupts.interrupt).await;
     interrupts.over();
     if let Progress::Live(live) = progress {

@@ -68,7 +68,7 @@ pub async fn queue(
             match request(config, &bucket, &key) {
                 Ok(request) => {
                     let name = request.source.to_string();
-                    let message = OutgoingMessage { name, body: request.to_json(), group: group.clone() };
+                    let message = OutgoingMessage { name, body: request.to_json(), group: group.clone(), request };
                     if let Some(full) = next.1.add(message) {
                         // A message that did not fit into the full batch begins the next one.
                         let from = std::mem::replace(&mut next.0, at + 1 - next.1.0.len() as u64);
