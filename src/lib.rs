@@ -10,6 +10,7 @@ pub mod enqueue;
 pub mod error;
 pub mod request;
 pub mod stack;
+pub mod status;
 pub mod text;
 pub mod tracking;
 pub mod version;

@@ -20,6 +20,7 @@ const FLOORS: &[&str] = &[
     "worker",
     "dlq",
     "tracking",
+    "status",
     "doctor",
     "cli",
     "main",

@@ -75,7 +75,7 @@ async fn alarms_and_enqueue_move_the_group_and_a_plan_does_not() {
 
     // SQS's metrics may sleep: enqueue knows what it has sent.
     let (out, err) = stack.ok(&["enqueue", "--bucket", "photos", "--keys", "a.jpg", "--no-check"]);
-    assert!(out.starts_with("queued 1 request"), "{out}");
+    assert!(out.starts_with("queued 1 photo ("), "{out}");
     assert_eq!(err, "woke the fleet: 1 instance within about two minutes\n");
     assert_eq!(stack.desired().await, 1);
     let (out, err) = stack.ok(&["enqueue", "--bucket", "photos", "--keys", "b.jpg", "--json", "--no-check"]);
@@ -114,6 +114,6 @@ async fn enqueue_without_a_group_says_so_and_succeeds() {
     let stack = Cats::new("[scaling]").await;
     stack.ok(&["apply", "--yes", "--target", "queue"]);
     let (out, err) = stack.ok(&["enqueue", "--bucket", "photos", "--keys", "a.jpg", "--no-check"]);
-    assert!(out.starts_with("queued 1 request"), "{out}");
+    assert!(out.starts_with("queued 1 photo ("), "{out}");
     assert!(err.contains("note: the fleet does not exist yet: run `thumb apply`"), "{err}");
 }

@@ -26,6 +26,7 @@ use thumb::stack::resources::binary::Binary;
 use thumb::stack::resources::bucket::count_objects;
 use thumb::stack::resources::policy::AwsLocation;
 use thumb::stack::{Contents, Desired, Selection, execute, observe, plan_apply, plan_destroy, read_launch_options};
+use thumb::status::{self, Basis};
 use thumb::tracking::{self, Places, Tracked, s3_now, track};
 use thumb::worker::{Work, queue_url, work};
 
@@ -78,10 +79,10 @@ fn actions(operation: &str) -> Vec<String> {
         "EnableMetricsCollection" | "CreateOrUpdateTags" => "autoscaling",
         "DescribePolicies" | "DeletePolicy" => "autoscaling",
         _ if has(&["AutoScaling", "InstanceRefresh", "Scaling"]) => "autoscaling",
-        _ if has(&["Alarm"]) => "cloudwatch",
+        _ if has(&["Alarm", "MetricData"]) => "cloudwatch",
         _ if has(&["Queue"]) => "sqs",
         _ if has(&["Bucket", "Object", "MultipartUpload"]) => "s3",
-        _ if has(&["Role", "InstanceProfile"]) => "iam",
+        _ if has(&["Role", "InstanceProfile"]) || operation == "GetPolicy" => "iam",
         _ => "ec2",
     };
     vec![format!("{service}:{operation}")]
@@ -254,6 +255,14 @@ async fn what_the_lifecycle_does_is_allowed_and_nothing_else_is() {
     start.run(&start.plan().await).await;
     applied.extend(start.check(Command::Apply));
 
+    let status = caller(STACK).await;
+    let observed = observe(&Reader::new(&status.clients), &status.config).await.unwrap();
+    let plan = status.plan().await;
+    let basis = Basis { config: &status.config, clients: &status.clients, observed: &observed, plan: &plan };
+    status::look(&basis, 1_800_000_000).await.unwrap();
+    let watched = status.check(Command::Status);
+    assert!(watched.contains("s3:GetObject") && watched.contains("cloudwatch:GetMetricData"), "{watched:?}");
+
     let s3 = &looking.clients.s3;
     let thumbnails = looking.config.thumbnails_bucket(ACCOUNT);
     s3.put_object().bucket(&thumbnails).key("owl-1x1.jpg").body(ByteStream::from_static(b"owl")).send().await.unwrap();
@@ -287,6 +296,7 @@ async fn what_the_lifecycle_does_is_allowed_and_nothing_else_is() {
         ("ec2:DeleteVpcEndpoints", "without public addresses"),
         ("ec2:DescribeSubnets", "with a subnet"),
         ("iam:DetachRolePolicy", "with `policies`"),
+        ("iam:GetPolicy", "with `policies`"),
         ("iam:UntagInstanceProfile", RELEASE),
         ("iam:UntagRole", RELEASE),
         ("iam:UpdateAssumeRolePolicy", RELEASE),

@@ -21,6 +21,7 @@ mod policy;
 mod progress;
 mod render;
 mod session;
+mod status;
 mod waking;
 mod words;
 mod work;
@@ -80,6 +81,7 @@ enum Command {
     Work(work::Args),
     Render(render::Args),
     Policy(policy::Args),
+    Status(status::Args),
     Dlq(dlq::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
@@ -124,6 +126,7 @@ pub fn main() -> ExitCode {
             Command::Completions(args) => completions::run(&args, &root).map(|()| ExitCode::SUCCESS),
             Command::Man(args) => completions::man(&args, &root).map(|()| ExitCode::SUCCESS),
             Command::Doctor(args) => doctor::run(args, &global).await.map(|()| ExitCode::SUCCESS),
+            Command::Status(args) => status::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Dlq(args) => dlq::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Policy(args) => policy::run(args, &global).await.map(|()| ExitCode::SUCCESS),
         }

@@ -31,11 +31,22 @@ pub enum Command {
     Dlq,
     /// Beside those of `plan`.
     Doctor,
+    /// Likewise.
+    Status,
 }
 
 impl Command {
-    pub const ALL: [Command; 8] =
-        [Self::Plan, Self::Apply, Self::Destroy, Self::Enqueue, Self::Backfill, Self::Work, Self::Dlq, Self::Doctor];
+    pub const ALL: [Command; 9] = [
+        Self::Plan,
+        Self::Apply,
+        Self::Destroy,
+        Self::Enqueue,
+        Self::Backfill,
+        Self::Work,
+        Self::Dlq,
+        Self::Doctor,
+        Self::Status,
+    ];
 }
 
 impl fmt::Display for Command {
@@ -49,6 +60,7 @@ impl fmt::Display for Command {
             Self::Work => "work",
             Self::Dlq => "dlq",
             Self::Doctor => "doctor",
+            Self::Status => "status",
         })
     }
 }
@@ -80,10 +92,10 @@ fn statements(commands: &[Command], config: &Config, location: &AwsLocation) -> 
     let stack = Stack::new(config, location);
     let asked = |any: &[Command]| commands.iter().any(|command| any.contains(command));
     let mut statements = Vec::new();
-    if asked(&[Command::Plan, Command::Apply, Command::Destroy, Command::Doctor]) {
+    if asked(&[Command::Plan, Command::Apply, Command::Destroy, Command::Doctor, Command::Status]) {
         stack.read(&mut statements);
     }
-    if asked(&[Command::Plan, Command::Apply]) {
+    if asked(&[Command::Plan, Command::Apply, Command::Status]) {
         stack.read_launch_options(&mut statements);
     }
     if asked(&[Command::Apply]) {
@@ -106,6 +118,14 @@ fn statements(commands: &[Command], config: &Config, location: &AwsLocation) -> 
     }
     if asked(&[Command::Dlq]) {
         stack.dlq(&mut statements);
+    }
+    if asked(&[Command::Status]) {
+        statements.push(allow(
+            "SeeReports",
+            &["s3:GetObject"],
+            &[format!("{}/{}*", stack.buckets[1], code_bucket::REPORT_PREFIX)],
+        ));
+        statements.push(allow("ReadMetrics", &["cloudwatch:GetMetricData"], &["*"]));
     }
     if asked(&[Command::Doctor]) {
         stack.doctor(&mut statements);

@@ -8,7 +8,7 @@ use aws_sdk_ec2::types::{Filter, Instance, InstanceStateName, RouteState};
 use tokio::time::Instant;
 
 use super::describe::{describe, state};
-use crate::aws::{CallError, CallResult, Kind, Writer, all};
+use crate::aws::{CallError, CallResult, Clients, Kind, Writer, all};
 use crate::stack::address::Address;
 use crate::stack::resources::{StepContext, optional};
 use crate::worker_report::{self, State, WorkerReport};
@@ -161,20 +161,32 @@ async fn read(
     aws: &Writer,
     context: &StepContext<'_>,
 ) -> Result<Option<WorkerReport>, CallError> {
+    match read_report(id, bucket, context.account, &aws.clients).await {
+        Err(error) if matches!(error.kind, Kind::Throttled | Kind::Unavailable | Kind::NotYet) => Ok(None),
+        result => result,
+    }
+}
+
+/// The report of an instance's worker; `None` if there is none.
+///
+/// # Errors
+/// It cannot be read, or is no report of this version.
+pub async fn read_report(
+    id: &str,
+    bucket: &str,
+    account: &str,
+    clients: &Clients,
+) -> Result<Option<WorkerReport>, CallError> {
     const GET: &str = "s3:GetObject";
-    let request =
-        aws.clients.s3.get_object().bucket(bucket).key(worker_report::key(id)).expected_bucket_owner(context.account);
-    let object = match optional(request.send().await.action(GET)) {
-        Err(error) if matches!(error.kind, Kind::Throttled | Kind::Unavailable | Kind::NotYet) => return Ok(None),
-        result => result?,
-    };
-    let Some(object) = object else { return Ok(None) };
+    let request = clients.s3.get_object().bucket(bucket).key(worker_report::key(id)).expected_bucket_owner(account);
+    let Some(object) = optional(request.send().await.action(GET))? else { return Ok(None) };
     let bad = |why: String| CallError::judged(GET, Kind::Refused, format!("the report of {id} {why}"));
     let length = object.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
     if length > worker_report::MAX_BYTES {
         return Err(bad(format!("has more than {} bytes", worker_report::MAX_BYTES)));
     }
-    let Ok(bytes) = object.body.collect().await else { return Ok(None) };
+    let bytes = object.body.collect().await;
+    let bytes = bytes.map_err(|error| CallError::judged(GET, Kind::Unavailable, error.to_string()))?;
     WorkerReport::from_json(&bytes.into_bytes()).map(Some).map_err(|error| bad(error.to_string()))
 }
 
