@@ -1,6 +1,6 @@
 //! The AWS account of the credentials (STS, API GetCallerIdentity), in which the whole stack lives.
 
-use super::{CallResult, Clients, Reader, first_call};
+use super::{CallResult, Clients, Reader, first_call, first_failure};
 use crate::error::{Failure, Result};
 
 /// The caller, as STS sees it.
@@ -21,8 +21,9 @@ pub struct Identity {
 pub async fn account(aws: &Reader) -> Result<Identity> {
     let retries = aws_sdk_sts::config::Builder::new().retry_config(first_call());
     let identity = aws.get_caller_identity().customize().config_override(retries).send().await;
-    let identity =
-        identity.action("sts:GetCallerIdentity").map_err(|error| error.failure("cannot determine the AWS account"))?;
+    let identity = identity
+        .action("sts:GetCallerIdentity")
+        .map_err(|error| first_failure(&error, "cannot determine the AWS account", aws.region(), aws.endpoint()))?;
     let arn = identity.arn.unwrap_or_default();
     let partition = arn.split(':').nth(1).unwrap_or("aws").to_owned();
     Ok(Identity { account: identity.account.unwrap_or_default(), partition, arn })

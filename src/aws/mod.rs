@@ -11,6 +11,7 @@ mod denial;
 mod errors;
 #[cfg(test)]
 pub mod fake;
+mod first_call;
 mod queue_counts;
 mod reader;
 mod server_time;
@@ -32,6 +33,7 @@ pub use call::{CallError, CallResult, Kind};
 pub use denial::{Because, Denial};
 pub use errors::Errors;
 pub(crate) use errors::all;
+pub use first_call::{first_call, first_failure};
 pub use queue_counts::{QueueCounts, queue_counts};
 pub use reader::Reader;
 pub use server_time::ServerTime;
@@ -140,11 +142,6 @@ impl Clients {
             endpoint,
         })
     }
-}
-
-/// The retries of a command's first call.
-pub fn first_call() -> RetryConfig {
-    RetryConfig::standard().with_max_attempts(FIRST_CALL_ATTEMPTS).with_initial_backoff(INITIAL_BACKOFF)
 }
 
 /// S3's configuration. A custom endpoint gets path-style requests: an emulator has no subdomain

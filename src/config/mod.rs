@@ -163,14 +163,10 @@ impl Config {
     /// Exit code 2: the file cannot be read, or has mistakes; each is reported with its line and column.
     pub fn load(path: &Path) -> Result<Self> {
         let shown = path.display();
-        let text = read_bounded(path).map_err(|error| {
-            let failure = Failure::usage(format!("cannot read {shown}")).caused_by(&error);
-            match error.kind() {
-                std::io::ErrorKind::NotFound => failure.hint(
-                    "name the file with `thumb --config FILE …`, or start from the thumb.toml that comes with thumb",
-                ),
-                _ => failure,
-            }
+        let text = read_bounded(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Failure::usage(format!("there is no {shown}"))
+                .hint("`thumb init` writes one; `--config FILE` names another"),
+            _ => Failure::usage(format!("cannot read {shown}")).caused_by(&error),
         })?;
         Self::parse(&text, &shown.to_string())
     }

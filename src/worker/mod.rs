@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::aws::{CallError, Clients, Kind, account_number, first_call};
+use crate::aws::{CallError, Clients, Kind, account_number, first_call, first_failure};
 use crate::config::{Config, Sources};
 use crate::error::{Failure, Result};
 use crate::thumbnail;
@@ -187,7 +187,10 @@ pub async fn queue_url(clients: &Clients, name: &str) -> Result<String> {
             Err(Failure::new(format!("queue \"{name}\" does not exist in {}", clients.region))
                 .hint("run `thumb apply` to create it, or set its name in [queue] of thumb.toml"))
         }
-        Err(error) => Err(error.failure(format!("cannot find the queue {name}"))),
+        Err(error) => {
+            let what = format!("cannot find the queue {name}");
+            Err(first_failure(&error, &what, &clients.region, clients.endpoint.as_deref()))
+        }
     }
 }
 
