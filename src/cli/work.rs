@@ -6,7 +6,7 @@ use argh::{ArgsInfo, FromArgs};
 
 use super::Global;
 use crate::aws::Clients;
-use crate::config::{GRACE_S, MAX_CONCURRENCY, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES};
+use crate::config::{GRACE_S, MAX_CONCURRENCY, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES, byte_size};
 use crate::error::{Failure, Result};
 use crate::worker::Work;
 use crate::{worker, worker_report};
@@ -77,12 +77,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 /// `700M`, `2G`, or bytes; powers of 1024.
 fn memory(text: &str) -> Result<u64, String> {
-    let (number, shift) = match text.strip_suffix(['M', 'm']) {
-        Some(number) => (number, 20),
-        None => text.strip_suffix(['G', 'g']).map_or((text, 0), |number| (number, 30)),
-    };
-    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
-    bytes
+    byte_size(text)
         .filter(|bytes| (MIN_MEMORY_BYTES..=MAX_MEMORY_BYTES).contains(bytes))
         .ok_or_else(|| format!("{text:?} is not a memory size between 256M and 1024G"))
 }

@@ -150,6 +150,24 @@ impl<'a> Section<'a> {
         .map(|given| given.value)
     }
 
+    /// A number of bytes: a whole number, or a text such as "700M" or "2G".
+    pub fn bytes(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
+        if !self.table.and_then(|table| table.get(key)).is_some_and(|value| value.get_ref().is_str()) {
+            return self.integer(key, range);
+        }
+        self.convert(key, |value| {
+            let text = value.as_str().unwrap_or_default();
+            byte_size(text).filter(|bytes| range.contains(bytes)).ok_or_else(|| {
+                format!(
+                    "must be a size between {} and {} bytes, such as \"700M\", not {text:?}",
+                    range.start(),
+                    range.end()
+                )
+            })
+        })
+        .map(|given| given.value)
+    }
+
     /// A duration in whole seconds, written "60s", "5m", "4d".
     pub fn seconds(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
         // humantime writes "14days"; thumb.toml's own examples write "14d".
@@ -264,6 +282,15 @@ fn wrong(text: &str, why: &str) -> String {
         Some((expected, hint)) => format!("must be {expected}, not {text:?}; {hint}"),
         None => format!("must be {expected}, not {text:?}"),
     }
+}
+
+/// A size such as "700M" or "2G", in powers of 1024, or a number of bytes; as flags and thumb.toml write it.
+pub fn byte_size(text: &str) -> Option<u64> {
+    let (number, shift) = match text.strip_suffix(['M', 'm']) {
+        Some(number) => (number, 20),
+        None => text.strip_suffix(['G', 'g']).map_or((text, 0), |number| (number, 30)),
+    };
+    number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift))
 }
 
 /// The value of a closed set that is written as `text`.

@@ -145,3 +145,18 @@ fn credits_are_for_the_types_that_have_some() {
         assert_eq!(parse(lines).unwrap_err().to_string(), why);
     }
 }
+
+#[test]
+fn a_size_is_written_as_on_the_command_line() {
+    let bytes = |value: &str| {
+        Config::parse(&format!("name = \"cats\"\n[worker]\nmax_memory_bytes = {value}\n"), "thumb.toml")
+            .map(|config| config.worker.max_memory_bytes)
+            .map_err(|failure| failure.to_string())
+    };
+    assert_eq!(bytes("\"700M\"").unwrap(), Some(700 << 20));
+    assert_eq!(bytes("\"2g\"").unwrap(), Some(2 << 30));
+    assert_eq!(bytes("734003200").unwrap(), Some(700 << 20));
+    let error = bytes("\"10M\"").unwrap_err();
+    assert!(error.ends_with("bytes, such as \"700M\", not \"10M\""), "{error}");
+    assert!(bytes("\"much\"").is_err() && bytes("true").is_err());
+}

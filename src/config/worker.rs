@@ -51,9 +51,9 @@ pub fn read(mut section: Section<'_>) -> Worker {
     let limits = Limits::default();
     let worker = Worker {
         concurrency: section.integer("concurrency", 1..=u64::from(MAX_CONCURRENCY)).map(|n| narrow(Some(n), 1)),
-        max_memory_bytes: section.integer("max_memory_bytes", MIN_MEMORY_BYTES..=MAX_MEMORY_BYTES),
+        max_memory_bytes: section.bytes("max_memory_bytes", MIN_MEMORY_BYTES..=MAX_MEMORY_BYTES),
         // A source is held in memory; no photograph has a gigabyte.
-        max_source_bytes: section.integer("max_source_bytes", 1..=1 << 30).unwrap_or(limits.max_source_bytes as u64),
+        max_source_bytes: section.bytes("max_source_bytes", 1..=1 << 30).unwrap_or(limits.max_source_bytes as u64),
         max_source_pixels: section.integer("max_source_pixels", 1..=1_000_000_000).unwrap_or(limits.max_source_pixels),
         grace_s: narrow(section.seconds("grace", GRACE_S), 25),
         skip_existing: section.boolean("skip_existing").unwrap_or_default(),

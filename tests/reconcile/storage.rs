@@ -320,7 +320,7 @@ async fn sources_that_cannot_be_read_are_a_note() {
     let by_bucket = "[thumbnail]\nkey = \"{bucket}/{name}-{width}x{height}.jpg\"";
     let text = format!("{NO_INSTANCES}[buckets]\nsources = [\"photos\", \"no-photos\"]\n{by_bucket}\n");
     let caller = Caller::with(&moto, &text, world.again()).await;
-    let notes = |plan: Plan| plan.notes.into_iter().filter(|note| note.contains("`sources`")).collect::<Vec<_>>();
+    let notes = |plan: Plan| plan.warnings.into_iter().filter(|note| note.contains("`sources`")).collect::<Vec<_>>();
     let found = notes(caller.plan().await);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].starts_with("The bucket no-photos in `sources` does not exist"), "{found:?}");
