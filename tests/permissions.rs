@@ -29,8 +29,8 @@ use thumb::worker::{Work, queue_url, work};
 
 /// What a call needs, by the "Service Authorization Reference": the actions of the call itself, and those that it needs
 /// beside them for its tags and for the role that it passes on.
-fn actions(operation: &str) -> Vec<String> {
-    const NAMED_OTHERWISE: [(&str, &[&str]); 29] = [
+fn actions(operation: &str, subject: &str) -> Vec<String> {
+    const NAMED_OTHERWISE: [(&str, &[&str]); 30] = [
         // Allowed to everybody, whatever the policies say.
         ("GetCallerIdentity", &[]),
         ("HeadBucket", &["s3:ListBucket"]),
@@ -54,6 +54,7 @@ fn actions(operation: &str) -> Vec<String> {
         ("StartMessageMoveTask", &["sqs:StartMessageMoveTask"]),
         ("ListMessageMoveTasks", &["sqs:ListMessageMoveTasks"]),
         ("CreateQueue", &["sqs:CreateQueue", "sqs:TagQueue"]),
+        ("CreateLogGroup", &["logs:CreateLogGroup", "logs:TagResource"]),
         ("CreateRole", &["iam:CreateRole", "iam:TagRole"]),
         ("CreateInstanceProfile", &["iam:CreateInstanceProfile", "iam:TagInstanceProfile"]),
         ("AddRoleToInstanceProfile", &["iam:AddRoleToInstanceProfile", "iam:PassRole"]),
@@ -71,6 +72,9 @@ fn actions(operation: &str) -> Vec<String> {
     }
     let has = |parts: &[&str]| parts.iter().any(|part| operation.contains(part));
     let service = match operation {
+        // CloudWatch has operations of the same names. This one takes a prefix, and so is about all groups.
+        "DescribeLogGroups" => "logs",
+        _ if subject.starts_with("log-group/") => "logs",
         "DescribeIamInstanceProfileAssociations" => "ec2",
         "ListTagsForResource" | "TagResource" | "UntagResource" => "cloudwatch",
         "EnableMetricsCollection" | "CreateOrUpdateTags" => "autoscaling",
@@ -91,6 +95,9 @@ fn arn(subject: &str, action: &str) -> String {
     match (kind, action) {
         // The role that is passed on is not the call's own subject.
         (_, "iam:PassRole") => format!("arn:aws:iam::{ACCOUNT}:role/cats-worker"),
+        // It takes a prefix of names.
+        ("log-group", "logs:DescribeLogGroups") => "*".to_owned(),
+        ("log-group", _) => format!("arn:aws:logs:us-east-1:{ACCOUNT}:log-group:{name}"),
         ("queue", _) => format!("arn:aws:sqs:us-east-1:{ACCOUNT}:{name}"),
         ("bucket", _) => format!("arn:aws:s3:::{name}"),
         ("role" | "instance-profile", _) => format!("arn:aws:iam::{ACCOUNT}:{subject}"),
@@ -180,7 +187,7 @@ impl Caller {
             if command == Command::Work && operation == "HeadBucket" {
                 continue;
             }
-            for action in actions(&operation) {
+            for action in actions(&operation, &subject) {
                 let resource = arn(&subject, &action);
                 assert!(allows(&policy, &action, &resource), "{command}: {operation} needs {action} on {resource:?}");
                 used.insert(action);
@@ -237,7 +244,8 @@ async fn what_the_lifecycle_does_is_allowed_and_nothing_else_is() {
     let (mut planned, mut applied, mut destroyed) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let public =
         STACK.replace("[buckets]", "[queue]\nmax_receives = 5\n[buckets]\naccess = \"policy\"").replace("203", "204");
-    for text in [STACK, &whole, &public, STACK] {
+    let no_logs = format!("{STACK}[logs]\nretention = \"0\"");
+    for text in [STACK, &whole, &public, &no_logs, STACK] {
         let plan = caller(text).await;
         plan.plan().await;
         planned.extend(plan.check(Command::Plan));
@@ -288,6 +296,7 @@ async fn what_the_lifecycle_does_is_allowed_and_nothing_else_is() {
         ("iam:UntagInstanceProfile", RELEASE),
         ("iam:UntagRole", RELEASE),
         ("iam:UpdateAssumeRolePolicy", RELEASE),
+        ("logs:UntagResource", RELEASE),
         ("s3:PutBucketTagging", RELEASE),
         ("sqs:SetQueueAttributes", RELEASE),
         ("sqs:UntagQueue", RELEASE),

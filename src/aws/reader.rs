@@ -23,6 +23,15 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// CloudWatch has an operation of the same name.
+    pub fn list_tags_for_log_group(
+        &self,
+    ) -> aws_sdk_cloudwatchlogs::operation::list_tags_for_resource::builders::ListTagsForResourceFluentBuilder {
+        self.clients.logs.list_tags_for_resource()
+    }
+}
+
 /// One method a read operation, each returning the SDK's request builder.
 macro_rules! read_calls {
     ($($service:ident: $sdk:ident { $($operation:ident -> $builder:ident),* $(,)? })*) => {
@@ -53,6 +62,7 @@ read_calls! {
         describe_alarms -> DescribeAlarmsFluentBuilder,
         list_tags_for_resource -> ListTagsForResourceFluentBuilder,
     }
+    logs: aws_sdk_cloudwatchlogs { describe_log_groups -> DescribeLogGroupsFluentBuilder }
     s3: aws_sdk_s3 {
         head_bucket -> HeadBucketFluentBuilder,
         get_bucket_tagging -> GetBucketTaggingFluentBuilder,

@@ -6,6 +6,7 @@ mod collisions;
 mod credits;
 pub mod image;
 pub mod key_template;
+mod logs;
 mod names;
 mod reader;
 mod scaling;
@@ -27,6 +28,7 @@ use crate::config::image::Image;
 use crate::error::{Failure, Result};
 use crate::thumbnail::{Limits, MAX_SIDE_PX, Options};
 pub use credits::{Credits, is_burstable};
+pub use logs::Logs;
 pub use reader::one_of;
 use reader::{Given, Mistakes, Section};
 pub use scaling::Scaling;
@@ -77,6 +79,8 @@ pub struct Config {
     pub thumbnail: Thumbnail,
     pub tags: BTreeMap<String, String>,
     pub worker: Worker,
+    /// None: no log group.
+    pub logs: Option<Logs>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -336,6 +340,8 @@ fn read(mut top: Section<'_>) -> Config {
     let network = Network { public_ip: section.boolean("public_ip").unwrap_or(true) };
     section.finish();
 
+    let logs = logs::read(top.section("logs"));
+
     let triggers = trigger::read(&mut top, &mut buckets);
 
     let section = top.section("thumbnail");
@@ -381,6 +387,7 @@ fn read(mut top: Section<'_>) -> Config {
         thumbnail,
         tags,
         worker,
+        logs,
     }
 }
 

@@ -48,6 +48,12 @@ pub fn queue(name: &str) -> Result<(), String> {
     only(name, |c| c.is_ascii_alphanumeric() || c == '-' || c == '_', "letters, digits, hyphens and underscores")
 }
 
+/// CloudWatch Logs: 1 to 512 of `[.\-_/#A-Za-z0-9]` (API CreateLogGroup).
+pub fn log_group(name: &str) -> Result<(), String> {
+    length(name, 1, 512)?;
+    only(name, |c| c.is_ascii_alphanumeric() || ".-_/#".contains(c), "letters, digits and .-_/#")
+}
+
 /// IAM: role names up to 64, instance profile names up to 128 of `[\w+=,.@-]` (API CreateRole, CreateInstanceProfile).
 pub fn iam(name: &str, max: usize) -> Result<(), String> {
     length(name, 1, max)?;

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::narrow;
 use super::reader::{Section, one_of};
 use super::thumbnail::format;
+use super::{logs, narrow};
 use crate::thumbnail::{Format, Formats, Limits, Truncated};
 
 /// With less, a worker could not decode one photograph from a phone.
@@ -33,6 +33,8 @@ pub struct Worker {
     pub url_sources: UrlSources,
     /// The formats of photographs that are accepted.
     pub formats: Formats,
+    /// The log group that this worker writes its lines to, beside its standard output. An instance gets the stack's.
+    pub log_group: Option<String>,
 }
 
 /// Which hosts a request's `"url"` may name.
@@ -63,6 +65,7 @@ pub fn read(mut section: Section<'_>) -> Worker {
             .list("formats", Format::ALL.len(), format)
             .filter(|formats| !formats.is_empty())
             .map_or(limits.formats, Formats::from_iter),
+        log_group: logs::group(&mut section),
     };
     section.finish();
     worker

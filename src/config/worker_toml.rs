@@ -77,6 +77,8 @@ impl Config {
             truncated,
             url_sources,
             formats,
+            // An instance writes to the stack's own.
+            log_group: _,
         } = &self.worker;
         text.section("worker");
         if let Some(concurrency) = concurrency {
@@ -92,6 +94,9 @@ impl Config {
         text.string("truncated", worker::truncated_word(*truncated));
         text.string("url_sources", &url_sources.to_string());
         text.words("formats", formats.iter());
+        if self.logs.is_some() {
+            text.string("log_group", &self.log_group());
+        }
         // Those without sizes ask for the ones of [thumbnail].
         for trigger in self.triggers.iter().filter(|trigger| !trigger.sizes.is_empty()) {
             let Trigger { bucket, prefix, suffix, sizes } = trigger;
@@ -229,6 +234,7 @@ formats = ["png", "heic"]
                 let Config { name, region, buckets, thumbnail, worker, queue, .. } = config.clone();
                 let names = (Some(config.thumbnails_bucket(ACCOUNT)), Some(config.code_bucket(ACCOUNT)));
                 let buckets = Buckets { thumbnails: names.0, code: names.1, ..buckets };
+                let worker = Worker { log_group: None, ..worker };
                 (name, region, buckets, thumbnail, worker, Queue { retention_s: 0, ..queue })
             };
             assert_eq!(worker(&there), worker(&here));

@@ -17,6 +17,8 @@ pub enum Address {
     InstanceProfile,
     SecurityGroup,
     S3Endpoint,
+    /// Of the workers' lines.
+    LogGroup,
     LaunchTemplate,
     ScalingGroup,
     ScalingPolicy(Policy),
@@ -57,7 +59,7 @@ impl fmt::Display for Policy {
 
 impl Address {
     /// Every address without a number, in the order in which plans list them.
-    pub const SINGLE: [Address; 18] = [
+    pub const SINGLE: [Address; 19] = [
         Self::Dlq,
         Self::Queue,
         Self::ThumbnailsBucket,
@@ -67,6 +69,7 @@ impl Address {
         Self::InstanceProfile,
         Self::SecurityGroup,
         Self::S3Endpoint,
+        Self::LogGroup,
         Self::LaunchTemplate,
         Self::ScalingGroup,
         Self::ScalingPolicy(Policy::Backlog),
@@ -90,6 +93,7 @@ impl Address {
             Self::InstanceProfile => "instance profile",
             Self::SecurityGroup => "security group",
             Self::S3Endpoint => "S3 endpoint",
+            Self::LogGroup => "log group",
             Self::LaunchTemplate => "launch template",
             Self::ScalingGroup => "Auto Scaling group",
             Self::ScalingPolicy(_) => "scaling policy",
@@ -112,6 +116,7 @@ impl fmt::Display for Address {
             Self::InstanceProfile => f.write_str("instance-profile"),
             Self::SecurityGroup => f.write_str("security-group"),
             Self::S3Endpoint => f.write_str("s3-endpoint"),
+            Self::LogGroup => f.write_str("log-group"),
             Self::LaunchTemplate => f.write_str("launch-template"),
             Self::ScalingGroup => f.write_str("scaling-group"),
             Self::ScalingPolicy(policy) => write!(f, "scaling-policy.{policy}"),

@@ -15,6 +15,7 @@ use crate::stack::resources::instance::user_data;
 use crate::stack::resources::instance::{Ami, InstanceRequest, Launch, ProfileId};
 use crate::stack::resources::instance_profile::InstanceProfile;
 use crate::stack::resources::launch_template::{self, LaunchTemplate};
+use crate::stack::resources::log_group::LogGroup;
 use crate::stack::resources::queue::{Queue, Redrive, senders};
 use crate::stack::resources::role::{INLINE_POLICY, Role};
 use crate::stack::resources::s3_endpoint::{self, S3Endpoint};
@@ -41,6 +42,8 @@ pub struct Desired {
     pub security_group: Result<SecurityGroup, String>,
     /// None: the instances have public addresses, or there are none.
     pub s3_endpoint: Option<S3Endpoint>,
+    /// None: `[logs]` is off.
+    pub log_group: Option<LogGroup>,
     pub count: u32,
     /// Of the numbered instances, or of the group's.
     pub launch: Result<Launch, String>,
@@ -163,6 +166,11 @@ impl Desired {
             },
             security_group,
             s3_endpoint,
+            log_group: config.logs.map(|logs| LogGroup {
+                name: config.log_group(),
+                retention_days: logs.retention_days.into(),
+                tags: tags.clone(),
+            }),
             count: config.instance.count,
             launch,
             fleet,

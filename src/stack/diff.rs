@@ -14,8 +14,8 @@ use crate::stack::change::{Action, Attribute, Purpose};
 use crate::stack::cost::{BilledFleet, BilledResources, Estimate, FleetEstimate};
 use crate::stack::resources::instance::{InstanceRequest, Wait};
 use crate::stack::resources::{
-    Found, STACK_TAG, alarm, binary, bucket, instance, instance_profile, is_adopted, launch_template, queue, role,
-    s3_endpoint, scaling_group, scaling_policy, security_group, trigger,
+    Found, STACK_TAG, alarm, binary, bucket, instance, instance_profile, is_adopted, launch_template, log_group, queue,
+    role, s3_endpoint, scaling_group, scaling_policy, security_group, trigger,
 };
 
 /// Objects in the two buckets, for a destroy: the count, and whether there are more. `None`: not counted.
@@ -41,6 +41,7 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
         profile,
         security_group,
         s3_endpoint,
+        log_group,
         count,
         launch,
         fleet,
@@ -66,6 +67,10 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
         },
     ];
     changes.extend(s3_endpoint::diff(s3_endpoint.as_ref(), &observed.network).map(change::Change::lift));
+    changes.extend(match log_group {
+        Some(group) => Some(log_group::diff(group, &observed.log_group).lift()),
+        None => remove_log_group(config, &observed.log_group, false),
+    });
     changes.extend(scaling(stack, fleet.as_ref(), observed, asked.wait));
     // A group goes when the numbered instances that take its place work.
     let group_goes = fleet.is_none() && observed.scaling_group.ours().is_some();
@@ -227,6 +232,7 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
     ));
     changes.extend(trigger_changes(config, observed, true));
     changes.extend(observed.network.ours.as_ref().map(|ours| s3_endpoint::delete(ours).lift()));
+    changes.extend(remove_log_group(config, &observed.log_group, true));
     let template = launch_template::name(&config.name);
     changes.extend(planned_removal(Address::LaunchTemplate, &template, &observed.launch_template, |observed| {
         launch_template::delete(&template, observed)
@@ -258,6 +264,18 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
     let plan =
         Plan::new(Purpose::Destroy, &config.name, &observed.location.account, &observed.location.region, changes);
     Plan { notes, ..plan }
+}
+
+/// The log group goes: one of somebody else is named by `destroy` only.
+fn remove_log_group(config: &Config, found: &Found<log_group::Observed>, destroy: bool) -> Option<Change> {
+    let name = config.log_group();
+    if !destroy && found.ours().is_none() {
+        return None;
+    }
+    planned_removal(Address::LogGroup, &name, found, |observed| match is_adopted(&observed.tags) {
+        true => log_group::release(&name, observed, &config.tags),
+        false => log_group::delete(&name, observed),
+    })
 }
 
 /// The changes of the triggers; `destroy`: all of their rules go.

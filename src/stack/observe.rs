@@ -9,8 +9,8 @@ use crate::error::{Failure, Result};
 use crate::stack::address::{Address, Policy};
 use crate::stack::resources::policy::AwsLocation;
 use crate::stack::resources::{
-    Foreign, Found, alarm, binary, bucket, instance, instance_profile, launch_template, queue, role, s3_endpoint,
-    scaling_group, scaling_policy, security_group, source, trigger,
+    Foreign, Found, alarm, binary, bucket, instance, instance_profile, launch_template, log_group, queue, role,
+    s3_endpoint, scaling_group, scaling_policy, security_group, source, trigger,
 };
 
 /// What exists in the account under the stack's names.
@@ -29,6 +29,7 @@ pub struct Observed {
     /// The buckets that are triggers, or were, by name.
     pub triggers: BTreeMap<String, trigger::Bucket>,
     pub network: s3_endpoint::Observed,
+    pub log_group: Found<log_group::Observed>,
     pub launch_template: Found<launch_template::Observed>,
     pub scaling_group: Found<scaling_group::Observed>,
     /// Of the group, by name.
@@ -76,6 +77,7 @@ impl Observed {
                 Address::Role => adopt(&mut self.role),
                 Address::InstanceProfile => adopt(&mut self.profile),
                 Address::SecurityGroup => adopt(&mut self.security_group),
+                Address::LogGroup => adopt(&mut self.log_group),
                 Address::Binary => Err("the binary belongs to its bucket; use --adopt bucket.code".to_owned()),
                 Address::Instance(_) | Address::LaunchTemplate | Address::ScalingGroup => {
                     Err("instances cannot be adopted, because thumb cannot know what runs on them".to_owned())
@@ -153,7 +155,7 @@ async fn observe_beside<T>(
     let (Some(buckets), Some((resources, other_stacks, beside))) = (errors.take(buckets), errors.take(rest)) else {
         return Err(errors.failure("cannot read the account", COMMAND));
     };
-    let (dlq, queue, role, profile, (vpc, network, security_group), fleet, scaling) = resources;
+    let (dlq, queue, role, profile, (vpc, network, security_group), log_group, fleet, scaling) = resources;
     let (launch_template, scaling_group, scaling_policies, alarms) = scaling;
     let triggers = read_triggers(aws, config, &location.account, &queue).await;
     let triggers = triggers.map_err(|error| Errors::from(error).failure("cannot read the account", COMMAND))?;
@@ -172,6 +174,7 @@ async fn observe_beside<T>(
         fleet,
         triggers,
         network,
+        log_group,
         launch_template,
         scaling_group,
         scaling_policies,
@@ -303,6 +306,7 @@ type Resources = (
     Found<role::Observed>,
     Found<instance_profile::Observed>,
     (Result<String, String>, s3_endpoint::Observed, Found<security_group::Observed>),
+    Found<log_group::Observed>,
     instance::Fleet,
     Scaling,
 );
@@ -323,6 +327,7 @@ async fn read_resources(aws: &Reader, config: &Config) -> Result<Resources, Erro
         )?;
         Ok::<_, Errors>((vpc, network, group))
     };
+    let log_group = config.log_group();
     let (template, scaling_group) = (launch_template::name(stack), scaling_group::name(stack));
     // Also without [scaling]: it may have been there before.
     let scaling = async {
@@ -342,6 +347,8 @@ async fn read_resources(aws: &Reader, config: &Config) -> Result<Resources, Erro
         role: role::read(aws, stack, &config.profile.role),
         profile: instance_profile::read(aws, stack, &config.profile.name),
         group: group,
+        // Also without [logs]: it may have been there before.
+        log_group: log_group::read(aws, stack, &log_group),
         instances: instance::read(aws, stack, config.instance.count),
         scaling: Box::pin(scaling),
     )

@@ -10,7 +10,8 @@ pub fn needs(address: Address, other: Address) -> bool {
         | Address::CodeBucket
         | Address::Role
         | Address::SecurityGroup
-        | Address::S3Endpoint => false,
+        | Address::S3Endpoint
+        | Address::LogGroup => false,
         // The redrive policy names the dead-letter queue.
         Address::Queue => other == Address::Dlq,
         Address::Binary => other == Address::CodeBucket,
@@ -38,6 +39,7 @@ fn worker_needs(other: Address) -> bool {
             | Address::InstanceProfile
             | Address::SecurityGroup
             | Address::S3Endpoint
+            | Address::LogGroup
     )
 }
 

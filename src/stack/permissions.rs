@@ -131,6 +131,37 @@ fn merged(statements: Vec<Value>) -> Vec<Value> {
         let actions = json!(actions);
         other["Action"] = actions;
     }
+    packed(all)
+}
+
+/// Statements of different services as one, where both name their resources: an action of one service is never about a resource
+/// of another, so that the whole allows the same.
+fn packed(statements: Vec<Value>) -> Vec<Value> {
+    let words = |value: &Value| -> Vec<String> {
+        match value {
+            Value::Array(words) => words.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            word => word.as_str().map(str::to_owned).into_iter().collect(),
+        }
+    };
+    let services = |statement: &Value| -> BTreeSet<String> {
+        words(&statement["Action"]).iter().filter_map(|action| Some(action.split_once(':')?.0.to_owned())).collect()
+    };
+    let named = |statement: &Value| words(&statement["Resource"]).iter().all(|resource| resource != "*");
+    let mut all: Vec<Value> = Vec::new();
+    for statement in statements {
+        let fits = |other: &&mut Value| {
+            let same = ["Effect", "Condition"].iter().all(|key| other[*key] == statement[*key]);
+            same && named(other) && named(&statement) && services(other).is_disjoint(&services(&statement))
+        };
+        let Some(other) = all.iter_mut().find(fits) else {
+            all.push(statement);
+            continue;
+        };
+        for key in ["Action", "Resource"] {
+            let both = [words(&other[key]), words(&statement[key])].concat();
+            other[key] = json!(both);
+        }
+    }
     all
 }
 
@@ -142,12 +173,15 @@ struct Stack<'a> {
     buckets: Vec<String>,
     role: String,
     profile: String,
+    /// As the calls about tags have it, and as the others have it (CloudWatch Logs user guide, "Resource ARNs").
+    log_group: [String; 2],
 }
 
 impl<'a> Stack<'a> {
     fn new(config: &'a Config, location: &'a AwsLocation) -> Self {
         let AwsLocation { partition, account, region: _ } = location;
         let buckets = [config.thumbnails_bucket(account), config.code_bucket(account)];
+        let log_group = location.log_group_arn(&config.log_group());
         Self {
             config,
             location,
@@ -155,6 +189,7 @@ impl<'a> Stack<'a> {
             buckets: buckets.iter().map(|name| location.bucket_arn(name)).collect(),
             role: format!("arn:{partition}:iam::{account}:role/{}", config.profile.role),
             profile: format!("arn:{partition}:iam::{account}:instance-profile/{}", config.profile.name),
+            log_group: [format!("{log_group}:*"), log_group],
         }
     }
 
@@ -207,6 +242,7 @@ impl<'a> Stack<'a> {
         if !triggers.is_empty() {
             statements.push(allow("ReadTriggers", &["s3:GetBucketNotification", "s3:ListBucket"], &triggers));
         }
+        statements.push(allow("ReadLogGroup", &["logs:ListTagsForResource"], &self.log_group));
         let read = ["iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"];
         statements.push(allow("ReadRole", &read, &[&self.role]));
         statements.push(allow("ReadProfile", &["iam:GetInstanceProfile"], &[&self.profile]));
@@ -220,6 +256,8 @@ impl<'a> Stack<'a> {
             // An S3 endpoint from a time without public addresses.
             "ec2:DescribeVpcEndpoints",
             network,
+            // It takes a prefix of names.
+            "logs:DescribeLogGroups",
         ];
         describe.extend(scaling::DESCRIBE);
         if self.has_endpoint() {
@@ -262,7 +300,7 @@ impl<'a> Stack<'a> {
 
     /// The calls with which `apply` creates and updates.
     fn make(&self, statements: &mut Vec<Value>) {
-        let Config { buckets, instance, profile, scaling, .. } = self.config;
+        let Config { buckets, instance, profile, scaling, logs, .. } = self.config;
         let make = ["sqs:CreateQueue", "sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:UntagQueue"];
         statements.push(allow("MakeQueues", &make, &self.queues));
 
@@ -283,6 +321,12 @@ impl<'a> Stack<'a> {
         self.change_triggers(statements);
         let binaries = format!("{}/{}*", self.buckets[1], code_bucket::BINARY_PREFIX);
         statements.push(allow("UploadBinary", &["s3:DeleteObject", "s3:PutObject"], &[binaries]));
+
+        let mut make = vec!["logs:DeleteLogGroup", "logs:TagResource", "logs:UntagResource"];
+        if logs.is_some() {
+            make.extend(["logs:CreateLogGroup", "logs:PutRetentionPolicy"]);
+        }
+        statements.push(allow("MakeLogGroup", &make, &self.log_group));
 
         let mut make = vec![
             "iam:DeleteRolePolicy",
@@ -405,6 +449,7 @@ impl<'a> Stack<'a> {
         statements.push(allow("DeleteQueues", &["sqs:DeleteQueue"], &self.queues));
         let delete = ["s3:DeleteBucket", "s3:ListBucketMultipartUploads"];
         statements.push(allow("DeleteBuckets", &delete, &self.buckets));
+        statements.push(allow("DeleteLogGroup", &["logs:DeleteLogGroup", "logs:UntagResource"], &self.log_group));
         let objects: Vec<String> = self.buckets.iter().map(|bucket| format!("{bucket}/*")).collect();
         let delete = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:DeleteObjectVersion"];
         statements.push(allow("EmptyBuckets", &delete, &objects));

@@ -20,6 +20,7 @@ pub enum Target {
     Instance,
     Scaling,
     Trigger,
+    Logs,
     Resource(Address),
 }
 
@@ -33,7 +34,7 @@ pub fn targets(text: &str) -> Result<Vec<Target>, String> {
 
 impl Target {
     /// Those of more than one resource.
-    pub const PARTS: [Target; 8] = [
+    pub const PARTS: [Target; 9] = [
         Self::Queue,
         Self::Buckets,
         Self::Code,
@@ -42,6 +43,7 @@ impl Target {
         Self::Instance,
         Self::Scaling,
         Self::Trigger,
+        Self::Logs,
     ];
 
     /// Whether the address is one of this target's own.
@@ -58,6 +60,7 @@ impl Target {
                 Address::LaunchTemplate | Address::ScalingGroup | Address::ScalingPolicy(_) | Address::Alarm(_)
             ),
             Self::Trigger => matches!(address, Address::Trigger(_)),
+            Self::Logs => address == Address::LogGroup,
             Self::Resource(resource) => address == resource,
         }
     }
@@ -105,6 +108,7 @@ impl fmt::Display for Target {
             Self::Instance => "instance",
             Self::Scaling => "scaling",
             Self::Trigger => "trigger",
+            Self::Logs => "logs",
         })
     }
 }
@@ -154,10 +158,10 @@ mod tests {
         assert_eq!(select(Target::SecurityGroup, false), "security-group");
         assert_eq!(
             select(Target::Instance, false),
-            "dlq queue bucket.thumbnails bucket.code binary role instance-profile security-group s3-endpoint instance.1"
+            "dlq queue bucket.thumbnails bucket.code binary role instance-profile security-group s3-endpoint log-group instance.1"
         );
         assert!(select(Target::Scaling, false).ends_with(
-            "s3-endpoint launch-template scaling-group scaling-policy.backlog scaling-policy.wake scaling-policy.shrink \
+            "s3-endpoint log-group launch-template scaling-group scaling-policy.backlog scaling-policy.wake scaling-policy.shrink \
              scaling-policy.sleep alarm.wake alarm.shrink alarm.sleep"
         ));
     }
@@ -178,7 +182,7 @@ mod tests {
         assert_eq!(words("security_group, bucket.code").unwrap(), "security-group bucket.code");
         assert_eq!(words("instance.2").unwrap(), "instance.2");
         assert_eq!(words("qeue").unwrap_err(), "there is no target \"qeue\"; did you mean \"queue\"?");
-        assert!(words("nonsense").unwrap_err().ends_with("scaling, trigger, or an address of the plan"));
+        assert!(words("nonsense").unwrap_err().ends_with("scaling, trigger, logs, or an address of the plan"));
         assert_eq!(select(Target::Resource(Address::Role), false), "role");
         assert_eq!(select(Target::Resource(Address::Role), true), "role instance-profile instance.1");
     }

@@ -374,7 +374,13 @@ async fn run_instances(
 fn subject(request: &HttpRequest) -> String {
     let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
     if request.headers().get("x-amz-target").is_some() {
-        let body: serde_json::Value = serde_json::from_str(&body).expect("SQS speaks JSON");
+        let body: serde_json::Value = serde_json::from_str(&body).expect("SQS and CloudWatch Logs speak JSON");
+        if let Some(group) = ["logGroupName", "logGroupNamePrefix"].into_iter().find_map(|field| body[field].as_str()) {
+            return format!("log-group/{group}");
+        }
+        if let Some((_, group)) = body["resourceArn"].as_str().and_then(|arn| arn.split_once(":log-group:")) {
+            return format!("log-group/{group}");
+        }
         let named = ["QueueName", "QueueUrl", "SourceArn"].into_iter().find_map(|field| body[field].as_str());
         let name = named.expect("every call of ours names a queue");
         return format!("queue/{}", name.rsplit(['/', ':']).next().unwrap_or_default());

@@ -107,4 +107,11 @@ fn a_long_policy_says_the_same_in_fewer_statements() {
     let allowed =
         |actions: &[&str], resource: &str| json!({ "Effect": "Allow", "Action": actions, "Resource": [resource] });
     assert_eq!(merged, [allowed(&["x:a", "x:b", "x:d"], "r"), allowed(&["x:c"], "other")]);
+    // Of another service, about a resource of its own.
+    let packed = |statements| super::merged(statements);
+    let one = packed(vec![of("A", &["x:a"], "arn:x"), of("B", &["y:b"], "arn:y")]);
+    let both = json!({ "Effect": "Allow", "Action": ["x:a", "y:b"], "Resource": ["arn:x", "arn:y"] });
+    assert_eq!(one, [both]);
+    let apart = packed(vec![of("A", &["x:a"], "arn:x"), of("B", &["y:b"], "*"), of("C", &["x:c"], "arn:z")]);
+    assert_eq!(apart.len(), 3);
 }

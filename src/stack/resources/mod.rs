@@ -11,6 +11,7 @@ pub mod instance;
 pub mod instance_profile;
 mod interrupt;
 pub mod launch_template;
+pub mod log_group;
 pub mod metric_math;
 pub mod policy;
 pub mod queue;

@@ -25,6 +25,11 @@ impl AwsLocation {
         format!("arn:{partition}:sqs:{region}:{account}:{name}")
     }
 
+    pub fn log_group_arn(&self, name: &str) -> String {
+        let Self { partition, account, region } = self;
+        format!("arn:{partition}:logs:{region}:{account}:log-group:{name}")
+    }
+
     /// S3 as KMS knows it, in each key's own region ("kms:ViaService"): "s3.us-east-1.amazonaws.com".
     fn s3_in_regions_of(&self, keys: &[String]) -> BTreeSet<String> {
         let domain = if self.partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
@@ -201,6 +206,15 @@ pub fn worker(config: &Config, location: &AwsLocation) -> Value {
             "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
             "Resource": keys,
             "Condition": { "StringEquals": { "kms:ViaService": location.s3_in_regions_of(keys) } },
+        }));
+    }
+    if config.logs.is_some() {
+        statements.push(json!({
+            "Sid": "WriteLogs",
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            // The streams of this group.
+            "Resource": format!("{}:*", location.log_group_arn(&config.log_group())),
         }));
     }
     json!({ "Version": VERSION, "Statement": statements })
