@@ -18,6 +18,7 @@ const FLOORS: &[&str] = &[
     "enqueue",
     "worker",
     "dlq",
+    "logs",
     "doctor",
     "cli",
     "main",

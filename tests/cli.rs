@@ -340,7 +340,7 @@ fn a_policy_is_printed_without_credentials_and_says_what_it_does_not_know() {
     let workdir = Workdir::new("name = \"cats\"\nregion = \"eu-west-1\"\naccount = \"123456789012\"\n");
     let output = workdir.run(alone(), &["policy", "apply", "destroy"]);
     assert_eq!((output.code, &*output.err), (Some(0), ""), "as long as it is, it fits: {output:?}");
-    let all = ["policy", "plan", "apply", "destroy", "enqueue", "backfill", "work", "dlq", "doctor"];
+    let all = ["policy", "plan", "apply", "destroy", "enqueue", "backfill", "work", "dlq", "logs", "doctor"];
     let output = workdir.run(alone(), &all);
     assert!(output.err.ends_with("a managed policy may have 6144: print one for each command\n"), "{output:?}");
     let output = workdir.run(alone(), &["policy", "apply"]);
@@ -433,7 +433,7 @@ fn wrong_usage_is_exit_code_2_and_help_is_0() {
     let help = workdir.run(alone(), &["--help"]);
     assert_eq!(help.code, Some(0));
     assert_eq!(workdir.run(alone(), &[]).out, help.out, "no command: the help");
-    for command in ["plan", "apply", "destroy", "enqueue", "work", "render", "policy", "dlq", "completions", "man"] {
+    for command in ["plan", "apply", "destroy", "enqueue", "work", "render", "policy", "dlq", "logs", "completions", "man"] {
         assert!(help.out.contains(&format!("\n  {command} ")), "{command}: {help:?}");
         let own = workdir.run(alone(), &[command, "--help"]);
         assert_eq!(own.code, Some(0));

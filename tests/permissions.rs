@@ -391,7 +391,7 @@ async fn what_enqueue_and_work_do_is_allowed_and_nothing_else_is() {
     let moto = Moto::start();
     let world = FaultInjectingConnector::new();
     let text = "name = \"cats\"\n[buckets]\nsources = [\"photos\"]\n[instance]\ncount = 0\n[thumbnail]\nmanifest = true\n\
-         [worker]\nskip_existing = true";
+         [worker]\nskip_existing = true\nlog_group = \"/thumb/cats\"";
     let setup = Caller::new(&moto, text, &world).await;
     setup.run(&setup.plan().await).await;
     let s3 = &setup.clients.s3;

@@ -12,6 +12,7 @@ mod dlq;
 mod doctor;
 mod enqueue;
 mod interrupts;
+mod logs;
 mod outputs;
 mod plan;
 mod policy;
@@ -76,6 +77,7 @@ enum Command {
     Render(render::Args),
     Policy(policy::Args),
     Dlq(dlq::Args),
+    Logs(logs::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
     Man(completions::ManArgs),
@@ -120,6 +122,7 @@ pub fn main() -> ExitCode {
             Command::Man(args) => completions::man(&args, &root).map(|()| ExitCode::SUCCESS),
             Command::Doctor(args) => doctor::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Dlq(args) => dlq::run(args, &global).await.map(|()| ExitCode::SUCCESS),
+            Command::Logs(args) => logs::run(args, &global).await,
             Command::Policy(args) => policy::run(args, &global).await.map(|()| ExitCode::SUCCESS),
         }
     });

@@ -29,13 +29,23 @@ pub enum Command {
     Backfill,
     Work,
     Dlq,
+    Logs,
     /// Beside those of `plan`.
     Doctor,
 }
 
 impl Command {
-    pub const ALL: [Command; 8] =
-        [Self::Plan, Self::Apply, Self::Destroy, Self::Enqueue, Self::Backfill, Self::Work, Self::Dlq, Self::Doctor];
+    pub const ALL: [Command; 9] = [
+        Self::Plan,
+        Self::Apply,
+        Self::Destroy,
+        Self::Enqueue,
+        Self::Backfill,
+        Self::Work,
+        Self::Dlq,
+        Self::Logs,
+        Self::Doctor,
+    ];
 }
 
 impl fmt::Display for Command {
@@ -48,6 +58,7 @@ impl fmt::Display for Command {
             Self::Backfill => "backfill",
             Self::Work => "work",
             Self::Dlq => "dlq",
+            Self::Logs => "logs",
             Self::Doctor => "doctor",
         })
     }
@@ -103,6 +114,9 @@ fn statements(commands: &[Command], config: &Config, location: &AwsLocation) -> 
     }
     if asked(&[Command::Dlq]) {
         stack.dlq(&mut statements);
+    }
+    if asked(&[Command::Logs]) {
+        stack.logs(&mut statements);
     }
     if asked(&[Command::Doctor]) {
         stack.doctor(&mut statements);
@@ -522,6 +536,13 @@ impl<'a> Stack<'a> {
         statements.push(allow("ReadRejected", &read, &self.queues[1..]));
         let retry = ["sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:SendMessage"];
         statements.push(allow("RetryRejected", &retry, &self.queues[..1]));
+    }
+
+    fn logs(&self, statements: &mut Vec<Value>) {
+        statements.push(allow("ReadLogs", &["logs:FilterLogEvents"], &self.log_group));
+        statements.push(self.in_region(allow("FindInstances", &["ec2:DescribeInstances"], &["*"])));
+        let console = allow("ReadConsole", &["ec2:GetConsoleOutput"], &[self.ec2("instance/*")]);
+        statements.push(when(console, self.ours()));
     }
 
     /// The permissions of the instances' role, without the download of the binary.
