@@ -63,7 +63,7 @@ fn plan_apply_plan_destroy_as_a_user_types_them() {
 
     let plan = thumb(&["plan", "--detailed-exitcode"]);
     assert_eq!(plan.code, Some(2), "{plan:?}");
-    assert!(plan.out.contains("\nPlan: 9 to add, 0 to change, 0 to destroy.\n"), "{plan:?}");
+    assert!(plan.out.contains("\nPlan: 10 to add, 0 to change, 0 to destroy.\n"), "{plan:?}");
     assert!(plan.out.contains("Note: SSH is off: key_pair is not set in [instance]."), "{plan:?}");
     assert!(!plan.out.contains('\x1b'), "colour is for terminals");
 
@@ -73,7 +73,7 @@ fn plan_apply_plan_destroy_as_a_user_types_them() {
 
     let apply = thumb(&["apply", "--yes"]);
     assert_eq!(apply.code, Some(0), "{apply:?}");
-    assert!(apply.out.contains("Apply complete: 9 added, 0 changed, 0 destroyed."), "{apply:?}");
+    assert!(apply.out.contains("Apply complete: 10 added, 0 changed, 0 destroyed."), "{apply:?}");
     assert!(apply.out.contains("SSH: not available (no key pair)"), "{apply:?}");
     assert!(apply.err.contains("queue: created in"), "{apply:?}");
 
@@ -91,7 +91,7 @@ fn plan_apply_plan_destroy_as_a_user_types_them() {
 
     let destroy = thumb(&["destroy", "--yes"]);
     assert_eq!(destroy.code, Some(0), "{destroy:?}");
-    assert!(destroy.out.contains("Destroy complete: 9 destroyed."), "{destroy:?}");
+    assert!(destroy.out.contains("Destroy complete: 10 destroyed."), "{destroy:?}");
     let nothing = thumb(&["destroy"]);
     assert_eq!(nothing.code, Some(0), "{nothing:?}");
     assert!(nothing.out.ends_with("Nothing to destroy: no resource of this stack exists.\n"), "{nothing:?}");
@@ -408,7 +408,7 @@ fn a_reader_that_has_left_ends_every_command_quietly_and_changes_nothing() {
     unread(&["render", photo, "--size", "40x30", "--out", "."]);
     let thumb = |words: &[&str]| workdir.run(moto.command(THUMB), words);
     let plan = thumb(&["plan"]);
-    assert!(plan.out.contains("Plan: 9 to add"), "the apply whose plan nobody read made nothing: {plan:?}");
+    assert!(plan.out.contains("Plan: 10 to add"), "the apply whose plan nobody read made nothing: {plan:?}");
     assert_eq!(thumb(&["apply", "--target", "queue", "--target", "buckets", "--yes"]).code, Some(0));
     unread(&["enqueue", "--bucket", "photos", "owl.jpg", "--size", "4x3"]);
     unread(&["work", "--drain", "--json"]);
