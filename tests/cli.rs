@@ -433,7 +433,9 @@ fn wrong_usage_is_exit_code_2_and_help_is_0() {
     let help = workdir.run(alone(), &["--help"]);
     assert_eq!(help.code, Some(0));
     assert_eq!(workdir.run(alone(), &[]).out, help.out, "no command: the help");
-    for command in ["plan", "apply", "destroy", "enqueue", "work", "render", "policy", "dlq", "logs", "completions", "man"] {
+    for command in
+        ["plan", "apply", "destroy", "enqueue", "work", "render", "policy", "dlq", "logs", "completions", "man"]
+    {
         assert!(help.out.contains(&format!("\n  {command} ")), "{command}: {help:?}");
         let own = workdir.run(alone(), &[command, "--help"]);
         assert_eq!(own.code, Some(0));

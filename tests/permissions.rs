@@ -114,11 +114,12 @@ fn allows(policy: &Value, action: &str, resource: &str) -> bool {
             .collect()
     };
     policy["Statement"].as_array().unwrap().iter().any(|statement| {
-        texts(&statement["Action"]).iter().any(|allowed| allowed == action)
-            && texts(&statement["Resource"]).iter().any(|pattern| {
-                let prefix = pattern.strip_suffix('*');
-                resource.is_empty() || prefix.map_or(pattern == resource, |prefix| resource.starts_with(prefix))
-            })
+        texts(&statement["Action"]).iter().any(|allowed| {
+            allowed == action || allowed.strip_suffix('*').is_some_and(|start| action.starts_with(start))
+        }) && texts(&statement["Resource"]).iter().any(|pattern| {
+            let prefix = pattern.strip_suffix('*');
+            resource.is_empty() || prefix.map_or(pattern == resource, |prefix| resource.starts_with(prefix))
+        })
     })
 }
 

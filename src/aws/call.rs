@@ -217,6 +217,9 @@ fn classify(code: &str, message: &str, status: u16) -> Kind {
         // "wait at least one second after the queue is created").
         _ if message.contains("Dead letter target does not exist") => Kind::NotYet,
         "OperationAborted" | "OperationAbortedException" | "ConcurrentModification" | "IncorrectState" => Kind::NotYet,
+        // SNS's code for most of its refusals.
+        "InvalidParameter" if message.contains("Topic already exists") => Kind::AlreadyExists,
+        "AuthorizationError" => Kind::Denied,
         // With HTTP status 403 like a missing permission, which they are not.
         "IdempotentInstanceTerminated" => Kind::TokenSpent,
         "InvalidObjectState" => Kind::Archived,

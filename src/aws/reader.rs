@@ -30,6 +30,13 @@ impl Reader {
     ) -> aws_sdk_cloudwatchlogs::operation::list_tags_for_resource::builders::ListTagsForResourceFluentBuilder {
         self.clients.logs.list_tags_for_resource()
     }
+
+    /// So does SNS.
+    pub fn list_tags_for_topic(
+        &self,
+    ) -> aws_sdk_sns::operation::list_tags_for_resource::builders::ListTagsForResourceFluentBuilder {
+        self.clients.sns.list_tags_for_resource()
+    }
 }
 
 /// One method a read operation, each returning the SDK's request builder.
@@ -63,6 +70,10 @@ read_calls! {
         list_tags_for_resource -> ListTagsForResourceFluentBuilder,
     }
     logs: aws_sdk_cloudwatchlogs { describe_log_groups -> DescribeLogGroupsFluentBuilder }
+    sns: aws_sdk_sns {
+        list_subscriptions_by_topic -> ListSubscriptionsByTopicFluentBuilder,
+        get_subscription_attributes -> GetSubscriptionAttributesFluentBuilder,
+    }
     s3: aws_sdk_s3 {
         head_bucket -> HeadBucketFluentBuilder,
         get_bucket_tagging -> GetBucketTaggingFluentBuilder,

@@ -4,10 +4,12 @@
 mod bucket_names;
 mod collisions;
 mod credits;
+mod dashboard;
 pub mod image;
 pub mod key_template;
 mod logs;
 mod names;
+mod notify;
 mod reader;
 mod scaling;
 mod thumbnail;
@@ -29,6 +31,7 @@ use crate::error::{Failure, Result};
 use crate::thumbnail::{Limits, MAX_SIDE_PX, Options};
 pub use credits::{Credits, is_burstable};
 pub use logs::Logs;
+pub use notify::Notify;
 pub use reader::one_of;
 use reader::{Given, Mistakes, Section};
 pub use scaling::Scaling;
@@ -81,6 +84,9 @@ pub struct Config {
     pub worker: Worker,
     /// None: no log group.
     pub logs: Option<Logs>,
+    /// None: no topic, and no alarms that tell somebody.
+    pub notify: Option<Notify>,
+    pub dashboard: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -341,6 +347,8 @@ fn read(mut top: Section<'_>) -> Config {
     section.finish();
 
     let logs = logs::read(top.section("logs"));
+    let notify = notify::read(top.section("notify"));
+    let dashboard = dashboard::read(top.section("dashboard"));
 
     let triggers = trigger::read(&mut top, &mut buckets);
 
@@ -388,6 +396,8 @@ fn read(mut top: Section<'_>) -> Config {
         tags,
         worker,
         logs,
+        notify,
+        dashboard,
     }
 }
 

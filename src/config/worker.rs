@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::reader::{Section, one_of};
 use super::thumbnail::format;
-use super::{logs, narrow};
+use super::{logs, narrow, notify};
 use crate::thumbnail::{Format, Formats, Limits, Truncated};
 
 /// With less, a worker could not decode one photograph from a phone.
@@ -35,6 +35,8 @@ pub struct Worker {
     pub formats: Formats,
     /// The log group that this worker writes its lines to, beside its standard output. An instance gets the stack's.
     pub log_group: Option<String>,
+    /// The ARN of the SNS topic that it publishes its results to. An instance gets the stack's.
+    pub topic: Option<String>,
 }
 
 /// Which hosts a request's `"url"` may name.
@@ -66,6 +68,7 @@ pub fn read(mut section: Section<'_>) -> Worker {
             .filter(|formats| !formats.is_empty())
             .map_or(limits.formats, Formats::from_iter),
         log_group: logs::group(&mut section),
+        topic: notify::topic(&mut section),
     };
     section.finish();
     worker

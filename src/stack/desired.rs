@@ -8,6 +8,7 @@ use super::observe::{LaunchOptions, Observed};
 use crate::config::image::Arch;
 use crate::config::{Access, Config, Scaling, is_burstable};
 use crate::stack::resources::alarm::Alarm;
+use crate::stack::resources::alerts;
 use crate::stack::resources::binary::Binary;
 use crate::stack::resources::binary::elf;
 use crate::stack::resources::bucket::{Bucket, Ownership, PublicAccessBlock};
@@ -16,6 +17,7 @@ use crate::stack::resources::instance::{Ami, InstanceRequest, Launch, ProfileId}
 use crate::stack::resources::instance_profile::InstanceProfile;
 use crate::stack::resources::launch_template::{self, LaunchTemplate};
 use crate::stack::resources::log_group::LogGroup;
+use crate::stack::resources::policy::AwsLocation;
 use crate::stack::resources::queue::{Queue, Redrive, senders};
 use crate::stack::resources::role::{INLINE_POLICY, Role};
 use crate::stack::resources::s3_endpoint::{self, S3Endpoint};
@@ -23,6 +25,7 @@ use crate::stack::resources::scaling_group::{self, Mixed, ScalingGroup};
 use crate::stack::resources::scaling_policy::ScalingPolicy;
 use crate::stack::resources::scaling_rules;
 use crate::stack::resources::security_group::{Rule, SecurityGroup};
+use crate::stack::resources::topic::Topic;
 use crate::stack::resources::{Found, REGION_TAG, STACK_TAG, Tags, policy, security_group};
 
 /// The worker's share of an instance's memory, in percent: the rest is the system's.
@@ -44,6 +47,10 @@ pub struct Desired {
     pub s3_endpoint: Option<S3Endpoint>,
     /// None: `[logs]` is off.
     pub log_group: Option<LogGroup>,
+    /// None: `[notify]` names nobody.
+    pub topic: Option<Topic>,
+    /// The alarms that it gets.
+    pub alerts: Vec<Alarm>,
     pub count: u32,
     /// Of the numbered instances, or of the group's.
     pub launch: Result<Launch, String>,
@@ -136,6 +143,7 @@ impl Desired {
             let (launch, machine) = (launch.clone()?, machine?);
             fleet(config, scaling, launch_options, launch, machine, &tags)
         });
+        let topic = topic(config, location, &tags);
         Self {
             stack: config.name.clone(),
             dlq: queue(&config.queue.dlq, DLQ_RETENTION_S, None, Vec::new()),
@@ -171,6 +179,8 @@ impl Desired {
                 retention_days: logs.retention_days.into(),
                 tags: tags.clone(),
             }),
+            alerts: topic.as_ref().map(|topic| alerts_of(config, topic, &tags)).unwrap_or_default(),
+            topic,
             count: config.instance.count,
             launch,
             fleet,
@@ -178,6 +188,27 @@ impl Desired {
             notes: launch_options.source_notes.clone(),
         }
     }
+}
+
+fn topic(config: &Config, location: &AwsLocation, tags: &Tags) -> Option<Topic> {
+    let name = config.topic();
+    config.notify.as_ref().map(|notify| Topic {
+        arn: location.topic_arn(&name),
+        name,
+        email: notify.email.iter().cloned().collect(),
+        tags: tags.clone(),
+    })
+}
+
+fn alerts_of(config: &Config, topic: &Topic, tags: &Tags) -> Vec<Alarm> {
+    alerts::alarms(&alerts::Basis {
+        stack: &config.name,
+        queue: &config.queue.name,
+        dlq: &config.queue.dlq,
+        topic_arn: &topic.arn,
+        scaling: config.scaling.as_ref(),
+        tags,
+    })
 }
 
 fn thumbnails(config: &Config, observed: &Observed, tags: &Tags) -> Bucket {
@@ -293,7 +324,7 @@ fn launch(
         key: binary.key(),
         sha256: binary.sha256.clone(),
         endpoint: endpoint.map(str::to_owned),
-        config: config.worker_toml(account),
+        config: config.worker_toml(account, &observed.location.topic_arn(&config.topic())),
         memory_max_percent: WORKER_MEMORY_PERCENT,
         grace_s: config.worker.grace_s,
     })

@@ -15,7 +15,7 @@ use crate::stack::cost::{BilledFleet, BilledResources, Estimate, FleetEstimate};
 use crate::stack::resources::instance::{InstanceRequest, Wait};
 use crate::stack::resources::{
     Found, STACK_TAG, alarm, binary, bucket, instance, instance_profile, is_adopted, launch_template, log_group, queue,
-    role, s3_endpoint, scaling_group, scaling_policy, security_group, trigger,
+    role, s3_endpoint, scaling_group, scaling_policy, security_group, topic, trigger,
 };
 
 /// Objects in the two buckets, for a destroy: the count, and whether there are more. `None`: not counted.
@@ -42,6 +42,8 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
         security_group,
         s3_endpoint,
         log_group,
+        topic,
+        alerts,
         count,
         launch,
         fleet,
@@ -71,7 +73,14 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
         Some(group) => Some(log_group::diff(group, &observed.log_group).lift()),
         None => remove_log_group(config, &observed.log_group, false),
     });
+    changes.extend(match topic {
+        Some(topic) => Some(topic::diff(topic, &observed.topic).lift()),
+        None => remove_topic(config, &observed.topic, false),
+    });
     changes.extend(scaling(stack, fleet.as_ref(), observed, asked.wait));
+    changes
+        .extend(alerts.iter().map(|alarm| alarm::diff(alarm, observed.alarms.get(&alarm.does.address()), None).lift()));
+    changes.extend(lifted(alarm::leftovers(stack, alerts, &observed.alarms, alarm::tells)));
     // A group goes when the numbered instances that take its place work.
     let group_goes = fleet.is_none() && observed.scaling_group.ours().is_some();
     let wait = if group_goes && asked.wait != Wait::Never { Wait::ForAll } else { asked.wait };
@@ -145,7 +154,7 @@ fn scaling(
             let template =
                 template.ours().map(|found| launch_template::delete(&launch_template::name(stack), found).lift());
             let policies = scaling_policy::leftovers(stack, &[], &observed.scaling_policies);
-            let alarms = alarm::leftovers(stack, &[], &observed.alarms);
+            let alarms = alarm::leftovers(stack, &[], &observed.alarms, alarm::executes);
             template.into_iter().chain(group).chain(lifted(policies)).chain(lifted(alarms)).collect()
         }
         Some(Err(reason)) => vec![
@@ -169,9 +178,9 @@ fn scaling(
             changes.extend(lifted(scaling_policy::leftovers(stack, policies, there)));
             changes.extend(alarms.iter().map(|alarm| {
                 let arn = there.get(&alarm.name).map(|policy| policy.arn.as_str());
-                alarm::diff(alarm, observed.alarms.get(&alarm.policy), arn).lift()
+                alarm::diff(alarm, observed.alarms.get(&alarm.does.address()), arn).lift()
             }));
-            changes.extend(lifted(alarm::leftovers(stack, alarms, &observed.alarms)));
+            changes.extend(lifted(alarm::leftovers(stack, alarms, &observed.alarms, alarm::executes)));
             changes
         }
     }
@@ -233,6 +242,7 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
     changes.extend(trigger_changes(config, observed, true));
     changes.extend(observed.network.ours.as_ref().map(|ours| s3_endpoint::delete(ours).lift()));
     changes.extend(remove_log_group(config, &observed.log_group, true));
+    changes.extend(remove_topic(config, &observed.topic, true));
     let template = launch_template::name(&config.name);
     changes.extend(planned_removal(Address::LaunchTemplate, &template, &observed.launch_template, |observed| {
         launch_template::delete(&template, observed)
@@ -242,7 +252,7 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
         scaling_group::delete(&scaling_group, observed)
     }));
     changes.extend(lifted(scaling_policy::leftovers(&config.name, &[], &observed.scaling_policies)));
-    changes.extend(lifted(alarm::leftovers(&config.name, &[], &observed.alarms)));
+    changes.extend(lifted(alarm::leftovers(&config.name, &[], &observed.alarms, |_| true)));
     changes.extend(instance::delete_all(&config.name, &observed.fleet.alive).into_iter().map(change::Change::lift));
     let ours: BTreeSet<u32> = observed.fleet.alive.iter().map(|instance| instance.index).collect();
     for (index, reason) in observed.fleet.foreign.iter().filter(|(index, _)| !ours.contains(index)) {
@@ -275,6 +285,18 @@ fn remove_log_group(config: &Config, found: &Found<log_group::Observed>, destroy
     planned_removal(Address::LogGroup, &name, found, |observed| match is_adopted(&observed.tags) {
         true => log_group::release(&name, observed, &config.tags),
         false => log_group::delete(&name, observed),
+    })
+}
+
+/// The topic goes, likewise.
+fn remove_topic(config: &Config, found: &Found<topic::Observed>, destroy: bool) -> Option<Change> {
+    let name = config.topic();
+    if !destroy && found.ours().is_none() {
+        return None;
+    }
+    planned_removal(Address::Topic, &name, found, |observed| match is_adopted(&observed.tags) {
+        true => topic::release(&name, observed, &config.tags),
+        false => topic::delete(&name, observed),
     })
 }
 

@@ -6,11 +6,11 @@ use crate::aws::{CallError, Errors, Reader, account, all};
 use crate::config::image::Arch;
 use crate::config::{Access, Config, Sources};
 use crate::error::{Failure, Result};
-use crate::stack::address::{Address, Policy};
+use crate::stack::address::Address;
 use crate::stack::resources::policy::AwsLocation;
 use crate::stack::resources::{
     Foreign, Found, alarm, binary, bucket, instance, instance_profile, launch_template, log_group, queue, role,
-    s3_endpoint, scaling_group, scaling_policy, security_group, source, trigger,
+    s3_endpoint, scaling_group, scaling_policy, security_group, source, topic, trigger,
 };
 
 /// What exists in the account under the stack's names.
@@ -34,7 +34,8 @@ pub struct Observed {
     pub scaling_group: Found<scaling_group::Observed>,
     /// Of the group, by name.
     pub scaling_policies: BTreeMap<String, scaling_policy::Observed>,
-    pub alarms: BTreeMap<Policy, Found<alarm::Observed>>,
+    pub alarms: BTreeMap<Address, Found<alarm::Observed>>,
+    pub topic: Found<topic::Observed>,
     /// The VPC of the security group; `Err`: why there is none, as a sentence.
     pub vpc: Result<String, String>,
     /// Buckets of the stack under former default names, if there is none under the current name.
@@ -78,11 +79,13 @@ impl Observed {
                 Address::InstanceProfile => adopt(&mut self.profile),
                 Address::SecurityGroup => adopt(&mut self.security_group),
                 Address::LogGroup => adopt(&mut self.log_group),
+                Address::Topic => adopt(&mut self.topic),
                 Address::Binary => Err("the binary belongs to its bucket; use --adopt bucket.code".to_owned()),
                 Address::Instance(_) | Address::LaunchTemplate | Address::ScalingGroup => {
                     Err("instances cannot be adopted, because thumb cannot know what runs on them".to_owned())
                 }
                 Address::ScalingPolicy(_) | Address::Alarm(_) => Err("it belongs to its group".to_owned()),
+                Address::Alert(_) => Err("thumb writes its alarms itself; delete or rename the other one".to_owned()),
                 Address::S3Endpoint => Err("an existing endpoint is used as it is".to_owned()),
                 Address::Trigger(_) => Err("a bucket keeps the notifications that it has beside thumb's".to_owned()),
             };
@@ -105,7 +108,7 @@ fn adopt<T>(found: &mut Found<T>) -> Result<(), String> {
 /// The command whose policy has all permissions that reading needs, for `thumb policy`.
 const COMMAND: &str = "plan";
 
-/// Observes the stack, in at most three sequential round trips, or five where there are triggers.
+/// Observes the stack, in at most three sequential round trips, or five where there are triggers or a topic.
 ///
 /// # Errors
 /// No credentials, the wrong account, missing permissions (all of them at once), or no network.
@@ -157,9 +160,15 @@ async fn observe_beside<T>(
     };
     let (dlq, queue, role, profile, (vpc, network, security_group), log_group, fleet, scaling) = resources;
     let (launch_template, scaling_group, scaling_policies, alarms) = scaling;
-    let triggers = read_triggers(aws, config, &location.account, &queue).await;
-    let triggers = triggers.map_err(|error| Errors::from(error).failure("cannot read the account", COMMAND))?;
     let Buckets { thumbnails, code, binaries, former: former_buckets } = buckets;
+    let (topic_name, topic_arn) = (config.topic(), location.topic_arn(&config.topic()));
+    let known = async {
+        all!(
+            triggers: read_triggers(aws, config, &location.account, &queue),
+            topic: topic::read(aws, &config.name, &topic_name, &topic_arn),
+        )
+    };
+    let (triggers, topic) = known.await.map_err(|errors| errors.failure("cannot read the account", COMMAND))?;
     let profile = instance_profile::beside_role(profile, &config.name, aws.region(), &config.profile.name, &role);
     let observed = Observed {
         location,
@@ -179,6 +188,7 @@ async fn observe_beside<T>(
         scaling_group,
         scaling_policies,
         alarms,
+        topic,
         vpc,
         former_buckets,
         other_stacks,
@@ -297,7 +307,7 @@ type Scaling = (
     Found<launch_template::Observed>,
     Found<scaling_group::Observed>,
     BTreeMap<String, scaling_policy::Observed>,
-    BTreeMap<Policy, Found<alarm::Observed>>,
+    BTreeMap<Address, Found<alarm::Observed>>,
 );
 
 type Resources = (
@@ -331,14 +341,12 @@ async fn read_resources(aws: &Reader, config: &Config) -> Result<Resources, Erro
     let (template, scaling_group) = (launch_template::name(stack), scaling_group::name(stack));
     // Also without [scaling]: it may have been there before.
     let scaling = async {
-        let (template, group, policies) = all!(
+        let (template, group, policies, alarms) = all!(
             template: launch_template::read(aws, stack, &template),
             scaling_group: scaling_group::read(aws, stack, &scaling_group),
             policies: async { scaling_policy::read(aws, &scaling_group).await.map_err(Errors::from) },
+            alarms: async { alarm::read(aws, stack).await.map_err(Errors::from) },
         )?;
-        // They come after the group, and go before it.
-        let may_be_there = config.scaling.is_some() || !matches!(group, Found::Absent);
-        let alarms = if may_be_there { alarm::read(aws, stack).await? } else { BTreeMap::new() };
         Ok::<_, Errors>((template, group, policies, alarms))
     };
     all!(

@@ -3,7 +3,7 @@
 use super::change;
 use super::resources::{
     StepContext, alarm, binary, bucket, instance, instance_profile, launch_template, log_group, queue, role,
-    s3_endpoint, scaling_group, scaling_policy, security_group, trigger,
+    s3_endpoint, scaling_group, scaling_policy, security_group, topic, trigger,
 };
 use crate::aws::{CallError, Writer};
 
@@ -18,6 +18,7 @@ pub enum Operation {
     SecurityGroup(security_group::Step),
     S3Endpoint(s3_endpoint::Step),
     LogGroup(log_group::Step),
+    Topic(topic::Step),
     LaunchTemplate(launch_template::Step),
     ScalingGroup(scaling_group::Step),
     ScalingPolicy(scaling_policy::Step),
@@ -41,7 +42,7 @@ macro_rules! from_step {
     };
 }
 from_step! { Queue: queue, Bucket: bucket, Binary: binary, Role: role, InstanceProfile: instance_profile,
-SecurityGroup: security_group, S3Endpoint: s3_endpoint, LogGroup: log_group, LaunchTemplate: launch_template, ScalingGroup: scaling_group, ScalingPolicy: scaling_policy, Alarm: alarm, Instance: instance,
+SecurityGroup: security_group, S3Endpoint: s3_endpoint, LogGroup: log_group, Topic: topic, LaunchTemplate: launch_template, ScalingGroup: scaling_group, ScalingPolicy: scaling_policy, Alarm: alarm, Instance: instance,
 Trigger: trigger }
 
 impl Operation {
@@ -56,6 +57,7 @@ impl Operation {
             Self::SecurityGroup(step) => security_group::run(step, aws, context).await,
             Self::S3Endpoint(step) => s3_endpoint::run(step, aws, context).await,
             Self::LogGroup(step) => log_group::run(step, aws, context).await,
+            Self::Topic(step) => topic::run(step, aws, context).await,
             Self::LaunchTemplate(step) => launch_template::run(step, aws, context).await,
             // Large: it would make the future of every other step as large.
             Self::ScalingGroup(step) => Box::pin(scaling_group::run(step, aws, context)).await,

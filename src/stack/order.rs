@@ -11,7 +11,8 @@ pub fn needs(address: Address, other: Address) -> bool {
         | Address::Role
         | Address::SecurityGroup
         | Address::S3Endpoint
-        | Address::LogGroup => false,
+        | Address::LogGroup
+        | Address::Topic => false,
         // The redrive policy names the dead-letter queue.
         Address::Queue => other == Address::Dlq,
         Address::Binary => other == Address::CodeBucket,
@@ -20,6 +21,7 @@ pub fn needs(address: Address, other: Address) -> bool {
         Address::Instance(_) => worker_needs(other),
         Address::ScalingGroup => other == Address::LaunchTemplate || worker_needs(other),
         Address::ScalingPolicy(_) => other == Address::ScalingGroup,
+        Address::Alert(_) => other == Address::Topic,
         Address::Alarm(policy) => other == Address::ScalingPolicy(policy),
         // The queue's policy lets S3 send.
         Address::Trigger(_) => other == Address::Queue,
@@ -40,6 +42,7 @@ fn worker_needs(other: Address) -> bool {
             | Address::SecurityGroup
             | Address::S3Endpoint
             | Address::LogGroup
+            | Address::Topic
     )
 }
 

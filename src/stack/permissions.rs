@@ -2,6 +2,7 @@
 //! those of the calls that the command makes for this thumb.toml; the resources are as narrow as the "Service Authorization
 //! Reference" allows. tests/permissions.rs compares the policy with the calls.
 
+mod monitoring;
 mod scaling;
 
 use std::collections::BTreeSet;
@@ -83,8 +84,28 @@ pub fn policy(commands: &[Command], config: &Config, location: &AwsLocation) -> 
     let statements = statements(commands, config, location);
     let policy = |statements: Vec<Value>| json!({ "Version": policy::VERSION, "Statement": statements });
     let whole = policy(statements.clone());
+    let fits = |policy: &Value| policy.to_string().len() <= MAX_POLICY_CHARACTERS;
     // As it reads best, if it fits.
-    if whole.to_string().len() <= MAX_POLICY_CHARACTERS { whole } else { policy(merged(statements)) }
+    if fits(&whole) {
+        return whole;
+    }
+    let short = policy(merged(statements.clone()));
+    if fits(&short) { short } else { policy(merged(statements.into_iter().map(describing).collect())) }
+}
+
+/// The Describe calls of a service that are about everything anyway, in one word: they read what there is and change nothing.
+fn describing(mut statement: Value) -> Value {
+    if statement["Resource"] != json!(["*"]) {
+        return statement;
+    }
+    let actions = statement["Action"].as_array().cloned().unwrap_or_default();
+    let short = |action: &Value| match action.as_str().and_then(|action| action.split_once(":Describe")) {
+        Some((service, _)) => format!("{service}:Describe*"),
+        None => action.as_str().unwrap_or_default().to_owned(),
+    };
+    let actions: BTreeSet<String> = actions.iter().map(short).collect();
+    statement["Action"] = json!(actions);
+    statement
 }
 
 fn statements(commands: &[Command], config: &Config, location: &AwsLocation) -> Vec<Value> {
@@ -189,6 +210,7 @@ struct Stack<'a> {
     profile: String,
     /// As the calls about tags have it, and as the others have it (CloudWatch Logs user guide, "Resource ARNs").
     log_group: [String; 2],
+    topic: String,
 }
 
 impl<'a> Stack<'a> {
@@ -204,6 +226,7 @@ impl<'a> Stack<'a> {
             role: format!("arn:{partition}:iam::{account}:role/{}", config.profile.role),
             profile: format!("arn:{partition}:iam::{account}:instance-profile/{}", config.profile.name),
             log_group: [format!("{log_group}:*"), log_group],
+            topic: location.topic_arn(&config.topic()),
         }
     }
 
@@ -256,7 +279,7 @@ impl<'a> Stack<'a> {
         if !triggers.is_empty() {
             statements.push(allow("ReadTriggers", &["s3:GetBucketNotification", "s3:ListBucket"], &triggers));
         }
-        statements.push(allow("ReadLogGroup", &["logs:ListTagsForResource"], &self.log_group));
+        self.read_monitoring(statements);
         let read = ["iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"];
         statements.push(allow("ReadRole", &read, &[&self.role]));
         statements.push(allow("ReadProfile", &["iam:GetInstanceProfile"], &[&self.profile]));
@@ -270,9 +293,8 @@ impl<'a> Stack<'a> {
             // An S3 endpoint from a time without public addresses.
             "ec2:DescribeVpcEndpoints",
             network,
-            // It takes a prefix of names.
-            "logs:DescribeLogGroups",
         ];
+        describe.extend(self.describe_monitoring());
         describe.extend(scaling::DESCRIBE);
         if self.has_endpoint() {
             describe.extend(["ec2:DescribeRouteTables", "ec2:DescribeSubnets"]);
@@ -314,7 +336,7 @@ impl<'a> Stack<'a> {
 
     /// The calls with which `apply` creates and updates.
     fn make(&self, statements: &mut Vec<Value>) {
-        let Config { buckets, instance, profile, scaling, logs, .. } = self.config;
+        let Config { buckets, instance, profile, scaling, .. } = self.config;
         let make = ["sqs:CreateQueue", "sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:UntagQueue"];
         statements.push(allow("MakeQueues", &make, &self.queues));
 
@@ -336,11 +358,7 @@ impl<'a> Stack<'a> {
         let binaries = format!("{}/{}*", self.buckets[1], code_bucket::BINARY_PREFIX);
         statements.push(allow("UploadBinary", &["s3:DeleteObject", "s3:PutObject"], &[binaries]));
 
-        let mut make = vec!["logs:DeleteLogGroup", "logs:TagResource", "logs:UntagResource"];
-        if logs.is_some() {
-            make.extend(["logs:CreateLogGroup", "logs:PutRetentionPolicy"]);
-        }
-        statements.push(allow("MakeLogGroup", &make, &self.log_group));
+        self.make_monitoring(statements);
 
         let mut make = vec![
             "iam:DeleteRolePolicy",
@@ -463,7 +481,7 @@ impl<'a> Stack<'a> {
         statements.push(allow("DeleteQueues", &["sqs:DeleteQueue"], &self.queues));
         let delete = ["s3:DeleteBucket", "s3:ListBucketMultipartUploads"];
         statements.push(allow("DeleteBuckets", &delete, &self.buckets));
-        statements.push(allow("DeleteLogGroup", &["logs:DeleteLogGroup", "logs:UntagResource"], &self.log_group));
+        self.delete_monitoring(statements);
         let objects: Vec<String> = self.buckets.iter().map(|bucket| format!("{bucket}/*")).collect();
         let delete = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:DeleteObjectVersion"];
         statements.push(allow("EmptyBuckets", &delete, &objects));
@@ -536,13 +554,6 @@ impl<'a> Stack<'a> {
         statements.push(allow("ReadRejected", &read, &self.queues[1..]));
         let retry = ["sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:SendMessage"];
         statements.push(allow("RetryRejected", &retry, &self.queues[..1]));
-    }
-
-    fn logs(&self, statements: &mut Vec<Value>) {
-        statements.push(allow("ReadLogs", &["logs:FilterLogEvents"], &self.log_group));
-        statements.push(self.in_region(allow("FindInstances", &["ec2:DescribeInstances"], &["*"])));
-        let console = allow("ReadConsole", &["ec2:GetConsoleOutput"], &[self.ec2("instance/*")]);
-        statements.push(when(console, self.ours()));
     }
 
     /// The permissions of the instances' role, without the download of the binary.

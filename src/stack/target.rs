@@ -21,6 +21,7 @@ pub enum Target {
     Scaling,
     Trigger,
     Logs,
+    Notify,
     Resource(Address),
 }
 
@@ -34,7 +35,7 @@ pub fn targets(text: &str) -> Result<Vec<Target>, String> {
 
 impl Target {
     /// Those of more than one resource.
-    pub const PARTS: [Target; 9] = [
+    pub const PARTS: [Target; 10] = [
         Self::Queue,
         Self::Buckets,
         Self::Code,
@@ -44,6 +45,7 @@ impl Target {
         Self::Scaling,
         Self::Trigger,
         Self::Logs,
+        Self::Notify,
     ];
 
     /// Whether the address is one of this target's own.
@@ -61,6 +63,7 @@ impl Target {
             ),
             Self::Trigger => matches!(address, Address::Trigger(_)),
             Self::Logs => address == Address::LogGroup,
+            Self::Notify => matches!(address, Address::Topic | Address::Alert(_)),
             Self::Resource(resource) => address == resource,
         }
     }
@@ -109,6 +112,7 @@ impl fmt::Display for Target {
             Self::Scaling => "scaling",
             Self::Trigger => "trigger",
             Self::Logs => "logs",
+            Self::Notify => "notify",
         })
     }
 }
@@ -158,10 +162,10 @@ mod tests {
         assert_eq!(select(Target::SecurityGroup, false), "security-group");
         assert_eq!(
             select(Target::Instance, false),
-            "dlq queue bucket.thumbnails bucket.code binary role instance-profile security-group s3-endpoint log-group instance.1"
+            "dlq queue bucket.thumbnails bucket.code binary role instance-profile security-group s3-endpoint log-group topic instance.1"
         );
         assert!(select(Target::Scaling, false).ends_with(
-            "s3-endpoint log-group launch-template scaling-group scaling-policy.backlog scaling-policy.wake scaling-policy.shrink \
+            "s3-endpoint log-group topic launch-template scaling-group scaling-policy.backlog scaling-policy.wake scaling-policy.shrink \
              scaling-policy.sleep alarm.wake alarm.shrink alarm.sleep"
         ));
     }
@@ -182,7 +186,7 @@ mod tests {
         assert_eq!(words("security_group, bucket.code").unwrap(), "security-group bucket.code");
         assert_eq!(words("instance.2").unwrap(), "instance.2");
         assert_eq!(words("qeue").unwrap_err(), "there is no target \"qeue\"; did you mean \"queue\"?");
-        assert!(words("nonsense").unwrap_err().ends_with("scaling, trigger, logs, or an address of the plan"));
+        assert!(words("nonsense").unwrap_err().ends_with("scaling, trigger, logs, notify, or an address of the plan"));
         assert_eq!(select(Target::Resource(Address::Role), false), "role");
         assert_eq!(select(Target::Resource(Address::Role), true), "role instance-profile instance.1");
     }

@@ -41,7 +41,7 @@ use report::Report;
 use report::event::Event;
 use report::metrics::Metrics;
 use report::output::Output;
-use report::remote::{LogGroup, Reporter};
+use report::remote::{Reporter, Targets};
 use report::reporting::Identity;
 use report::systemd::Notifier;
 use runner::{FatalError, Runner, Settings};
@@ -121,9 +121,14 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         .map_err(|error| Failure::new("cannot start a thread").caused_by(&error))?;
     let sdk = clients.sdk.clone();
     let id = async move { identity::worker_id(&sdk).await }.boxed().shared();
-    let group =
-        config.worker.log_group.clone().map(|name| LogGroup { name, stack: config.name.clone(), stream: id.clone() });
-    let (mut reporter, rest) = Reporter::new(output.clone(), clients, group);
+    let targets = Targets {
+        stack: config.name.clone(),
+        log_group: config.worker.log_group.clone(),
+        stream: id.clone(),
+        topic: config.worker.topic.clone(),
+        thumbnails_bucket: thumbnails_bucket.clone(),
+    };
+    let (mut reporter, rest) = Reporter::new(output.clone(), clients, targets);
     let started = Event::Started {
         queue: config.queue.name.clone(),
         thumbnails: thumbnails_bucket.clone(),

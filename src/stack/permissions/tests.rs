@@ -94,10 +94,15 @@ fn each_command_alone_fits_into_a_managed_policy() {
         assert!(text.len() <= MAX_POLICY_CHARACTERS, "{command}: {}", text.len());
     }
     // With everything that has rights of its own, for a stack with a name of usual length.
-    let text = "name = \"my-photos\"\nnetwork.public_ip = false\n[scaling]\n[[trigger]]\nbucket = \"my-uploads\"";
-    let config = Config::parse(text, "").unwrap();
+    let toml = "name = \"my-photos\"\nnetwork.public_ip = false\n[scaling]\n[[trigger]]\nbucket = \"my-uploads\"";
+    let config = Config::parse(toml, "").unwrap();
     let text = policy(&[Command::Apply], &config, &location()).to_string();
     assert!(text.len() <= MAX_POLICY_CHARACTERS, "apply with [scaling]: {}", text.len());
+    let text = format!("{toml}\n[notify]\ntopic = true\n[dashboard]\non = true");
+    let config = Config::parse(&text, "").unwrap();
+    let text = policy(&[Command::Apply], &config, &location()).to_string();
+    assert!(text.len() <= MAX_POLICY_CHARACTERS, "apply with everything: {}", text.len());
+    assert!(text.contains("\"ec2:Describe*\"") && !text.contains("ec2:DescribeVpcs"), "{text}");
 }
 
 #[test]

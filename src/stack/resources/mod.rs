@@ -4,6 +4,7 @@
 //! [`Reader`]: crate::aws::Reader
 
 pub mod alarm;
+pub mod alerts;
 pub mod binary;
 pub mod bucket;
 pub mod code_bucket;
@@ -22,6 +23,7 @@ pub mod scaling_policy;
 pub mod scaling_rules;
 pub mod security_group;
 pub mod source;
+pub mod topic;
 pub mod trigger;
 
 use std::collections::BTreeMap;

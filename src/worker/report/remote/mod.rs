@@ -1,9 +1,10 @@
-//! What goes to CloudWatch while the worker works: its lines ([`log_lines`]) and, among them, its numbers ([`emf`]). The queue and the
-//! sending ([`outbox`]) never make the worker wait.
+//! What goes elsewhere while the worker works: its lines ([`log_lines`]) and, among them, its numbers ([`emf`]) to CloudWatch, and what
+//! became of each message ([`results`]) to SNS. The queues and the sending ([`outbox`]) never make the worker wait.
 
 mod emf;
 mod log_lines;
 mod outbox;
+mod results;
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,14 +21,22 @@ use crate::text::printable;
 use crate::worker::job::Finished;
 use log_lines::{AwsStream, Line, Stream, now_ms};
 use outbox::{Outbox, Sending};
+use results::{Published, Topic};
 
 /// How often numbers are sent while there is work.
 const NUMBERS_EVERY: Duration = Duration::from_secs(60);
 
-/// The worker's output, with copies to CloudWatch where that is configured.
+/// The worker's output, with what is configured beside it.
 pub struct Reporter {
     output: Output,
     lines: Option<Lines>,
+    results: Option<Results>,
+}
+
+struct Results {
+    outbox: Outbox<Published>,
+    stack: String,
+    bucket: String,
 }
 
 /// What has to be finished at the worker's end.
@@ -45,22 +54,32 @@ struct Lines {
     minute: Arc<Mutex<Totals>>,
 }
 
-/// Where a worker's lines go.
-pub struct LogGroup<I> {
-    pub name: String,
+/// Where a worker's lines and results go.
+pub struct Targets<I> {
     pub stack: String,
-    /// Resolves to the name of the stream: the instance's ID.
+    pub log_group: Option<String>,
+    /// Resolves to the name of the log stream: the instance's ID.
     pub stream: I,
+    /// The topic's ARN.
+    pub topic: Option<String>,
+    pub thumbnails_bucket: String,
 }
 
 impl Reporter {
-    /// Without a log group only the output.
-    pub fn new<I>(output: Output, clients: &Clients, group: Option<LogGroup<I>>) -> (Self, Rest)
+    pub fn new<I>(output: Output, clients: &Clients, targets: Targets<I>) -> (Self, Rest)
     where
         I: Future<Output = String> + Send + 'static,
     {
         let mut rest = Rest::default();
-        let lines = group.map(|LogGroup { name: group, stack, stream }| {
+        let Targets { stack, log_group, stream, topic, thumbnails_bucket: bucket } = targets;
+        let results = topic.map(|arn| {
+            let topic = Topic { clients: clients.clone(), arn };
+            let failed = not_sent(output.clone(), "results to the SNS topic");
+            let (outbox, sending) = Outbox::start(async { topic }, failed);
+            rest.sending.push(sending);
+            Results { outbox, stack: stack.clone(), bucket }
+        });
+        let lines = log_group.map(|group| {
             let clients = clients.clone();
             let stream = async move { Stream::new(AwsStream { clients, group, name: stream.await }) };
             let (outbox, sending) = Outbox::start(stream, not_sent(output.clone(), "log lines to CloudWatch Logs"));
@@ -69,7 +88,7 @@ impl Reporter {
             Lines { outbox, stack, minute }
         });
         rest.lines = lines.clone();
-        (Self { output, lines }, rest)
+        (Self { output, lines, results }, rest)
     }
 }
 
@@ -96,6 +115,9 @@ impl Report for Reporter {
     fn finished(&mut self, finished: &Finished) {
         if let Some(lines) = &self.lines {
             lines.totals().add(finished);
+        }
+        if let Some(Results { outbox, stack, bucket }) = &self.results {
+            results::event(finished, stack, bucket).into_iter().for_each(|event| outbox.push(event));
         }
     }
 }

@@ -37,7 +37,7 @@ async fn lines_are_those_of_the_journal_without_idle_numbers() {
 async fn numbers_go_out_once_a_minute_while_there_is_work() {
     let (lines, _sending) = lines();
     let rejected = || Finished::new(Outcome::Reject { stage: Stage::Make, why: "no".into() });
-    let mut reporter = Reporter { output: output(), lines: Some(lines.clone()) };
+    let mut reporter = Reporter { output: output(), lines: Some(lines.clone()), results: None };
     reporter.finished(&rejected());
     lines.add(&numbers(0));
     assert_eq!(texts(&lines), [] as [String; 0], "a minute is not over");
