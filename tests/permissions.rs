@@ -30,7 +30,7 @@ use thumb::worker::{Work, queue_url, work};
 /// What a call needs, by the "Service Authorization Reference": the actions of the call itself, and those that it needs
 /// beside them for its tags and for the role that it passes on.
 fn actions(operation: &str, subject: &str) -> Vec<String> {
-    const NAMED_OTHERWISE: [(&str, &[&str]); 30] = [
+    const NAMED_OTHERWISE: [(&str, &[&str]); 31] = [
         // Allowed to everybody, whatever the policies say.
         ("GetCallerIdentity", &[]),
         ("HeadBucket", &["s3:ListBucket"]),
@@ -54,6 +54,7 @@ fn actions(operation: &str, subject: &str) -> Vec<String> {
         ("StartMessageMoveTask", &["sqs:StartMessageMoveTask"]),
         ("ListMessageMoveTasks", &["sqs:ListMessageMoveTasks"]),
         ("CreateQueue", &["sqs:CreateQueue", "sqs:TagQueue"]),
+        ("CreateTopic", &["sns:CreateTopic", "sns:TagResource"]),
         ("CreateLogGroup", &["logs:CreateLogGroup", "logs:TagResource"]),
         ("CreateRole", &["iam:CreateRole", "iam:TagRole"]),
         ("CreateInstanceProfile", &["iam:CreateInstanceProfile", "iam:TagInstanceProfile"]),
@@ -72,6 +73,7 @@ fn actions(operation: &str, subject: &str) -> Vec<String> {
     }
     let has = |parts: &[&str]| parts.iter().any(|part| operation.contains(part));
     let service = match operation {
+        _ if subject.starts_with("topic/") => "sns",
         // CloudWatch has operations of the same names. This one takes a prefix, and so is about all groups.
         "DescribeLogGroups" => "logs",
         _ if subject.starts_with("log-group/") => "logs",
@@ -97,6 +99,11 @@ fn arn(subject: &str, action: &str) -> String {
         (_, "iam:PassRole") => format!("arn:aws:iam::{ACCOUNT}:role/cats-worker"),
         // It takes a prefix of names.
         ("log-group", "logs:DescribeLogGroups") => "*".to_owned(),
+        // They take no resource.
+        ("topic", "sns:SetSubscriptionAttributes" | "sns:Unsubscribe" | "sns:GetSubscriptionAttributes") => {
+            "*".to_owned()
+        }
+        ("topic", _) => format!("arn:aws:sns:us-east-1:{ACCOUNT}:{name}"),
         ("log-group", _) => format!("arn:aws:logs:us-east-1:{ACCOUNT}:log-group:{name}"),
         ("queue", _) => format!("arn:aws:sqs:us-east-1:{ACCOUNT}:{name}"),
         ("bucket", _) => format!("arn:aws:s3:::{name}"),

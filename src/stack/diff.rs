@@ -78,8 +78,11 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
         None => remove_topic(config, &observed.topic, false),
     });
     changes.extend(scaling(stack, fleet.as_ref(), observed, asked.wait));
-    changes
-        .extend(alerts.iter().map(|alarm| alarm::diff(alarm, observed.alarms.get(&alarm.does.address()), None).lift()));
+    let topic_is_blocked = topic.is_some() && matches!(observed.topic, Found::Foreign(_));
+    changes.extend(alerts.iter().map(|alarm| match topic_is_blocked {
+        true => Change::blocked(alarm.does.address(), &alarm.name, "depends on topic, which is blocked"),
+        false => alarm::diff(alarm, observed.alarms.get(&alarm.does.address()), None).lift(),
+    }));
     changes.extend(lifted(alarm::leftovers(stack, alerts, &observed.alarms, alarm::tells)));
     // A group goes when the numbered instances that take its place work.
     let group_goes = fleet.is_none() && observed.scaling_group.ours().is_some();

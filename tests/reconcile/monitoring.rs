@@ -1,4 +1,7 @@
-//! The log group: made with its tag, its retention kept, and gone when thumb.toml turns it off or the stack goes.
+//! The log group, the topic with its subscriptions, and the alarms that tell somebody: they follow thumb.toml, and nothing is left of
+//! them.
+
+use aws_sdk_cloudwatch::types::{ComparisonOperator, Statistic};
 
 use super::*;
 
@@ -11,7 +14,7 @@ fn text(lines: &str) -> String {
 
 /// With nothing slow about it.
 fn strict() -> Moto {
-    Moto::start_strict(&moto::AT_ONCE)
+    Moto::start_strict(&[&moto::AT_ONCE[..], &["sqs-queue-deleted-recently.seconds=0"]].concat())
 }
 
 impl Caller {
@@ -118,4 +121,131 @@ async fn a_log_group_of_somebody_else_is_left_alone_and_an_adopted_one_is_given_
     let arn = groups.log_groups()[0].arn().unwrap().trim_end_matches(":*").to_owned();
     let tags = logs.list_tags_for_resource().resource_arn(arn).send().await.unwrap().tags.unwrap();
     assert_eq!(tags.into_iter().collect::<Vec<_>>(), [("team".to_owned(), "birds".to_owned())]);
+}
+
+const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:cats-events";
+
+impl Caller {
+    /// The e-mail subscriptions, as SNS lists them.
+    async fn subscriptions(&self) -> Vec<(String, String)> {
+        let list = self.clients.sns.list_subscriptions_by_topic().topic_arn(TOPIC).send().await.unwrap();
+        let one = |one: &aws_sdk_sns::types::Subscription| {
+            let arn = one.subscription_arn().unwrap();
+            let state = if arn.starts_with("arn:") { "confirmed" } else { arn };
+            (one.endpoint().unwrap().to_owned(), state.to_owned())
+        };
+        let mut all: Vec<_> = list.subscriptions().iter().map(one).collect();
+        all.sort();
+        all
+    }
+
+    /// The receiver follows the link: the strict emulator takes the address for the token.
+    async fn confirm(&self, email: &str) {
+        self.clients.sns.confirm_subscription().topic_arn(TOPIC).token(email).send().await.unwrap();
+    }
+
+    async fn alarms(&self) -> Vec<String> {
+        let alarms = self.clients.cloudwatch.describe_alarms().send().await.unwrap();
+        let mut names: Vec<String> = alarms.metric_alarms().iter().filter_map(|one| one.alarm_name.clone()).collect();
+        names.sort();
+        names
+    }
+}
+
+#[tokio::test]
+async fn the_topic_its_mail_and_its_alarms_follow_thumb_toml() {
+    let moto = strict();
+    let world = FaultInjectingConnector::before_strict_server();
+    let with = async |lines: &str| Caller::with(&moto, &text(lines), world.again()).await;
+    let caller = with("[notify]\nemail = [\"a@example.com\", \"b@example.com\"]").await;
+    let plan = caller.plan().await;
+    assert!(plan.notes.iter().any(|note| note.starts_with("AWS sends a mail with a link to a@example.com, b@")));
+    assert_done(&caller.execute(&plan).await.0);
+    let pending = |who: &str| (who.to_owned(), "PendingConfirmation".to_owned());
+    let confirmed = |who: &str| (who.to_owned(), "confirmed".to_owned());
+    assert_eq!(caller.subscriptions().await, [pending("a@example.com"), pending("b@example.com")]);
+    assert_eq!(caller.alarms().await, ["cats-oldest", "cats-rejected", "cats-stuck"]);
+    let plan = caller.plan().await;
+    assert!(plan.is_empty(), "{plan:#?}");
+    assert!(plan.notes.iter().any(|note| note.starts_with("No alarm reaches a@example.com, b@")), "{:?}", plan.notes);
+    caller.confirm("a@example.com").await;
+    caller.confirm("b@example.com").await;
+    let plan = caller.plan().await;
+    assert!(plan.is_empty() && !plan.notes.iter().any(|note| note.contains("@example.com")), "{plan:#?}");
+
+    // An alarm that somebody has changed, one that is gone, and a subscription that gets everything.
+    let cloudwatch = &caller.clients.cloudwatch;
+    let other =
+        cloudwatch.put_metric_alarm().alarm_name("cats-stuck").namespace("AWS/SQS").metric_name("SentMessageSize");
+    let other = other.statistic(Statistic::Maximum).period(60).evaluation_periods(1).threshold(1.0);
+    other.comparison_operator(ComparisonOperator::GreaterThanThreshold).send().await.unwrap();
+    cloudwatch.delete_alarms().alarm_names("cats-oldest").send().await.unwrap();
+    let all = caller.clients.sns.list_subscriptions_by_topic().topic_arn(TOPIC).send().await.unwrap();
+    let arn = all.subscriptions()[0].subscription_arn().unwrap();
+    let set = caller.clients.sns.set_subscription_attributes().subscription_arn(arn).attribute_name("FilterPolicy");
+    set.attribute_value("{}").send().await.unwrap();
+    let plan = caller.plan().await;
+    let drift = [("topic", Action::Update), ("alarm.oldest", Action::Create), ("alarm.stuck", Action::Update)];
+    assert_eq!(Caller::changed(&plan), drift.map(|(address, action)| (address.to_owned(), action)));
+    assert_done(&caller.execute(&plan).await.0);
+    assert!(caller.plan().await.is_empty());
+
+    // One person leaves and another comes; a queue of somebody's stays subscribed.
+    let queue = "arn:aws:sqs:us-east-1:123456789012:cats-dlq";
+    caller.clients.sns.subscribe().topic_arn(TOPIC).protocol("sqs").endpoint(queue).send().await.unwrap();
+    let caller = with("[notify]\nemail = [\"b@example.com\", \"c@example.com\"]\ntopic = true").await;
+    assert_done(&caller.apply().await.0);
+    let expected = [confirmed(queue), confirmed("b@example.com"), pending("c@example.com")];
+    assert_eq!(caller.subscriptions().await, expected);
+    assert!(caller.plan().await.is_empty());
+
+    // Nobody is to be told any more.
+    let off = with("").await;
+    assert_done(&off.apply().await.0);
+    assert!(off.plan().await.is_empty());
+    assert_eq!(off.alarms().await, Vec::<String>::new());
+    assert!(off.clients.sns.list_topics().send().await.unwrap().topics().is_empty());
+
+    assert_done(&caller.apply().await.0);
+    assert_done(&caller.destroy().await);
+    caller.assert_destroyed("after destroy").await;
+    assert_eq!(caller.alarms().await, Vec::<String>::new());
+    assert!(caller.clients.sns.list_topics().send().await.unwrap().topics().is_empty());
+    assert_eq!(caller.retention().await, None);
+}
+
+#[tokio::test]
+async fn a_topic_of_somebody_else_blocks_its_alarms_and_nothing_is_done_to_it() {
+    let moto = strict();
+    let world = FaultInjectingConnector::before_strict_server();
+    let caller = Caller::with(&moto, &text("[notify]\ntopic = true"), world.again()).await;
+    caller.clients.sns.create_topic().name("cats-events").send().await.unwrap();
+    let plan = caller.plan().await;
+    let change = plan.changes.iter().find(|change| change.address == Address::Topic).unwrap();
+    assert_eq!(change.action, Action::Blocked);
+    caller.execute(&plan).await;
+    assert_eq!(caller.alarms().await, Vec::<String>::new(), "they need it");
+    let mut observed = caller.observe().await;
+    observed.adopt(&[Address::Topic]).unwrap();
+}
+
+#[tokio::test]
+async fn a_stack_with_a_topic_is_finished_after_being_killed_anywhere() {
+    let moto = strict();
+    let world = FaultInjectingConnector::before_strict_server();
+    for operation in ["CreateTopic", "Subscribe", "PutMetricAlarm"] {
+        let lines = "[notify]\nemail = [\"a@example.com\"]\n[tags]\na = \"b\"";
+        let killed = Caller::with(&moto, &text(lines), world.again()).await;
+        let stale = killed.plan().await;
+        killed.connector.cut_after_operation(operation);
+        tokio::select! {
+            (report, _) = killed.execute(&stale) => panic!("{operation}: it ended: {report:?}"),
+            () = killed.connector.cut.notified() => {}
+        }
+        let next = Caller::with(&moto, &text(lines), world.again()).await;
+        assert_done(&next.execute(&stale).await.0);
+        assert!(next.plan().await.is_empty(), "{operation}");
+        assert_eq!(next.subscriptions().await.len(), 1, "{operation}");
+        assert_done(&next.destroy().await);
+    }
 }

@@ -388,6 +388,13 @@ fn subject(request: &HttpRequest) -> String {
     if body.contains("Action=") {
         let field = |name: &str| body.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         let profile = field("InstanceProfileName").map(|name| format!("instance-profile/{name}"));
+        let topic = ["TopicArn", "SubscriptionArn", "ResourceArn"].into_iter().find_map(field);
+        if let Some(arn) = topic.filter(|arn| arn.contains("%3Asns%3A")) {
+            return format!("topic/{}", arn.split("%3A").nth(5).unwrap_or_default());
+        }
+        if let (true, Some(name)) = (body.contains("Action=CreateTopic"), field("Name")) {
+            return format!("topic/{name}");
+        }
         return profile.or(field("RoleName").map(|name| format!("role/{name}"))).unwrap_or_default();
     }
     let path = request.uri().split('?').next().unwrap_or_default();
