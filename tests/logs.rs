@@ -159,3 +159,52 @@ async fn follow_gives_each_line_once_and_ends_with_ctrl_c() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr), (Some(130), Vec::new()));
 }
+
+#[tokio::test]
+async fn each_message_is_an_event_on_the_topic() {
+    let arn = format!("arn:aws:sns:us-east-1:{}:cats-events", moto::ACCOUNT);
+    let toml = format!("{TOML}topic = \"{arn}\"\n[notify]\ntopic = true\nemail = [\"me@example.com\"]\n");
+    let stack = Stack::strict("cats", &toml, &moto::AT_ONCE).await;
+    stack.clients.s3.create_bucket().bucket(stack.photos()).send().await.unwrap();
+    stack.thumb(&["apply", "--yes"]).ok();
+    // Somebody who wants to know; a subscription that is not thumb's.
+    let queue = stack.clients.sqs.create_queue().queue_name("told").send().await.unwrap().queue_url.unwrap();
+    let told = format!("arn:aws:sqs:us-east-1:{}:told", moto::ACCOUNT);
+    let subscribe = stack.clients.sns.subscribe().topic_arn(&arn).protocol("sqs").endpoint(told);
+    subscribe.attributes("RawMessageDelivery", "true").send().await.unwrap();
+
+    stack.put("life.jpg", photo("life.jpg")).await;
+    stack.put("bad.jpg", b"no picture".to_vec()).await;
+    for n in 0..12 {
+        let key = if n == 0 { "bad.jpg" } else { "life.jpg" };
+        stack.send(&format!(r#"{{"bucket":"cats-photos","key":"{key}","width":{},"height":30}}"#, 20 + n)).await;
+    }
+    stack.thumb(&["work", "--drain"]).ok();
+
+    let mut events: Vec<Value> = Vec::new();
+    loop {
+        let receive = stack.clients.sqs.receive_message().queue_url(&queue).max_number_of_messages(10);
+        let messages = receive.send().await.unwrap().messages.unwrap_or_default();
+        if messages.is_empty() {
+            break;
+        }
+        events.extend(messages.iter().map(|message| serde_json::from_str::<Value>(message.body().unwrap()).unwrap()));
+    }
+    assert_eq!(events.len(), 12, "{events:#?}");
+    let of = |kind: &str| events.iter().filter(|event| event["event"] == kind).collect::<Vec<_>>();
+    let [rejected] = of("rejected")[..] else { panic!("{events:#?}") };
+    assert_eq!((&rejected["source"], &rejected["stage"]), (&"s3://cats-photos/bad.jpg".into(), &"make".into()));
+    let mut widths: Vec<u64> =
+        of("done").iter().map(|event| event["thumbnails"][0]["width"].as_u64().unwrap()).collect();
+    widths.sort_unstable();
+    assert_eq!(widths, (21..32).collect::<Vec<u64>>());
+    let thumbnail = &of("done")[0]["thumbnails"][0];
+    assert_eq!((&thumbnail["bucket"], &thumbnail["format"]), (&stack.thumbnails().into(), &"jpeg".into()));
+
+    // A topic that goes does not stop the worker.
+    stack.clients.sns.delete_topic().topic_arn(&arn).send().await.unwrap();
+    stack.send(r#"{"bucket":"cats-photos","key":"life.jpg","width":9,"height":9}"#).await;
+    let output = stack.thumb(&["work", "--drain"]).ok();
+    assert!(output.stdout.contains("made life-9x9.jpg"), "{output:?}");
+    assert_eq!(output.stderr.matches("cannot send results to the SNS topic").count(), 1, "{output:?}");
+}

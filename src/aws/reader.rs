@@ -67,6 +67,7 @@ read_calls! {
     }
     cloudwatch: aws_sdk_cloudwatch {
         describe_alarms -> DescribeAlarmsFluentBuilder,
+        get_dashboard -> GetDashboardFluentBuilder,
         list_tags_for_resource -> ListTagsForResourceFluentBuilder,
     }
     logs: aws_sdk_cloudwatchlogs { describe_log_groups -> DescribeLogGroupsFluentBuilder }

@@ -26,6 +26,7 @@ pub enum Address {
     ScalingPolicy(Policy),
     Alarm(Policy),
     Alert(Alert),
+    Dashboard,
     /// Counted from 1.
     Instance(u32),
     /// The notification rules of one bucket. Counted from 1, in thumb.toml's order.
@@ -93,7 +94,7 @@ impl fmt::Display for Alert {
 
 impl Address {
     /// Every address without a number, in the order in which plans list them.
-    pub const SINGLE: [Address; 25] = [
+    pub const SINGLE: [Address; 26] = [
         Self::Dlq,
         Self::Queue,
         Self::ThumbnailsBucket,
@@ -119,6 +120,7 @@ impl Address {
         Self::Alert(Alert::Stuck),
         Self::Alert(Alert::FleetFull),
         Self::Alert(Alert::Launches),
+        Self::Dashboard,
     ];
 
     /// The resource in words, for sentences: "the dead-letter queue".
@@ -139,6 +141,7 @@ impl Address {
             Self::ScalingGroup => "Auto Scaling group",
             Self::ScalingPolicy(_) => "scaling policy",
             Self::Alarm(_) | Self::Alert(_) => "alarm",
+            Self::Dashboard => "dashboard",
             Self::Trigger(_) => "trigger",
             Self::Instance(_) => "instance",
         }
@@ -164,6 +167,7 @@ impl fmt::Display for Address {
             Self::ScalingPolicy(policy) => write!(f, "scaling-policy.{policy}"),
             Self::Alarm(policy) => write!(f, "alarm.{policy}"),
             Self::Alert(alert) => write!(f, "alarm.{alert}"),
+            Self::Dashboard => f.write_str("dashboard"),
             Self::Trigger(n) => write!(f, "trigger.{n}"),
             Self::Instance(n) => write!(f, "instance.{n}"),
         }

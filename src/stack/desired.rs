@@ -12,6 +12,7 @@ use crate::stack::resources::alerts;
 use crate::stack::resources::binary::Binary;
 use crate::stack::resources::binary::elf;
 use crate::stack::resources::bucket::{Bucket, Ownership, PublicAccessBlock};
+use crate::stack::resources::dashboard::{self, Dashboard};
 use crate::stack::resources::instance::user_data;
 use crate::stack::resources::instance::{Ami, InstanceRequest, Launch, ProfileId};
 use crate::stack::resources::instance_profile::InstanceProfile;
@@ -51,6 +52,7 @@ pub struct Desired {
     pub topic: Option<Topic>,
     /// The alarms that it gets.
     pub alerts: Vec<Alarm>,
+    pub dashboard: Option<Dashboard>,
     pub count: u32,
     /// Of the numbered instances, or of the group's.
     pub launch: Result<Launch, String>,
@@ -144,6 +146,7 @@ impl Desired {
             fleet(config, scaling, launch_options, launch, machine, &tags)
         });
         let topic = topic(config, location, &tags);
+        let alerts = topic.as_ref().map(|topic| alerts_of(config, topic, &tags)).unwrap_or_default();
         Self {
             stack: config.name.clone(),
             dlq: queue(&config.queue.dlq, DLQ_RETENTION_S, None, Vec::new()),
@@ -179,7 +182,8 @@ impl Desired {
                 retention_days: logs.retention_days.into(),
                 tags: tags.clone(),
             }),
-            alerts: topic.as_ref().map(|topic| alerts_of(config, topic, &tags)).unwrap_or_default(),
+            dashboard: dashboard(config, location, &alerts, &tags),
+            alerts,
             topic,
             count: config.instance.count,
             launch,
@@ -196,6 +200,23 @@ fn topic(config: &Config, location: &AwsLocation, tags: &Tags) -> Option<Topic> 
         arn: location.topic_arn(&name),
         name,
         email: notify.email.iter().cloned().collect(),
+        tags: tags.clone(),
+    })
+}
+
+fn dashboard(config: &Config, location: &AwsLocation, alerts: &[Alarm], tags: &Tags) -> Option<Dashboard> {
+    let alarms: Vec<String> = alerts.iter().map(|alarm| location.alarm_arn(&alarm.name)).collect();
+    config.dashboard.then(|| Dashboard {
+        name: config.dashboard_name(&location.region),
+        body: dashboard::body(&dashboard::Basis {
+            stack: &config.name,
+            region: &location.region,
+            queue: &config.queue.name,
+            dlq: &config.queue.dlq,
+            scaling: config.scaling.is_some(),
+            numbers: config.logs.is_some(),
+            alarms: &alarms,
+        }),
         tags: tags.clone(),
     })
 }

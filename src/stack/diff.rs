@@ -14,8 +14,8 @@ use crate::stack::change::{Action, Attribute, Purpose};
 use crate::stack::cost::{BilledFleet, BilledResources, Estimate, FleetEstimate};
 use crate::stack::resources::instance::{InstanceRequest, Wait};
 use crate::stack::resources::{
-    Found, STACK_TAG, alarm, binary, bucket, instance, instance_profile, is_adopted, launch_template, log_group, queue,
-    role, s3_endpoint, scaling_group, scaling_policy, security_group, topic, trigger,
+    Found, STACK_TAG, alarm, binary, bucket, dashboard, instance, instance_profile, is_adopted, launch_template,
+    log_group, queue, role, s3_endpoint, scaling_group, scaling_policy, security_group, topic, trigger,
 };
 
 /// Objects in the two buckets, for a destroy: the count, and whether there are more. `None`: not counted.
@@ -44,6 +44,7 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
         log_group,
         topic,
         alerts,
+        dashboard,
         count,
         launch,
         fleet,
@@ -84,6 +85,10 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
         false => alarm::diff(alarm, observed.alarms.get(&alarm.does.address()), None).lift(),
     }));
     changes.extend(lifted(alarm::leftovers(stack, alerts, &observed.alarms, alarm::tells)));
+    changes.extend(match dashboard {
+        Some(dashboard) => Some(dashboard::diff(dashboard, &observed.dashboard).lift()),
+        None => remove_dashboard(config, observed, false),
+    });
     // A group goes when the numbered instances that take its place work.
     let group_goes = fleet.is_none() && observed.scaling_group.ours().is_some();
     let wait = if group_goes && asked.wait != Wait::Never { Wait::ForAll } else { asked.wait };
@@ -246,6 +251,7 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
     changes.extend(observed.network.ours.as_ref().map(|ours| s3_endpoint::delete(ours).lift()));
     changes.extend(remove_log_group(config, &observed.log_group, true));
     changes.extend(remove_topic(config, &observed.topic, true));
+    changes.extend(remove_dashboard(config, observed, true));
     let template = launch_template::name(&config.name);
     changes.extend(planned_removal(Address::LaunchTemplate, &template, &observed.launch_template, |observed| {
         launch_template::delete(&template, observed)
@@ -300,6 +306,18 @@ fn remove_topic(config: &Config, found: &Found<topic::Observed>, destroy: bool) 
     planned_removal(Address::Topic, &name, found, |observed| match is_adopted(&observed.tags) {
         true => topic::release(&name, observed, &config.tags),
         false => topic::delete(&name, observed),
+    })
+}
+
+/// The dashboard goes, likewise.
+fn remove_dashboard(config: &Config, observed: &Observed, destroy: bool) -> Option<Change> {
+    let name = config.dashboard_name(&observed.location.region);
+    if !destroy && observed.dashboard.ours().is_none() {
+        return None;
+    }
+    planned_removal(Address::Dashboard, &name, &observed.dashboard, |found| match is_adopted(&found.tags) {
+        true => dashboard::release(&name, found, &config.tags),
+        false => dashboard::delete(&name),
     })
 }
 

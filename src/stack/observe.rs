@@ -9,8 +9,8 @@ use crate::error::{Failure, Result};
 use crate::stack::address::Address;
 use crate::stack::resources::policy::AwsLocation;
 use crate::stack::resources::{
-    Foreign, Found, alarm, binary, bucket, instance, instance_profile, launch_template, log_group, queue, role,
-    s3_endpoint, scaling_group, scaling_policy, security_group, source, topic, trigger,
+    Foreign, Found, alarm, binary, bucket, dashboard, instance, instance_profile, launch_template, log_group, queue,
+    role, s3_endpoint, scaling_group, scaling_policy, security_group, source, topic, trigger,
 };
 
 /// What exists in the account under the stack's names.
@@ -36,6 +36,7 @@ pub struct Observed {
     pub scaling_policies: BTreeMap<String, scaling_policy::Observed>,
     pub alarms: BTreeMap<Address, Found<alarm::Observed>>,
     pub topic: Found<topic::Observed>,
+    pub dashboard: Found<dashboard::Observed>,
     /// The VPC of the security group; `Err`: why there is none, as a sentence.
     pub vpc: Result<String, String>,
     /// Buckets of the stack under former default names, if there is none under the current name.
@@ -80,6 +81,7 @@ impl Observed {
                 Address::SecurityGroup => adopt(&mut self.security_group),
                 Address::LogGroup => adopt(&mut self.log_group),
                 Address::Topic => adopt(&mut self.topic),
+                Address::Dashboard => adopt(&mut self.dashboard),
                 Address::Binary => Err("the binary belongs to its bucket; use --adopt bucket.code".to_owned()),
                 Address::Instance(_) | Address::LaunchTemplate | Address::ScalingGroup => {
                     Err("instances cannot be adopted, because thumb cannot know what runs on them".to_owned())
@@ -162,13 +164,16 @@ async fn observe_beside<T>(
     let (launch_template, scaling_group, scaling_policies, alarms) = scaling;
     let Buckets { thumbnails, code, binaries, former: former_buckets } = buckets;
     let (topic_name, topic_arn) = (config.topic(), location.topic_arn(&config.topic()));
+    let dashboard_name = config.dashboard_name(&location.region);
     let known = async {
         all!(
             triggers: read_triggers(aws, config, &location.account, &queue),
             topic: topic::read(aws, &config.name, &topic_name, &topic_arn),
+            dashboard: dashboard::read(aws, &config.name, &dashboard_name),
         )
     };
-    let (triggers, topic) = known.await.map_err(|errors| errors.failure("cannot read the account", COMMAND))?;
+    let (triggers, topic, dashboard) =
+        known.await.map_err(|errors| errors.failure("cannot read the account", COMMAND))?;
     let profile = instance_profile::beside_role(profile, &config.name, aws.region(), &config.profile.name, &role);
     let observed = Observed {
         location,
@@ -189,6 +194,7 @@ async fn observe_beside<T>(
         scaling_policies,
         alarms,
         topic,
+        dashboard,
         vpc,
         former_buckets,
         other_stacks,

@@ -12,7 +12,8 @@ pub fn needs(address: Address, other: Address) -> bool {
         | Address::SecurityGroup
         | Address::S3Endpoint
         | Address::LogGroup
-        | Address::Topic => false,
+        | Address::Topic
+        | Address::Dashboard => false,
         // The redrive policy names the dead-letter queue.
         Address::Queue => other == Address::Dlq,
         Address::Binary => other == Address::CodeBucket,

@@ -249,3 +249,38 @@ async fn a_stack_with_a_topic_is_finished_after_being_killed_anywhere() {
         assert_done(&next.destroy().await);
     }
 }
+
+#[tokio::test]
+async fn the_dashboard_follows_thumb_toml() {
+    let moto = strict();
+    let world = FaultInjectingConnector::before_strict_server();
+    let on = Caller::with(&moto, &text("[dashboard]\non = true"), world.again()).await;
+    assert_done(&on.apply().await.0);
+    assert!(on.plan().await.is_empty());
+    const NAME: &str = "thumb-cats-us-east-1";
+    let cloudwatch = &on.clients.cloudwatch;
+    cloudwatch.put_dashboard().dashboard_name(NAME).dashboard_body(r#"{"widgets":[]}"#).send().await.unwrap();
+    let plan = on.plan().await;
+    assert_eq!(Caller::changed(&plan), [("dashboard".to_owned(), Action::Update)]);
+    assert_done(&on.execute(&plan).await.0);
+    assert!(on.plan().await.is_empty());
+
+    // It shows the alarms that there are.
+    let more = text("[dashboard]\non = true\n[notify]\ntopic = true");
+    let more = Caller::with(&moto, &more, world.again()).await;
+    let plan = more.plan().await;
+    assert!(Caller::changed(&plan).contains(&("dashboard".to_owned(), Action::Update)), "{plan:#?}");
+    assert_done(&more.execute(&plan).await.0);
+    assert!(more.plan().await.is_empty());
+    let off = Caller::with(&moto, &text(""), world.again()).await;
+    assert_done(&off.apply().await.0);
+    assert!(off.plan().await.is_empty());
+    assert!(cloudwatch.list_dashboards().send().await.unwrap().dashboard_entries().is_empty());
+
+    // One of somebody else.
+    cloudwatch.put_dashboard().dashboard_name(NAME).dashboard_body(r#"{"widgets":[]}"#).send().await.unwrap();
+    let plan = on.plan().await;
+    assert_eq!(Caller::changed(&plan), [("dashboard".to_owned(), Action::Blocked)]);
+    on.destroy().await;
+    assert_eq!(cloudwatch.list_dashboards().send().await.unwrap().dashboard_entries().len(), 1);
+}

@@ -1,4 +1,4 @@
-//! The permissions of `[logs]` and `[notify]`: the log group, the topic, and the alarms.
+//! The permissions of `[logs]`, `[notify]` and `[dashboard]`: the log group, the topic, the alarms and the dashboard.
 
 use serde_json::Value;
 
@@ -17,6 +17,7 @@ impl Stack<'_> {
         statements.push(allow("ReadLogGroup", &["logs:ListTagsForResource"], &self.log_group));
         let read = ["sns:ListSubscriptionsByTopic", "sns:ListTagsForResource"];
         statements.push(allow("ReadTopic", &read, &[&self.topic]));
+        statements.push(allow("ReadDashboard", &["cloudwatch:GetDashboard"], &[self.dashboard()]));
     }
 
     /// The calls that create and update.
@@ -35,6 +36,11 @@ impl Stack<'_> {
             statements.push(self.in_region(allow("ChangeSubscriptions", &change, &["*"])));
         }
         statements.push(allow("MakeTopic", &make, &[&self.topic]));
+        let mut make = vec!["cloudwatch:DeleteDashboards"];
+        if self.config.dashboard {
+            make.extend(["cloudwatch:PutDashboard", "cloudwatch:TagResource", "cloudwatch:UntagResource"]);
+        }
+        statements.push(allow("MakeDashboard", &make, &[self.dashboard()]));
         if scaling.is_some() || notify.is_some() {
             let make = ["cloudwatch:PutMetricAlarm", "cloudwatch:TagResource", "cloudwatch:UntagResource"];
             statements.push(allow("MakeAlarms", &make, &self.alarm_arns()));
@@ -45,6 +51,12 @@ impl Stack<'_> {
     pub(super) fn delete_monitoring(&self, statements: &mut Vec<Value>) {
         statements.push(allow("DeleteLogGroup", &["logs:DeleteLogGroup", "logs:UntagResource"], &self.log_group));
         statements.push(allow("DeleteTopic", &["sns:DeleteTopic", "sns:UntagResource"], &[&self.topic]));
+        let delete = ["cloudwatch:DeleteDashboards", "cloudwatch:UntagResource"];
+        statements.push(allow("DeleteDashboard", &delete, &[self.dashboard()]));
+    }
+
+    fn dashboard(&self) -> String {
+        self.location.dashboard_arn(&self.config.dashboard_name(&self.location.region))
     }
 
     /// `thumb logs`.

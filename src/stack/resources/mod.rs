@@ -8,6 +8,7 @@ pub mod alerts;
 pub mod binary;
 pub mod bucket;
 pub mod code_bucket;
+pub mod dashboard;
 pub mod instance;
 pub mod instance_profile;
 mod interrupt;

@@ -35,6 +35,17 @@ impl AwsLocation {
         format!("arn:{partition}:sns:{region}:{account}:{name}")
     }
 
+    pub fn alarm_arn(&self, name: &str) -> String {
+        let Self { partition, account, region } = self;
+        format!("arn:{partition}:cloudwatch:{region}:{account}:alarm:{name}")
+    }
+
+    /// Of all regions: a dashboard belongs to none.
+    pub fn dashboard_arn(&self, name: &str) -> String {
+        let Self { partition, account, region: _ } = self;
+        format!("arn:{partition}:cloudwatch::{account}:dashboard/{name}")
+    }
+
     /// S3 as KMS knows it, in each key's own region ("kms:ViaService"): "s3.us-east-1.amazonaws.com".
     fn s3_in_regions_of(&self, keys: &[String]) -> BTreeSet<String> {
         let domain = if self.partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
