@@ -27,3 +27,15 @@ def cloudwatch_dashboard_tags(call, o, r):
     if call.note.get("new"):
         tagger.delete_all_tags_for_resource(found.arn)
         tagger.tag_resource(found.arn, [{"Key": key, "Value": call.params.get(f"Tags.member.{n}.Value", "")} for n, key in keys.items()])
+
+@rule("cloudwatch-dashboard-tags", "before", "cloudwatch", "TagResource UntagResource")
+def cloudwatch_tag_dashboard(call, o):
+    """A dashboard can be tagged: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_TagResource.html"""
+    arn, backend = call.params.get("ResourceARN", ""), cloudwatch_backends[call.account][call.region]
+    if ":dashboard/" not in arn: return
+    if not dashboard(call, arn.rsplit("/", 1)[1]): raise AwsError("ResourceNotFoundException", "Unknown", 404)
+    if call.operation == "UntagResource": backend.tagger.untag_resource_using_names(arn, call.members("TagKeys"))
+    else:
+        keys = {k.split(".")[2]: v for k, v in call.params.items() if re.fullmatch(r"Tags\.member\.\d+\.Key", k)}
+        backend.tagger.tag_resource(arn, [{"Key": key, "Value": call.params.get(f"Tags.member.{n}.Value", "")} for n, key in keys.items()])
+    return result(call)

@@ -137,7 +137,9 @@ pub async fn read(aws: &Reader, stack: &str) -> Result<BTreeMap<Address, Found<O
         Policy::ALL.into_iter().map(Address::Alarm).chain(Alert::ALL.into_iter().map(Address::Alert)).collect();
     let names: Vec<String> = addresses.iter().map(|address| name(stack, *address)).collect();
     let request = aws.describe_alarms().set_alarm_names(Some(names));
-    let alarms = request.send().await.action("cloudwatch:DescribeAlarms")?.metric_alarms.unwrap_or_default();
+    // An emulator without CloudWatch answers 404, and has no alarms.
+    let out = optional(request.send().await.action("cloudwatch:DescribeAlarms"))?;
+    let alarms = out.and_then(|out| out.metric_alarms).unwrap_or_default();
     let mut found = BTreeMap::new();
     for address in addresses {
         let name = name(stack, address);
