@@ -1,5 +1,7 @@
 //! Compares what is declared with what is observed, and returns the plan. Pure: equal inputs give equal plans.
 
+mod monitoring;
+
 use std::collections::BTreeSet;
 
 use super::change;
@@ -14,8 +16,8 @@ use crate::stack::change::{Action, Attribute, Purpose};
 use crate::stack::cost::{BilledFleet, BilledResources, Estimate, FleetEstimate};
 use crate::stack::resources::instance::{InstanceRequest, Wait};
 use crate::stack::resources::{
-    Found, STACK_TAG, alarm, binary, bucket, dashboard, instance, instance_profile, is_adopted, launch_template,
-    log_group, queue, role, s3_endpoint, scaling_group, scaling_policy, security_group, topic, trigger,
+    Found, STACK_TAG, alarm, binary, bucket, instance, instance_profile, is_adopted, launch_template, queue, role,
+    s3_endpoint, scaling_group, scaling_policy, security_group, trigger,
 };
 
 /// Objects in the two buckets, for a destroy: the count, and whether there are more. `None`: not counted.
@@ -41,10 +43,10 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
         profile,
         security_group,
         s3_endpoint,
-        log_group,
-        topic,
-        alerts,
-        dashboard,
+        log_group: _,
+        topic: _,
+        alerts: _,
+        dashboard: _,
         count,
         launch,
         fleet,
@@ -70,25 +72,8 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
         },
     ];
     changes.extend(s3_endpoint::diff(s3_endpoint.as_ref(), &observed.network).map(change::Change::lift));
-    changes.extend(match log_group {
-        Some(group) => Some(log_group::diff(group, &observed.log_group).lift()),
-        None => remove_log_group(config, &observed.log_group, false),
-    });
-    changes.extend(match topic {
-        Some(topic) => Some(topic::diff(topic, &observed.topic).lift()),
-        None => remove_topic(config, &observed.topic, false),
-    });
+    changes.extend(monitoring::changes(config, desired, observed));
     changes.extend(scaling(stack, fleet.as_ref(), observed, asked.wait));
-    let topic_is_blocked = topic.is_some() && matches!(observed.topic, Found::Foreign(_));
-    changes.extend(alerts.iter().map(|alarm| match topic_is_blocked {
-        true => Change::blocked(alarm.does.address(), &alarm.name, "depends on topic, which is blocked"),
-        false => alarm::diff(alarm, observed.alarms.get(&alarm.does.address()), None).lift(),
-    }));
-    changes.extend(lifted(alarm::leftovers(stack, alerts, &observed.alarms, alarm::tells)));
-    changes.extend(match dashboard {
-        Some(dashboard) => Some(dashboard::diff(dashboard, &observed.dashboard).lift()),
-        None => remove_dashboard(config, observed, false),
-    });
     // A group goes when the numbered instances that take its place work.
     let group_goes = fleet.is_none() && observed.scaling_group.ours().is_some();
     let wait = if group_goes && asked.wait != Wait::Never { Wait::ForAll } else { asked.wait };
@@ -96,6 +81,7 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, targe
     let instances = instance::diff(stack, *count, launch.as_ref().map_err(String::as_str), &observed.fleet, asked);
     changes.extend(instances.into_iter().map(change::Change::lift));
     changes.extend(trigger_changes(config, observed, false));
+    changes.sort_by_key(|change| change.address);
     for change in changes.iter_mut().filter(|change| is_adoption(change)) {
         change.reason = Some("adopted (not managed by any stack before)".into());
     }
@@ -249,9 +235,7 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
     ));
     changes.extend(trigger_changes(config, observed, true));
     changes.extend(observed.network.ours.as_ref().map(|ours| s3_endpoint::delete(ours).lift()));
-    changes.extend(remove_log_group(config, &observed.log_group, true));
-    changes.extend(remove_topic(config, &observed.topic, true));
-    changes.extend(remove_dashboard(config, observed, true));
+    changes.extend(monitoring::removals(config, observed, true));
     let template = launch_template::name(&config.name);
     changes.extend(planned_removal(Address::LaunchTemplate, &template, &observed.launch_template, |observed| {
         launch_template::delete(&template, observed)
@@ -283,42 +267,6 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: Contents, ta
     let plan =
         Plan::new(Purpose::Destroy, &config.name, &observed.location.account, &observed.location.region, changes);
     Plan { notes, ..plan }
-}
-
-/// The log group goes: one of somebody else is named by `destroy` only.
-fn remove_log_group(config: &Config, found: &Found<log_group::Observed>, destroy: bool) -> Option<Change> {
-    let name = config.log_group();
-    if !destroy && found.ours().is_none() {
-        return None;
-    }
-    planned_removal(Address::LogGroup, &name, found, |observed| match is_adopted(&observed.tags) {
-        true => log_group::release(&name, observed, &config.tags),
-        false => log_group::delete(&name, observed),
-    })
-}
-
-/// The topic goes, likewise.
-fn remove_topic(config: &Config, found: &Found<topic::Observed>, destroy: bool) -> Option<Change> {
-    let name = config.topic();
-    if !destroy && found.ours().is_none() {
-        return None;
-    }
-    planned_removal(Address::Topic, &name, found, |observed| match is_adopted(&observed.tags) {
-        true => topic::release(&name, observed, &config.tags),
-        false => topic::delete(&name, observed),
-    })
-}
-
-/// The dashboard goes, likewise.
-fn remove_dashboard(config: &Config, observed: &Observed, destroy: bool) -> Option<Change> {
-    let name = config.dashboard_name(&observed.location.region);
-    if !destroy && observed.dashboard.ours().is_none() {
-        return None;
-    }
-    planned_removal(Address::Dashboard, &name, &observed.dashboard, |found| match is_adopted(&found.tags) {
-        true => dashboard::release(&name, found, &config.tags),
-        false => dashboard::delete(&name),
-    })
 }
 
 /// The changes of the triggers; `destroy`: all of their rules go.

@@ -112,6 +112,14 @@ pub fn of_apply(config: &Config, desired: &Desired, observed: &Observed, changes
     if changes.iter().any(|change| matches!(change.address, Address::Trigger(_))) {
         notes.extend(trigger::notes(config, observed.queue.ours().and_then(|queue| queue.kms_key.as_deref())));
     }
+    let new_group = changes.iter().any(|change| change.address == Address::LogGroup && change.action == Action::Create);
+    if new_group && !config.profile.policies.is_empty() {
+        notes.push(format!(
+            "`policies` in [profile] take the place of thumb's own: the workers' lines reach {} only if they allow \
+             logs:CreateLogStream and logs:PutLogEvents; `retention = \"0\"` in [logs] turns it off.",
+            config.log_group()
+        ));
+    }
     if let (Some(topic), true) = (&desired.topic, changes.iter().any(|change| change.address == Address::Topic)) {
         notes.extend(topic::notes(topic, &observed.topic));
     }
