@@ -28,7 +28,7 @@ const NUMBERS_EVERY: Duration = Duration::from_secs(60);
 
 /// The worker's output, with what is configured beside it.
 pub struct Reporter {
-    output: Output,
+    output: Box<dyn Report>,
     lines: Option<Lines>,
     results: Option<Results>,
 }
@@ -88,7 +88,7 @@ impl Reporter {
             Lines { outbox, stack, minute }
         });
         rest.lines = lines.clone();
-        (Self { output, lines, results }, rest)
+        (Self { output: Box::new(output), lines, results }, rest)
     }
 }
 
@@ -169,4 +169,4 @@ impl Rest {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;
