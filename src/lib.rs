@@ -8,6 +8,7 @@ pub mod dlq;
 pub mod doctor;
 pub mod enqueue;
 pub mod error;
+pub mod logs;
 pub mod request;
 pub mod stack;
 pub mod status;

@@ -21,6 +21,7 @@ const FLOORS: &[&str] = &[
     "dlq",
     "tracking",
     "status",
+    "logs",
     "doctor",
     "cli",
     "main",

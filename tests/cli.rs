@@ -63,7 +63,7 @@ fn plan_apply_plan_destroy_as_a_user_types_them() {
 
     let plan = thumb(&["plan", "--detailed-exitcode"]);
     assert_eq!(plan.code, Some(2), "{plan:?}");
-    assert!(plan.out.contains("\nPlan: 9 to create.\n"), "{plan:?}");
+    assert!(plan.out.contains("\nPlan: 10 to create.\n"), "{plan:?}");
     assert!(plan.out.contains("Warning: Thumbnails will be public"), "{plan:?}");
     assert!(plan.out.contains("no SSH key"), "{plan:?}");
     assert!(
@@ -80,7 +80,7 @@ fn plan_apply_plan_destroy_as_a_user_types_them() {
 
     let apply = thumb(&["apply", "--yes"]);
     assert_eq!(apply.code, Some(0), "{apply:?}");
-    assert!(apply.out.contains("s: 9 created."), "{apply:?}");
+    assert!(apply.out.contains("s: 10 created."), "{apply:?}");
     assert!(apply.out.contains("booting, about 2 minutes"), "{apply:?}");
     assert!(apply.out.contains("\nNext:\n  thumb enqueue s3://photos/PREFIX/ --size 400x400  "), "{apply:?}");
     assert!(apply.err.contains("queue: created in"), "{apply:?}");
@@ -99,7 +99,7 @@ fn plan_apply_plan_destroy_as_a_user_types_them() {
 
     let destroy = thumb(&["destroy", "--yes"]);
     assert_eq!(destroy.code, Some(0), "{destroy:?}");
-    assert!(destroy.out.contains("s: 9 destroyed."), "{destroy:?}");
+    assert!(destroy.out.contains("s: 10 destroyed."), "{destroy:?}");
     let nothing = thumb(&["destroy"]);
     assert_eq!(nothing.code, Some(0), "{nothing:?}");
     assert!(nothing.out.ends_with("Nothing to destroy: no resource of this stack exists.\n"), "{nothing:?}");
@@ -387,7 +387,7 @@ fn a_policy_is_printed_without_credentials_and_says_what_it_does_not_know() {
     let workdir = Workdir::new("name = \"cats\"\nregion = \"eu-west-1\"\naccount = \"123456789012\"\n");
     let output = workdir.run(alone(), &["policy", "apply", "destroy"]);
     assert_eq!((output.code, &*output.err), (Some(0), ""), "as long as it is, it fits: {output:?}");
-    let all = ["policy", "plan", "apply", "destroy", "enqueue", "backfill", "work", "dlq", "doctor"];
+    let all = ["policy", "plan", "apply", "destroy", "enqueue", "backfill", "work", "dlq", "logs", "doctor"];
     let output = workdir.run(alone(), &all);
     assert!(output.err.ends_with("a managed policy may have 6144: print one for each command\n"), "{output:?}");
     let output = workdir.run(alone(), &["policy", "apply"]);
@@ -455,7 +455,7 @@ fn a_reader_that_has_left_ends_every_command_quietly_and_changes_nothing() {
     unread(&["render", photo, "--size", "40x30", "--out", "."]);
     let thumb = |words: &[&str]| workdir.run(moto.command(THUMB), words);
     let plan = thumb(&["plan"]);
-    assert!(plan.out.contains("Plan: 9 to create."), "the apply whose plan nobody read made nothing: {plan:?}");
+    assert!(plan.out.contains("Plan: 10 to create."), "the apply whose plan nobody read made nothing: {plan:?}");
     assert_eq!(thumb(&["apply", "--target", "queue", "--target", "buckets", "--yes"]).code, Some(0));
     unread(&["enqueue", "--bucket", "photos", "owl.jpg", "--size", "4x3", "--no-check"]);
     unread(&["work", "--drain", "--json"]);
@@ -484,7 +484,9 @@ fn wrong_usage_is_exit_code_2_and_help_is_0() {
     let help = workdir.run(alone(), &["--help"]);
     assert_eq!(help.code, Some(0));
     assert_eq!(workdir.run(alone(), &[]).out, help.out, "no command: the help");
-    for command in ["plan", "apply", "destroy", "enqueue", "work", "render", "policy", "dlq", "completions", "man"] {
+    for command in
+        ["plan", "apply", "destroy", "enqueue", "work", "render", "policy", "dlq", "logs", "completions", "man"]
+    {
         assert!(help.out.contains(&format!("\n  {command} ")), "{command}: {help:?}");
         let own = workdir.run(alone(), &[command, "--help"]);
         assert_eq!(own.code, Some(0));

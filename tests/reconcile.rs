@@ -9,6 +9,8 @@ mod compute;
 mod fault_injecting_connector;
 #[path = "support/least_elf.rs"]
 mod least_elf;
+#[path = "reconcile/monitoring.rs"]
+mod monitoring;
 #[path = "support/moto.rs"]
 mod moto;
 #[path = "reconcile/network.rs"]
@@ -395,7 +397,8 @@ async fn what_carries_our_name_without_our_tag_is_left_alone() {
 
 /// Makes by hand, without a tag of ours, something at every address of the stack "cats".
 async fn make_by_hand(caller: &Caller) {
-    let Clients { sqs, s3, ec2, iam, .. } = &caller.clients;
+    let Clients { sqs, s3, ec2, iam, logs, .. } = &caller.clients;
+    logs.create_log_group().log_group_name("/thumb/cats").send().await.unwrap();
     for queue in ["cats", "cats-dlq"] {
         sqs.create_queue().queue_name(queue).send().await.unwrap();
     }
@@ -423,7 +426,7 @@ async fn what_is_nobodys_is_left_alone_at_every_address() {
     let caller = Caller::new(&moto, "cats", FaultInjectingConnector::new()).await;
     make_by_hand(&caller).await;
     let plan = caller.plan().await;
-    assert_eq!(plan.summary.blocked, 9, "{plan:#?}");
+    assert_eq!(plan.summary.blocked, 10, "{plan:#?}");
     let before = caller.connector.mutating_calls().len();
     caller.execute(&plan).await;
     caller.destroy().await;
@@ -439,6 +442,7 @@ async fn what_is_nobodys_is_left_alone_at_every_address() {
         Address::Role,
         Address::InstanceProfile,
         Address::SecurityGroup,
+        Address::LogGroup,
     ];
     observed.adopt(&adoptable.map(Target::Resource)).unwrap();
     assert!(observed.adopt(&[Target::Instance]).unwrap_err().to_string().contains("cannot be adopted"));

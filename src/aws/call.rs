@@ -190,6 +190,8 @@ fn classify(code: &str, message: &str, status: u16) -> Kind {
         | "InvalidLaunchTemplateId.VersionNotFound"
         | "InvalidLaunchTemplateName.NotFoundException"
         | "ActiveInstanceRefreshNotFound"
+        | "ResourceNotFoundException"
+        | "ResourceNotFound"
         | "NotFound" => Kind::NotFound,
         _ if code.starts_with("Invalid") && code.ends_with(".NotFound") => Kind::NotFound,
         // EC2 does not know a new instance profile for some seconds, in words only (aws-sdk-go, Terraform and
@@ -214,7 +216,10 @@ fn classify(code: &str, message: &str, status: u16) -> Kind {
         // A new dead-letter queue; SQS has a code of several names for it, and one text (API CreateQueue:
         // "wait at least one second after the queue is created").
         _ if message.contains("Dead letter target does not exist") => Kind::NotYet,
-        "OperationAborted" | "ConcurrentModification" | "IncorrectState" => Kind::NotYet,
+        "OperationAborted" | "OperationAbortedException" | "ConcurrentModification" | "IncorrectState" => Kind::NotYet,
+        // SNS's code for most of its refusals.
+        "InvalidParameter" if message.contains("Topic already exists") => Kind::AlreadyExists,
+        "AuthorizationError" => Kind::Denied,
         // With HTTP status 403 like a missing permission, which they are not.
         "IdempotentInstanceTerminated" => Kind::TokenSpent,
         "InvalidObjectState" => Kind::Archived,
@@ -228,6 +233,7 @@ fn classify(code: &str, message: &str, status: u16) -> Kind {
         | "BucketAlreadyOwnedByYou"
         | "EntityAlreadyExists"
         | "AlreadyExists"
+        | "ResourceAlreadyExistsException"
         | "InstanceRefreshInProgress"
         | "InvalidLaunchTemplateName.AlreadyExistsException"
         | "InvalidGroup.Duplicate"

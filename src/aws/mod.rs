@@ -58,6 +58,8 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Clients {
     pub autoscaling: aws_sdk_autoscaling::Client,
     pub cloudwatch: aws_sdk_cloudwatch::Client,
+    pub logs: aws_sdk_cloudwatchlogs::Client,
+    pub sns: aws_sdk_sns::Client,
     pub sqs: aws_sdk_sqs::Client,
     pub s3: aws_sdk_s3::Client,
     pub ec2: aws_sdk_ec2::Client,
@@ -132,6 +134,8 @@ impl Clients {
         Ok(Self {
             autoscaling: aws_sdk_autoscaling::Client::new(&sdk),
             cloudwatch: aws_sdk_cloudwatch::Client::new(&sdk),
+            logs: aws_sdk_cloudwatchlogs::Client::new(&sdk),
+            sns: aws_sdk_sns::Client::new(&sdk),
             sqs: aws_sdk_sqs::Client::new(&sdk),
             s3: aws_sdk_s3::Client::from_conf(s3_config(&sdk).build()),
             ec2: aws_sdk_ec2::Client::new(&sdk),

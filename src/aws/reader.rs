@@ -23,6 +23,22 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// CloudWatch has an operation of the same name.
+    pub fn list_tags_for_log_group(
+        &self,
+    ) -> aws_sdk_cloudwatchlogs::operation::list_tags_for_resource::builders::ListTagsForResourceFluentBuilder {
+        self.clients.logs.list_tags_for_resource()
+    }
+
+    /// So does SNS.
+    pub fn list_tags_for_topic(
+        &self,
+    ) -> aws_sdk_sns::operation::list_tags_for_resource::builders::ListTagsForResourceFluentBuilder {
+        self.clients.sns.list_tags_for_resource()
+    }
+}
+
 /// One method a read operation, each returning the SDK's request builder.
 macro_rules! read_calls {
     ($($service:ident: $sdk:ident { $($operation:ident -> $builder:ident),* $(,)? })*) => {
@@ -51,7 +67,13 @@ read_calls! {
     }
     cloudwatch: aws_sdk_cloudwatch {
         describe_alarms -> DescribeAlarmsFluentBuilder,
+        get_dashboard -> GetDashboardFluentBuilder,
         list_tags_for_resource -> ListTagsForResourceFluentBuilder,
+    }
+    logs: aws_sdk_cloudwatchlogs { describe_log_groups -> DescribeLogGroupsFluentBuilder }
+    sns: aws_sdk_sns {
+        list_subscriptions_by_topic -> ListSubscriptionsByTopicFluentBuilder,
+        get_subscription_attributes -> GetSubscriptionAttributesFluentBuilder,
     }
     s3: aws_sdk_s3 {
         head_bucket -> HeadBucketFluentBuilder,

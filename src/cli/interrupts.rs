@@ -9,7 +9,7 @@ use crate::stack::resources::Interrupt;
 use crate::stack::{Doing, Event};
 
 /// As a shell reports a process that SIGINT ended.
-const EXIT_INTERRUPTED: i32 = 130;
+pub const EXIT_INTERRUPTED: u8 = 130;
 
 /// Ready at the first Ctrl-C from now on, also at one that comes before this is waited for.
 pub fn interrupted() -> impl Future<Output = ()> {
@@ -48,13 +48,13 @@ impl Interrupts {
             while tokio::signal::ctrl_c().await.is_ok() {
                 let running = lock(&running);
                 if running.over {
-                    std::process::exit(EXIT_INTERRUPTED);
+                    std::process::exit(EXIT_INTERRUPTED.into());
                 }
                 let again = interrupt.raise();
                 let text = if again { running.unknown() } else { running.awaited() };
                 say(&text);
                 if again {
-                    std::process::exit(EXIT_INTERRUPTED);
+                    std::process::exit(EXIT_INTERRUPTED.into());
                 }
             }
         });

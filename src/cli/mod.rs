@@ -14,6 +14,7 @@ mod dlq;
 mod doctor;
 mod enqueue;
 mod interrupts;
+mod logs;
 mod outputs;
 mod plan;
 mod plan_file;
@@ -83,6 +84,7 @@ enum Command {
     Policy(policy::Args),
     Status(status::Args),
     Dlq(dlq::Args),
+    Logs(logs::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
     Man(completions::ManArgs),
@@ -128,6 +130,7 @@ pub fn main() -> ExitCode {
             Command::Doctor(args) => doctor::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Status(args) => status::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Dlq(args) => dlq::run(args, &global).await.map(|()| ExitCode::SUCCESS),
+            Command::Logs(args) => logs::run(args, &global).await,
             Command::Policy(args) => policy::run(args, &global).await.map(|()| ExitCode::SUCCESS),
         }
     });

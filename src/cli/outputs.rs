@@ -122,6 +122,9 @@ impl Outputs {
         let size = if config.thumbnail.sizes.is_empty() { " --size 400x400" } else { "" };
         rows.push((format!("thumb enqueue s3://{bucket}/PREFIX/{size}"), "ask for thumbnails"));
         rows.push(("thumb status".to_owned(), "queue and workers"));
+        if config.logs.is_some() {
+            rows.push(("thumb logs --follow".to_owned(), "what the workers say"));
+        }
         let width = rows.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
         let rows = rows.iter().map(|(command, what)| format!("  {command:width$}  {what}\n"));
         Some(format!("\nNext:\n{}", rows.collect::<String>()))

@@ -4,9 +4,12 @@
 mod bucket_names;
 mod collisions;
 mod credits;
+mod dashboard;
 pub mod image;
 pub mod key_template;
+mod logs;
 mod names;
+mod notify;
 mod reader;
 mod scaling;
 mod thumbnail;
@@ -27,6 +30,8 @@ use crate::config::image::Image;
 use crate::error::{Failure, Result};
 use crate::thumbnail::{Limits, MAX_SIDE_PX, Options};
 pub use credits::{Credits, is_burstable};
+pub use logs::Logs;
+pub use notify::Notify;
 use reader::{Given, Mistakes, Section};
 pub use reader::{byte_size, one_of};
 pub use scaling::Scaling;
@@ -77,6 +82,11 @@ pub struct Config {
     pub thumbnail: Thumbnail,
     pub tags: BTreeMap<String, String>,
     pub worker: Worker,
+    /// None: no log group.
+    pub logs: Option<Logs>,
+    /// None: no topic, and no alarms that tell somebody.
+    pub notify: Option<Notify>,
+    pub dashboard: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -332,6 +342,10 @@ fn read(mut top: Section<'_>) -> Config {
     let network = Network { public_ip: section.boolean("public_ip").unwrap_or(true) };
     section.finish();
 
+    let logs = logs::read(top.section("logs"));
+    let notify = notify::read(top.section("notify"));
+    let dashboard = dashboard::read(top.section("dashboard"));
+
     let triggers = trigger::read(&mut top, &mut buckets);
 
     let section = top.section("thumbnail");
@@ -377,6 +391,9 @@ fn read(mut top: Section<'_>) -> Config {
         thumbnail,
         tags,
         worker,
+        logs,
+        notify,
+        dashboard,
     }
 }
 

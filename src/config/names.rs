@@ -48,6 +48,32 @@ pub fn queue(name: &str) -> Result<(), String> {
     only(name, |c| c.is_ascii_alphanumeric() || c == '-' || c == '_', "letters, digits, hyphens and underscores")
 }
 
+/// CloudWatch Logs: 1 to 512 of `[.\-_/#A-Za-z0-9]` (API CreateLogGroup).
+pub fn log_group(name: &str) -> Result<(), String> {
+    length(name, 1, 512)?;
+    only(name, |c| c.is_ascii_alphanumeric() || ".-_/#".contains(c), "letters, digits and .-_/#")
+}
+
+/// An e-mail address as far as it can be told from its text: SNS sends a mail there, and somebody has to confirm.
+pub fn email(text: &str) -> Result<(), String> {
+    let parts = text.split_once('@').filter(|(who, host)| {
+        !who.is_empty() && host.contains('.') && !host.starts_with('.') && !host.ends_with('.') && !host.contains('@')
+    });
+    match parts {
+        Some(_) if text.len() <= 254 && text.chars().all(|c| c.is_ascii_graphic()) => Ok(()),
+        _ => Err("is not an e-mail address, such as me@example.com".into()),
+    }
+}
+
+/// The ARN of an SNS topic (API CreateTopic: names of up to 256 letters, digits, hyphens and underscores).
+pub fn topic_arn(text: &str) -> Result<(), String> {
+    let name = |name: &str| length(name, 1, 256).is_ok() && name.chars().all(|c| alphanumeric(c) || "-_".contains(c));
+    match text.split(':').collect::<Vec<_>>()[..] {
+        ["arn", _, "sns", _, account, topic] if account.len() == 12 && name(topic) => Ok(()),
+        _ => Err("must be a topic's ARN, such as arn:aws:sns:us-east-1:123456789012:my-topic".into()),
+    }
+}
+
 /// IAM: role names up to 64, instance profile names up to 128 of `[\w+=,.@-]` (API CreateRole, CreateInstanceProfile).
 pub fn iam(name: &str, max: usize) -> Result<(), String> {
     length(name, 1, max)?;

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::narrow;
 use super::reader::{Section, one_of};
 use super::thumbnail::format;
+use super::{logs, narrow, notify};
 use crate::thumbnail::{Format, Formats, Limits, Truncated};
 
 /// With less, a worker could not decode one photograph from a phone.
@@ -33,6 +33,10 @@ pub struct Worker {
     pub url_sources: UrlSources,
     /// The formats of photographs that are accepted.
     pub formats: Formats,
+    /// The log group that this worker writes its lines to, beside its standard output. An instance gets the stack's.
+    pub log_group: Option<String>,
+    /// The ARN of the SNS topic that it publishes its results to. An instance gets the stack's.
+    pub topic: Option<String>,
 }
 
 /// Which hosts a request's `"url"` may name.
@@ -63,6 +67,8 @@ pub fn read(mut section: Section<'_>) -> Worker {
             .list("formats", Format::ALL.len(), format)
             .filter(|formats| !formats.is_empty())
             .map_or(limits.formats, Formats::from_iter),
+        log_group: logs::group(&mut section),
+        topic: notify::topic(&mut section),
     };
     section.finish();
     worker

@@ -8,8 +8,8 @@ use super::{Config, Queue, Sources, Thumbnail, Trigger, Worker, worker};
 impl Config {
     /// The smallest thumb.toml with which `thumb work` behaves as with this one. Every default is written out, so that a
     /// later `thumb` with other defaults cannot change what an instance does without a change in `plan`. `account`: the
-    /// account that the buckets are in.
-    pub fn worker_toml(&self, account: &str) -> String {
+    /// account that the buckets are in. `topic`: the ARN of the stack's topic.
+    pub fn worker_toml(&self, account: &str, topic: &str) -> String {
         let mut text = Text::default();
         text.string("name", &self.name);
         if let Some(region) = &self.region {
@@ -77,6 +77,9 @@ impl Config {
             truncated,
             url_sources,
             formats,
+            // An instance has the stack's own.
+            log_group: _,
+            topic: _,
         } = &self.worker;
         text.section("worker");
         if let Some(concurrency) = concurrency {
@@ -92,6 +95,12 @@ impl Config {
         text.string("truncated", worker::truncated_word(*truncated));
         text.string("url_sources", &url_sources.to_string());
         text.words("formats", formats.iter());
+        if self.logs.is_some() {
+            text.string("log_group", &self.log_group());
+        }
+        if self.notify.as_ref().is_some_and(|notify| notify.events) {
+            text.string("topic", topic);
+        }
         // Those without sizes ask for the ones of [thumbnail].
         for trigger in self.triggers.iter().filter(|trigger| !trigger.sizes.is_empty()) {
             let Trigger { bucket, prefix, suffix, sizes } = trigger;
@@ -169,6 +178,7 @@ mod tests {
     use crate::config::Buckets;
 
     const ACCOUNT: &str = "123456789012";
+    const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:cats-events";
 
     const FULL: &str = r##"
 name = "cats"
@@ -214,6 +224,8 @@ skip_existing = true
 truncated = "best-effort"
 url_sources = "any"
 formats = ["png", "heic"]
+[notify]
+topic = true
 "##;
 
     fn parse(text: &str) -> Config {
@@ -222,18 +234,21 @@ formats = ["png", "heic"]
 
     #[test]
     fn the_instance_does_what_the_laptop_would() {
-        for text in ["name = \"cats\"", "name = \"cats\"\n[buckets]\nsources = [\"photos\"]", FULL] {
+        // It has a topic where the stack has one: the worker's own configuration knows only its ARN.
+        let full = FULL.replace("[notify]\ntopic = true\n", "");
+        for text in ["name = \"cats\"", "name = \"cats\"\n[buckets]\nsources = [\"photos\"]", &full] {
             let here = parse(text);
-            let there = parse(&here.worker_toml(ACCOUNT));
+            let there = parse(&here.worker_toml(ACCOUNT, TOPIC));
             let worker = |config: &Config| {
                 let Config { name, region, buckets, thumbnail, worker, queue, .. } = config.clone();
                 let names = (Some(config.thumbnails_bucket(ACCOUNT)), Some(config.code_bucket(ACCOUNT)));
                 let buckets = Buckets { thumbnails: names.0, code: names.1, ..buckets };
+                let worker = Worker { log_group: None, topic: None, ..worker };
                 (name, region, buckets, thumbnail, worker, Queue { retention_s: 0, ..queue })
             };
             assert_eq!(worker(&there), worker(&here));
             assert_eq!(there.account.as_deref(), Some(ACCOUNT));
-            assert_eq!(there.worker_toml(ACCOUNT), here.worker_toml(ACCOUNT));
+            assert_eq!(there.worker_toml(ACCOUNT, TOPIC), here.worker_toml(ACCOUNT, TOPIC));
         }
     }
 
@@ -246,6 +261,6 @@ formats = ["png", "heic"]
 
     #[test]
     fn it_says_nothing_that_the_worker_does_not_need() {
-        insta::assert_snapshot!(parse(FULL).worker_toml(ACCOUNT));
+        insta::assert_snapshot!(parse(FULL).worker_toml(ACCOUNT, TOPIC));
     }
 }

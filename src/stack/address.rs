@@ -17,10 +17,16 @@ pub enum Address {
     InstanceProfile,
     SecurityGroup,
     S3Endpoint,
+    /// Of the workers' lines.
+    LogGroup,
+    /// Of the alarms that tell somebody, and of the workers' events.
+    Topic,
     LaunchTemplate,
     ScalingGroup,
     ScalingPolicy(Policy),
     Alarm(Policy),
+    Alert(Alert),
+    Dashboard,
     /// Counted from 1.
     Instance(u32),
     /// The notification rules of one bucket. Counted from 1, in thumb.toml's order.
@@ -55,9 +61,40 @@ impl fmt::Display for Policy {
     }
 }
 
+/// An alarm that tells somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Alert {
+    /// Messages are in the dead-letter queue.
+    Rejected,
+    /// A message has waited for long.
+    Oldest,
+    /// Messages wait, and none is finished.
+    Stuck,
+    /// The group is as large as it may be, and messages wait.
+    FleetFull,
+    /// The group has fewer instances than it wants.
+    Launches,
+}
+
+impl Alert {
+    pub const ALL: [Alert; 5] = [Self::Rejected, Self::Oldest, Self::Stuck, Self::FleetFull, Self::Launches];
+}
+
+impl fmt::Display for Alert {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rejected => "rejected",
+            Self::Oldest => "oldest",
+            Self::Stuck => "stuck",
+            Self::FleetFull => "fleet-full",
+            Self::Launches => "launches",
+        })
+    }
+}
+
 impl Address {
     /// Every address without a number, in the order in which plans list them.
-    pub const SINGLE: [Address; 18] = [
+    pub const SINGLE: [Address; 26] = [
         Self::Dlq,
         Self::Queue,
         Self::ThumbnailsBucket,
@@ -67,6 +104,8 @@ impl Address {
         Self::InstanceProfile,
         Self::SecurityGroup,
         Self::S3Endpoint,
+        Self::LogGroup,
+        Self::Topic,
         Self::LaunchTemplate,
         Self::ScalingGroup,
         Self::ScalingPolicy(Policy::Backlog),
@@ -76,6 +115,12 @@ impl Address {
         Self::Alarm(Policy::Wake),
         Self::Alarm(Policy::Shrink),
         Self::Alarm(Policy::Sleep),
+        Self::Alert(Alert::Rejected),
+        Self::Alert(Alert::Oldest),
+        Self::Alert(Alert::Stuck),
+        Self::Alert(Alert::FleetFull),
+        Self::Alert(Alert::Launches),
+        Self::Dashboard,
     ];
 
     /// The resource in words, for sentences: "the dead-letter queue".
@@ -90,10 +135,13 @@ impl Address {
             Self::InstanceProfile => "instance profile",
             Self::SecurityGroup => "security group",
             Self::S3Endpoint => "S3 endpoint",
+            Self::LogGroup => "log group",
+            Self::Topic => "topic",
             Self::LaunchTemplate => "launch template",
             Self::ScalingGroup => "Auto Scaling group",
             Self::ScalingPolicy(_) => "scaling policy",
-            Self::Alarm(_) => "alarm",
+            Self::Alarm(_) | Self::Alert(_) => "alarm",
+            Self::Dashboard => "dashboard",
             Self::Trigger(_) => "trigger",
             Self::Instance(_) => "instance",
         }
@@ -112,10 +160,14 @@ impl fmt::Display for Address {
             Self::InstanceProfile => f.write_str("instance-profile"),
             Self::SecurityGroup => f.write_str("security-group"),
             Self::S3Endpoint => f.write_str("s3-endpoint"),
+            Self::LogGroup => f.write_str("log-group"),
+            Self::Topic => f.write_str("topic"),
             Self::LaunchTemplate => f.write_str("launch-template"),
             Self::ScalingGroup => f.write_str("scaling-group"),
             Self::ScalingPolicy(policy) => write!(f, "scaling-policy.{policy}"),
             Self::Alarm(policy) => write!(f, "alarm.{policy}"),
+            Self::Alert(alert) => write!(f, "alarm.{alert}"),
+            Self::Dashboard => f.write_str("dashboard"),
             Self::Trigger(n) => write!(f, "trigger.{n}"),
             Self::Instance(n) => write!(f, "instance.{n}"),
         }

@@ -4,8 +4,8 @@ use super::contents::Contents;
 use super::desired::{Desired, Fleet};
 use super::observe::Observed;
 use super::operation::Change;
-use crate::config::{Access, Config, Credits, Scaling, Sources};
-use crate::stack::address::{Address, Policy};
+use crate::config::{Access, Config, Credits, Notify, Scaling, Sources};
+use crate::stack::address::{Address, Alert, Policy};
 use crate::stack::change::Action;
 use crate::stack::resources::instance::{Launch, PublicAddress};
 use crate::stack::resources::security_group::Rule;
@@ -39,10 +39,17 @@ fn creation(config: &Config, desired: &Desired, address: Address, name: &str) ->
         Address::InstanceProfile => "gives the instances their role".to_owned(),
         Address::SecurityGroup => inbound(&desired.security_group.as_ref().ok()?.ingress),
         Address::S3Endpoint => "reaches S3 without a public address, free".to_owned(),
+        Address::LogGroup => {
+            let days = config.logs.as_ref()?.retention_days;
+            format!("the workers' lines, kept {days}d")
+        }
+        Address::Topic => recipients(config.notify.as_ref()?),
         Address::LaunchTemplate => machine(desired.launch.as_ref().ok()?, None),
         Address::ScalingGroup => group(config.scaling.as_ref()?, desired.fleet.as_ref()?.as_ref().ok()?),
         Address::ScalingPolicy(policy) => purpose(policy).to_owned(),
         Address::Alarm(policy) => format!("starts scaling-policy.{policy}"),
+        Address::Alert(alert) => reason(alert).to_owned(),
+        Address::Dashboard => "the queue and the workers on one page".to_owned(),
         Address::Instance(_) => {
             let launch = desired.launch.as_ref().ok()?;
             machine(launch, Some(&launch.instance_type))
@@ -107,6 +114,29 @@ fn group(scaling: &Scaling, fleet: &Fleet) -> String {
     let Scaling { min, max, acceptable_latency_s, spot: _, types: _ } = scaling;
     let latency = seconds((*acceptable_latency_s).into());
     format!("{min} to {max} {} instances, so that requests wait at most {latency}", fleet.group.mixed.purchase())
+}
+
+/// Who hears of it.
+fn recipients(notify: &Notify) -> String {
+    let Notify { email, events } = notify;
+    let mail = match &email[..] {
+        [] => None,
+        [one] => Some(format!("alarms go to {one}")),
+        more => Some(format!("alarms go to {} addresses", more.len())),
+    };
+    let events = events.then(|| "an event a request".to_owned());
+    mail.into_iter().chain(events).collect::<Vec<_>>().join(", ")
+}
+
+/// When an alarm tells somebody.
+fn reason(alert: Alert) -> &'static str {
+    match alert {
+        Alert::Rejected => "tells of rejected requests",
+        Alert::Oldest => "tells of requests that wait too long",
+        Alert::Stuck => "tells that requests wait and none is done",
+        Alert::FleetFull => "tells that the group is at its maximum",
+        Alert::Launches => "tells that instances do not start",
+    }
 }
 
 fn purpose(policy: Policy) -> &'static str {

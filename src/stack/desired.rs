@@ -8,13 +8,17 @@ use super::observe::{LaunchOptions, Observed};
 use crate::config::image::Arch;
 use crate::config::{Access, Config, Scaling, is_burstable};
 use crate::stack::resources::alarm::Alarm;
+use crate::stack::resources::alerts;
 use crate::stack::resources::binary::Binary;
 use crate::stack::resources::binary::elf;
 use crate::stack::resources::bucket::{Bucket, Ownership, PublicAccessBlock};
+use crate::stack::resources::dashboard::{self, Dashboard};
 use crate::stack::resources::instance::user_data;
 use crate::stack::resources::instance::{Ami, InstanceRequest, Launch, ProfileId};
 use crate::stack::resources::instance_profile::InstanceProfile;
 use crate::stack::resources::launch_template::{self, LaunchTemplate};
+use crate::stack::resources::log_group::LogGroup;
+use crate::stack::resources::policy::AwsLocation;
 use crate::stack::resources::queue::{Queue, Redrive, senders};
 use crate::stack::resources::role::{INLINE_POLICY, Role};
 use crate::stack::resources::s3_endpoint::{self, S3Endpoint};
@@ -22,6 +26,7 @@ use crate::stack::resources::scaling_group::{self, Mixed, ScalingGroup};
 use crate::stack::resources::scaling_policy::ScalingPolicy;
 use crate::stack::resources::scaling_rules;
 use crate::stack::resources::security_group::{Rule, SecurityGroup};
+use crate::stack::resources::topic::Topic;
 use crate::stack::resources::{Found, REGION_TAG, STACK_TAG, Tags, policy, security_group};
 
 /// The worker's share of an instance's memory, in percent: the rest is the system's.
@@ -41,6 +46,13 @@ pub struct Desired {
     pub security_group: Result<SecurityGroup, String>,
     /// None: the instances have public addresses, or there are none.
     pub s3_endpoint: Option<S3Endpoint>,
+    /// None: `[logs]` is off.
+    pub log_group: Option<LogGroup>,
+    /// None: `[notify]` names nobody.
+    pub topic: Option<Topic>,
+    /// The alarms that it gets.
+    pub alerts: Vec<Alarm>,
+    pub dashboard: Option<Dashboard>,
     pub count: u32,
     /// Of the numbered instances, or of the group's.
     pub launch: Result<Launch, String>,
@@ -135,6 +147,8 @@ impl Desired {
             let (launch, machine) = (launch.clone()?, machine?);
             fleet(config, scaling, launch_options, launch, machine, &tags)
         });
+        let topic = topic(config, location, &tags);
+        let alerts = topic.as_ref().map(|topic| alerts_of(config, topic, &tags)).unwrap_or_default();
         Self {
             stack: config.name.clone(),
             dlq: queue(&config.queue.dlq, DLQ_RETENTION_S, None, Vec::new()),
@@ -165,6 +179,14 @@ impl Desired {
             },
             security_group,
             s3_endpoint,
+            log_group: config.logs.map(|logs| LogGroup {
+                name: config.log_group(),
+                retention_days: logs.retention_days.into(),
+                tags: tags.clone(),
+            }),
+            dashboard: dashboard(config, location, &alerts, &tags),
+            alerts,
+            topic,
             count: config.instance.count,
             launch,
             fleet,
@@ -173,6 +195,44 @@ impl Desired {
             notes: Vec::new(),
         }
     }
+}
+
+fn topic(config: &Config, location: &AwsLocation, tags: &Tags) -> Option<Topic> {
+    let name = config.topic();
+    config.notify.as_ref().map(|notify| Topic {
+        arn: location.topic_arn(&name),
+        name,
+        email: notify.email.iter().cloned().collect(),
+        tags: tags.clone(),
+    })
+}
+
+fn dashboard(config: &Config, location: &AwsLocation, alerts: &[Alarm], tags: &Tags) -> Option<Dashboard> {
+    let alarms: Vec<String> = alerts.iter().map(|alarm| location.alarm_arn(&alarm.name)).collect();
+    config.dashboard.then(|| Dashboard {
+        name: config.dashboard_name(&location.region),
+        body: dashboard::body(&dashboard::Basis {
+            stack: &config.name,
+            region: &location.region,
+            queue: &config.queue.name,
+            dlq: &config.queue.dlq,
+            scaling: config.scaling.is_some(),
+            numbers: config.logs.is_some(),
+            alarms: &alarms,
+        }),
+        tags: tags.clone(),
+    })
+}
+
+fn alerts_of(config: &Config, topic: &Topic, tags: &Tags) -> Vec<Alarm> {
+    alerts::alarms(&alerts::Basis {
+        stack: &config.name,
+        queue: &config.queue.name,
+        dlq: &config.queue.dlq,
+        topic_arn: &topic.arn,
+        scaling: config.scaling.as_ref(),
+        tags,
+    })
 }
 
 fn thumbnails(config: &Config, observed: &Observed, tags: &Tags) -> Bucket {
@@ -288,7 +348,7 @@ fn launch(
         key: binary.key(),
         sha256: binary.sha256.clone(),
         endpoint: endpoint.map(str::to_owned),
-        config: config.worker_toml(account),
+        config: config.worker_toml(account, &observed.location.topic_arn(&config.topic())),
         memory_max_percent: WORKER_MEMORY_PERCENT,
         grace_s: config.worker.grace_s,
     })

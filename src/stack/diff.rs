@@ -1,5 +1,7 @@
 //! Compares what is declared with what is observed, and returns the plan. Pure: equal inputs give equal plans.
 
+mod monitoring;
+
 use std::collections::BTreeSet;
 
 use super::change;
@@ -37,6 +39,10 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, selec
         profile,
         security_group,
         s3_endpoint,
+        log_group: _,
+        topic: _,
+        alerts: _,
+        dashboard: _,
         count,
         launch,
         fleet,
@@ -64,6 +70,7 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, selec
         },
     ];
     changes.extend(s3_endpoint::diff(s3_endpoint.as_ref(), &observed.network).map(change::Change::lift));
+    changes.extend(monitoring::changes(config, desired, observed));
     changes.extend(scaling(stack, fleet.as_ref(), observed, asked.wait));
     // A group goes when the numbered instances that take its place work.
     let group_goes = fleet.is_none() && observed.scaling_group.ours().is_some();
@@ -72,6 +79,7 @@ pub fn plan_apply(config: &Config, desired: &Desired, observed: &Observed, selec
     let instances = instance::diff(stack, *count, launch.as_ref().map_err(String::as_str), &observed.fleet, asked);
     changes.extend(instances.into_iter().map(change::Change::lift));
     changes.extend(trigger_changes(config, observed, false));
+    changes.sort_by_key(|change| change.address);
     for change in changes.iter_mut().filter(|change| is_adoption(change)) {
         change.reason = Some("adopted (not managed by any stack before)".into());
     }
@@ -142,7 +150,7 @@ fn scaling(
             let template =
                 template.ours().map(|found| launch_template::delete(&launch_template::name(stack), found).lift());
             let policies = scaling_policy::leftovers(stack, &[], &observed.scaling_policies);
-            let alarms = alarm::leftovers(stack, &[], &observed.alarms);
+            let alarms = alarm::leftovers(stack, &[], &observed.alarms, alarm::executes);
             template.into_iter().chain(group).chain(lifted(policies)).chain(lifted(alarms)).collect()
         }
         Some(Err(reason)) => vec![
@@ -166,9 +174,9 @@ fn scaling(
             changes.extend(lifted(scaling_policy::leftovers(stack, policies, there)));
             changes.extend(alarms.iter().map(|alarm| {
                 let arn = there.get(&alarm.name).map(|policy| policy.arn.as_str());
-                alarm::diff(alarm, observed.alarms.get(&alarm.policy), arn).lift()
+                alarm::diff(alarm, observed.alarms.get(&alarm.does.address()), arn).lift()
             }));
-            changes.extend(lifted(alarm::leftovers(stack, alarms, &observed.alarms)));
+            changes.extend(lifted(alarm::leftovers(stack, alarms, &observed.alarms, alarm::executes)));
             changes
         }
     }
@@ -230,6 +238,7 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: &Contents, s
     ));
     changes.extend(trigger_changes(config, observed, true));
     changes.extend(observed.network.ours.as_ref().map(|ours| s3_endpoint::delete(ours).lift()));
+    changes.extend(monitoring::removals(config, observed, true));
     let template = launch_template::name(&config.name);
     changes.extend(planned_removal(Address::LaunchTemplate, &template, &observed.launch_template, |observed| {
         launch_template::delete(&template, observed)
@@ -239,7 +248,7 @@ pub fn plan_destroy(config: &Config, observed: &Observed, contents: &Contents, s
         scaling_group::delete(&scaling_group, observed)
     }));
     changes.extend(lifted(scaling_policy::leftovers(&config.name, &[], &observed.scaling_policies)));
-    changes.extend(lifted(alarm::leftovers(&config.name, &[], &observed.alarms)));
+    changes.extend(lifted(alarm::leftovers(&config.name, &[], &observed.alarms, |_| true)));
     changes.extend(instance::delete_all(&config.name, &observed.fleet.alive).into_iter().map(change::Change::lift));
     let ours: BTreeSet<u32> = observed.fleet.alive.iter().map(|instance| instance.index).collect();
     for (index, reason) in observed.fleet.foreign.iter().filter(|(index, _)| !ours.contains(index)) {

@@ -9,7 +9,7 @@ use crate::stack::address::Address;
 use crate::stack::change::Action;
 use crate::stack::resources::instance::{FIRST_REPORT, Fleet, Launch, PublicAddress, Wait};
 use crate::stack::resources::s3_endpoint::S3Endpoint;
-use crate::stack::resources::{s3_endpoint, scaling_group, trigger};
+use crate::stack::resources::{s3_endpoint, scaling_group, topic, trigger};
 
 /// Notes about instances that the plan does not change.
 pub fn of_instances(observed: &Observed, changes: &[Change]) -> Vec<String> {
@@ -143,6 +143,17 @@ pub fn of_apply(config: &Config, desired: &Desired, observed: &Observed, changes
     notes.extend(of_instances(observed, changes));
     if changes.iter().any(|change| matches!(change.address, Address::Trigger(_))) {
         notes.extend(trigger::notes(config, observed.queue.ours().and_then(|queue| queue.kms_key.as_deref())));
+    }
+    let new_group = changes.iter().any(|change| change.address == Address::LogGroup && change.action == Action::Create);
+    if new_group && !config.profile.policies.is_empty() {
+        notes.push(format!(
+            "`policies` in [profile] take the place of thumb's own: the workers' lines reach {} only if they allow \
+             logs:CreateLogStream and logs:PutLogEvents; `retention = \"0\"` in [logs] turns it off.",
+            config.log_group()
+        ));
+    }
+    if let (Some(topic), true) = (&desired.topic, changes.iter().any(|change| change.address == Address::Topic)) {
+        notes.extend(topic::notes(topic, &observed.topic));
     }
     notes.extend(scaling_group::notes(&scaling_group::name(&config.name), &observed.scaling_group));
     let wakes_by_itself =

@@ -6,11 +6,11 @@ use crate::aws::{CallError, Errors, Reader, account, all};
 use crate::config::image::Arch;
 use crate::config::{Access, Config, Sources};
 use crate::error::{Failure, Result};
-use crate::stack::address::{Address, Policy};
+use crate::stack::address::Address;
 use crate::stack::resources::policy::AwsLocation;
 use crate::stack::resources::{
-    Foreign, Found, alarm, binary, bucket, instance, instance_profile, launch_template, queue, role, s3_endpoint,
-    scaling_group, scaling_policy, security_group, source, trigger,
+    Foreign, Found, alarm, binary, bucket, dashboard, instance, instance_profile, launch_template, log_group, queue,
+    role, s3_endpoint, scaling_group, scaling_policy, security_group, source, topic, trigger,
 };
 use crate::stack::target::Target;
 
@@ -30,11 +30,14 @@ pub struct Observed {
     /// The buckets that are triggers, or were, by name.
     pub triggers: BTreeMap<String, trigger::Bucket>,
     pub network: s3_endpoint::Observed,
+    pub log_group: Found<log_group::Observed>,
     pub launch_template: Found<launch_template::Observed>,
     pub scaling_group: Found<scaling_group::Observed>,
     /// Of the group, by name.
     pub scaling_policies: BTreeMap<String, scaling_policy::Observed>,
-    pub alarms: BTreeMap<Policy, Found<alarm::Observed>>,
+    pub alarms: BTreeMap<Address, Found<alarm::Observed>>,
+    pub topic: Found<topic::Observed>,
+    pub dashboard: Found<dashboard::Observed>,
     /// The VPC of the security group; `Err`: why there is none, as a sentence.
     pub vpc: Result<String, String>,
     /// Buckets of the stack under former default names, if there is none under the current name.
@@ -96,9 +99,13 @@ impl Observed {
             Address::Role => adopt(&mut self.role),
             Address::InstanceProfile => adopt(&mut self.profile),
             Address::SecurityGroup => adopt(&mut self.security_group),
+            Address::LogGroup => adopt(&mut self.log_group),
+            Address::Topic => adopt(&mut self.topic),
+            Address::Dashboard => adopt(&mut self.dashboard),
             Address::Binary => Err("the binary belongs to its bucket; use --adopt bucket.code".to_owned()),
             Address::Instance(_) | Address::LaunchTemplate | Address::ScalingGroup => Err(INSTANCES.to_owned()),
             Address::ScalingPolicy(_) | Address::Alarm(_) => Err("it belongs to its group".to_owned()),
+            Address::Alert(_) => Err("thumb writes its alarms itself; delete or rename the other one".to_owned()),
             Address::S3Endpoint => Err("an existing endpoint is used as it is".to_owned()),
             Address::Trigger(_) => Err("a bucket keeps the notifications that it has beside thumb's".to_owned()),
         }
@@ -121,7 +128,7 @@ fn adopt<T>(found: &mut Found<T>) -> Result<(), String> {
 /// The command whose policy has all permissions that reading needs, for `thumb policy`.
 const COMMAND: &str = "plan";
 
-/// Observes the stack, in at most three sequential round trips, or five where there are triggers.
+/// Observes the stack, in at most three sequential round trips, or five where there are triggers or a topic.
 ///
 /// # Errors
 /// No credentials, the wrong account, missing permissions (all of them at once), or no network.
@@ -175,11 +182,20 @@ async fn observe_beside<T>(
     let (Some(buckets), Some((resources, other_stacks, beside))) = (errors.take(buckets), errors.take(rest)) else {
         return Err(errors.failure("cannot read the account", COMMAND));
     };
-    let (dlq, queue, role, profile, (vpc, network, security_group), fleet, scaling) = resources;
+    let (dlq, queue, role, profile, (vpc, network, security_group), log_group, fleet, scaling) = resources;
     let (launch_template, scaling_group, scaling_policies, alarms) = scaling;
-    let triggers = read_triggers(aws, config, &location.account, &queue).await;
-    let triggers = triggers.map_err(|error| Errors::from(error).failure("cannot read the account", COMMAND))?;
     let Buckets { thumbnails, code, binaries, former: former_buckets } = buckets;
+    let (topic_name, topic_arn) = (config.topic(), location.topic_arn(&config.topic()));
+    let dashboard_name = config.dashboard_name(&location.region);
+    let known = async {
+        all!(
+            triggers: read_triggers(aws, config, &location.account, &queue),
+            topic: topic::read(aws, &config.name, &topic_name, &topic_arn),
+            dashboard: dashboard::read(aws, &config.name, &dashboard_name),
+        )
+    };
+    let (triggers, topic, dashboard) =
+        known.await.map_err(|errors| errors.failure("cannot read the account", COMMAND))?;
     let profile = instance_profile::beside_role(profile, &config.name, aws.region(), &config.profile.name, &role);
     let observed = Observed {
         location,
@@ -194,10 +210,13 @@ async fn observe_beside<T>(
         fleet,
         triggers,
         network,
+        log_group,
         launch_template,
         scaling_group,
         scaling_policies,
         alarms,
+        topic,
+        dashboard,
         vpc,
         former_buckets,
         policy_warnings,
@@ -317,7 +336,7 @@ type Scaling = (
     Found<launch_template::Observed>,
     Found<scaling_group::Observed>,
     BTreeMap<String, scaling_policy::Observed>,
-    BTreeMap<Policy, Found<alarm::Observed>>,
+    BTreeMap<Address, Found<alarm::Observed>>,
 );
 
 type Resources = (
@@ -326,6 +345,7 @@ type Resources = (
     Found<role::Observed>,
     Found<instance_profile::Observed>,
     (Result<String, String>, s3_endpoint::Observed, Found<security_group::Observed>),
+    Found<log_group::Observed>,
     instance::Fleet,
     Scaling,
 );
@@ -346,17 +366,16 @@ async fn read_resources(aws: &Reader, config: &Config) -> Result<Resources, Erro
         )?;
         Ok::<_, Errors>((vpc, network, group))
     };
+    let log_group = config.log_group();
     let (template, scaling_group) = (launch_template::name(stack), scaling_group::name(stack));
     // Also without [scaling]: it may have been there before.
     let scaling = async {
-        let (template, group, policies) = all!(
+        let (template, group, policies, alarms) = all!(
             template: launch_template::read(aws, stack, &template),
             scaling_group: scaling_group::read(aws, stack, &scaling_group),
             policies: async { scaling_policy::read(aws, &scaling_group).await.map_err(Errors::from) },
+            alarms: async { alarm::read(aws, stack).await.map_err(Errors::from) },
         )?;
-        // They come after the group, and go before it.
-        let may_be_there = config.scaling.is_some() || !matches!(group, Found::Absent);
-        let alarms = if may_be_there { alarm::read(aws, stack).await? } else { BTreeMap::new() };
         Ok::<_, Errors>((template, group, policies, alarms))
     };
     all!(
@@ -365,6 +384,8 @@ async fn read_resources(aws: &Reader, config: &Config) -> Result<Resources, Erro
         role: role::read(aws, stack, &config.profile.role),
         profile: instance_profile::read(aws, stack, &config.profile.name),
         group: group,
+        // Also without [logs]: it may have been there before.
+        log_group: log_group::read(aws, stack, &log_group),
         instances: instance::read(aws, stack, config.instance.count),
         scaling: Box::pin(scaling),
     )

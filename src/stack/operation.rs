@@ -2,8 +2,8 @@
 
 use super::change;
 use super::resources::{
-    StepContext, alarm, binary, bucket, instance, instance_profile, launch_template, queue, role, s3_endpoint,
-    scaling_group, scaling_policy, security_group, trigger,
+    StepContext, alarm, binary, bucket, dashboard, instance, instance_profile, launch_template, log_group, queue, role,
+    s3_endpoint, scaling_group, scaling_policy, security_group, topic, trigger,
 };
 use crate::aws::{CallError, Writer};
 
@@ -17,6 +17,9 @@ pub enum Operation {
     InstanceProfile(instance_profile::Step),
     SecurityGroup(security_group::Step),
     S3Endpoint(s3_endpoint::Step),
+    LogGroup(log_group::Step),
+    Topic(topic::Step),
+    Dashboard(dashboard::Step),
     LaunchTemplate(launch_template::Step),
     ScalingGroup(scaling_group::Step),
     ScalingPolicy(scaling_policy::Step),
@@ -40,7 +43,7 @@ macro_rules! from_step {
     };
 }
 from_step! { Queue: queue, Bucket: bucket, Binary: binary, Role: role, InstanceProfile: instance_profile,
-SecurityGroup: security_group, S3Endpoint: s3_endpoint, LaunchTemplate: launch_template, ScalingGroup: scaling_group, ScalingPolicy: scaling_policy, Alarm: alarm, Instance: instance,
+SecurityGroup: security_group, S3Endpoint: s3_endpoint, LogGroup: log_group, Topic: topic, Dashboard: dashboard, LaunchTemplate: launch_template, ScalingGroup: scaling_group, ScalingPolicy: scaling_policy, Alarm: alarm, Instance: instance,
 Trigger: trigger }
 
 impl Operation {
@@ -54,6 +57,9 @@ impl Operation {
             Self::InstanceProfile(step) => instance_profile::run(step, aws, context).await,
             Self::SecurityGroup(step) => security_group::run(step, aws, context).await,
             Self::S3Endpoint(step) => s3_endpoint::run(step, aws, context).await,
+            Self::LogGroup(step) => log_group::run(step, aws, context).await,
+            Self::Topic(step) => topic::run(step, aws, context).await,
+            Self::Dashboard(step) => dashboard::run(step, aws).await,
             Self::LaunchTemplate(step) => launch_template::run(step, aws, context).await,
             // Large: it would make the future of every other step as large.
             Self::ScalingGroup(step) => Box::pin(scaling_group::run(step, aws, context)).await,

@@ -10,7 +10,10 @@ pub fn needs(address: Address, other: Address) -> bool {
         | Address::CodeBucket
         | Address::Role
         | Address::SecurityGroup
-        | Address::S3Endpoint => false,
+        | Address::S3Endpoint
+        | Address::LogGroup
+        | Address::Topic
+        | Address::Dashboard => false,
         // The redrive policy names the dead-letter queue.
         Address::Queue => other == Address::Dlq,
         Address::Binary => other == Address::CodeBucket,
@@ -19,6 +22,7 @@ pub fn needs(address: Address, other: Address) -> bool {
         Address::Instance(_) => worker_needs(other),
         Address::ScalingGroup => other == Address::LaunchTemplate || worker_needs(other),
         Address::ScalingPolicy(_) => other == Address::ScalingGroup,
+        Address::Alert(_) => other == Address::Topic,
         Address::Alarm(policy) => other == Address::ScalingPolicy(policy),
         // The queue's policy lets S3 send.
         Address::Trigger(_) => other == Address::Queue,
@@ -38,6 +42,8 @@ fn worker_needs(other: Address) -> bool {
             | Address::InstanceProfile
             | Address::SecurityGroup
             | Address::S3Endpoint
+            | Address::LogGroup
+            | Address::Topic
     )
 }
 

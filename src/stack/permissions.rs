@@ -2,7 +2,9 @@
 //! those of the calls that the command makes for this thumb.toml; the resources are as narrow as the "Service Authorization
 //! Reference" allows. tests/permissions.rs compares the policy with the calls.
 
+mod monitoring;
 mod scaling;
+mod shortening;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,6 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::config::{Access, Config, Sources};
 use crate::stack::resources::policy::{self, AwsLocation};
 use crate::stack::resources::{STACK_TAG, bucket, code_bucket};
+use shortening::{describing, merged};
 
 /// A managed policy has at most this many characters, white space not counted (IAM quotas).
 pub const MAX_POLICY_CHARACTERS: usize = 6_144;
@@ -29,6 +32,7 @@ pub enum Command {
     Backfill,
     Work,
     Dlq,
+    Logs,
     /// Beside those of `plan`.
     Doctor,
     /// Likewise.
@@ -36,7 +40,7 @@ pub enum Command {
 }
 
 impl Command {
-    pub const ALL: [Command; 9] = [
+    pub const ALL: [Command; 10] = [
         Self::Plan,
         Self::Apply,
         Self::Destroy,
@@ -44,6 +48,7 @@ impl Command {
         Self::Backfill,
         Self::Work,
         Self::Dlq,
+        Self::Logs,
         Self::Doctor,
         Self::Status,
     ];
@@ -59,6 +64,7 @@ impl fmt::Display for Command {
             Self::Backfill => "backfill",
             Self::Work => "work",
             Self::Dlq => "dlq",
+            Self::Logs => "logs",
             Self::Doctor => "doctor",
             Self::Status => "status",
         })
@@ -84,8 +90,13 @@ pub fn policy(commands: &[Command], config: &Config, location: &AwsLocation) -> 
     let statements = statements(commands, config, location);
     let policy = |statements: Vec<Value>| json!({ "Version": policy::VERSION, "Statement": statements });
     let whole = policy(statements.clone());
+    let fits = |policy: &Value| policy.to_string().len() <= MAX_POLICY_CHARACTERS;
     // As it reads best, if it fits.
-    if whole.to_string().len() <= MAX_POLICY_CHARACTERS { whole } else { policy(merged(statements)) }
+    if fits(&whole) {
+        return whole;
+    }
+    let short = policy(merged(statements.clone()));
+    if fits(&short) { short } else { policy(merged(statements.into_iter().map(describing).collect())) }
 }
 
 fn statements(commands: &[Command], config: &Config, location: &AwsLocation) -> Vec<Value> {
@@ -127,34 +138,13 @@ fn statements(commands: &[Command], config: &Config, location: &AwsLocation) -> 
         ));
         statements.push(allow("ReadMetrics", &["cloudwatch:GetMetricData"], &["*"]));
     }
+    if asked(&[Command::Logs]) {
+        stack.logs(&mut statements);
+    }
     if asked(&[Command::Doctor]) {
         stack.doctor(&mut statements);
     }
     statements
-}
-
-/// The same permissions in fewer characters: statements about the same resources under the same condition become one, and have no
-/// Sid, which IAM does not need.
-fn merged(statements: Vec<Value>) -> Vec<Value> {
-    let mut all: Vec<Value> = Vec::new();
-    for mut statement in statements {
-        statement.as_object_mut().map(|fields| fields.remove("Sid"));
-        let same =
-            |other: &&mut Value| ["Effect", "Resource", "Condition"].iter().all(|key| other[*key] == statement[*key]);
-        let Some(other) = all.iter_mut().find(same) else {
-            all.push(statement);
-            continue;
-        };
-        let words = |value: &Value| match value {
-            Value::Array(words) => words.clone(),
-            word => vec![word.clone()],
-        };
-        let actions = [words(&other["Action"]), words(&statement["Action"])].concat();
-        let actions: BTreeSet<&str> = actions.iter().filter_map(Value::as_str).collect();
-        let actions = json!(actions);
-        other["Action"] = actions;
-    }
-    all
 }
 
 /// A stack's resources by their ARNs.
@@ -165,12 +155,16 @@ struct Stack<'a> {
     buckets: Vec<String>,
     role: String,
     profile: String,
+    /// As the calls about tags have it, and as the others have it (CloudWatch Logs user guide, "Resource ARNs").
+    log_group: [String; 2],
+    topic: String,
 }
 
 impl<'a> Stack<'a> {
     fn new(config: &'a Config, location: &'a AwsLocation) -> Self {
         let AwsLocation { partition, account, region: _ } = location;
         let buckets = [config.thumbnails_bucket(account), config.code_bucket(account)];
+        let log_group = location.log_group_arn(&config.log_group());
         Self {
             config,
             location,
@@ -178,6 +172,8 @@ impl<'a> Stack<'a> {
             buckets: buckets.iter().map(|name| location.bucket_arn(name)).collect(),
             role: format!("arn:{partition}:iam::{account}:role/{}", config.profile.role),
             profile: format!("arn:{partition}:iam::{account}:instance-profile/{}", config.profile.name),
+            log_group: [format!("{log_group}:*"), log_group],
+            topic: location.topic_arn(&config.topic()),
         }
     }
 
@@ -230,6 +226,7 @@ impl<'a> Stack<'a> {
         if !triggers.is_empty() {
             statements.push(allow("ReadTriggers", &["s3:GetBucketNotification", "s3:ListBucket"], &triggers));
         }
+        self.read_monitoring(statements);
         let read = ["iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"];
         statements.push(allow("ReadRole", &read, &[&self.role]));
         let policies = &self.config.profile.policies;
@@ -249,6 +246,7 @@ impl<'a> Stack<'a> {
             "ec2:DescribeVpcEndpoints",
             network,
         ];
+        describe.extend(self.describe_monitoring());
         describe.extend(scaling::DESCRIBE);
         if self.has_endpoint() {
             describe.extend(["ec2:DescribeRouteTables", "ec2:DescribeSubnets"]);
@@ -311,6 +309,8 @@ impl<'a> Stack<'a> {
         self.change_triggers(statements);
         let binaries = format!("{}/{}*", self.buckets[1], code_bucket::BINARY_PREFIX);
         statements.push(allow("UploadBinary", &["s3:DeleteObject", "s3:PutObject"], &[binaries]));
+
+        self.make_monitoring(statements);
 
         let mut make = vec![
             "iam:DeleteRolePolicy",
@@ -433,6 +433,7 @@ impl<'a> Stack<'a> {
         statements.push(allow("DeleteQueues", &["sqs:DeleteQueue"], &self.queues));
         let delete = ["s3:DeleteBucket", "s3:ListBucketMultipartUploads"];
         statements.push(allow("DeleteBuckets", &delete, &self.buckets));
+        self.delete_monitoring(statements);
         let objects: Vec<String> = self.buckets.iter().map(|bucket| format!("{bucket}/*")).collect();
         let delete = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:DeleteObjectVersion"];
         statements.push(allow("EmptyBuckets", &delete, &objects));

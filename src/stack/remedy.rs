@@ -35,6 +35,9 @@ fn remedy(observed: &Observed, address: Address) -> Option<String> {
         Address::Role => owner(&observed.role),
         Address::InstanceProfile => owner(&observed.profile),
         Address::SecurityGroup => owner(&observed.security_group),
+        Address::LogGroup => owner(&observed.log_group),
+        Address::Topic => owner(&observed.topic),
+        Address::Dashboard => owner(&observed.dashboard),
         Address::Instance(_) => return Some("leave the instances out: thumb apply --exclude instance".to_owned()),
         Address::ScalingGroup => return Some("leave the group out: thumb apply --exclude scaling".to_owned()),
         Address::Trigger(_) => return Some(format!("leave it out: thumb apply --exclude {address}")),
@@ -42,7 +45,8 @@ fn remedy(observed: &Observed, address: Address) -> Option<String> {
         | Address::S3Endpoint
         | Address::LaunchTemplate
         | Address::ScalingPolicy(_)
-        | Address::Alarm(_) => return None,
+        | Address::Alarm(_)
+        | Address::Alert(_) => return None,
     };
     match found? {
         Owner::Nobody => Some(format!("take it over: thumb apply --adopt {address}")),

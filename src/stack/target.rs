@@ -20,6 +20,8 @@ pub enum Target {
     Instance,
     Scaling,
     Trigger,
+    Logs,
+    Notify,
     Resource(Address),
 }
 
@@ -45,7 +47,7 @@ pub fn instance_targets(text: &str) -> Result<Vec<Target>, String> {
 
 impl Target {
     /// Those of more than one resource.
-    pub const PARTS: [Target; 8] = [
+    pub const PARTS: [Target; 10] = [
         Self::Queue,
         Self::Buckets,
         Self::Code,
@@ -54,6 +56,8 @@ impl Target {
         Self::Instance,
         Self::Scaling,
         Self::Trigger,
+        Self::Logs,
+        Self::Notify,
     ];
 
     /// Whether the address is one of this target's own.
@@ -70,6 +74,8 @@ impl Target {
                 Address::LaunchTemplate | Address::ScalingGroup | Address::ScalingPolicy(_) | Address::Alarm(_)
             ),
             Self::Trigger => matches!(address, Address::Trigger(_)),
+            Self::Logs => address == Address::LogGroup,
+            Self::Notify => matches!(address, Address::Topic | Address::Alert(_)),
             Self::Resource(resource) => address == resource,
         }
     }
@@ -141,6 +147,8 @@ impl fmt::Display for Target {
             Self::Instance => "instance",
             Self::Scaling => "scaling",
             Self::Trigger => "trigger",
+            Self::Logs => "logs",
+            Self::Notify => "notify",
         })
     }
 }
@@ -189,10 +197,10 @@ mod tests {
         assert_eq!(select(Target::SecurityGroup, false), "security-group");
         assert_eq!(
             select(Target::Instance, false),
-            "dlq queue bucket.thumbnails bucket.code binary role instance-profile security-group s3-endpoint instance.1"
+            "dlq queue bucket.thumbnails bucket.code binary role instance-profile security-group s3-endpoint log-group topic instance.1"
         );
         assert!(select(Target::Scaling, false).ends_with(
-            "s3-endpoint launch-template scaling-group scaling-policy.backlog scaling-policy.wake scaling-policy.shrink \
+            "s3-endpoint log-group topic launch-template scaling-group scaling-policy.backlog scaling-policy.wake scaling-policy.shrink \
              scaling-policy.sleep alarm.wake alarm.shrink alarm.sleep"
         ));
     }
@@ -231,7 +239,7 @@ mod tests {
         assert_eq!(words("security_group, bucket.code").unwrap(), "security-group bucket.code");
         assert_eq!(words("instance.2").unwrap(), "instance.2");
         assert_eq!(words("qeue").unwrap_err(), "there is no target \"qeue\"; did you mean \"queue\"?");
-        assert!(words("nonsense").unwrap_err().ends_with("scaling, trigger, or an address of the plan"));
+        assert!(words("nonsense").unwrap_err().ends_with("scaling, trigger, logs, notify, or an address of the plan"));
         assert_eq!(select(Target::Resource(Address::Role), false), "role");
         assert_eq!(select(Target::Resource(Address::Role), true), "role instance-profile instance.1");
     }

@@ -14,7 +14,8 @@ use crate::stack::render::{Form, render};
 use crate::stack::resources::binary::elf::Executable;
 use crate::stack::resources::policy::AwsLocation;
 use crate::stack::resources::{
-    Foreign, Found, STACK_TAG, binary, bucket, instance, instance_profile, queue, role, s3_endpoint, security_group,
+    Foreign, Found, STACK_TAG, binary, bucket, instance, instance_profile, log_group, queue, role, s3_endpoint,
+    security_group,
 };
 
 mod instances;
@@ -58,10 +59,13 @@ fn nothing() -> Observed {
         fleet: instance::Fleet::default(),
         triggers: BTreeMap::new(),
         network: s3_endpoint::Observed::default(),
+        log_group: Found::Absent,
         launch_template: Found::Absent,
         scaling_group: Found::Absent,
         scaling_policies: BTreeMap::new(),
         alarms: BTreeMap::new(),
+        topic: Found::Absent,
+        dashboard: Found::Absent,
         vpc: Ok("vpc-1".into()),
         former_buckets: Vec::new(),
         policy_warnings: Vec::new(),
@@ -113,6 +117,10 @@ fn built(config: &Config) -> Observed {
         profile,
         security_group,
         s3_endpoint: _,
+        log_group,
+        topic: _,
+        alerts: _,
+        dashboard: _,
         count,
         launch,
         fleet: _,
@@ -195,6 +203,13 @@ fn built(config: &Config) -> Observed {
             tags: group.tags,
         }),
         fleet: instance::Fleet { alive: alive.collect(), ..instance::Fleet::default() },
+        log_group: log_group.map_or(Found::Absent, |group| {
+            Found::Ours(log_group::Observed {
+                arn: location().log_group_arn(&group.name),
+                retention_days: Some(group.retention_days),
+                tags: group.tags,
+            })
+        }),
         launch_template: Found::Absent,
         scaling_group: Found::Absent,
         ..nothing()
@@ -376,11 +391,12 @@ fn what_is_not_ours_is_blocked() {
         role: Found::foreign(foreign()),
         profile: Found::foreign(foreign()),
         security_group: Found::foreign(foreign()),
+        log_group: Found::foreign(foreign()),
         fleet: instance::Fleet { foreign: BTreeMap::from([(1, foreign())]), ..instance::Fleet::default() },
         ..nothing()
     };
     let plan = plan(BASE, &observed);
-    assert_eq!(plan.summary.blocked, 9, "{}", text(&plan));
+    assert_eq!(plan.summary.blocked, 10, "{}", text(&plan));
     assert!(plan.changes.iter().all(|change| change.steps.is_empty() && change.removals.is_empty()));
     let destroy = plan_destroy(&config(BASE), &observed, &Contents::default(), &Selection::default());
     assert!(destroy.changes.iter().all(|change| change.action == Action::Blocked && change.removals.is_empty()));
@@ -456,7 +472,7 @@ fn without_instances_nobody_needs_a_binary() {
     let config = config(&with("[instance]", "count = 0"));
     let desired = Desired::new(&config, &observed, &launch_options(), Err("thumb is a macOS executable".into()), None);
     let plan = plan_apply(&config, &desired, &observed, &Selection::default());
-    assert_eq!((plan.summary.blocked, plan.summary.create), (0, 7), "{}", text(&plan));
+    assert_eq!((plan.summary.blocked, plan.summary.create), (0, 8), "{}", text(&plan));
 }
 
 #[test]

@@ -117,7 +117,10 @@ fn worker(place: Place, report: Result<Option<WorkerReport>, String>, now_s: u64
         Err(why) => (Working::Unknown, Some(format!("the report of {name} cannot be read: {why}"))),
         Ok(None) if !runs => (Working::Stopped, None),
         Ok(None) if new => (Working::Booting, None),
-        Ok(None) => (Working::Silent, Some(format!("{name} runs, but its worker has never reported: see its console"))),
+        Ok(None) => (
+            Working::Silent,
+            Some(format!("{name} runs, but its worker has never reported: see `thumb logs {id} --boot`")),
+        ),
         Ok(Some(report)) => match report.state {
             _ if !runs => (Working::Stopped, None),
             State::Stopped => (Working::Stopped, Some(format!("the worker of {name} has stopped"))),

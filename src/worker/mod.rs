@@ -26,6 +26,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 
 use crate::aws::{CallError, Clients, Kind, account_number, first_call, first_failure};
@@ -40,6 +41,7 @@ use report::Report;
 use report::event::Event;
 use report::metrics::Metrics;
 use report::output::Output;
+use report::remote::{Reporter, Targets};
 use report::reporting::Identity;
 use report::systemd::Notifier;
 use runner::{FatalError, Runner, Settings};
@@ -115,8 +117,18 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
     if let Some(address) = work.metrics {
         metrics.serve(address).await?;
     }
-    let mut output = Output::new(work.json, &metrics.dropped_lines)
+    let output = Output::new(work.json, &metrics.dropped_lines)
         .map_err(|error| Failure::new("cannot start a thread").caused_by(&error))?;
+    let sdk = clients.sdk.clone();
+    let id = async move { identity::worker_id(&sdk).await }.boxed().shared();
+    let targets = Targets {
+        stack: config.name.clone(),
+        log_group: config.worker.log_group.clone(),
+        stream: id.clone(),
+        topic: config.worker.topic.clone(),
+        thumbnails_bucket: thumbnails_bucket.clone(),
+    };
+    let (mut reporter, rest) = Reporter::new(output.clone(), clients, targets);
     let started = Event::Started {
         queue: config.queue.name.clone(),
         thumbnails: thumbnails_bucket.clone(),
@@ -126,11 +138,10 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         max_source_bytes: limits.max_source_bytes,
         max_source_pixels: limits.max_source_pixels,
     };
-    output.report(&started).map_err(|error| Failure::stdout(&error))?;
+    reporter.report(&started).map_err(|error| Failure::stdout(&error))?;
     let ceiling_bytes = memory.ceiling_bytes();
-    let sdk = clients.sdk.clone();
     let identity = async move {
-        let (id, binary) = tokio::join!(identity::worker_id(&sdk), identity::binary());
+        let (id, binary) = tokio::join!(id, identity::binary());
         Identity { id, binary, config: work.config_digest, started_s, ceiling_bytes }
     };
     let context = JobContext {
@@ -153,16 +164,17 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         drain: work.drain,
         numbers_every: NUMBERS_EVERY,
     };
-    let runner = Runner::new(Arc::new(context), settings, Box::new(output.clone()), metrics, stops);
+    let runner = Runner::new(Arc::new(context), settings, Box::new(reporter), metrics, stops);
     let ended = runner.reporting(identity).notifying(notifier).run().await;
-    let flushed = output.finish();
-    match ended {
-        Err(FatalError::Report(error)) => Err(Failure::stdout(&error)),
-        Err(FatalError::Receive(error)) => {
-            Err(error.failure(format!("cannot receive messages from the queue {}", config.queue.name)))
+    let ended = ended.map_err(|error| match error {
+        FatalError::Report(error) => Failure::stdout(&error),
+        FatalError::Receive(error) => {
+            error.failure(format!("cannot receive messages from the queue {}", config.queue.name))
         }
-        Ok(()) => flushed.map_err(|error| Failure::stdout(&error)),
-    }
+    });
+    rest.finish(ended.as_ref().err().map(|failure| failure.to_string()).as_deref()).await;
+    let flushed = output.finish();
+    ended.and_then(|()| flushed.map_err(|error| Failure::stdout(&error)))
 }
 
 /// Finds the queues and the bucket.

@@ -374,7 +374,13 @@ async fn run_instances(
 fn subject(request: &HttpRequest) -> String {
     let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
     if request.headers().get("x-amz-target").is_some() {
-        let body: serde_json::Value = serde_json::from_str(&body).expect("SQS speaks JSON");
+        let body: serde_json::Value = serde_json::from_str(&body).expect("SQS and CloudWatch Logs speak JSON");
+        if let Some(group) = ["logGroupName", "logGroupNamePrefix"].into_iter().find_map(|field| body[field].as_str()) {
+            return format!("log-group/{group}");
+        }
+        if let Some((_, group)) = body["resourceArn"].as_str().and_then(|arn| arn.split_once(":log-group:")) {
+            return format!("log-group/{group}");
+        }
         let named = ["QueueName", "QueueUrl", "SourceArn"].into_iter().find_map(|field| body[field].as_str());
         let name = named.expect("every call of ours names a queue");
         return format!("queue/{}", name.rsplit(['/', ':']).next().unwrap_or_default());
@@ -382,6 +388,13 @@ fn subject(request: &HttpRequest) -> String {
     if body.contains("Action=") {
         let field = |name: &str| body.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         let profile = field("InstanceProfileName").map(|name| format!("instance-profile/{name}"));
+        let topic = ["TopicArn", "SubscriptionArn", "ResourceArn"].into_iter().find_map(field);
+        if let Some(arn) = topic.filter(|arn| arn.contains("%3Asns%3A")) {
+            return format!("topic/{}", arn.split("%3A").nth(5).unwrap_or_default());
+        }
+        if let (true, Some(name)) = (body.contains("Action=CreateTopic"), field("Name")) {
+            return format!("topic/{name}");
+        }
         return profile.or(field("RoleName").map(|name| format!("role/{name}"))).unwrap_or_default();
     }
     let path = request.uri().split('?').next().unwrap_or_default();

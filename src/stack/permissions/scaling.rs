@@ -46,8 +46,6 @@ impl Stack<'_> {
             "autoscaling:UpdateAutoScalingGroup",
         ];
         statements.push(allow("MakeScaling", &make, &[self.group_arn()]));
-        let make = ["cloudwatch:PutMetricAlarm", "cloudwatch:TagResource", "cloudwatch:UntagResource"];
-        statements.push(allow("MakeAlarms", &make, &self.alarm_arns()));
         // The first group of an account, and its first Spot instance, need roles that AWS creates with the caller's right
         // (Auto Scaling user guide, "Service-linked roles"; EC2 user guide, "Service-linked role for EC2 Spot").
         let services: Vec<&str> =
@@ -75,7 +73,7 @@ impl Stack<'_> {
     }
 
     /// The stack's alarms: those whose names begin with its own. One by one they would not fit into a policy.
-    fn alarm_arns(&self) -> [String; 1] {
+    pub(super) fn alarm_arns(&self) -> [String; 1] {
         let AwsLocation { partition, account, region } = self.location;
         [format!("arn:{partition}:cloudwatch:{region}:{account}:alarm:{}-*", self.config.name)]
     }

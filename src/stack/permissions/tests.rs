@@ -94,10 +94,15 @@ fn each_command_alone_fits_into_a_managed_policy() {
         assert!(text.len() <= MAX_POLICY_CHARACTERS, "{command}: {}", text.len());
     }
     // With everything that has rights of its own, for a stack with a name of usual length.
-    let text = "name = \"my-photos\"\nnetwork.public_ip = false\n[scaling]\n[[trigger]]\nbucket = \"my-uploads\"";
-    let config = Config::parse(text, "").unwrap();
+    let toml = "name = \"my-photos\"\nnetwork.public_ip = false\n[scaling]\n[[trigger]]\nbucket = \"my-uploads\"";
+    let config = Config::parse(toml, "").unwrap();
     let text = policy(&[Command::Apply], &config, &location()).to_string();
     assert!(text.len() <= MAX_POLICY_CHARACTERS, "apply with [scaling]: {}", text.len());
+    let text = format!("{toml}\n[notify]\ntopic = true\n[dashboard]\non = true");
+    let config = Config::parse(&text, "").unwrap();
+    let text = policy(&[Command::Apply], &config, &location()).to_string();
+    assert!(text.len() <= MAX_POLICY_CHARACTERS, "apply with everything: {}", text.len());
+    assert!(text.contains("\"ec2:Describe*\"") && !text.contains("ec2:DescribeVpcs"), "{text}");
 }
 
 #[test]
@@ -107,4 +112,11 @@ fn a_long_policy_says_the_same_in_fewer_statements() {
     let allowed =
         |actions: &[&str], resource: &str| json!({ "Effect": "Allow", "Action": actions, "Resource": [resource] });
     assert_eq!(merged, [allowed(&["x:a", "x:b", "x:d"], "r"), allowed(&["x:c"], "other")]);
+    // Of another service, about a resource of its own.
+    let packed = |statements| super::merged(statements);
+    let one = packed(vec![of("A", &["x:a"], "arn:x"), of("B", &["y:b"], "arn:y")]);
+    let both = json!({ "Effect": "Allow", "Action": ["x:a", "y:b"], "Resource": ["arn:x", "arn:y"] });
+    assert_eq!(one, [both]);
+    let apart = packed(vec![of("A", &["x:a"], "arn:x"), of("B", &["y:b"], "*"), of("C", &["x:c"], "arn:z")]);
+    assert_eq!(apart.len(), 3);
 }

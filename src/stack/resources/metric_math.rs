@@ -1,6 +1,9 @@
 //! Metric math: metrics and an expression over them, as scaling policies and alarms are told them (CloudWatch user guide, "Using
 //! math expressions with CloudWatch metrics"). Pure.
 
+#[cfg(test)]
+pub mod evaluator;
+
 use std::fmt;
 
 /// The metrics are published every minute.

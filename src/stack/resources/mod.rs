@@ -4,13 +4,16 @@
 //! [`Reader`]: crate::aws::Reader
 
 pub mod alarm;
+pub mod alerts;
 pub mod binary;
 pub mod bucket;
 pub mod code_bucket;
+pub mod dashboard;
 pub mod instance;
 pub mod instance_profile;
 mod interrupt;
 pub mod launch_template;
+pub mod log_group;
 pub mod metric_math;
 pub mod policy;
 pub mod queue;
@@ -21,6 +24,7 @@ pub mod scaling_policy;
 pub mod scaling_rules;
 pub mod security_group;
 pub mod source;
+pub mod topic;
 pub mod trigger;
 
 use std::collections::BTreeMap;

@@ -25,6 +25,27 @@ impl AwsLocation {
         format!("arn:{partition}:sqs:{region}:{account}:{name}")
     }
 
+    pub fn log_group_arn(&self, name: &str) -> String {
+        let Self { partition, account, region } = self;
+        format!("arn:{partition}:logs:{region}:{account}:log-group:{name}")
+    }
+
+    pub fn topic_arn(&self, name: &str) -> String {
+        let Self { partition, account, region } = self;
+        format!("arn:{partition}:sns:{region}:{account}:{name}")
+    }
+
+    pub fn alarm_arn(&self, name: &str) -> String {
+        let Self { partition, account, region } = self;
+        format!("arn:{partition}:cloudwatch:{region}:{account}:alarm:{name}")
+    }
+
+    /// Of all regions: a dashboard belongs to none.
+    pub fn dashboard_arn(&self, name: &str) -> String {
+        let Self { partition, account, region: _ } = self;
+        format!("arn:{partition}:cloudwatch::{account}:dashboard/{name}")
+    }
+
     /// S3 as KMS knows it, in each key's own region ("kms:ViaService"): "s3.us-east-1.amazonaws.com".
     fn s3_in_regions_of(&self, keys: &[String]) -> BTreeSet<String> {
         let domain = if self.partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
@@ -201,6 +222,23 @@ pub fn worker(config: &Config, location: &AwsLocation) -> Value {
             "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
             "Resource": keys,
             "Condition": { "StringEquals": { "kms:ViaService": location.s3_in_regions_of(keys) } },
+        }));
+    }
+    if config.logs.is_some() {
+        statements.push(json!({
+            "Sid": "WriteLogs",
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            // The streams of this group.
+            "Resource": format!("{}:*", location.log_group_arn(&config.log_group())),
+        }));
+    }
+    if config.notify.as_ref().is_some_and(|notify| notify.events) {
+        statements.push(json!({
+            "Sid": "TellEvents",
+            "Effect": "Allow",
+            "Action": "sns:Publish",
+            "Resource": location.topic_arn(&config.topic()),
         }));
     }
     json!({ "Version": VERSION, "Statement": statements })

@@ -7,7 +7,7 @@
 use crate::config::Scaling;
 use crate::stack::address::Policy;
 use crate::stack::capacity::{backlog_per_instance, pictures_a_second};
-use crate::stack::resources::alarm::{Alarm, Comparison};
+use crate::stack::resources::alarm::{Alarm, Comparison, Does};
 use crate::stack::resources::metric_math::{Formula, of_group, of_queue};
 use crate::stack::resources::scaling_policy::{Adjustment, Kind, ScalingPolicy, Steps, name};
 use crate::stack::resources::{Tags, scaling_group};
@@ -116,8 +116,8 @@ fn alarm(policy: Policy, basis: &Basis<'_>) -> Option<Alarm> {
     let done = || of_queue("done", queue, "NumberOfMessagesDeleted", "Sum");
     let in_service = |stat: &str| of_group("instances", &group, "GroupInServiceInstances", stat);
     let base = |description: String, formula: Formula, comparison: Comparison, minutes: i32| Alarm {
-        policy,
         name: name(stack, policy),
+        does: Does::Execute(policy),
         description,
         formula,
         comparison,

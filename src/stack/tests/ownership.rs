@@ -19,6 +19,7 @@ fn adopted(config: &Config) -> Observed {
     ours(&mut observed.role, |found| mark(&mut found.tags));
     ours(&mut observed.profile, |found| mark(&mut found.tags));
     ours(&mut observed.security_group, |found| mark(&mut found.tags));
+    ours(&mut observed.log_group, |found| mark(&mut found.tags));
     observed
 }
 

@@ -100,6 +100,11 @@ pub enum Event {
         key: String,
         why: String,
     },
+    /// Something that goes to CloudWatch could not be sent; emitted once until it can.
+    NotSent {
+        what: &'static str,
+        why: String,
+    },
     /// This many lines were dropped, because the output was not being read.
     Dropped {
         lines: u64,
@@ -211,6 +216,9 @@ impl Event {
                 "cannot store the report {key} in the code bucket ({why}); the worker continues, but `thumb apply` does \
                  not see it until the report succeeds"
             ),
+            Self::NotSent { what, why } => {
+                format!("cannot send {what} ({why}); trying again, and working on meanwhile")
+            }
             Self::Dropped { lines } => format!("{lines} lines were dropped here because they were not read"),
             Self::Numbers { total, numbers } => line(*total, numbers),
         }
@@ -328,6 +336,7 @@ mod tests {
             Event::Resumed { after_s: 4.6, probes: 0 },
             Event::Resumed { after_s: 93.0, probes: 3 },
             Event::ReportFailed { key: "workers/i-1.json".into(), why: "s3:PutObject: AccessDenied: no".into() },
+            Event::NotSent { what: "log lines", why: "logs:PutLogEvents: AccessDenied: no".into() },
             Event::Dropped { lines: 9 },
         ];
         let lines: Vec<String> =

@@ -1,10 +1,12 @@
 //! What the worker reports: [`event`]s in its log ([`output`]), [`Stats`] in the log and to Prometheus ([`metrics`]), its
-//! [`health`] to probes and to [`systemd`], and reports to `thumb apply` ([`reporting`]).
+//! [`health`] to probes and to [`systemd`], reports to `thumb apply` ([`reporting`]), and lines, numbers and events to
+//! CloudWatch ([`remote`]).
 
 pub mod event;
 pub mod health;
 pub mod metrics;
 pub mod output;
+pub mod remote;
 pub mod reporting;
 pub mod stats;
 pub mod systemd;
@@ -29,6 +31,9 @@ pub trait Report: Send {
     /// # Errors
     /// As [`Report::report`].
     fn is_behind(&mut self) -> io::Result<bool>;
+
+    /// A message's job has ended, and its outcome is final.
+    fn finished(&mut self, _finished: &Finished) {}
 }
 
 /// The worker's statistics. Each message is counted once, for all views: the whole run, the time since the last line of

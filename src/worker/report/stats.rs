@@ -47,10 +47,34 @@ impl Histogram {
         0.0
     }
 
+    /// Values in milliseconds that are distributed as those that were added: as many, or `most` of them.
+    pub fn values_ms(&self, most: usize) -> Vec<f64> {
+        let count = usize::try_from(self.count).unwrap_or(usize::MAX).min(most);
+        let middle = |index: usize| (index as f64 + 0.5) / count as f64;
+        (0..count).map(|index| (self.percentile_ms(middle(index)) * 10.0).round() / 10.0).collect()
+    }
+
     fn percentiles(&self) -> Percentiles {
         let round = |share| (self.percentile_ms(share) * 10.0).round() / 10.0;
         Percentiles { p50_ms: round(0.50), p95_ms: round(0.95), p99_ms: round(0.99) }
     }
+}
+
+/// The numbers of a minute, for CloudWatch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Minute {
+    /// Messages that succeeded.
+    pub photographs: u64,
+    pub thumbnails: u64,
+    pub rejected: u64,
+    pub retried: u64,
+    /// Of photographs read.
+    pub bytes: u64,
+    /// How long the stages took; at most as many values as were asked for.
+    pub fetch_ms: Vec<f64>,
+    pub render_ms: Vec<f64>,
+    pub store_ms: Vec<f64>,
+    pub memory_bytes: Option<u64>,
 }
 
 /// Counts since a beginning.
@@ -156,6 +180,27 @@ impl Totals {
         Counts { done, made: images, skipped, ignored, retried, rejected }
     }
 
+    /// None: nothing was done. `values`: of each stage at most.
+    pub fn minute(&self, values: usize) -> Option<Minute> {
+        let Self { done, rejected, retried, images, source_bytes, .. } = *self;
+        (done + rejected + retried > 0).then(|| Minute {
+            photographs: done,
+            thumbnails: images,
+            rejected,
+            retried,
+            bytes: source_bytes,
+            fetch_ms: self.fetch.values_ms(values),
+            render_ms: self.make.values_ms(values),
+            store_ms: self.store.values_ms(values),
+            memory_bytes: resident_bytes(),
+        })
+    }
+
+    /// When the counting began.
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
     pub fn numbers(&self, now: Instant) -> Numbers {
         let seconds = now.duration_since(self.began).as_secs_f64();
         let rate = |count: f64| if seconds > 0.0 { (count / seconds * 100.0).round() / 100.0 } else { 0.0 };
@@ -211,6 +256,20 @@ mod tests {
             assert!((found / ms - 1.0_f64).abs() < 1.0 / 16.0, "p{share}: {found}");
         }
         assert_eq!(Histogram::default().percentile_ms(0.5), 0.0);
+    }
+
+    #[test]
+    fn few_values_stand_for_many() {
+        let mut histogram = Histogram::default();
+        assert_eq!(histogram.values_ms(100), [] as [f64; 0]);
+        histogram.add(Duration::from_millis(10));
+        histogram.add(Duration::from_millis(1_000));
+        let values = histogram.values_ms(100);
+        assert!(values.len() == 2 && (values[0] / 10.0 - 1.0).abs() < 0.07 && values[1] > 900.0, "{values:?}");
+        (1..=10_000).for_each(|ms| histogram.add(Duration::from_millis(ms)));
+        let values = histogram.values_ms(100);
+        assert_eq!(values.len(), 100);
+        assert!(values.is_sorted() && (values[49] / 5_000.0 - 1.0).abs() < 0.07, "{values:?}");
     }
 
     #[test]

@@ -103,6 +103,7 @@ impl<B: Backend> Runner<B> {
     /// Counts a job's outcome, emits its events, and settles the message.
     fn finish(&mut self, id: Id, finished: Finished, receives: u32, now: Instant) {
         self.stats.add(&finished);
+        self.report.finished(&finished);
         let Finished { outcome, source, made, skipped, removed, .. } = finished;
         made.into_iter().for_each(|made| self.emit(Event::made(made)));
         for key in skipped {

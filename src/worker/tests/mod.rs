@@ -5,6 +5,7 @@ mod failures;
 mod fake;
 mod memory;
 mod removed;
+mod telling;
 mod versions;
 
 use std::cell::Cell;
@@ -21,6 +22,8 @@ use super::memory::MemoryBudget;
 use super::report::Report;
 use super::report::event::Event;
 use super::report::metrics::Metrics;
+use super::report::remote::tests::Broken;
+use super::report::remote::{Reporter, Rest};
 use super::report::reporting::Identity;
 use super::report::systemd::Notifier;
 use super::runner::{FatalError, Runner, Settings};
@@ -61,6 +64,8 @@ struct Setup {
     metrics: Metrics,
     /// Whether the reader of the events has fallen behind.
     behind: Arc<AtomicBool>,
+    /// What is wrong with CloudWatch and SNS; none: nothing is sent there.
+    broken: Option<Broken>,
 }
 
 /// Reads the events.
@@ -103,6 +108,7 @@ impl Setup {
             notifier: Cell::new(None),
             metrics: Metrics::default(),
             behind: Arc::default(),
+            broken: None,
         }
     }
 
@@ -146,7 +152,14 @@ impl Setup {
             stops.closed().await;
         });
         let seen = Arc::clone(&events);
-        let report = Box::new(Reader { seen, began, behind: Arc::clone(&self.behind) });
+        let reader = Box::new(Reader { seen, began, behind: Arc::clone(&self.behind) });
+        let (report, rest): (Box<dyn Report>, Rest) = match self.broken {
+            None => (reader, Rest::default()),
+            Some(broken) => {
+                let (reporter, rest) = Reporter::beside_broken(reader, broken);
+                (Box::new(reporter), rest)
+            }
+        };
         let mut runner = Runner::new(Arc::new(context), self.settings.clone(), report, self.metrics.clone(), receiver);
         if let Some(identity) = &self.identity {
             runner = runner.reporting(std::future::ready(identity.clone()));
@@ -156,6 +169,7 @@ impl Setup {
         }
         let result = runner.run().await;
         let took = began.elapsed();
+        rest.finish(None).await;
         stopper.abort();
         let (times, events) = std::mem::take(&mut *events.lock().unwrap()).into_iter().unzip();
         Run { events, times, result, took }

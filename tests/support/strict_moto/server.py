@@ -1,7 +1,7 @@
 """The server: HTTP, the log, the command line."""
 import argparse, signal
 from werkzeug.serving import WSGIRequestHandler, make_server
-from . import cbor, core, common, s3, sqs, iam, ec2, autoscaling, events   # in this order their rules run
+from . import cbor, core, common, s3, sqs, iam, ec2, autoscaling, events, logs, sns, dashboards   # in this order their rules run
 from .core import *
 
 class Log:

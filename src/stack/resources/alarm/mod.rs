@@ -1,4 +1,5 @@
-//! Alarms (CloudWatch): what executes the scaling policies. Each has the name of its policy.
+//! Alarms (CloudWatch): those that execute the scaling policies, each with the name of its policy, and those that tell somebody by
+//! the stack's topic.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +8,9 @@ use aws_sdk_cloudwatch::types::{
 };
 
 use super::metric_math::{Formula, Metric, PERIOD_S, RESULT};
-use super::scaling_policy;
 use super::{Found, StepContext, Tags, ok_if_gone, optional, own_tags, tag_changes};
 use crate::aws::{CallError, CallResult, Kind, Reader, Writer};
-use crate::stack::address::{Address, Policy};
+use crate::stack::address::{Address, Alert, Policy};
 use crate::stack::change::{Action, Change};
 
 /// What counts as a minute without data: a queue that has been idle for hours has no metrics.
@@ -19,14 +19,38 @@ const MISSING: &str = "notBreaching";
 /// An alarm as declared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alarm {
-    pub policy: Policy,
     pub name: String,
+    pub does: Does,
     pub description: String,
     pub formula: Formula,
     pub comparison: Comparison,
     /// For so many minutes in a row the comparison must hold.
     pub minutes: i32,
     pub tags: Tags,
+}
+
+/// What an alarm does when it goes off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Does {
+    Execute(Policy),
+    Tell { alert: Alert, topic_arn: String },
+}
+
+impl Does {
+    pub fn address(&self) -> Address {
+        match self {
+            Self::Execute(policy) => Address::Alarm(*policy),
+            Self::Tell { alert, topic_arn: _ } => Address::Alert(*alert),
+        }
+    }
+
+    /// What a plan calls it, and the address of what it acts on.
+    fn words(&self) -> (&'static str, String) {
+        match self {
+            Self::Execute(policy) => ("executes", Address::ScalingPolicy(*policy).to_string()),
+            Self::Tell { .. } => ("tells", Address::Topic.to_string()),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,8 +107,8 @@ pub struct Rule {
 pub enum Step {
     Put {
         alarm: Box<Alarm>,
-        /// The policy's ARN. None: of the policy that this run makes.
-        policy_arn: Option<String>,
+        /// The ARN of the policy or topic. None: of the policy that this run makes.
+        action: Option<String>,
         /// Tags can be given at the creation only.
         new: bool,
     },
@@ -98,14 +122,27 @@ pub enum Step {
     },
 }
 
-/// The alarms of a stack, each by its policy.
-pub async fn read(aws: &Reader, stack: &str) -> Result<BTreeMap<Policy, Found<Observed>>, CallError> {
-    let names: Vec<String> = Policy::ALL.iter().map(|policy| scaling_policy::name(stack, *policy)).collect();
+/// The name of the alarm at an address, which is that of its policy.
+pub fn name(stack: &str, address: Address) -> String {
+    match address {
+        Address::Alarm(policy) | Address::ScalingPolicy(policy) => format!("{stack}-{policy}"),
+        Address::Alert(alert) => format!("{stack}-{alert}"),
+        other => format!("{stack}-{other}"),
+    }
+}
+
+/// The alarms of a stack.
+pub async fn read(aws: &Reader, stack: &str) -> Result<BTreeMap<Address, Found<Observed>>, CallError> {
+    let addresses: Vec<Address> =
+        Policy::ALL.into_iter().map(Address::Alarm).chain(Alert::ALL.into_iter().map(Address::Alert)).collect();
+    let names: Vec<String> = addresses.iter().map(|address| name(stack, *address)).collect();
     let request = aws.describe_alarms().set_alarm_names(Some(names));
-    let alarms = request.send().await.action("cloudwatch:DescribeAlarms")?.metric_alarms.unwrap_or_default();
+    // An emulator without CloudWatch answers 404, and has no alarms.
+    let out = optional(request.send().await.action("cloudwatch:DescribeAlarms"))?;
+    let alarms = out.and_then(|out| out.metric_alarms).unwrap_or_default();
     let mut found = BTreeMap::new();
-    for policy in Policy::ALL {
-        let name = scaling_policy::name(stack, policy);
+    for address in addresses {
+        let name = name(stack, address);
         let Some(alarm) = alarms.iter().find(|alarm| alarm.alarm_name() == Some(&name)) else { continue };
         let arn = alarm.alarm_arn().unwrap_or_default();
         let result = aws.list_tags_for_resource().resource_arn(arn).send().await;
@@ -123,7 +160,7 @@ pub async fn read(aws: &Reader, stack: &str) -> Result<BTreeMap<Policy, Found<Ob
             actions_enabled: alarm.actions_enabled() != Some(false),
             tags: own_tags(&tags),
         };
-        found.insert(policy, Found::by_tags(stack, &tags, &format!("the alarm {name}"), observed));
+        found.insert(address, Found::by_tags(stack, &tags, &format!("the alarm {name}"), observed));
     }
     Ok(found)
 }
@@ -156,18 +193,21 @@ fn rule_of(alarm: &MetricAlarm) -> Option<Rule> {
     })
 }
 
-/// `policy_arn`: of the alarm's policy, if it is there already.
+/// `policy_arn`: of the policy that the alarm executes, if it is there already.
 pub fn diff(desired: &Alarm, found: Option<&Found<Observed>>, policy_arn: Option<&str>) -> Change<Step> {
-    let Alarm { policy, name, description, formula, comparison, minutes, tags } = desired;
-    let mut change = Change::new(Address::Alarm(*policy), name);
-    let put =
-        |new: bool| Step::Put { alarm: Box::new(desired.clone()), policy_arn: policy_arn.map(str::to_owned), new };
-    let executes = format!("scaling-policy.{policy}");
+    let Alarm { name, does, description, formula, comparison, minutes, tags } = desired;
+    let mut change = Change::new(does.address(), name);
+    let action = match does {
+        Does::Execute(_) => policy_arn,
+        Does::Tell { topic_arn, .. } => Some(topic_arn.as_str()),
+    };
+    let put = |new: bool| Step::Put { alarm: Box::new(desired.clone()), action: action.map(str::to_owned), new };
+    let (word, target) = does.words();
     let observed = match found {
         Some(Found::Foreign(foreign)) => return Change::blocked(change.address, name, &foreign.reason),
         None | Some(Found::Absent) => {
             change.set("when", &when(formula, *comparison, *minutes));
-            change.set("executes", &executes);
+            change.set(word, &target);
             change.set("description", description);
             change.set("tags", tags);
             change.step(put(true));
@@ -181,10 +221,10 @@ pub fn diff(desired: &Alarm, found: Option<&Found<Observed>>, policy_arn: Option
     let before_when = before.map(|rule| when(&rule.formula, rule.comparison, rule.minutes));
     change.compare("when", &before_when, &Some(when(formula, *comparison, *minutes)));
     change.compare("description", &before.map(|rule| &rule.description), &Some(description));
-    let right = policy_arn.is_some_and(|arn| observed.actions == [arn]) && observed.actions_enabled;
+    let right = action.is_some_and(|arn| observed.actions == [arn]) && observed.actions_enabled;
     if !right {
         let before = if observed.actions_enabled { observed.actions.join(", ") } else { "nothing".to_owned() };
-        change.compare("executes", &before, &executes);
+        change.compare(word, &before, &target);
     }
     debug_assert!(before == Some(&wanted) || !change.attributes.is_empty(), "what differs is shown");
     if !change.attributes.is_empty() {
@@ -202,15 +242,31 @@ fn when(formula: &Formula, comparison: Comparison, minutes: i32) -> String {
     format!("{} for {during}: {formula}", comparison.words())
 }
 
-/// The stack's alarms that are not wanted.
-pub fn leftovers(stack: &str, wanted: &[Alarm], found: &BTreeMap<Policy, Found<Observed>>) -> Vec<Change<Step>> {
-    let unwanted = found.iter().filter(|(policy, _)| wanted.iter().all(|alarm| alarm.policy != **policy));
-    unwanted.filter(|(_, found)| found.ours().is_some()).map(|(policy, _)| delete(stack, *policy)).collect()
+/// The stack's alarms that are not wanted, of those of a kind.
+pub fn leftovers(
+    stack: &str,
+    wanted: &[Alarm],
+    found: &BTreeMap<Address, Found<Observed>>,
+    of_kind: fn(Address) -> bool,
+) -> Vec<Change<Step>> {
+    let unwanted = |address: &Address| wanted.iter().all(|alarm| alarm.does.address() != *address);
+    let found = found.iter().filter(|(address, found)| found.ours().is_some() && of_kind(**address));
+    found.filter(|(address, _)| unwanted(address)).map(|(address, _)| delete(stack, *address)).collect()
 }
 
-pub fn delete(stack: &str, policy: Policy) -> Change<Step> {
-    let name = scaling_policy::name(stack, policy);
-    let mut change = Change::new(Address::Alarm(policy), &name);
+/// Of those that execute policies.
+pub fn executes(address: Address) -> bool {
+    matches!(address, Address::Alarm(_))
+}
+
+/// Of those that tell somebody.
+pub fn tells(address: Address) -> bool {
+    matches!(address, Address::Alert(_))
+}
+
+fn delete(stack: &str, address: Address) -> Change<Step> {
+    let name = name(stack, address);
+    let mut change = Change::new(address, &name);
     change.removed("name", &name);
     change.removal(Step::Delete { name });
     change.action(Action::Delete)
@@ -219,11 +275,14 @@ pub fn delete(stack: &str, policy: Policy) -> Change<Step> {
 pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {
     let cloudwatch = &aws.clients.cloudwatch;
     match step {
-        Step::Put { alarm, policy_arn, new } => {
+        Step::Put { alarm, action, new } => {
             const ACTION: &str = "cloudwatch:PutMetricAlarm";
-            let Alarm { policy, name, description, formula, comparison, minutes, tags } = &**alarm;
-            let made = || context.outputs.facts().policy_arns.get(policy).cloned();
-            let action = policy_arn.clone().or_else(made).ok_or_else(|| {
+            let Alarm { name, does, description, formula, comparison, minutes, tags } = &**alarm;
+            let made = || match does {
+                Does::Execute(policy) => context.outputs.facts().policy_arns.get(policy).cloned(),
+                Does::Tell { topic_arn, .. } => Some(topic_arn.clone()),
+            };
+            let action = action.clone().or_else(made).ok_or_else(|| {
                 CallError::judged(ACTION, Kind::Refused, format!("the scaling policy {name} has no ARN yet"))
             })?;
             let (operator, threshold) = comparison.operator();

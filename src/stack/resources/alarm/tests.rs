@@ -50,7 +50,7 @@ fn an_alarm_as_declared_is_left_alone_and_drift_is_mended() {
     }
     // The policy was deleted by hand: it gets a new ARN in the same run.
     let change = plan(there.clone(), None);
-    assert!(matches!(&change.steps[..], [Step::Put { policy_arn: None, new: false, .. }]));
+    assert!(matches!(&change.steps[..], [Step::Put { action: None, new: false, .. }]));
     let change = plan(
         Observed { tags: Tags::from([("thumb:stack".into(), "cats".into()), ("x".into(), "y".into())]), ..there },
         Some(ARN),
@@ -70,13 +70,14 @@ fn an_alarm_of_somebody_else_is_blocked() {
     let foreign = Found::by_tags("cats", &Tags::new(), "the alarm cats-wake", built(&wake()));
     let change = diff(&wake(), Some(&foreign), Some(ARN));
     assert_eq!(change.action, Action::Blocked);
-    assert_eq!(leftovers("cats", &[], &BTreeMap::from([(Policy::Wake, foreign)])), []);
+    assert_eq!(leftovers("cats", &[], &BTreeMap::from([(Address::Alarm(Policy::Wake), foreign)]), executes), []);
 }
 
 #[test]
 fn what_is_no_longer_wanted_goes() {
-    let there = BTreeMap::from([(Policy::Wake, Found::Ours(built(&wake())))]);
-    let gone = leftovers("cats", &[], &there);
+    let there = BTreeMap::from([(Address::Alarm(Policy::Wake), Found::Ours(built(&wake())))]);
+    let gone = leftovers("cats", &[], &there, executes);
     assert_eq!((gone.len(), gone[0].action), (1, Action::Delete));
-    assert_eq!(leftovers("cats", &[wake()], &there), []);
+    assert_eq!(leftovers("cats", &[wake()], &there, executes), []);
+    assert_eq!(leftovers("cats", &[], &there, tells), [], "of another kind");
 }

@@ -5,138 +5,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::config::Config;
-
-/// Minutes of metrics, by the name of the metric; `None`: there was no data.
-type Minute = BTreeMap<&'static str, Option<f64>>;
-
-/// Evaluates metric math, as far as the rules use it: IF, FILL, AND, comparisons and arithmetic ("Using math expressions with
-/// CloudWatch metrics"). `None`: a metric without data, outside of FILL.
-struct Evaluator<'a> {
-    words: Vec<String>,
-    at: usize,
-    values: &'a BTreeMap<String, Option<f64>>,
-}
-
-impl Evaluator<'_> {
-    fn evaluate(formula: &Formula, minute: &Minute) -> Option<f64> {
-        let values = formula
-            .metrics
-            .iter()
-            .map(|metric| {
-                let key: &str = &metric.name;
-                (metric.id.clone(), *minute.get(key).unwrap_or_else(|| panic!("no {key} in the minute")))
-            })
-            .collect();
-        let mut words = Vec::new();
-        let mut word = String::new();
-        for c in formula.expression.chars() {
-            if c.is_alphanumeric() || matches!(c, '_' | '.') {
-                word.push(c);
-                continue;
-            }
-            if !word.is_empty() {
-                words.push(std::mem::take(&mut word));
-            }
-            if c != ' ' {
-                words.push(c.to_string());
-            }
-        }
-        words.extend((!word.is_empty()).then_some(word));
-        let mut evaluator = Evaluator { words, at: 0, values: &values };
-        let value = evaluator.and();
-        assert_eq!(evaluator.at, evaluator.words.len(), "all of {} was read", formula.expression);
-        value
-    }
-
-    fn next_is(&mut self, word: &str) -> bool {
-        let is = self.words.get(self.at).is_some_and(|next| next == word);
-        self.at += usize::from(is);
-        is
-    }
-
-    fn expect(&mut self, word: &str) {
-        assert!(self.next_is(word), "{word} at {:?}", &self.words[self.at..]);
-    }
-
-    fn and(&mut self) -> Option<f64> {
-        let mut value = self.comparison();
-        while self.next_is("AND") {
-            let other = self.comparison();
-            value = value.zip(other).map(|(a, b)| f64::from(a != 0.0 && b != 0.0));
-        }
-        value
-    }
-
-    fn comparison(&mut self) -> Option<f64> {
-        let value = self.sum();
-        if self.next_is("<") {
-            let other = self.sum();
-            return value.zip(other).map(|(a, b)| f64::from(a < b));
-        }
-        if self.next_is(">") {
-            let other = self.sum();
-            return value.zip(other).map(|(a, b)| f64::from(a > b));
-        }
-        value
-    }
-
-    fn sum(&mut self) -> Option<f64> {
-        let mut value = self.product();
-        while self.next_is("+") {
-            let other = self.product();
-            value = value.zip(other).map(|(a, b)| a + b);
-        }
-        value
-    }
-
-    fn product(&mut self) -> Option<f64> {
-        let mut value = self.factor();
-        loop {
-            if self.next_is("*") {
-                let other = self.factor();
-                value = value.zip(other).map(|(a, b)| a * b);
-            } else if self.next_is("/") {
-                // A division by zero has no result.
-                let other = self.factor().filter(|other| *other != 0.0);
-                value = value.zip(other).map(|(a, b)| a / b);
-            } else {
-                return value;
-            }
-        }
-    }
-
-    fn factor(&mut self) -> Option<f64> {
-        let word = self.words[self.at].clone();
-        self.at += 1;
-        match word.as_str() {
-            "(" => {
-                let value = self.and();
-                self.expect(")");
-                value
-            }
-            "IF" => {
-                self.expect("(");
-                let condition = self.and();
-                self.expect(",");
-                let yes = self.and();
-                self.expect(",");
-                let no = self.and();
-                self.expect(")");
-                condition.and_then(|condition| if condition != 0.0 { yes } else { no })
-            }
-            "FILL" => {
-                self.expect("(");
-                let value = self.and();
-                self.expect(",");
-                let otherwise = self.and();
-                self.expect(")");
-                value.or(otherwise)
-            }
-            number if number.starts_with(|c: char| c.is_ascii_digit()) => Some(number.parse().unwrap()),
-            name => *self.values.get(name).unwrap_or_else(|| panic!("no metric {name}")),
-        }
-    }
-}
+use crate::stack::resources::metric_math::evaluator::{Minute, evaluate};
 
 fn basis(text: &str, test: impl FnOnce(&Basis<'_>)) {
     let config = Config::parse(&format!("name = \"cats\"\n[scaling]\n{text}"), "").unwrap();
@@ -166,18 +35,23 @@ fn no_queue_data(instances: f64) -> Minute {
     minute
 }
 
+fn policy_of(alarm: &Alarm) -> String {
+    let Does::Execute(policy) = &alarm.does else { panic!("it executes a policy") };
+    policy.to_string()
+}
+
 /// Which alarms go off when the minutes have been so for as long as they look.
 fn alarms_in(minute: &Minute) -> String {
     let mut ringing = Vec::new();
     basis("", |basis| {
         for alarm in alarms(basis) {
             // Missing data does not breach.
-            let rings = Evaluator::evaluate(&alarm.formula, minute).is_some_and(|value| match alarm.comparison {
+            let rings = evaluate(&alarm.formula, minute).is_some_and(|value| match alarm.comparison {
                 Comparison::AtLeast(threshold) => value >= threshold,
                 Comparison::Below(threshold) => value < threshold,
             });
             if rings {
-                ringing.push(alarm.policy.to_string());
+                ringing.push(policy_of(&alarm));
             }
         }
     });
@@ -234,8 +108,8 @@ fn the_backlog_policy_divides_what_waits_among_the_instances() {
         let Kind::Target { formula, target, scale_in } = policies(basis).remove(0).kind else { panic!("no target") };
         assert_eq!(target, a_minute());
         assert!(!scale_in);
-        assert_eq!(Evaluator::evaluate(&formula, &minute(9_000.0, 0.0, 0.0, 3.0, 3.0)), Some(3_000.0));
-        assert_eq!(Evaluator::evaluate(&formula, &minute(9.0, 0.0, 0.0, 0.0, 0.0)), None, "no instances: no result");
+        assert_eq!(evaluate(&formula, &minute(9_000.0, 0.0, 0.0, 3.0, 3.0)), Some(3_000.0));
+        assert_eq!(evaluate(&formula, &minute(9.0, 0.0, 0.0, 0.0, 0.0)), None, "no instances: no result");
     });
 }
 
@@ -260,7 +134,7 @@ fn a_group_has_the_policies_that_it_can_use() {
         let mut words = String::new();
         basis(text, |basis| {
             let policies: Vec<String> = policies(basis).iter().map(|one| one.policy.to_string()).collect();
-            let alarms: Vec<String> = alarms(basis).iter().map(|one| one.policy.to_string()).collect();
+            let alarms: Vec<String> = alarms(basis).iter().map(policy_of).collect();
             words = format!("{} | {}", policies.join(" "), alarms.join(" "));
         });
         words

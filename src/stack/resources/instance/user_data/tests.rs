@@ -142,7 +142,9 @@ fn there_is_room_for_a_long_configuration_and_no_more_than_ec2_takes() {
         sizes[..20].join(", "),
         "c".repeat(100),
     );
-    let most = crate::config::Config::parse(&most, "thumb.toml").unwrap().worker_toml("123456789012");
+    let most = crate::config::Config::parse(&most, "thumb.toml")
+        .unwrap()
+        .worker_toml("123456789012", "arn:aws:sns:us-east-1:123456789012:cats-events");
     let endpoint = Some(format!("https://{}.vpce.amazonaws.com", "e".repeat(80)));
     let most = render(&Params { config: most, endpoint, ..params() }).map(|text| compressed(&text).len());
     // A third is left for what cannot be compressed as well as these names.
