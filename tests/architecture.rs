@@ -10,6 +10,7 @@ use std::path::Path;
 const FLOORS: &[&str] = &[
     "error",
     "text",
+    "files",
     "worker_report",
     "config",
     "aws",
@@ -19,6 +20,7 @@ const FLOORS: &[&str] = &[
     "worker",
     "dlq",
     "doctor",
+    "gallery",
     "cli",
     "main",
 ];

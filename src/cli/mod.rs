@@ -11,6 +11,7 @@ mod destroy;
 mod dlq;
 mod doctor;
 mod enqueue;
+mod gallery;
 mod interrupts;
 mod outputs;
 mod plan;
@@ -74,6 +75,7 @@ enum Command {
     Backfill(backfill::Args),
     Work(work::Args),
     Render(render::Args),
+    Gallery(gallery::Args),
     Policy(policy::Args),
     Dlq(dlq::Args),
     Doctor(doctor::Args),
@@ -115,6 +117,7 @@ pub fn main() -> ExitCode {
             Command::Enqueue(args) => enqueue::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Backfill(args) => backfill::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Work(args) => work::run(args, &global).await.map(|()| ExitCode::SUCCESS),
+            Command::Gallery(args) => gallery::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Render(args) => render::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Completions(args) => completions::run(&args, &root).map(|()| ExitCode::SUCCESS),
             Command::Man(args) => completions::man(&args, &root).map(|()| ExitCode::SUCCESS),

@@ -8,7 +8,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use tokio::time::Instant;
 
 use super::Check;
-use crate::aws::{CallError, CallResult, Clients, Kind, RegionalS3, s3_config};
+use crate::aws::{CallError, CallResult, Clients, RegionalS3, everyone_can_read, s3_config};
 use crate::config::{Access, Config, Trigger};
 use crate::dlq;
 use crate::request::{Request, Source, Wanted};
@@ -187,12 +187,9 @@ async fn public(clients: &Clients, config: &Config, bucket: &str, key: &str) -> 
     if config.buckets.access == Access::Private {
         return Check::not_checked(NAME, "thumbnails are private");
     }
-    let mut anyone = s3_config(&clients.sdk).allow_no_auth();
-    anyone.set_credentials_provider(None);
-    let unsigned = aws_sdk_s3::Client::from_conf(anyone.build());
-    match unsigned.head_object().bucket(bucket).key(key).send().await.action("s3:GetObject") {
-        Ok(_) => Check::ok(NAME, "everyone can read the thumbnail"),
-        Err(error) if matches!(error.kind, Kind::Denied | Kind::NotFound | Kind::Credentials) => Check::failed(
+    match everyone_can_read(clients, bucket, key).await {
+        Ok(true) => Check::ok(NAME, "everyone can read the thumbnail"),
+        Ok(false) => Check::failed(
             NAME,
             format!("not everyone can read the thumbnail, although `access` is {}", config.buckets.access),
             "run `thumb apply`; the account's own Block Public Access (S3 console) may forbid it",

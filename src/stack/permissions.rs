@@ -29,13 +29,23 @@ pub enum Command {
     Backfill,
     Work,
     Dlq,
+    Gallery,
     /// Beside those of `plan`.
     Doctor,
 }
 
 impl Command {
-    pub const ALL: [Command; 8] =
-        [Self::Plan, Self::Apply, Self::Destroy, Self::Enqueue, Self::Backfill, Self::Work, Self::Dlq, Self::Doctor];
+    pub const ALL: [Command; 9] = [
+        Self::Plan,
+        Self::Apply,
+        Self::Destroy,
+        Self::Enqueue,
+        Self::Backfill,
+        Self::Work,
+        Self::Dlq,
+        Self::Gallery,
+        Self::Doctor,
+    ];
 }
 
 impl fmt::Display for Command {
@@ -48,6 +58,7 @@ impl fmt::Display for Command {
             Self::Backfill => "backfill",
             Self::Work => "work",
             Self::Dlq => "dlq",
+            Self::Gallery => "gallery",
             Self::Doctor => "doctor",
         })
     }
@@ -95,7 +106,7 @@ fn statements(commands: &[Command], config: &Config, location: &AwsLocation) -> 
     if asked(&[Command::Enqueue, Command::Backfill]) {
         stack.enqueue(&mut statements);
     }
-    if asked(&[Command::Backfill]) {
+    if asked(&[Command::Backfill, Command::Gallery]) {
         statements.push(allow("FindThumbnails", &["s3:ListBucket"], &stack.buckets[..1]));
     }
     if asked(&[Command::Work]) {

@@ -3,11 +3,12 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::error::{Failure, Result};
+use crate::files::write_whole;
 use crate::thumbnail::{self, Format, Options, Output, Spec, Thumbnail};
 
 /// A thumbnail that was written.
@@ -106,22 +107,6 @@ fn read_bounded(path: &Path, max: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes a temporary file in the same directory, then renames it. After an error nothing is left.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".thumb-");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // The usual mode of a new file; a temporary file would be readable by its owner only.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(dir)?;
-    file.write_all(bytes)?;
-    file.persist(path).map(drop).map_err(|error| error.error)
-}
-
 /// The canonical path; for a file that does not exist, that of its directory plus the file name.
 fn absolute(path: &Path) -> PathBuf {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -165,15 +150,6 @@ mod tests {
         let auto = Spec { output: Output::Auto, ..spec(4, 3) };
         let planned = plan(&[file("owl.png"), file("owl-4x3.webp")], &[auto], None);
         assert!(planned[0].is_err() && planned[1].is_ok(), "it may become a WebP");
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_written_leaves_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let taken = dir.path().join("taken.jpg");
-        std::fs::create_dir(&taken).unwrap();
-        assert!(write_whole(&taken, b"x").is_err());
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::stats::{Numbers, Percentiles};
+use crate::text::bytes;
 use crate::thumbnail::Format;
 use crate::worker::job::Made;
 use crate::worker::retry::Stage;
@@ -261,18 +262,6 @@ fn name(source: Option<&String>) -> &str {
     source.map_or("a message", String::as_str)
 }
 
-/// With one decimal below 10.
-fn bytes(bytes: u64) -> String {
-    let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-    let (mut amount, mut unit) = (bytes as f64, 0);
-    while amount >= 1024.0 && unit + 1 < units.len() {
-        amount /= 1024.0;
-        unit += 1;
-    }
-    let decimals = usize::from(unit > 0 && amount < 9.95);
-    format!("{amount:.decimals$} {}", units[unit])
-}
-
 fn ms(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10_000.0).round() / 10.0
 }
@@ -333,11 +322,5 @@ mod tests {
         let lines: Vec<String> =
             events.iter().map(|event| format!("{}\n{}", event.text(), serde_json::to_string(event).unwrap())).collect();
         insta::assert_snapshot!(lines.join("\n"));
-    }
-
-    #[test]
-    fn bytes_are_rounded_for_reading() {
-        let texts: Vec<String> = [0, 1_023, 1_024, 10_188, 10_240, 1 << 20, 5 << 40].map(bytes).into();
-        assert_eq!(texts, ["0 bytes", "1023 bytes", "1.0 KiB", "9.9 KiB", "10 KiB", "1.0 MiB", "5.0 TiB"]);
     }
 }
