@@ -12,6 +12,7 @@ mod dlq;
 mod doctor;
 mod enqueue;
 mod gallery;
+mod init;
 mod interrupts;
 mod outputs;
 mod plan;
@@ -68,6 +69,7 @@ struct Args {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
 enum Command {
+    Init(init::Args),
     Plan(plan::Args),
     Apply(apply::Args),
     Destroy(destroy::Args),
@@ -111,6 +113,7 @@ pub fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match command {
+            Command::Init(args) => init::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Plan(args) => plan::run(args, &global).await,
             Command::Apply(args) => apply::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Destroy(args) => destroy::run(args, &global).await.map(|()| ExitCode::SUCCESS),

@@ -166,9 +166,9 @@ impl Config {
         let text = read_bounded(path).map_err(|error| {
             let failure = Failure::usage(format!("cannot read {shown}")).caused_by(&error);
             match error.kind() {
-                std::io::ErrorKind::NotFound => failure.hint(
-                    "name the file with `thumb --config FILE …`, or start from the thumb.toml that comes with thumb",
-                ),
+                std::io::ErrorKind::NotFound => {
+                    failure.hint("`thumb init` writes one; or name a file: `thumb --config FILE …`")
+                }
                 _ => failure,
             }
         })?;
