@@ -94,7 +94,7 @@ fn statements(commands: &[Command], config: &Config, location: &AwsLocation) -> 
     if asked(&[Command::Plan, Command::Apply, Command::Destroy, Command::Doctor]) {
         stack.read(&mut statements);
     }
-    if asked(&[Command::Plan, Command::Apply]) {
+    if asked(&[Command::Plan, Command::Apply, Command::Doctor]) {
         stack.read_launch_options(&mut statements);
     }
     if asked(&[Command::Apply]) {
@@ -457,6 +457,8 @@ impl<'a> Stack<'a> {
 
     /// A picture under each trigger's prefix, its thumbnails, and what became of its message.
     fn doctor(&self, statements: &mut Vec<Value>) {
+        let reports = [format!("{}/{}*", self.buckets[1], code_bucket::REPORT_PREFIX)];
+        statements.push(allow("LookForReports", &["s3:GetObject"], &reports));
         let pictures: BTreeSet<String> = self
             .config
             .triggers

@@ -42,6 +42,7 @@ use report::metrics::Metrics;
 use report::output::Output;
 use report::reporting::Identity;
 use report::systemd::Notifier;
+pub use runner::epoch_s;
 use runner::{FatalError, Runner, Settings};
 
 /// Messages processed in parallel per CPU, where no concurrency is given: the round trips to S3 take several times as long
