@@ -4,6 +4,8 @@
 mod fault_injecting_connector;
 #[path = "support/moto.rs"]
 mod moto;
+#[path = "support/terminal.rs"]
+mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -97,25 +99,11 @@ fn plan_apply_plan_destroy_as_a_user_types_them() {
     assert!(nothing.out.ends_with("Nothing to destroy: no resource of this stack exists.\n"), "{nothing:?}");
 }
 
-/// `thumb` at a terminal of its own, where this line is typed: its exit code, and what stands on the screen.
-fn at_a_terminal(workdir: &Workdir, moto: &Moto, words: &[&str], line: &str) -> (Option<i32>, String) {
-    const TERMINAL: &str = r#"
-import os, pty, sys
-child, terminal = pty.fork()
-if child == 0:
-    os.execv(sys.argv[2], sys.argv[2:])
-os.write(terminal, sys.argv[1].encode() + b"\n")
-try:
-    while chunk := os.read(terminal, 4096):
-        sys.stdout.buffer.write(chunk)
-except OSError:
-    pass  # the child has ended
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"#;
-    let mut python = moto.command("python3");
-    python.args(["-c", TERMINAL, line, THUMB]).env("TERM", "xterm");
-    let output = workdir.run(python, words);
-    (output.code, output.out)
+/// `thumb` at a terminal of its own, where these lines are typed: its exit code, and what stands on the screen.
+fn at_a_terminal(workdir: &Workdir, moto: &Moto, words: &[&str], typed: &str) -> (Option<i32>, String) {
+    let mut command = moto.command(THUMB);
+    command.current_dir(workdir.path()).args(words);
+    terminal::at_a_terminal(&command, typed)
 }
 
 #[test]

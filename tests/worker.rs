@@ -6,6 +6,8 @@ mod moto;
 mod refusal;
 #[path = "support/stack.rs"]
 mod stack;
+#[path = "support/terminal.rs"]
+mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -133,7 +135,7 @@ async fn bad_messages_end_in_the_dead_letter_queue_with_their_reasons() {
     }
     let output = stack.thumb(&["work", "--drain"]).ok();
     assert_eq!(
-        output.stdout.lines().filter(|line| line.starts_with("made bad-photos/good-40x30.jpg")).count(),
+        output.stdout.lines().filter(|line| line.starts_with("made      bad-photos/good-40x30.jpg")).count(),
         1,
         "{output:?}"
     );
@@ -400,4 +402,44 @@ fn a_full_disk_leaves_no_half_thumbnail() {
         "{output:?}"
     );
     assert_eq!(names(dir.path()), ["life.jpg"]);
+}
+
+#[tokio::test]
+async fn a_terminal_shows_what_went_wrong_above_one_line_that_counts() {
+    let stack = Stack::new("screen", "").await;
+    stack.put("good.jpg", photo("life.jpg")).await;
+    stack.put("bad.jpg", b"hello".to_vec()).await;
+    let fill = || {
+        stack.thumb(&["enqueue", "--bucket", "screen-photos", "--keys", "good.jpg", "bad.jpg", "--size", "40x30"]).ok()
+    };
+    fill();
+    let (code, screen) = terminal::at_a_terminal(&stack.command(&["work", "--drain"]), "");
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(
+        screen.contains("\x1b[31mrejected  s3://screen-photos/bad.jpg  make: the file is plain text"),
+        "{screen:?}"
+    );
+    assert!(screen.contains("2 of about ") && screen.contains("  1 rejected"), "{screen:?}");
+    assert!(!screen.contains("made      "), "{screen:?}");
+    // The last is the sentence: the line is taken away.
+    let (_, end) = screen.rsplit_once("\x1b[2K").unwrap();
+    assert_eq!(end, "", "{screen:?}");
+    let done = screen.rfind("Done in ").unwrap();
+    assert!(
+        screen[done..].contains("1 thumbnail of 1 photo (") && screen[done..].contains("see them with `thumb dlq`")
+    );
+
+    fill();
+    let (_, screen) = terminal::at_a_terminal(stack.command(&["work", "--drain", "-v"]).env("NO_COLOR", "1"), "");
+    assert!(screen.contains("made      good-40x30.jpg  ") && screen.contains(" ms (fetch "), "{screen:?}");
+    assert!(screen.contains("rejected  s3://screen-photos/bad.jpg") && !screen.contains("\x1b[31m"), "{screen:?}");
+
+    fill();
+    let piped = stack.thumb(&["work", "--drain"]).ok();
+    assert!(!format!("{piped:?}").contains("\\u{1b}"), "{piped:?}");
+    assert!(
+        piped.stdout.starts_with("made      good-40x30.jpg  ") || piped.stdout.contains("\nmade      "),
+        "{piped:?}"
+    );
+    assert!(piped.stderr.contains("see them with `thumb dlq`"), "{piped:?}");
 }

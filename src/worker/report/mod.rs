@@ -1,4 +1,4 @@
-//! What the worker reports: [`event`]s in its log ([`output`]), [`Stats`] in the log and to Prometheus ([`metrics`]), its
+//! What the worker reports: [`event`]s in its log ([`output`]), above a terminal's [`status`] line, [`Stats`] in the log and to Prometheus ([`metrics`]), its
 //! [`health`] to probes and to [`systemd`], and reports to `thumb apply` ([`reporting`]).
 
 pub mod event;
@@ -7,6 +7,7 @@ pub mod metrics;
 pub mod output;
 pub mod reporting;
 pub mod stats;
+pub mod status;
 pub mod systemd;
 
 use std::io;

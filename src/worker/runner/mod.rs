@@ -29,16 +29,17 @@ use super::batcher::Batcher;
 use super::breaker::{Breaker, May};
 use super::in_flight::{Id, InFlight, MAX_BODIES_BYTES};
 use super::job::{Finished, JobContext};
-use super::polling::{Drain, Polling};
+use super::polling::{Drain, Polling, Watch};
 use super::report::event::Event;
 use super::report::health::{Doing, TICK};
 use super::report::metrics::Metrics;
 use super::report::reporting::{Identity, LAST_REPORT, Reports};
 use super::report::stats::resident_bytes;
+use super::report::status::{Now, Progress};
 use super::report::systemd::Notifier;
 use super::report::{Report, Stats};
 use crate::aws::{BATCH, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES};
-use crate::worker_report;
+use crate::worker_report::{self, Counts};
 use call::{Answered, Call};
 
 /// The most messages whose jobs have ended and that wait to be settled, beside those being processed.
@@ -118,6 +119,10 @@ pub struct Runner<B: Backend> {
     /// Resolves to the worker's identity; taken once it is known.
     identity: Option<Pin<Box<dyn Future<Output = Identity> + Send>>>,
     drain: Option<Drain>,
+    /// The status line, and when to ask for what it needs.
+    progress: Option<(Progress, Watch)>,
+    /// Nothing has arrived since this was said.
+    idle: bool,
     acks: Batcher,
     dead_letters: Batcher,
     releases: Batcher,
@@ -148,6 +153,8 @@ impl<B: Backend> Runner<B> {
             identity: None,
             notifier: Notifier::default(),
             drain: settings.drain.then(Drain::default),
+            progress: None,
+            idle: false,
             acks: Batcher::default(),
             dead_letters: Batcher::default(),
             releases: Batcher::default(),
@@ -169,6 +176,13 @@ impl<B: Backend> Runner<B> {
         self
     }
 
+    /// Makes the worker tell what it is doing, for a status line.
+    #[must_use]
+    pub fn showing(mut self, progress: Option<Progress>) -> Self {
+        self.progress = progress.map(|progress| (progress, Watch::new(Instant::now())));
+        self
+    }
+
     /// Makes the worker notify systemd.
     #[must_use]
     pub fn notifying(mut self, notifier: Notifier) -> Self {
@@ -187,10 +201,26 @@ impl<B: Backend> Runner<B> {
             let input = self.next_input().await;
             self.apply(input);
             self.stats.metrics.set_in_flight(self.in_flight.len());
+            self.show();
         }
         self.put_last_report().await;
         self.emit(Event::Numbers { total: true, numbers: Box::new(self.stats.total.numbers(Instant::now())) });
         self.fatal_error.map_or(Ok(()), Err)
+    }
+
+    /// Updates the status line's numbers.
+    fn show(&self) {
+        let Some((progress, _)) = &self.progress else { return };
+        let Counts { done, ignored, retried, rejected, .. } = self.stats.total.counts();
+        let now = Now {
+            settled: done + ignored + rejected,
+            rejected,
+            retried,
+            working: self.jobs.len(),
+            idle: self.idle,
+            stopping: self.is_stopping(),
+        };
+        progress.update(now, Instant::now().into_std());
     }
 
     async fn next_input(&mut self) -> Input {
@@ -218,11 +248,12 @@ impl<B: Backend> Runner<B> {
         let phase = match &self.phase {
             Phase::Working => {
                 let drain = self.drain.as_ref().and_then(|drain| drain.next_due(now));
-                [self.polling.next_due(now), self.breaker.next_due(now), drain]
+                let watch = self.progress.as_ref().and_then(|(_, watch)| watch.next_due());
+                [self.polling.next_due(now), self.breaker.next_due(now), drain, watch.filter(|&due| due > now)]
             }
             Phase::Stopping { receives_until, grace_ends, ends, cut } => {
                 let receive = self.polling.is_receiving().then_some(*receives_until);
-                [receive.filter(|&until| until > now), (!cut).then_some(*grace_ends), Some(*ends)]
+                [receive.filter(|&until| until > now), (!cut).then_some(*grace_ends), Some(*ends), None]
             }
         };
         let batchers = [&self.acks, &self.dead_letters, &self.releases].map(Batcher::next_due);
@@ -316,6 +347,9 @@ impl<B: Backend> Runner<B> {
             let idle = self.in_flight.is_empty();
             if self.drain.as_mut().is_some_and(|drain| drain.next(idle, now)) {
                 return Some(Call::Depth);
+            }
+            if self.progress.as_mut().is_some_and(|(_, watch)| watch.next(now)) {
+                return Some(Call::Watch);
             }
         }
         let (state, counts) = (self.state(), self.stats.total.counts());
