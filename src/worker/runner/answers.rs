@@ -58,15 +58,6 @@ impl<B: Backend> Runner<B> {
         }
     }
 
-    /// Says once that nothing arrives.
-    fn tell_idle(&mut self, nothing: bool) {
-        let idle = nothing && self.in_flight.is_empty() && self.drain.is_none() && !self.is_stopping();
-        if idle && !self.idle {
-            self.emit(Event::Idle);
-        }
-        self.idle = idle;
-    }
-
     /// A failed report does not stop the worker; the failure is reported once.
     pub(super) fn report_put(&mut self, key: String, put: Result<(), String>, now: Instant) {
         let is_first_failure = self.reports.answered(put.is_ok(), now);

@@ -9,6 +9,7 @@
 mod answers;
 mod call;
 mod ended;
+mod watched;
 
 use std::collections::HashMap;
 use std::future::{Future, pending};
@@ -35,11 +36,11 @@ use super::report::health::{Doing, TICK};
 use super::report::metrics::Metrics;
 use super::report::reporting::{Identity, LAST_REPORT, Reports};
 use super::report::stats::resident_bytes;
-use super::report::status::{Now, Progress};
+use super::report::status::Progress;
 use super::report::systemd::Notifier;
 use super::report::{Report, Stats};
 use crate::aws::{BATCH, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES};
-use crate::worker_report::{self, Counts};
+use crate::worker_report;
 use call::{Answered, Call};
 
 /// The most messages whose jobs have ended and that wait to be settled, beside those being processed.
@@ -176,13 +177,6 @@ impl<B: Backend> Runner<B> {
         self
     }
 
-    /// Makes the worker tell what it is doing, for a status line.
-    #[must_use]
-    pub fn showing(mut self, progress: Option<Progress>) -> Self {
-        self.progress = progress.map(|progress| (progress, Watch::new(Instant::now())));
-        self
-    }
-
     /// Makes the worker notify systemd.
     #[must_use]
     pub fn notifying(mut self, notifier: Notifier) -> Self {
@@ -206,21 +200,6 @@ impl<B: Backend> Runner<B> {
         self.put_last_report().await;
         self.emit(Event::Numbers { total: true, numbers: Box::new(self.stats.total.numbers(Instant::now())) });
         self.fatal_error.map_or(Ok(()), Err)
-    }
-
-    /// Updates the status line's numbers.
-    fn show(&self) {
-        let Some((progress, _)) = &self.progress else { return };
-        let Counts { done, ignored, retried, rejected, .. } = self.stats.total.counts();
-        let now = Now {
-            settled: done + ignored + rejected,
-            rejected,
-            retried,
-            working: self.jobs.len(),
-            idle: self.idle,
-            stopping: self.is_stopping(),
-        };
-        progress.update(now, Instant::now().into_std());
     }
 
     async fn next_input(&mut self) -> Input {

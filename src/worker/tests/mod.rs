@@ -6,6 +6,7 @@ mod fake;
 mod memory;
 mod removed;
 mod versions;
+mod watched;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -22,6 +23,7 @@ use super::report::Report;
 use super::report::event::Event;
 use super::report::metrics::Metrics;
 use super::report::reporting::Identity;
+use super::report::status::Progress;
 use super::report::systemd::Notifier;
 use super::runner::{FatalError, Runner, Settings};
 use crate::config::{Config, MIN_MEMORY_BYTES};
@@ -61,6 +63,8 @@ struct Setup {
     metrics: Metrics,
     /// Whether the reader of the events has fallen behind.
     behind: Arc<AtomicBool>,
+    /// Of a status line.
+    progress: Option<Progress>,
 }
 
 /// Reads the events.
@@ -103,6 +107,7 @@ impl Setup {
             notifier: Cell::new(None),
             metrics: Metrics::default(),
             behind: Arc::default(),
+            progress: None,
         }
     }
 
@@ -154,7 +159,7 @@ impl Setup {
         if let Some(notifier) = self.notifier.take() {
             runner = runner.notifying(notifier);
         }
-        let result = runner.run().await;
+        let result = runner.showing(self.progress.clone()).run().await;
         let took = began.elapsed();
         stopper.abort();
         let (times, events) = std::mem::take(&mut *events.lock().unwrap()).into_iter().unzip();
