@@ -19,7 +19,7 @@ use crate::aws::{Answer, BATCH, CallError, Clients, MAX_BATCH_BYTES, answers};
 use crate::error::{Failure, Result};
 use crate::request::{Request, Wanted};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
-pub use sources::{Found, Sources};
+pub use sources::{Found, Sources, is_photograph};
 
 /// Batches sent in parallel. A standard queue has no limit of calls per second; more batches add connections and no speed.
 const BATCHES_AT_ONCE: usize = 16;

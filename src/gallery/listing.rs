@@ -1,7 +1,7 @@
 //! Finds thumbnails: in a bucket by its listing, in a directory by its files, whose headers say how large they are.
 
-use std::fs::{self, DirEntry};
-use std::io::{self, Read};
+use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
@@ -9,12 +9,11 @@ use super::{Collection, File};
 use crate::aws::{CallError, Kind, RegionalS3};
 use crate::config::key_template::format_of;
 use crate::error::{Failure, Result};
+use crate::files::walk;
 use crate::thumbnail::{Format, Limits, Size, probe};
 
-/// Objects in a bucket, or files in a directory, that are looked at.
-const MAX_FILES: u64 = 5_000_000;
-/// Directories within directories.
-const MAX_DEPTH: usize = 64;
+/// Objects in a bucket that are looked at.
+const MAX_OBJECTS: u64 = 5_000_000;
 /// What is read of a file: its header, with a colour profile or Exif data before it, which may have 64 KiB (ITU-T T.81, B.1.1.4).
 const HEADER_BYTES: u64 = 160 << 10;
 
@@ -53,8 +52,8 @@ pub async fn bucket(
             collection.add(&File { key: &key, bytes, modified_s, measured: None })?;
         }
         progress(looked);
-        if looked > MAX_FILES {
-            return Err(Failure::new(format!("the bucket {bucket} has more than {MAX_FILES} objects"))
+        if looked > MAX_OBJECTS {
+            return Err(Failure::new(format!("the bucket {bucket} has more than {MAX_OBJECTS} objects"))
                 .hint("--prefix takes a part of it"));
         }
         match page.next_continuation_token {
@@ -72,46 +71,27 @@ pub async fn bucket(
 /// # Errors
 /// A directory cannot be read, or there are too many files.
 pub fn directory(dir: &Path, collection: &mut Collection, mut progress: impl FnMut(u64)) -> Result<()> {
-    let mut waiting = vec![(dir.to_owned(), String::new(), 0)];
     let mut looked = 0;
-    while let Some((dir, prefix, depth)) = waiting.pop() {
-        let cannot = |error: io::Error| Failure::new(format!("cannot read {}", dir.display())).caused_by(&error);
-        for entry in fs::read_dir(&dir).map_err(cannot)? {
-            let entry = entry.map_err(cannot)?;
-            // A name that is not UTF-8 cannot be shown, nor be the key of an object.
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            let (path, key) = (entry.path(), format!("{prefix}{name}"));
-            let is_dir = entry.file_type().map_err(cannot)?.is_dir();
-            match (name.starts_with('.'), is_dir) {
-                (true, _) => {}
-                (false, true) if depth == MAX_DEPTH => {
-                    return Err(Failure::new(format!("{} has too many directories within each other", dir.display())));
-                }
-                (false, true) => waiting.push((path, key + "/", depth + 1)),
-                (false, false) => file(&entry, &name, &key, collection)?,
-            }
-            looked += 1;
-            if looked > MAX_FILES {
-                return Err(Failure::new(format!("{} has more than {MAX_FILES} files", dir.display())));
-            }
-        }
+    walk(dir, |path, below| {
+        looked += 1;
         progress(looked);
-    }
-    Ok(())
+        let parts: Option<Vec<&str>> = below.iter().map(|part| part.to_str()).collect();
+        // A name that is not UTF-8 cannot be shown, nor be the key of an object.
+        parts.map_or(Ok(()), |parts| file(path, &parts.join("/"), collection))
+    })
 }
 
 /// Adds one file, if it is a picture.
-fn file(entry: &DirEntry, name: &str, key: &str, collection: &mut Collection) -> Result<()> {
-    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+fn file(path: &Path, key: &str, collection: &mut Collection) -> Result<()> {
+    let extension = key.rsplit_once('.').map_or("", |(_, extension)| extension);
     if format_of(extension).is_none() {
         return Ok(());
     }
     // The link's target, if it is one; a file that has gone meanwhile is no picture.
-    let Some(metadata) = fs::metadata(entry.path()).ok().filter(fs::Metadata::is_file) else { return Ok(()) };
+    let Some(metadata) = fs::metadata(path).ok().filter(fs::Metadata::is_file) else { return Ok(()) };
     let modified_s = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let modified_s = modified_s.and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or(0);
-    let measured = measure(&entry.path());
-    collection.add(&File { key, bytes: metadata.len(), modified_s, measured })
+    collection.add(&File { key, bytes: metadata.len(), modified_s, measured: measure(path) })
 }
 
 /// The size and the format that a picture's header says; none if it cannot be read.
