@@ -8,6 +8,8 @@ pub mod dlq;
 pub mod doctor;
 pub mod enqueue;
 pub mod error;
+pub mod files;
+pub mod gallery;
 pub mod logs;
 pub mod request;
 pub mod stack;

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+
 /// Whether a terminal would act on a character instead of showing it: control characters, which begin escape sequences,
 /// and the controls of writing direction (Unicode Standard Annex 9), which can make a text read as another.
 pub fn is_command(c: char) -> bool {
@@ -71,6 +73,26 @@ pub fn seconds(seconds: u64) -> String {
         Some((unit, letter)) => format!("{}{letter}", seconds / unit),
         None => format!("{seconds}s"),
     }
+}
+
+/// A number of bytes, in units of 1024, with one decimal below 10: "9.9 KiB".
+pub fn bytes(bytes: u64) -> String {
+    let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+    let (mut amount, mut unit) = (bytes as f64, 0);
+    while amount >= 1024.0 && unit + 1 < units.len() {
+        amount /= 1024.0;
+        unit += 1;
+    }
+    let decimals = usize::from(unit > 0 && amount < 9.95);
+    format!("{amount:.decimals$} {}", units[unit])
+}
+
+/// What stands unchanged in a URL's path (RFC 3986, 3.3); the comma is not among it, because it ends a URL in HTML's `srcset`.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// An object's key or a file's path, percent-encoded for a URL's path.
+pub fn url_path(path: &[u8]) -> String {
+    percent_encode(path, PATH).to_string()
 }
 
 /// The known word that was probably meant: the only one that begins with `word`, or else the one with the fewest edits,
@@ -192,5 +214,17 @@ mod tests {
             assert_eq!(nearest(word, keys), near, "{word}");
         }
         assert_eq!(nearest(&"name".repeat(1_000), keys), None);
+    }
+
+    #[test]
+    fn bytes_are_rounded_for_reading() {
+        let texts: Vec<String> = [0, 1_023, 1_024, 10_188, 10_240, 1 << 20, 5 << 40].map(bytes).into();
+        assert_eq!(texts, ["0 bytes", "1023 bytes", "1.0 KiB", "9.9 KiB", "10 KiB", "1.0 MiB", "5.0 TiB"]);
+    }
+
+    #[test]
+    fn a_key_becomes_a_path_that_means_the_same() {
+        assert_eq!(url_path("a b/é,<\"%#?&'.jpg".as_bytes()), "a%20b/%C3%A9%2C%3C%22%25%23%3F%26%27.jpg");
+        assert_eq!(url_path(b"-._~/\xff:"), "-._~/%FF%3A");
     }
 }

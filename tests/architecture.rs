@@ -11,6 +11,7 @@ const FLOORS: &[&str] = &[
     "error",
     "text",
     "version",
+    "files",
     "worker_report",
     "config",
     "aws",
@@ -23,6 +24,7 @@ const FLOORS: &[&str] = &[
     "status",
     "logs",
     "doctor",
+    "gallery",
     "cli",
     "main",
 ];

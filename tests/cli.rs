@@ -4,6 +4,8 @@
 mod fault_injecting_connector;
 #[path = "support/moto.rs"]
 mod moto;
+#[path = "support/terminal.rs"]
+mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -105,25 +107,11 @@ fn plan_apply_plan_destroy_as_a_user_types_them() {
     assert!(nothing.out.ends_with("Nothing to destroy: no resource of this stack exists.\n"), "{nothing:?}");
 }
 
-/// `thumb` at a terminal of its own, where this line is typed: its exit code, and what stands on the screen.
-fn at_a_terminal(workdir: &Workdir, moto: &Moto, words: &[&str], line: &str) -> (Option<i32>, String) {
-    const TERMINAL: &str = r#"
-import os, pty, sys
-child, terminal = pty.fork()
-if child == 0:
-    os.execv(sys.argv[2], sys.argv[2:])
-os.write(terminal, sys.argv[1].encode() + b"\n")
-try:
-    while chunk := os.read(terminal, 4096):
-        sys.stdout.buffer.write(chunk)
-except OSError:
-    pass  # the child has ended
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"#;
-    let mut python = moto.command("python3");
-    python.args(["-c", TERMINAL, line, THUMB]).env("TERM", "xterm");
-    let output = workdir.run(python, words);
-    (output.code, output.out)
+/// `thumb` at a terminal of its own, where these lines are typed: its exit code, and what stands on the screen.
+fn at_a_terminal(workdir: &Workdir, moto: &Moto, words: &[&str], typed: &str) -> (Option<i32>, String) {
+    let mut command = moto.command(THUMB);
+    command.current_dir(workdir.path()).args(words);
+    terminal::at_a_terminal(&command, typed)
 }
 
 #[test]
@@ -166,6 +154,62 @@ fn apply_asks_and_takes_yes_for_an_answer() {
     assert!(screen.contains("s: 2 created."), "{screen}");
     assert_eq!(code, Some(0), "{screen}");
     assert!(screen.contains("\x1b[32m  +"), "a terminal has colours: {screen:?}");
+}
+
+#[test]
+fn init_asks_explains_what_is_wrong_and_writes_a_file_that_is_planned() {
+    let moto = Moto::start();
+    let workdir = Workdir { dir: tempfile::tempdir().unwrap() };
+    assert_eq!(moto.request_as_owner("PUT", "/my-photographs", b"").unwrap().status, 200);
+    let answers = "Holiday\nholiday\nmy-photgraphs\nmy-photographs\neu west\n\nmaybe\nn";
+    let (code, screen) = at_a_terminal(&workdir, &moto, &["init"], answers);
+    assert_eq!(code, Some(0), "{screen}");
+    for said in [
+        "Stack name (prefix of every resource)",
+        "`name` = \"Holiday\" makes a bucket name that S3 does not allow",
+        "bucket \"my-photgraphs\" does not exist in any region",
+        "✓ my-photographs exists, in us-east-1",
+        "must be an AWS region such as us-east-1, not \"eu west\"",
+        "Region [us-east-1]: ",
+        "\"maybe\" is neither y nor n",
+        "Wrote thumb.toml. Next: thumb plan",
+    ] {
+        assert!(screen.contains(said), "{said}: {screen}");
+    }
+    let written = std::fs::read_to_string(workdir.path().join("thumb.toml")).unwrap();
+    assert!(
+        written.contains("sources = [\"my-photographs\"]") && written.contains("access = \"private\""),
+        "{written}"
+    );
+    let plan = workdir.run(moto.command(THUMB), &["plan"]);
+    assert_eq!(plan.code, Some(0), "{plan:?}");
+    let notes: Vec<&str> = plan.out.lines().filter(|line| line.starts_with("Note:")).collect();
+    assert_eq!(notes, ["Note: SSH is off: key_pair is not set in [instance]."], "{plan:?}");
+    // It is not written over.
+    let (code, screen) = at_a_terminal(&workdir, &moto, &["init"], answers);
+    assert!(code == Some(1) && screen.contains("thumb.toml exists already"), "{screen}");
+    assert_eq!(std::fs::read_to_string(workdir.path().join("thumb.toml")).unwrap(), written);
+}
+
+#[test]
+fn init_writes_without_a_network_and_says_what_it_could_not_check() {
+    let workdir = Workdir { dir: tempfile::tempdir().unwrap() };
+    let output =
+        workdir.run(alone(), &["init", "--name", "holiday", "--source", "my-photographs", "--access", "policy"]);
+    assert_eq!((output.code, &*output.out), (Some(0), "Wrote thumb.toml. Next: thumb plan\n"), "{output:?}");
+    assert!(
+        output
+            .err
+            .starts_with("note: it was not checked whether the bucket my-photographs exists: there are no valid AWS"),
+        "{output:?}"
+    );
+    let other = workdir.run(alone(), &["init", "--name", "holiday", "-c", "other.toml"]);
+    assert_eq!(&*other.out, "Wrote other.toml. Next: thumb plan --config other.toml\n", "{other:?}");
+    for words in [&["init"][..], &["init", "--name", "Holiday"], &["init", "--name", "x", "--source", "B"]] {
+        let output = workdir.run(alone(), &[words, &["-c", "third.toml"]].concat());
+        assert_eq!(output.code, Some(2), "{output:?}");
+        assert!(!workdir.path().join("third.toml").exists(), "{output:?}");
+    }
 }
 
 #[test]

@@ -30,13 +30,20 @@ impl Drop for Worker {
 
 impl Cats {
     async fn new() -> Self {
+        Self::declared(TOML, &["uploads"]).await
+    }
+
+    /// Of this thumb.toml, with these buckets.
+    async fn declared(toml: &str, buckets: &[&str]) -> Self {
         let settings = [
             "iam-instance-profile-propagation.seconds=0",
             "sqs-new-dead-letter-queue.seconds=0",
             "s3-create-bucket.seconds=0",
         ];
-        let stack = Stack::strict("cats", TOML, &settings).await;
-        stack.clients.s3.create_bucket().bucket("uploads").send().await.unwrap();
+        let stack = Stack::strict("cats", toml, &settings).await;
+        for bucket in buckets {
+            stack.clients.s3.create_bucket().bucket(*bucket).send().await.unwrap();
+        }
         Self(stack)
     }
 
@@ -88,7 +95,7 @@ async fn an_upload_is_proved_and_what_is_broken_is_named() {
     assert!(!well);
     let why = Cats::failed(&checks, "upload to uploads");
     // Beside it waits S3's test event.
-    assert!(why.starts_with("its message waits, with 2 in the queue, and no worker took it"), "{why}");
+    assert_eq!(why, "no thumbnail came in 1 s; 2 messages are waiting in the queue, perhaps its own");
     cats.assert_clean("without a worker").await;
 
     let url = cats.0.url("cats").await;
@@ -107,7 +114,7 @@ async fn an_upload_is_proved_and_what_is_broken_is_named() {
     let (checks, well) = cats.doctor("2s");
     assert!(!well);
     assert!(Cats::failed(&checks, "trigger uploads").starts_with("the queue's policy does not let S3 send"));
-    assert!(Cats::failed(&checks, "upload to uploads").starts_with("no event of it came to the queue"));
+    assert!(Cats::failed(&checks, "upload to uploads").ends_with("and the queue is empty: its event did not come"));
     cats.apply();
 
     // Or the bucket's rules.
@@ -126,5 +133,74 @@ async fn an_upload_is_proved_and_what_is_broken_is_named() {
     assert!(output.stderr.contains("doctor needs confirmation"), "{output:?}");
     let output = cats.0.thumb(&["doctor", "--dry-run"]);
     let text = output.stdout;
-    assert!(text.contains("ok      queue") && text.contains("FAILED  trigger uploads"), "{text}");
+    assert!(text.contains("✓ queue") && text.contains("✗ trigger uploads"), "{text}");
+}
+
+/// The verdict and the detail of a check.
+#[track_caller]
+fn check<'a>(checks: &'a [(String, String, String)], name: &str) -> (&'a str, &'a str) {
+    let found: Vec<_> = checks.iter().filter(|(found, ..)| found == name).collect();
+    assert_eq!(found.len(), 1, "{name}: {checks:#?}");
+    (&found[0].1, &found[0].2)
+}
+
+#[tokio::test]
+async fn a_picture_that_the_worker_rejects_is_found_among_the_dead_letters() {
+    let toml = format!("{TOML}[worker]\nformats = [\"png\"]\n");
+    let cats = Cats::declared(&toml, &["uploads"]).await;
+    cats.apply();
+    let _worker = cats.work();
+    let (checks, well) = cats.doctor("10s");
+    assert!(!well);
+    let why = Cats::failed(&checks, "upload to uploads");
+    assert!(why.starts_with("a worker rejected it: make: the file is a JPEG"), "{why}");
+    // Looking at it does not take it away.
+    assert_eq!(cats.0.depth("cats-dlq").await, 1);
+    cats.assert_clean("rejected").await;
+}
+
+#[tokio::test]
+async fn two_triggers_private_thumbnails_and_keys_with_a_version() {
+    let toml = "name = \"cats\"\n[instance]\ncount = 0\n[buckets]\naccess = \"private\"\n[thumbnail]\n\
+                sizes = [\"8x8\"]\nkey = \"{bucket}/{dir}{stem}-{version}-{width}x{height}.{format}\"\n\
+                [[trigger]]\nbucket = \"uploads\"\n[[trigger]]\nbucket = \"more-uploads\"\nsizes = [\"4x4\", \"6x6\"]\n";
+    let cats = Cats::declared(toml, &["uploads", "more-uploads"]).await;
+    cats.apply();
+    let worker = cats.work();
+    let (checks, well) = cats.doctor("60s");
+    assert!(well, "{checks:#?}");
+    assert!(check(&checks, "upload to uploads").1.starts_with("1 thumbnail after "), "{checks:#?}");
+    assert!(check(&checks, "upload to more-uploads").1.starts_with("2 thumbnails after "), "{checks:#?}");
+    // One line for both, and nothing to prove.
+    assert_eq!(check(&checks, "public access"), ("not checked", "thumbnails are private"));
+    let (_, seen) = checks
+        .iter()
+        .map(|(name, verdict, detail)| (name, (verdict, detail)))
+        .find(|(name, _)| name.starts_with("worker "))
+        .unwrap();
+    assert!(seen.0 == "ok" && seen.1.contains("0 rejected; thumb "), "{seen:?}");
+    cats.assert_clean("all well").await;
+    drop(worker);
+    // Said once, not once a trigger.
+    let url = cats.0.url("cats").await;
+    let set = cats.0.clients.sqs.set_queue_attributes().queue_url(&url).attributes(QueueAttributeName::Policy, "");
+    set.send().await.unwrap();
+    let output = cats.0.thumb(&["doctor", "--yes", "--wait", "1s"]).failed(1);
+    assert_eq!(output.stderr.matches("something is wrong already").count(), 1, "{output:?}");
+}
+
+#[tokio::test]
+async fn what_all_else_needs_comes_first() {
+    let cats = Cats::new().await;
+    let (checks, _) = cats.doctor("1s");
+    let names: Vec<&str> = checks.iter().take(4).map(|(name, ..)| name.as_str()).collect();
+    assert_eq!(names, ["region", "credentials", "permissions", "names"]);
+    assert_eq!(check(&checks, "launching").0, "not checked");
+    cats.0.declare("name = \"cats\"\naccount = \"999999999999\"\n");
+    let output = cats.0.thumb(&["doctor"]).failed(1);
+    assert!(output.stdout.contains("✗ credentials"), "{output:?}");
+    assert!(output.stderr.ends_with("error: not well: credentials\n"), "{output:?}");
+    cats.0.declare("name = \"cats\"\n[instance]\ntype = \"t3.mikro\"\n");
+    let text = cats.0.thumb(&["doctor"]).failed(1).stdout;
+    assert!(text.contains("✗ launching") && text.contains("✓ VPC") && text.contains("- quotas"), "{text}");
 }

@@ -6,6 +6,8 @@ mod moto;
 mod refusal;
 #[path = "support/stack.rs"]
 mod stack;
+#[path = "support/terminal.rs"]
+mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -138,7 +140,7 @@ async fn bad_messages_end_in_the_dead_letter_queue_with_their_reasons() {
     }
     let output = stack.thumb(&["work", "--drain"]).ok();
     assert_eq!(
-        output.stdout.lines().filter(|line| line.starts_with("made bad-photos/good-40x30.jpg")).count(),
+        output.stdout.lines().filter(|line| line.starts_with("made      bad-photos/good-40x30.jpg")).count(),
         1,
         "{output:?}"
     );
@@ -344,6 +346,53 @@ fn render_reads_every_format_and_names_a_thumbnail_by_its_own() {
     assert_eq!(names(&dir.path().join("out")), made);
 }
 
+#[test]
+fn render_takes_directories_and_stdin_and_says_what_it_would_do() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("in/2026")).unwrap();
+    for name in ["in/life.jpg", "in/2026/picos.webp"] {
+        std::fs::write(dir.path().join(name), photo(name.rsplit('/').next().unwrap())).unwrap();
+    }
+    let run = |words: &[&str]| CommandOutput::new(thumb(dir.path()).args(words).output().unwrap());
+    let words = ["render", "in", "--size", "40x30", "--size", "x20.png", "-o", "out"];
+    let planned = run(&[&words[..], &["--dry-run"]].concat()).ok();
+    assert_eq!(planned.stdout.lines().next(), Some("would write out/2026/picos-40x30.jpg of in/2026/picos.webp"));
+    assert!(planned.stdout.lines().count() == 4 && !dir.path().join("out").exists(), "{planned:?}");
+
+    let made = run(&[&words[..], &["--json", "-j", "2"]].concat()).ok();
+    let lines: Vec<serde_json::Value> = made.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let paths: Vec<&str> = lines.iter().map(|line| line["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["out/2026/picos-40x30.jpg", "out/2026/picos-x20.png", "out/life-40x30.jpg", "out/life-x20.png"]);
+    assert_eq!(
+        (&lines[0]["width"], &lines[0]["format"], &lines[1]["height"]),
+        (&40.into(), &"jpeg".into(), &20.into())
+    );
+    assert_eq!(lines[0]["bytes"], std::fs::metadata(dir.path().join(paths[0])).unwrap().len());
+    // Beside their sources, a second run finds no new ones.
+    for _ in 0..2 {
+        let made = run(&["render", "in", "--size", "40x30"]).ok();
+        assert_eq!(made.stdout.lines().count(), 2, "{made:?}");
+    }
+
+    let mut through = thumb(dir.path());
+    through
+        .args(["render", "-", "--size", "40x30"])
+        .stdin(std::fs::File::open(dir.path().join("in/life.jpg")).unwrap());
+    let output = through.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(output.stdout, std::fs::read(dir.path().join("out/life-40x30.jpg")).unwrap());
+    for words in [
+        &["render", "-"][..],
+        &["render", "-", "--size", "4x4", "--size", "5x5"],
+        &["render", "-", "in", "--size", "4x4"],
+    ] {
+        run(words).failed(2);
+    }
+    let failed = run(&["render", "no.jpg", "--size", "4x4"]).failed(1);
+    assert!(failed.stderr.ends_with("error: 1 of 1 file failed\n"), "{failed:?}");
+    assert!(run(&["render", "out/2026/..", "no", "--size", "9x9"]).failed(1).stderr.contains("cannot read no"));
+}
+
 /// A disk that is full after 1 KiB of a file: the shell's limit on file sizes, without the signal that goes with it.
 #[cfg(unix)]
 #[test]
@@ -361,4 +410,44 @@ fn a_full_disk_leaves_no_half_thumbnail() {
         "{output:?}"
     );
     assert_eq!(names(dir.path()), ["life.jpg"]);
+}
+
+#[tokio::test]
+async fn a_terminal_shows_what_went_wrong_above_one_line_that_counts() {
+    let stack = Stack::new("screen", "").await;
+    stack.put("good.jpg", photo("life.jpg")).await;
+    stack.put("bad.jpg", b"hello".to_vec()).await;
+    let fill = || {
+        stack.thumb(&["enqueue", "--bucket", "screen-photos", "--keys", "good.jpg", "bad.jpg", "--size", "40x30"]).ok()
+    };
+    fill();
+    let (code, screen) = terminal::at_a_terminal(&stack.command(&["work", "--drain"]), "");
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(
+        screen.contains("\x1b[31mrejected  s3://screen-photos/bad.jpg  make: the file is plain text"),
+        "{screen:?}"
+    );
+    assert!(screen.contains("2 of about ") && screen.contains("  1 rejected"), "{screen:?}");
+    assert!(!screen.contains("made      "), "{screen:?}");
+    // The last is the sentence: the line is taken away.
+    let (_, end) = screen.rsplit_once("\x1b[2K").unwrap();
+    assert_eq!(end, "", "{screen:?}");
+    let done = screen.rfind("Done in ").unwrap();
+    assert!(
+        screen[done..].contains("1 thumbnail of 1 photo (") && screen[done..].contains("see them with `thumb dlq`")
+    );
+
+    fill();
+    let (_, screen) = terminal::at_a_terminal(stack.command(&["work", "--drain", "-v"]).env("NO_COLOR", "1"), "");
+    assert!(screen.contains("made      good-40x30.jpg  ") && screen.contains(" ms (fetch "), "{screen:?}");
+    assert!(screen.contains("rejected  s3://screen-photos/bad.jpg") && !screen.contains("\x1b[31m"), "{screen:?}");
+
+    fill();
+    let piped = stack.thumb(&["work", "--drain"]).ok();
+    assert!(!format!("{piped:?}").contains("\\u{1b}"), "{piped:?}");
+    assert!(
+        piped.stdout.starts_with("made      good-40x30.jpg  ") || piped.stdout.contains("\nmade      "),
+        "{piped:?}"
+    );
+    assert!(piped.stderr.contains("see them with `thumb dlq`"), "{piped:?}");
 }

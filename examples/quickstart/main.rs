@@ -1,5 +1,5 @@
 //! The whole program without an AWS account: starts the AWS emulator moto, uploads a few photographs, and runs `thumb` as
-//! a user would: plan, apply, enqueue, work, plan again, destroy. The thumbnails and a contact sheet stay in
+//! a user would: plan, apply, enqueue, work, plan again, destroy, gallery. The thumbnails and pages that show them stay in
 //! target/quickstart.
 //!
 //!     cargo run --release --example quickstart [-- --photos DIR] [--keep]
@@ -7,7 +7,6 @@
 //! Every command is its own process, with its own output and exit code. Cargo builds only the example here, so the
 //! example contains `thumb`: called by that name, it runs the program.
 
-mod contact_sheet;
 #[path = "../../tests/support/moto.rs"]
 mod moto;
 mod photos;
@@ -18,10 +17,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use contact_sheet::Thumbnail;
 use moto::Moto;
 use photos::Photo;
 use thumb::config::image::{Arch, Image};
+use thumb::thumbnail::Format;
 
 /// The codelab's five test requests, width x height.
 const SIZES: [(u32, u32); 5] = [(400, 400), (300, 600), (150, 100), (1000, 400), (51, 49)];
@@ -30,6 +29,8 @@ const STACK: &str = "quickstart";
 const SOURCE_BUCKET: &str = "quickstart-photos";
 /// The folder in the bucket; the thumbnails' keys keep it.
 const FOLDER: &str = "photos";
+/// The folder of the thumbnails, beside the page.
+const THUMBNAILS: &str = "thumbnails";
 
 /// The error is a sentence.
 type Result<T, E = String> = std::result::Result<T, E>;
@@ -95,33 +96,28 @@ fn run(options: &Options) -> Result<()> {
     let mut enqueue = vec!["enqueue", "--bucket", SOURCE_BUCKET, "--prefix", &prefix];
     enqueue.extend(sizes.iter().flat_map(|size| ["--size", size]));
     thumb.run("Request thumbnails", &enqueue)?;
-    let working = Instant::now();
     let made = thumb.work()?;
-    let worked = working.elapsed();
     thumb.run("Check that nothing has changed", &["plan", "--detailed-exitcode"])?;
-    let thumbnails = download(&emulator, made, &folder)?;
+    let (expected, engine_ms) = (photos.len() * SIZES.len(), engine_ms(&made));
+    let bytes = download(&emulator, &made, &folder)?;
     if !options.keep {
         thumb.run("Delete everything", &["destroy", "--yes"])?;
     }
 
-    let sheet = contact_sheet::write(&folder, &photos, &thumbnails, worked)?;
+    thumb.run("Show the thumbnails on a page", &["gallery", THUMBNAILS, "--out", "."])?;
+
     heading("Summary");
-    let (expected, bytes) = (photos.len() * SIZES.len(), thumbnails.iter().map(|one| one.bytes).sum::<u64>());
-    println!(
-        "thumbnails     {} of {expected}, {} KB, by one worker in {:.1} s",
-        thumbnails.len(),
-        bytes / 1000,
-        worked.as_secs_f64()
-    );
-    println!("contact sheet  {}", sheet.display());
-    println!("time           {:.1} s in total", started.elapsed().as_secs_f64());
-    if thumbnails.len() != expected {
-        return Err(format!("{} thumbnails are missing; see the worker's messages above", expected - thumbnails.len()));
+    let (count, folder_shown) = (made.len(), folder.display());
+    println!("thumbnails  {count} of {expected}, {} KB; the engine took {engine_ms:.0} ms for each", bytes / 1000);
+    println!("page        {folder_shown}/index.html");
+    println!("time        {:.1} s in total", started.elapsed().as_secs_f64());
+    if count != expected {
+        return Err(format!("{} thumbnails are missing; see the worker's messages above", expected - count));
     }
     if options.keep {
         keep(emulator, &folder);
     } else {
-        println!("left over      only target/quickstart");
+        println!("left over   only target/quickstart");
     }
     Ok(())
 }
@@ -191,14 +187,17 @@ fn heading(text: &str) {
 
 /// Makes the folder, and removes only what an earlier run put there.
 fn make_folder(folder: &Path) -> Result<()> {
-    for part in [contact_sheet::PHOTOS, contact_sheet::THUMBNAILS] {
-        let part = folder.join(part);
-        if part.exists() {
-            fs::remove_dir_all(&part).map_err(cannot("remove", &part))?;
-        }
-        fs::create_dir_all(&part).map_err(cannot("make", &part))?;
+    let part = folder.join(THUMBNAILS);
+    if part.exists() {
+        fs::remove_dir_all(&part).map_err(cannot("remove", &part))?;
     }
-    Ok(())
+    fs::create_dir_all(&part).map_err(cannot("make", &part))
+}
+
+/// How long the engine took for one thumbnail: all those of a photograph are made together, and report the same time.
+fn engine_ms(made: &[serde_json::Value]) -> f64 {
+    let total: f64 = made.iter().filter_map(|event| event["make_ms"].as_f64()).sum();
+    total / SIZES.len() as f64 / made.len().max(1) as f64
 }
 
 fn upload(emulator: &Moto, photos: &[Photo]) -> Result<()> {
@@ -217,20 +216,24 @@ fn upload(emulator: &Moto, photos: &[Photo]) -> Result<()> {
 }
 
 /// Fetches the thumbnails without credentials, as anyone on the internet could: fails unless they have a public-read ACL.
-fn download(emulator: &Moto, made: Vec<serde_json::Value>, folder: &Path) -> Result<Vec<Thumbnail>> {
-    let mut thumbnails = Vec::new();
+/// Returns their bytes.
+fn download(emulator: &Moto, made: &[serde_json::Value], folder: &Path) -> Result<usize> {
+    let mut bytes = 0;
     for event in made {
-        let thumbnail = Thumbnail::from_event(&event).ok_or_else(|| format!("thumb work wrote: {event}"))?;
-        let path = format!("/{STACK}-thumbnails-{}/{}", moto::ACCOUNT, photos::encode(&thumbnail.key));
+        let (key, format) = (text(&event["key"]), text(&event["format"]).parse::<Format>());
+        let format = format.map_err(|error| format!("thumb work wrote {event}: {error}"))?;
+        let path = format!("/{STACK}-thumbnails-{}/{}", moto::ACCOUNT, photos::encode(key));
         let answer = emulator.request("GET", &path, b"").map_err(|error| format!("cannot fetch {path}: {error}"))?;
-        if answer.status != 200 || answer.header("Content-Type") != Some(thumbnail.format.media_type()) {
+        if answer.status != 200 || answer.header("Content-Type") != Some(format.media_type()) {
             return Err(format!("S3 answers {} for {path}, {:?}", answer.status, answer.header("Content-Type")));
         }
-        let file = folder.join(contact_sheet::THUMBNAILS).join(thumbnail.file_name());
+        // The key has no extension, because the picture decides the format.
+        let name = key.rsplit('/').next().unwrap_or(key);
+        let file = folder.join(THUMBNAILS).join(format!("{name}.{}", format.extension()));
+        bytes += answer.body.len();
         fs::write(&file, answer.body).map_err(cannot("write", &file))?;
-        thumbnails.push(thumbnail);
     }
-    Ok(thumbnails)
+    Ok(bytes)
 }
 
 /// A thumb.toml with an instance on which this executable can start. Where there is none (on macOS, for example), it has

@@ -14,6 +14,8 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use super::CallError;
+
 /// Regions that have a client; AWS has some 40 of them.
 const MAX_REGIONS: usize = 64;
 /// Buckets whose region is remembered; `sources` names 50 at most, or any.
@@ -82,6 +84,21 @@ impl RegionalS3 {
             client = self.learn(bucket, region);
         }
         call(client).await
+    }
+
+    /// The region of a bucket that exists and may be listed.
+    ///
+    /// # Errors
+    /// As the call's: NotFound if it does not exist, Denied if it may not be listed.
+    pub async fn region_of(&self, bucket: &str) -> Result<String, CallError> {
+        let head = |s3: Client| async move {
+            let asked = s3.config().region().map(ToString::to_string);
+            let answer = s3.head_bucket().bucket(bucket).send().await?;
+            // An emulator may leave the header out.
+            Ok::<_, SdkError<_, HttpResponse>>(answer.bucket_region.filter(|region| is_region(region)).or(asked))
+        };
+        let region = self.call(bucket, head).await.map_err(|error| CallError::new("s3:ListBucket", error))?;
+        Ok(region.unwrap_or_default())
     }
 
     /// The region of a bucket, from HeadBucket. The response has the header whatever its status.

@@ -154,6 +154,23 @@ pub fn s3_config(sdk: &SdkConfig) -> aws_sdk_s3::config::Builder {
     aws_sdk_s3::config::Builder::from(sdk).force_path_style(sdk.endpoint_url().is_some())
 }
 
+/// Whether everyone can read an object: asks for it without credentials.
+///
+/// # Errors
+/// S3 gives no answer that says so.
+pub async fn everyone_can_read(clients: &Clients, bucket: &str, key: &str) -> Result<bool, CallError> {
+    // Taken out here: the S3 builder keeps those that it was made with, whatever it is told later.
+    let mut anyone = clients.sdk.to_builder();
+    anyone.set_credentials_provider(None);
+    let s3 = aws_sdk_s3::Client::from_conf(s3_config(&anyone.build()).allow_no_auth().build());
+    let head = s3.head_object().bucket(bucket).key(key);
+    match head.send().await.action("s3:GetObject") {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind, Kind::Denied | Kind::NotFound | Kind::Credentials) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -162,6 +162,6 @@ mod tests {
         let plan = root.commands.iter().find(|command| command.name == "plan").unwrap();
         insta::assert_snapshot!(page(&plan.command, "thumb plan"));
         assert_eq!(roff(".a\\b\n-c"), "\\&.a\\eb\n.br\n\\-c");
-        assert!(page(&root, "thumb").contains(".SH COMMANDS\n.TP\n.B plan\n"));
+        assert!(page(&root, "thumb").contains(".SH COMMANDS\n.TP\n.B init\n"));
     }
 }

@@ -9,11 +9,13 @@ use super::ask::ask;
 use super::interrupts::interrupted;
 use super::session::Session;
 use super::{Global, print, tell};
-use crate::doctor::{Check, Probe, Verdict, checks, prove};
+use crate::aws::account;
+use crate::doctor::{Check, PUBLIC, Probe, Verdict, checks, prove, workers};
 use crate::error::{Failure, Result};
-use crate::stack::observe;
+use crate::stack::resources::binary::Binary;
+use crate::stack::{Observed, survey};
 use crate::text::{printable, printable_json};
-use crate::worker::queue_url;
+use crate::worker::{epoch_s, queue_url};
 
 /// How long the thumbnails of a picture may take: a worker needs a second, S3's event some, and a group without instances minutes.
 const WAIT: Duration = Duration::from_secs(180);
@@ -50,66 +52,128 @@ fn wait(text: &str) -> Result<Duration, String> {
 
 pub async fn run(args: Args, global: &Global) -> Result<()> {
     let session = Session::open(global).await?;
-    let config = &session.config;
-    let observed = observe(&session.reader, config).await?;
-    let mut all = checks(config, &observed);
-    if !args.json {
-        print(&lines(&all))?;
-    }
-    let shown = all.len();
-    let well = all.iter().all(|check| check.verdict != Verdict::Failed);
-    let mut was_interrupted = false;
-    if !config.triggers.is_empty() && !args.dry_run {
-        if !args.yes {
-            let buckets: Vec<&str> = config.triggers.iter().map(|trigger| trigger.bucket.as_str()).collect();
-            let question = format!("Put a small picture into {}, and delete it again?", buckets.join(", "));
-            ask(&question, "yes", "doctor").await?;
-        }
-        let proven;
-        (proven, was_interrupted) = proofs(&session, &observed.location.account, args.wait, well).await?;
-        all.extend(proven);
-    }
+    let mut shown = Shown { json: args.json, all: Vec::new() };
+    let was_interrupted = examine(&args, &session, &mut shown).await?;
     if args.json {
-        let all: Vec<Value> = all.iter().map(json_of).collect();
+        let all: Vec<Value> = shown.all.iter().map(json_of).collect();
         print(&format!("{}\n", printable_json(&json!({ "checks": all }).to_string())))?;
-    } else {
-        print(&lines(&all[shown..]))?;
     }
     if was_interrupted {
         return Err(Failure::new("interrupted before every upload was proved"));
     }
-    let wrong: Vec<&str> =
-        all.iter().filter(|check| check.verdict == Verdict::Failed).map(|check| check.name.as_str()).collect();
+    let failed = shown.all.iter().filter(|check| check.verdict == Verdict::Failed);
+    let wrong: Vec<&str> = failed.map(|check| check.name.as_str()).collect();
     if wrong.is_empty() { Ok(()) } else { Err(Failure::new(format!("not well: {}", wrong.join(", ")))) }
 }
 
-/// The checks of all triggers, and whether Ctrl-C ended them. `well`: nothing is known to be wrong. Where something is, an
-/// upload may still show what that does.
-async fn proofs(session: &Session, account: &str, wait: Duration, well: bool) -> Result<(Vec<Check>, bool)> {
-    let Session { config, clients, .. } = session;
-    let (Ok(queue_url), Ok(dlq_url)) =
-        (queue_url(clients, &config.queue.name).await, queue_url(clients, &config.queue.dlq).await)
-    else {
-        return Ok((vec![Check::not_checked("uploads", "there is no queue for their events")], false));
+/// The checks so far. As lines they are printed as they come.
+struct Shown {
+    json: bool,
+    all: Vec<Check>,
+}
+
+impl Shown {
+    fn add(&mut self, checks: Vec<Check>) -> Result<()> {
+        if !self.json {
+            print(&lines(&checks))?;
+        }
+        self.all.extend(checks);
+        Ok(())
+    }
+}
+
+/// Looks at everything, from what all else needs to what needs all else; and whether Ctrl-C ended it. Stops where nothing more can
+/// be known.
+async fn examine(args: &Args, session: &Session, shown: &mut Shown) -> Result<bool> {
+    let Session { config, clients, reader, .. } = session;
+    shown.add(vec![Check::ok("region", &*clients.region)])?;
+    let identity =
+        match account(reader).await.and_then(|identity| identity.check(config.account.as_deref()).map(|()| identity)) {
+            Ok(identity) => identity,
+            Err(failure) => return shown.add(vec![of_failure("credentials", &failure)]).map(|()| false),
+        };
+    shown.add(vec![Check::ok("credentials", format!("{}, account {}", identity.arn, identity.account))])?;
+    let path = config.instance.binary.clone();
+    let binary = tokio::task::spawn_blocking(move || {
+        let path = path.map_or_else(std::env::current_exe, Ok).map_err(|error| error.to_string())?;
+        Binary::load(&path).map_err(|failure| failure.to_string())
+    });
+    let (observed, options) = match survey(reader, config).await {
+        Ok(found) => found,
+        Err(failure) => return shown.add(vec![of_failure("permissions", &failure)]).map(|()| false),
     };
+    let binary = binary.await.unwrap_or_else(|error| Err(error.to_string()));
+    shown.add(vec![Check::ok("permissions", "everything that a plan reads can be read")])?;
+    shown.add(checks(config, &observed, &options, &binary))?;
+    shown.add(workers(session, &observed).await)?;
+    if config.triggers.is_empty() || args.dry_run {
+        return Ok(false);
+    }
+    if !args.yes {
+        let buckets: Vec<&str> = config.triggers.iter().map(|trigger| trigger.bucket.as_str()).collect();
+        let question = format!("Put a small picture into {}, and delete it again?", buckets.join(", "));
+        ask(&question, "yes", "doctor").await?;
+    }
+    if shown.all.iter().any(|check| check.verdict == Verdict::Failed) {
+        tell("note: something is wrong already; the upload shows what it does");
+    }
+    let (proven, was_interrupted) = proofs(session, &observed.location.account, args.wait).await;
+    shown.add(proven)?;
+    Ok(was_interrupted)
+}
+
+/// A failure as a line: what, and below it why and what to do.
+fn of_failure(name: &str, failure: &Failure) -> Check {
+    let text = failure.to_string();
+    let rest: Vec<&str> = text.lines().skip(1).map(str::trim).collect();
+    Check::failed(name, failure.what(), rest.join("; "))
+}
+
+/// The workers, where there is a code bucket with their reports.
+async fn workers(session: &Session, observed: &Observed) -> Vec<Check> {
+    if observed.code.ours().is_none() {
+        return Vec::new();
+    }
+    let account = &observed.location.account;
+    let bucket = session.config.code_bucket(account);
+    match workers::reports(&session.clients, &bucket, account).await {
+        Ok((reports, older)) => {
+            let mut checks = workers::checks(workers::running(observed), &reports, epoch_s());
+            if older > 0 {
+                let why = format!("{older} older reports in {bucket} were not read");
+                checks.push(Check::not_checked("workers", why));
+            }
+            checks
+        }
+        Err(error) => vec![Check::not_checked("workers", format!("their reports cannot be read: {error}"))],
+    }
+}
+
+/// The checks of all triggers, and whether Ctrl-C ended them.
+async fn proofs(session: &Session, account: &str, wait: Duration) -> (Vec<Check>, bool) {
+    let Session { config, clients, .. } = session;
+    let (queue_url, dlq_url) =
+        match tokio::try_join!(queue_url(clients, &config.queue.name), queue_url(clients, &config.queue.dlq)) {
+            Ok(urls) => urls,
+            Err(failure) => return (vec![Check::not_checked("uploads", failure.what())], false),
+        };
     // Listens from here on, so that Ctrl-C during an upload does not end the process and leave the picture.
     let mut interrupted = std::pin::pin!(interrupted());
-    let mut all = Vec::new();
+    let mut all: Vec<Check> = Vec::new();
     for trigger in &config.triggers {
-        if !well {
-            tell("note: something is wrong already; the upload shows what it does");
-        }
-        let probe = Probe { trigger, account, queue_url: &queue_url, dlq_url: &dlq_url, wait };
+        // One thumbnail tells it for all.
+        let look_public = all.iter().all(|check| check.name != PUBLIC);
+        let probe = Probe { trigger, account, queue_url: &queue_url, dlq_url: &dlq_url, wait, look_public };
         let proof = prove(clients, config, &probe, &mut interrupted).await;
         for left in proof.left {
             tell(&format!("note: {left} could not be deleted"));
         }
         all.extend(proof.checks);
         if proof.interrupted {
-            return Ok((all, true));
+            return (all, true);
         }
     }
-    Ok((all, false))
+    (all, false)
 }
 
 /// One line a check, and one for what to do.
@@ -117,13 +181,13 @@ fn lines(checks: &[Check]) -> String {
     let mut text = String::new();
     for Check { name, verdict, detail, hint } in checks {
         let (style, word) = match verdict {
-            Verdict::Ok => (anstyle::AnsiColor::Green.on_default(), "ok    "),
-            Verdict::Failed => (anstyle::AnsiColor::Red.on_default().bold(), "FAILED"),
-            Verdict::NotChecked => (anstyle::Style::new().dimmed(), "-     "),
+            Verdict::Ok => (anstyle::AnsiColor::Green.on_default(), "✓"),
+            Verdict::Failed => (anstyle::AnsiColor::Red.on_default().bold(), "✗"),
+            Verdict::NotChecked => (anstyle::Style::new().dimmed(), "-"),
         };
-        text += &format!("{style}{word}{style:#}  {name:<24}  {}\n", printable(detail));
+        text += &format!("{style}{word}{style:#} {name:<26}  {}\n", printable(detail));
         if let Some(hint) = hint {
-            text += &format!("{:34}  {}\n", "", printable(hint));
+            text += &format!("{:30}{}\n", "", printable(hint));
         }
     }
     text

@@ -13,6 +13,8 @@ mod destroy;
 mod dlq;
 mod doctor;
 mod enqueue;
+mod gallery;
+mod init;
 mod interrupts;
 mod logs;
 mod outputs;
@@ -74,6 +76,7 @@ struct Args {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
 enum Command {
+    Init(init::Args),
     Plan(plan::Args),
     Apply(apply::Args),
     Destroy(destroy::Args),
@@ -81,6 +84,7 @@ enum Command {
     Backfill(backfill::Args),
     Work(work::Args),
     Render(render::Args),
+    Gallery(gallery::Args),
     Policy(policy::Args),
     Status(status::Args),
     Dlq(dlq::Args),
@@ -118,12 +122,14 @@ pub fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match command {
+            Command::Init(args) => init::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Plan(args) => plan::run(args, &global).await,
             Command::Apply(args) => apply::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Destroy(args) => destroy::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Enqueue(args) => enqueue::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Backfill(args) => backfill::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Work(args) => work::run(args, &global).await.map(|()| ExitCode::SUCCESS),
+            Command::Gallery(args) => gallery::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Render(args) => render::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Completions(args) => completions::run(&args, &root).map(|()| ExitCode::SUCCESS),
             Command::Man(args) => completions::man(&args, &root).map(|()| ExitCode::SUCCESS),

@@ -20,7 +20,7 @@ use crate::stack::resources::policy::AwsLocation;
             `account` and `region` in thumb.toml no credentials are needed."
 )]
 pub struct Args {
-    /// plan, apply, destroy, enqueue, backfill, work, dlq, logs or doctor; several give one policy for all
+    /// plan, apply, destroy, enqueue, backfill, work, dlq, gallery, logs, doctor or status; several give one policy for all
     #[argh(positional, arg_name = "COMMAND")]
     commands: Vec<Command>,
 }

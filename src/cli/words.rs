@@ -237,7 +237,7 @@ mod tests {
     fn what_was_probably_meant_is_named() {
         for (line, what, hint) in [
             ("thumb aply", "unknown command `thumb aply`", "did you mean `thumb apply`?"),
-            ("thumb frobnicate", "unknown command `thumb frobnicate`", "commands: plan, apply, destroy"),
+            ("thumb frobnicate", "unknown command `thumb frobnicate`", "commands: init, plan, apply, destroy"),
             ("thumb dlq lst", "unknown command `thumb dlq lst`", "did you mean `thumb dlq list`?"),
             ("thumb plan --taget queue", "`thumb plan` has no option --taget", "did you mean --target?"),
             ("thumb plan --confg x", "`thumb plan` has no option --confg", "did you mean --config?"),

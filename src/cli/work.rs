@@ -17,7 +17,7 @@ use crate::{worker, worker_report};
     subcommand,
     name = "work",
     help_triggers("-h", "--help"),
-    note = "Prints a line for each thumbnail. SIGTERM or Ctrl-C finishes running work; a second one returns it to the \
+    note = "Shows on a terminal what is done and left, and what was rejected; elsewhere it prints a line for each thumbnail. SIGTERM or Ctrl-C finishes running work; a second one returns it to the \
             queue. [worker] in thumb.toml has more settings."
 )]
 pub struct Args {
@@ -39,10 +39,13 @@ pub struct Args {
     /// print JSON Lines on stdout
     #[argh(switch)]
     json: bool,
+    /// a line for each thumbnail on a terminal, too, and how long its steps took
+    #[argh(switch, short = 'v')]
+    verbose: bool,
 }
 
 pub async fn run(args: Args, global: &Global) -> Result<()> {
-    let Args { drain, concurrency, max_memory, grace, metrics, json } = args;
+    let Args { drain, concurrency, max_memory, grace, metrics, json, verbose } = args;
     let mut config = global.load_config()?;
     let config_digest = worker_report::config_digest(&std::fs::read_to_string(&global.config).unwrap_or_default());
     if let Some(concurrency) = concurrency {
@@ -56,7 +59,7 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
     }
     config.worker.max_memory_bytes = max_memory.or(config.worker.max_memory_bytes);
     let clients = Clients::connect(config.region.as_deref()).await?;
-    worker::work(&config, &clients, Work { drain, json, metrics, config_digest }).await
+    worker::work(&config, &clients, Work { drain, json, verbose, metrics, config_digest }).await
 }
 
 /// `25s`, `2m`, or seconds.

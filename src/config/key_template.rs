@@ -1,11 +1,15 @@
 //! `key` in `[thumbnail]`: a template that makes a thumbnail's key from the photograph's bucket, key and version, and the
 //! thumbnail's size and format.
 
+mod matching;
+
 use std::fmt;
 use std::str::FromStr;
 
 use crate::text;
 use crate::thumbnail::{Format, Output, Size};
+
+pub use matching::{Matched, format_of};
 
 /// S3: a key is at most this many bytes of UTF-8 (S3 user guide, "Naming Amazon S3 objects").
 pub const MAX_KEY_BYTES: usize = 1_024;

@@ -1,16 +1,20 @@
 //! `thumb doctor`: whether everything is there, and whether an upload makes its thumbnails. Each check is one line; the checks are a
-//! plain sequence.
+//! plain sequence. What could not be looked at is said with its reason, and is neither well nor wrong.
 
+mod launching;
 mod probe;
+pub mod workers;
 
 use std::collections::BTreeSet;
 
-use crate::config::Config;
-use crate::stack::Observed;
+use crate::config::{Config, Sources};
 use crate::stack::change::Action;
+use crate::stack::resources::binary::Binary;
 use crate::stack::resources::queue::senders;
 use crate::stack::resources::{Found, trigger};
-pub use probe::{Probe, Proof, prove};
+use crate::stack::{LaunchOptions, Observed};
+use crate::text::plural;
+pub use probe::{PUBLIC, Probe, Proof, prove};
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,22 +53,78 @@ impl Check {
 /// The command that mends what a stack lacks.
 const APPLY: &str = "run `thumb apply`";
 
-/// What the account says about the stack. Pure.
-pub fn checks(config: &Config, observed: &Observed) -> Vec<Check> {
+/// What the account says about the stack, and about what instances can be launched with. `binary`: the executable that instances run,
+/// or why it cannot be read. Pure.
+pub fn checks(
+    config: &Config,
+    observed: &Observed,
+    options: &LaunchOptions,
+    binary: &Result<Binary, String>,
+) -> Vec<Check> {
     let location = &observed.location;
-    let account = format!("{} in {}", location.account, location.region);
-    let mut checks = vec![
-        Check::ok("account", account),
+    let mut checks = vec![names(observed)];
+    checks.extend(launching::checks(config, observed, options, binary));
+    checks.extend([
         there("queue", &config.queue.name, &observed.queue),
         there("dead-letter queue", &config.queue.dlq, &observed.dlq),
         there("thumbnails", &config.thumbnails_bucket(&location.account), &observed.thumbnails),
         there("code", &config.code_bucket(&location.account), &observed.code),
+        sources(config, options),
         there("role", &config.profile.role, &observed.role),
         there("instance profile", &config.profile.name, &observed.profile),
-    ];
+        there("security group", &config.security_group.name, &observed.security_group),
+    ]);
     checks.push(fleet(config, observed));
     checks.extend(triggers(config, observed));
+    let kms_key = observed.queue.ours().and_then(|queue| queue.kms_key.as_deref());
+    // thumb does not read key policies.
+    checks.extend(trigger::notes(config, kms_key).into_iter().map(|note| Check::not_checked("queue's KMS key", note)));
+    if !config.buckets.kms_keys.is_empty() {
+        let keys = config.buckets.kms_keys.join(", ");
+        let detail = format!("whether their policies let the worker's role use them is not looked at: {keys}");
+        checks.push(Check::not_checked("KMS keys", detail));
+    }
     checks
+}
+
+/// Whether the stack's names are its own, or free.
+fn names(observed: &Observed) -> Check {
+    fn reason<T>(found: &Found<T>) -> Option<&str> {
+        match found {
+            Found::Foreign(foreign) => Some(&foreign.reason),
+            Found::Ours(_) | Found::Absent => None,
+        }
+    }
+    let taken = [
+        reason(&observed.queue),
+        reason(&observed.dlq),
+        reason(&observed.thumbnails),
+        reason(&observed.code),
+        reason(&observed.role),
+        reason(&observed.profile),
+        reason(&observed.security_group),
+    ];
+    match taken.iter().flatten().count() {
+        0 => Check::ok("names", "those of the stack's resources are its own, or free"),
+        count => {
+            Check::failed("names", format!("{count} of the stack's names belong to others, see below"), "change `name`")
+        }
+    }
+}
+
+/// The buckets of the photos.
+fn sources(config: &Config, options: &LaunchOptions) -> Check {
+    const NAME: &str = "source buckets";
+    match (&config.buckets.sources, &options.source_warnings[..]) {
+        (Sources::Any, _) => Check::not_checked(NAME, "any bucket is allowed"),
+        (Sources::Buckets(buckets), _) if buckets.is_empty() => {
+            Check::not_checked(NAME, "none is declared: only requests with a URL can be made")
+        }
+        (Sources::Buckets(buckets), []) => Check::ok(NAME, buckets.join(", ")),
+        (Sources::Buckets(_), notes) => {
+            Check::failed(NAME, notes.join(" "), "change `sources` in [buckets], or the bucket's policy")
+        }
+    }
 }
 
 fn there<T>(what: &str, name: &str, found: &Found<T>) -> Check {
@@ -90,7 +150,10 @@ fn fleet(config: &Config, observed: &Observed) -> Check {
     let running = observed.fleet.alive.iter().filter(|instance| instance.state == "running").count();
     match config.instance.count as usize {
         0 => Check::not_checked(NAME, "no instance is declared: `thumb work` runs elsewhere"),
-        count if running < count => Check::failed(NAME, format!("{running} of {count} instances run"), APPLY),
+        count if running < count => {
+            Check::failed(NAME, format!("{running} of {count} {} run", plural(count as u64, "instance")), APPLY)
+        }
+        1 => Check::ok(NAME, "1 instance runs"),
         count => Check::ok(NAME, format!("{count} instances run")),
     }
 }

@@ -23,7 +23,7 @@ use crate::request::{Request, Source, Wanted};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 pub use checking::MAX_CHECKED;
 pub use place::{Found, Place};
-pub use sources::Sources;
+pub use sources::{Sources, is_photograph};
 
 /// Batches sent in parallel. A standard queue has no limit of calls per second; more batches add connections and no speed.
 const BATCHES_AT_ONCE: usize = 16;

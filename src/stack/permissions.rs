@@ -33,6 +33,7 @@ pub enum Command {
     Work,
     Dlq,
     Logs,
+    Gallery,
     /// Beside those of `plan`.
     Doctor,
     /// Likewise.
@@ -40,7 +41,7 @@ pub enum Command {
 }
 
 impl Command {
-    pub const ALL: [Command; 10] = [
+    pub const ALL: [Command; 11] = [
         Self::Plan,
         Self::Apply,
         Self::Destroy,
@@ -49,6 +50,7 @@ impl Command {
         Self::Work,
         Self::Dlq,
         Self::Logs,
+        Self::Gallery,
         Self::Doctor,
         Self::Status,
     ];
@@ -65,6 +67,7 @@ impl fmt::Display for Command {
             Self::Work => "work",
             Self::Dlq => "dlq",
             Self::Logs => "logs",
+            Self::Gallery => "gallery",
             Self::Doctor => "doctor",
             Self::Status => "status",
         })
@@ -106,7 +109,7 @@ fn statements(commands: &[Command], config: &Config, location: &AwsLocation) -> 
     if asked(&[Command::Plan, Command::Apply, Command::Destroy, Command::Doctor, Command::Status]) {
         stack.read(&mut statements);
     }
-    if asked(&[Command::Plan, Command::Apply, Command::Status]) {
+    if asked(&[Command::Plan, Command::Apply, Command::Doctor, Command::Status]) {
         stack.read_launch_options(&mut statements);
     }
     if asked(&[Command::Apply]) {
@@ -118,7 +121,7 @@ fn statements(commands: &[Command], config: &Config, location: &AwsLocation) -> 
     if asked(&[Command::Enqueue, Command::Backfill]) {
         stack.enqueue(&mut statements);
     }
-    if asked(&[Command::Enqueue, Command::Backfill]) {
+    if asked(&[Command::Enqueue, Command::Backfill, Command::Gallery]) {
         statements.push(allow("FindThumbnails", &["s3:ListBucket"], &stack.buckets[..1]));
     }
     if asked(&[Command::Enqueue]) {
@@ -488,6 +491,8 @@ impl<'a> Stack<'a> {
 
     /// A picture under each trigger's prefix, its thumbnails, and what became of its message.
     fn doctor(&self, statements: &mut Vec<Value>) {
+        let reports = [format!("{}/{}*", self.buckets[1], code_bucket::REPORT_PREFIX)];
+        statements.push(allow("LookForReports", &["s3:GetObject"], &reports));
         let pictures: BTreeSet<String> = self
             .config
             .triggers

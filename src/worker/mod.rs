@@ -22,6 +22,7 @@ mod shutdown;
 #[cfg(test)]
 mod tests;
 
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,10 +41,12 @@ use memory::MemoryBudget;
 use report::Report;
 use report::event::Event;
 use report::metrics::Metrics;
-use report::output::Output;
+use report::output::{Form, Output};
 use report::remote::{Reporter, Targets};
 use report::reporting::Identity;
+use report::status::{Progress, StatusLine};
 use report::systemd::Notifier;
+pub use runner::epoch_s;
 use runner::{FatalError, Runner, Settings};
 
 /// Messages processed in parallel per CPU, where no concurrency is given: the round trips to S3 take several times as long
@@ -57,6 +60,8 @@ const NUMBERS_EVERY: Duration = Duration::from_secs(30);
 pub struct Work {
     pub drain: bool,
     pub json: bool,
+    /// Say more of each thumbnail; on a terminal, say something at all.
+    pub verbose: bool,
     /// Where to serve metrics.
     pub metrics: Option<SocketAddr>,
     /// Identifies this configuration, see [`crate::worker_report::config_digest`].
@@ -117,8 +122,9 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
     if let Some(address) = work.metrics {
         metrics.serve(address).await?;
     }
-    let output = Output::new(work.json, &metrics.dropped_lines)
-        .map_err(|error| Failure::new("cannot start a thread").caused_by(&error))?;
+    let no_thread = |error: io::Error| Failure::new("cannot start a thread").caused_by(&error);
+    let (progress, status, form) = screen(&work).map_err(no_thread)?;
+    let output = Output::new(form, status.as_ref(), &metrics.dropped_lines).map_err(no_thread)?;
     let sdk = clients.sdk.clone();
     let id = async move { identity::worker_id(&sdk).await }.boxed().shared();
     let targets = Targets {
@@ -165,7 +171,7 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
         numbers_every: NUMBERS_EVERY,
     };
     let runner = Runner::new(Arc::new(context), settings, Box::new(reporter), metrics, stops);
-    let ended = runner.reporting(identity).notifying(notifier).run().await;
+    let ended = runner.reporting(identity).notifying(notifier).showing(progress).run().await;
     let ended = ended.map_err(|error| match error {
         FatalError::Report(error) => Failure::stdout(&error),
         FatalError::Receive(error) => {
@@ -174,7 +180,21 @@ pub async fn work(config: &Config, clients: &Clients, work: Work) -> Result<()> 
     });
     rest.finish(ended.as_ref().err().map(|failure| failure.to_string()).as_deref()).await;
     let flushed = output.finish();
+    status.into_iter().for_each(StatusLine::clear);
     ended.and_then(|()| flushed.map_err(|error| Failure::stdout(&error)))
+}
+
+/// How events are shown: on a terminal by a status line, and lines above it.
+fn screen(work: &Work) -> io::Result<(Option<Progress>, Option<StatusLine>, Form)> {
+    let can_redraw = std::env::var_os("TERM").is_some_and(|term| term != "dumb");
+    if work.json || !can_redraw || !io::stderr().is_terminal() {
+        let form = if work.json { Form::Json } else { Form::Lines { details: work.verbose } };
+        return Ok((None, None, form));
+    }
+    let progress = Progress::default();
+    let brief = io::stdout().is_terminal() && !work.verbose;
+    let form = if brief { Form::Brief } else { Form::Lines { details: work.verbose } };
+    Ok((Some(progress.clone()), Some(StatusLine::draw(progress)?), form))
 }
 
 /// Finds the queues and the bucket.

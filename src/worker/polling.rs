@@ -24,6 +24,8 @@ const MAX_REFUSALS: u32 = 5;
 /// zero proves nothing (SQS developer guide, "ApproximateNumberOfMessages").
 const ZEROS: u32 = 3;
 const BETWEEN_DEPTHS: Duration = Duration::from_secs(1);
+/// Between two questions how many messages are left.
+const WATCH_EVERY: Duration = Duration::from_secs(5);
 
 /// At most one receive is under way.
 #[derive(Debug)]
@@ -90,6 +92,33 @@ impl Polling {
         let full = RETRY_BASE.saturating_mul(2_u32.saturating_pow(self.failures - 1)).min(MAX_RETRY);
         self.not_before = Some(now + full.mul_f64(0.5 + jitter / 2.0));
         self.refusals < MAX_REFUSALS
+    }
+}
+
+/// When to ask how many messages are left, for the status line.
+#[derive(Debug)]
+pub struct Watch {
+    /// `None`: a call is under way, or SQS does not answer.
+    due: Option<Instant>,
+}
+
+impl Watch {
+    pub fn new(now: Instant) -> Self {
+        Self { due: Some(now) }
+    }
+
+    /// Whether to ask now.
+    pub fn next(&mut self, now: Instant) -> bool {
+        self.due.take_if(|due| *due <= now).is_some()
+    }
+
+    pub fn next_due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// After an error it does not ask again: the line does without.
+    pub fn answered(&mut self, answered: bool, now: Instant) {
+        self.due = answered.then(|| now + WATCH_EVERY);
     }
 }
 

@@ -1,14 +1,19 @@
-//! `thumb render`: the engine on local files, without AWS. Thumbnails are written atomically and never overwrite a
+//! The sources of `thumb render`, and where their thumbnails go. Thumbnails are written atomically and never overwrite a
 //! source.
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::enqueue::is_photograph;
 use crate::error::{Failure, Result};
-use crate::thumbnail::{self, Format, Options, Output, Spec, Thumbnail};
+use crate::files::{walk, write_whole};
+use crate::thumbnail::{self, Format, Options, Output, Placeholder, Spec, Thumbnail};
+
+/// Files that one run takes.
+const MAX_SOURCES: usize = 1_000_000;
 
 /// A thumbnail that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +21,17 @@ pub struct Rendered {
     pub path: PathBuf,
     pub width: u32,
     pub height: u32,
+    pub format: Format,
+    pub placeholder: Placeholder,
     pub bytes: usize,
+}
+
+/// A picture to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    pub path: PathBuf,
+    /// The directory below the one that was given; empty for a file that was given itself.
+    below: PathBuf,
 }
 
 /// One source and its thumbnails.
@@ -26,16 +41,66 @@ pub struct Job {
     pub targets: Vec<(Spec, PathBuf)>,
 }
 
-/// Plans where each thumbnail goes: `{stem}-{width}x{height}.{format}`, in `out` or beside its source.
+/// The files among `given`, and the pictures in its directories and below them, by their extensions. Thumbnails that an earlier
+/// run of the same sizes has left there, and what is in `out`, are left out.
+///
+/// # Errors
+/// A directory cannot be read, or there are too many files.
+pub fn sources(given: &[PathBuf], specs: &[Spec], out: Option<&Path>) -> Result<Vec<Source>> {
+    let out = out.and_then(|out| out.canonicalize().ok());
+    let is_thumbnail = |path: &Path| {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        specs.iter().any(|spec| stem.ends_with(&format!("-{}", spec.size)))
+    };
+    let mut found = Vec::new();
+    for path in given {
+        if !path.is_dir() {
+            found.push(Source { path: path.clone(), below: PathBuf::new() });
+            continue;
+        }
+        let whole = path.canonicalize().ok();
+        let mut here = Vec::new();
+        walk(path, |file, below| {
+            let in_out = match (&whole, &out) {
+                (Some(whole), Some(out)) if whole != out && out.starts_with(whole) => {
+                    whole.join(below).starts_with(out)
+                }
+                _ => false,
+            };
+            if is_photograph(&file.to_string_lossy()) && !is_thumbnail(file) && !in_out {
+                let below = below.parent().unwrap_or(Path::new("")).to_owned();
+                here.push(Source { path: file.to_owned(), below });
+            }
+            match here.len() + found.len() > MAX_SOURCES {
+                true => Err(Failure::new(format!("there are more than {MAX_SOURCES} pictures"))),
+                false => Ok(()),
+            }
+        })?;
+        if here.is_empty() {
+            return Err(Failure::new(format!("there is no picture in {}", path.display())));
+        }
+        here.sort_by(|a, b| a.path.cmp(&b.path));
+        found.append(&mut here);
+    }
+    Ok(found)
+}
+
+/// Plans where each thumbnail goes: `{stem}-{width}x{height}.{format}`, in `out` (there in the directories that the sources have
+/// below a given one) or beside its source.
 ///
 /// A source is an error if its thumbnail would overwrite a source or another thumbnail of this run.
-pub fn plan(sources: &[PathBuf], specs: &[Spec], out: Option<&Path>) -> Vec<Result<Job>> {
-    let mut taken: HashSet<PathBuf> = sources.iter().map(|source| absolute(source)).collect();
+pub fn plan(sources: &[Source], specs: &[Spec], out: Option<&Path>) -> Vec<Result<Job>> {
+    // One that is not there is not written over.
+    let there = sources.iter().filter(|source| source.path.exists());
+    let mut taken: HashSet<PathBuf> = there.map(|source| absolute(&source.path)).collect();
     sources
         .iter()
-        .map(|source| {
+        .map(|Source { path: source, below }| {
             let stem = source.file_stem().ok_or_else(|| Failure::new(format!("{} is not a file", source.display())))?;
-            let dir = out.or(source.parent()).unwrap_or(Path::new(""));
+            let dir = match out {
+                Some(out) => out.join(below),
+                None => source.parent().unwrap_or(Path::new("")).to_owned(),
+            };
             let target = |spec: &Spec| {
                 let mut name = stem.to_owned();
                 name.push(format!("-{}", spec.size));
@@ -66,7 +131,7 @@ fn formats(output: Output) -> Vec<Format> {
 }
 
 /// A path with a format's extension added.
-fn file(path: &Path, format: Format) -> PathBuf {
+pub fn file(path: &Path, format: Format) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}", format.extension()));
     name.into()
@@ -88,11 +153,15 @@ pub fn render(job: &Job, options: &Options) -> Result<(Vec<Rendered>, Duration)>
     let took = began.elapsed();
     let mut rendered = Vec::with_capacity(thumbnails.len());
     for (thumbnail, (_, path)) in thumbnails.into_iter().zip(&job.targets) {
-        let Thumbnail { width, height, format, bytes, .. } = thumbnail;
+        let Thumbnail { width, height, format, bytes, placeholder } = thumbnail;
         let path = file(path, format);
-        write_whole(&path, &bytes)
-            .map_err(|error| Failure::new(format!("cannot write {}", path.display())).caused_by(&error))?;
-        rendered.push(Rendered { path, width, height, bytes: bytes.len() });
+        let cannot = |error: io::Error| Failure::new(format!("cannot write {}", path.display())).caused_by(&error);
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir).map_err(cannot)?;
+        }
+        write_whole(&path, &bytes).map_err(cannot)?;
+        let bytes = bytes.len();
+        rendered.push(Rendered { path, width, height, format, placeholder, bytes });
     }
     Ok((rendered, took))
 }
@@ -104,22 +173,6 @@ fn read_bounded(path: &Path, max: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(length.min(max) + 1);
     file.take(max as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-/// Writes a temporary file in the same directory, then renames it. After an error nothing is left.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".thumb-");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // The usual mode of a new file; a temporary file would be readable by its owner only.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(dir)?;
-    file.write_all(bytes)?;
-    file.persist(path).map(drop).map_err(|error| error.error)
 }
 
 /// The canonical path; for a file that does not exist, that of its directory plus the file name.
@@ -138,6 +191,35 @@ mod tests {
         Spec::new(Size::new(width, height))
     }
 
+    fn given(path: &str) -> Source {
+        Source { path: path.into(), below: PathBuf::new() }
+    }
+
+    #[test]
+    fn a_directory_is_its_pictures_and_not_their_thumbnails() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("2026/out")).unwrap();
+        for name in
+            ["owl.JPG", "owl-4x3.jpg", "owl-8x8.jpg", "notes.txt", ".hidden.jpg", "2026/cat.webp", "2026/out/x.png"]
+        {
+            std::fs::write(dir.path().join(name), "x").unwrap();
+        }
+        let out = dir.path().join("2026/out");
+        let found = sources(&[dir.path().to_owned(), "no.jpg".into()], &[spec(4, 3)], Some(&out)).unwrap();
+        let names: Vec<String> = found
+            .iter()
+            .map(|source| source.path.strip_prefix(dir.path()).unwrap_or(&source.path).display().to_string())
+            .collect();
+        assert_eq!(names, ["2026/cat.webp", "owl-8x8.jpg", "owl.JPG", "no.jpg"]);
+        let planned = paths(&plan(&found, &[spec(4, 3)], Some(Path::new("t"))));
+        assert_eq!(planned, ["t/2026/cat-4x3", "t/owl-8x8-4x3", "t/owl-4x3", "t/no-4x3"]);
+        // What is given itself is meant.
+        let inside = sources(&[out], &[spec(4, 3)], Some(dir.path())).unwrap();
+        assert_eq!(inside.len(), 1);
+        let none = sources(&[tempfile::tempdir().unwrap().path().to_owned()], &[spec(4, 3)], None);
+        assert!(none.unwrap_err().to_string().starts_with("there is no picture in "));
+    }
+
     fn paths(plan: &[Result<Job>]) -> Vec<String> {
         let path = |(_, path): &(Spec, PathBuf)| path.display().to_string();
         plan.iter().flatten().flat_map(|job| job.targets.iter().map(path)).collect()
@@ -145,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_thumbnail_stands_beside_its_source_or_in_out() {
-        let sources = ["a/cat.jpg".into(), "owl".into()];
+        let sources = ["a/cat.jpg", "owl"].map(given);
         let specs = [spec(4, 3), spec(2, 2)];
         assert_eq!(paths(&plan(&sources, &specs, None)), ["a/cat-4x3", "a/cat-2x2", "owl-4x3", "owl-2x2"]);
         assert_eq!(paths(&plan(&sources[..1], &specs, Some(Path::new("out")))), ["out/cat-4x3", "out/cat-2x2"]);
@@ -157,23 +239,16 @@ mod tests {
         let file = |name: &str| {
             let path = dir.path().join(name);
             std::fs::write(&path, name).unwrap();
-            path
+            Source { path, below: PathBuf::new() }
         };
         let sources = [file("cat.jpg"), file("cat-4x3.jpg"), file("cat.jpeg")];
         let planned = plan(&sources, &[spec(4, 3)], None);
         assert!(planned[0].is_err() && planned[1].is_ok() && planned[2].is_err());
+        let missing = ["cat.jpg", "cat-4x3.jpg"].map(|name| given(&dir.path().join("no").join(name).to_string_lossy()));
+        assert!(plan(&missing, &[spec(4, 3)], None)[0].is_ok(), "there is nothing to be written over");
         let auto = Spec { output: Output::Auto, ..spec(4, 3) };
         let planned = plan(&[file("owl.png"), file("owl-4x3.webp")], &[auto], None);
         assert!(planned[0].is_err() && planned[1].is_ok(), "it may become a WebP");
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_written_leaves_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let taken = dir.path().join("taken.jpg");
-        std::fs::create_dir(&taken).unwrap();
-        assert!(write_whole(&taken, b"x").is_err());
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::state::Writer;
 use super::{Counts, Existing, Listed, Progress, missing};
 use crate::aws::{CallError, Clients, Kind, RegionalS3, s3_config};
 use crate::config::Config;
-use crate::enqueue::sources::is_photograph;
+use crate::enqueue::is_photograph;
 use crate::error::{Failure, Result};
 
 /// Which photographs to look at.

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 use crate::config::key_template::Origin;
+use crate::text::url_path;
 use crate::worker::backend::Backend;
 use crate::worker::retry::JobError;
 
@@ -19,8 +19,6 @@ const PREFIX: &str = "manifests/";
 const MAX_VARIANTS: usize = 100;
 /// How often a manifest that others keep changing is read anew; then the message is retried later.
 const MAX_ATTEMPTS: u32 = 8;
-/// What stands unchanged in a URL's path (RFC 3986, 3.3).
-const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What pages are told of one thumbnail.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,7 +83,7 @@ impl Manifest {
         for Variant { key, width, format, .. } in sorted {
             let text = srcset.entry(format.clone()).or_default();
             let comma = if text.is_empty() { "" } else { ", " };
-            text.push_str(&format!("{comma}/{} {width}w", utf8_percent_encode(key, PATH)));
+            text.push_str(&format!("{comma}/{} {width}w", url_path(key.as_bytes())));
         }
         srcset
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::stats::{Numbers, Percentiles};
+use crate::text::{bytes, plural};
 use crate::thumbnail::Format;
 use crate::worker::job::Made;
 use crate::worker::retry::Stage;
@@ -41,6 +42,8 @@ pub enum Event {
         source: String,
         key: String,
     },
+    /// The queue is empty and nothing is being processed; once until something arrives.
+    Idle,
     /// A thumbnail whose photograph has gone.
     Deleted {
         source: String,
@@ -150,6 +153,13 @@ impl Event {
         )
     }
 
+    /// Whether it says that nothing has happened: no line for people.
+    pub fn is_silent(&self) -> bool {
+        let Self::Numbers { total: false, numbers } = self else { return false };
+        let Numbers { done, rejected, retried, taken_over, images, skipped, .. } = **numbers;
+        [done, rejected, retried, taken_over, images, skipped] == [0; 6]
+    }
+
     /// One line.
     pub fn text(&self) -> String {
         match self {
@@ -157,51 +167,34 @@ impl Event {
                 queue,
                 thumbnails,
                 concurrency,
-                cpus,
+                cpus: _,
                 max_memory_bytes,
-                max_source_bytes,
-                max_source_pixels,
+                max_source_bytes: _,
+                max_source_pixels: _,
             } => format!(
-                "working: queue {queue} -> bucket {thumbnails}; {concurrency} messages in parallel on {cpus} CPUs; memory at \
-                 most {}, photographs up to {} and {} Mpx",
+                "working: {queue} -> s3://{thumbnails}, {concurrency} messages in parallel, memory at most {}",
                 bytes(*max_memory_bytes),
-                bytes(*max_source_bytes as u64),
-                max_source_pixels / 1_000_000
             ),
-            Self::Made {
-                source,
-                key,
-                width,
-                height,
-                format: _,
-                thumb_hash: _,
-                dominant: _,
-                source_bytes,
-                bytes: made,
-                fetch_ms,
-                wait_ms,
-                make_ms,
-                store_ms,
-            } => format!(
-                "made {key} {width}x{height} {} of {source} {} (fetch {fetch_ms:.0} ms, wait {wait_ms:.0}, make \
-                 {make_ms:.0}, store {store_ms:.0})",
-                bytes(*made as u64),
-                bytes(*source_bytes as u64),
-            ),
-            Self::Skipped { source, key } => format!("skipped {key} of {source}: already up to date"),
-            Self::Deleted { source, key } => format!("deleted {key} of {source}, which is gone"),
-            Self::Ignored { why } => format!("ignored a message: {why}"),
+            Self::Made { key, bytes: made, fetch_ms, wait_ms, make_ms, store_ms, .. } => {
+                let ms = fetch_ms + wait_ms + make_ms + store_ms;
+                format!("made      {key}  {}  {ms:.0} ms", bytes(*made as u64))
+            }
+            Self::Skipped { source: _, key } => format!("skipped   {key}  already up to date"),
+            Self::Deleted { source, key } => format!("deleted   {key}  {source} is gone"),
+            Self::Ignored { why } => format!("ignored   a message: {why}"),
             Self::Retrying { source, stage, why, receives, retry_s } => {
-                format!("retrying {} in {retry_s} s, after attempt {receives}: {stage}: {why}", name(source.as_ref()))
+                format!("retrying  {}  in {retry_s} s, after attempt {receives}: {stage}: {why}", name(source.as_ref()))
             }
             Self::Rejected { source, stage, why, receives: _ } => {
-                format!("rejected {}: {stage}: {why}", name(source.as_ref()))
+                format!("rejected  {}  {stage}: {why}", name(source.as_ref()))
             }
+            Self::Idle => "idle, waiting for messages".to_owned(),
             Self::TakenOver { why } => format!("another worker took over a message: {why}"),
             Self::CallFailed { why } => format!("a call failed and will be retried: {why}"),
-            Self::Stopping { why, grace_s, working: 0 } => format!("stopping ({why}, grace {grace_s} s)"),
+            Self::Stopping { why, grace_s: _, working: 0 } => format!("stopping: {why}"),
             Self::Stopping { why, grace_s, working } => {
-                format!("stopping ({why}): finishing {working} messages, for at most {grace_s} s")
+                let messages = plural(*working as u64, "message");
+                format!("stopping: {why}; finishing {working} {messages}, for at most {grace_s} s")
             }
             Self::Returned { messages } => format!("returned {messages} messages to the queue"),
             Self::Paused { failures, pause_s, stage, why } => format!(
@@ -223,34 +216,57 @@ impl Event {
             Self::Numbers { total, numbers } => line(*total, numbers),
         }
     }
+
+    /// The line with everything that was measured.
+    pub fn details(&self) -> String {
+        let text = self.text();
+        match self {
+            Self::Made { source, width, height, source_bytes, fetch_ms, wait_ms, make_ms, store_ms, .. } => format!(
+                "{text} (fetch {fetch_ms:.0} ms, wait {wait_ms:.0}, make {make_ms:.0}, store {store_ms:.0}), {width}x{height} of \
+                 {source}, {}",
+                bytes(*source_bytes as u64)
+            ),
+            Self::Numbers { total: _, numbers } => format!("{text} {}", measured(numbers)),
+            _ => text,
+        }
+    }
 }
 
-/// The numbers as one line.
+/// "12 thumbnails of 6 photos (4.1/s), 3 retried. 2 rejected: see them with `thumb dlq`."
 fn line(total: bool, numbers: &Numbers) -> String {
-    let Numbers {
-        seconds,
-        done,
-        rejected,
-        retried,
-        taken_over,
-        images,
-        skipped,
-        images_per_s,
-        megabytes_per_s,
-        fetch,
-        wait,
-        make,
-        store,
-        memory_bytes,
-        cpu,
-    } = numbers;
-    let what = if total { "total" } else { "last" };
+    let Numbers { seconds, done, rejected, retried, taken_over, images, skipped, images_per_s, .. } = *numbers;
+    let count = |count: u64, noun: &str| format!("{count} {}", plural(count, noun));
+    let head = if total { format!("Done in {seconds:.0} s") } else { format!("last {seconds:.0} s") };
+    if [done, rejected, retried, taken_over, images, skipped] == [0; 6] {
+        return format!("{head}: nothing to do.");
+    }
+    let decimals = usize::from(images_per_s < 9.95);
+    let mut text =
+        format!("{head}: {} of {} ({images_per_s:.decimals$}/s)", count(images, "thumbnail"), count(done, "photo"));
+    for (number, what) in
+        [(skipped, "already up to date"), (retried, "retried"), (taken_over, "taken over by another worker")]
+    {
+        if number > 0 {
+            text.push_str(&format!(", {number} {what}"));
+        }
+    }
+    match (rejected, total) {
+        (0, true) => text.push('.'),
+        (0, false) => {}
+        (_, true) => text.push_str(&format!(". {rejected} rejected: see them with `thumb dlq`.")),
+        (_, false) => text.push_str(&format!(", {rejected} rejected")),
+    }
+    text
+}
+
+/// How long the stages took, and what the process used.
+fn measured(numbers: &Numbers) -> String {
+    let Numbers { megabytes_per_s, fetch, wait, make, store, memory_bytes, cpu, .. } = numbers;
     let stage = |name: &str, Percentiles { p50_ms, p95_ms, p99_ms }: &Percentiles| {
         format!("{name} {p50_ms:.0}/{p95_ms:.0}/{p99_ms:.0}")
     };
     let mut line = format!(
-        "{what} {seconds:.0} s: {done} done, {rejected} rejected, {retried} retried, {taken_over} taken over; {images} thumbnails \
-         ({skipped} skipped), {images_per_s:.1}/s, {megabytes_per_s:.1} MB/s; p50/p95/p99 ms: {}, {}, {}, {}",
+        "{megabytes_per_s:.1} MB/s; p50/p95/p99 ms: {}, {}, {}, {}",
         stage("fetch", fetch),
         stage("wait", wait),
         stage("make", make),
@@ -267,18 +283,6 @@ fn line(total: bool, numbers: &Numbers) -> String {
 
 fn name(source: Option<&String>) -> &str {
     source.map_or("a message", String::as_str)
-}
-
-/// With one decimal below 10.
-fn bytes(bytes: u64) -> String {
-    let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-    let (mut amount, mut unit) = (bytes as f64, 0);
-    while amount >= 1024.0 && unit + 1 < units.len() {
-        amount /= 1024.0;
-        unit += 1;
-    }
-    let decimals = usize::from(unit > 0 && amount < 9.95);
-    format!("{amount:.decimals$} {}", units[unit])
 }
 
 fn ms(duration: Duration) -> f64 {
@@ -317,6 +321,7 @@ mod tests {
                 times,
             }),
             Event::Skipped { source: "s3://photos/owl.jpg".into(), key: "owl-150x100.jpg".into() },
+            Event::Idle,
             Event::Deleted { source: "s3://photos/owl.jpg".into(), key: "owl-150x100.jpg".into() },
             Event::Ignored { why: "S3's test event" },
             Event::Retrying {
@@ -345,8 +350,37 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_rounded_for_reading() {
-        let texts: Vec<String> = [0, 1_023, 1_024, 10_188, 10_240, 1 << 20, 5 << 40].map(bytes).into();
-        assert_eq!(texts, ["0 bytes", "1023 bytes", "1.0 KiB", "9.9 KiB", "10 KiB", "1.0 MiB", "5.0 TiB"]);
+    fn the_numbers_are_a_sentence_and_nothing_is_no_line() {
+        let percentiles = Percentiles { p50_ms: 37.2, p95_ms: 106.0, p99_ms: 149.0 };
+        let numbers = Numbers {
+            seconds: 13.02,
+            done: 296,
+            rejected: 2,
+            retried: 0,
+            taken_over: 0,
+            images: 592,
+            skipped: 0,
+            images_per_s: 45.5,
+            megabytes_per_s: 21.5,
+            fetch: percentiles,
+            wait: Percentiles::default(),
+            make: percentiles,
+            store: percentiles,
+            memory_bytes: Some(45 << 20),
+            cpu: Some(0.37),
+        };
+        let none = Numbers { done: 0, rejected: 0, images: 0, images_per_s: 0.0, ..numbers.clone() };
+        let one =
+            Numbers { done: 1, rejected: 0, images: 1, skipped: 1, retried: 3, images_per_s: 0.5, ..numbers.clone() };
+        let event = |total, numbers: &Numbers| Event::Numbers { total, numbers: Box::new(numbers.clone()) };
+        assert!(event(false, &none).is_silent() && !event(true, &none).is_silent() && !event(false, &one).is_silent());
+        let lines = [
+            event(true, &numbers).text(),
+            event(false, &numbers).text(),
+            event(true, &one).text(),
+            event(true, &none).text(),
+            event(true, &numbers).details(),
+        ];
+        insta::assert_snapshot!(lines.join("\n"));
     }
 }

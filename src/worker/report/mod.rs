@@ -1,6 +1,6 @@
-//! What the worker reports: [`event`]s in its log ([`output`]), [`Stats`] in the log and to Prometheus ([`metrics`]), its
-//! [`health`] to probes and to [`systemd`], reports to `thumb apply` ([`reporting`]), and lines, numbers and events to
-//! CloudWatch ([`remote`]).
+//! What the worker reports: [`event`]s in its log ([`output`]), above a terminal's [`status`] line, [`Stats`] in the log and to
+//! Prometheus ([`metrics`]), its [`health`] to probes and to [`systemd`], reports to `thumb apply` ([`reporting`]), and lines,
+//! numbers and events to CloudWatch ([`remote`]).
 
 pub mod event;
 pub mod health;
@@ -9,6 +9,7 @@ pub mod output;
 pub mod remote;
 pub mod reporting;
 pub mod stats;
+pub mod status;
 pub mod systemd;
 
 use std::io;

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::Report;
 use super::event::Event;
+use super::status::{Above, StatusLine};
 use crate::text::{printable, printable_json};
 
 /// The most bytes queued for each stream: some thousands of lines of 300 bytes.
@@ -25,23 +26,40 @@ const BEHIND_BYTES: usize = MAX_QUEUED_BYTES / 2;
 /// How long the worker waits at its end for its last lines to be read.
 const FLUSH: Duration = Duration::from_secs(2);
 
-/// Writes events: as text, results to stdout and messages to stderr; as JSON, everything to stdout, one object per line.
-/// Clones share the streams.
+/// How events are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// One object a line, everything to stdout.
+    Json,
+    /// Results to stdout, messages to stderr.
+    Lines { details: bool },
+    /// As lines, but without those of what went well: a status line counts them.
+    Brief,
+}
+
+/// Writes events. Clones share the streams.
 #[derive(Clone)]
 pub struct Output {
-    json: bool,
+    form: Form,
     out: Lines,
     err: Lines,
 }
 
 impl Output {
-    /// To this process's stdout and stderr. `dropped` counts the lines that were not read.
+    /// To this process's stdout and stderr, above the status line if there is one. `dropped` counts the lines that were not read.
     ///
     /// # Errors
     /// No thread can be started.
-    pub fn new(json: bool, dropped: &Counter) -> io::Result<Self> {
-        let out = Lines::start("stdout", io::stdout(), dropped)?;
-        Ok(Self { json, out, err: Lines::start("stderr", io::stderr(), dropped)? })
+    pub fn new(form: Form, status: Option<&StatusLine>, dropped: &Counter) -> io::Result<Self> {
+        let start = |name: &str, stream: Box<dyn Write + Send>| {
+            Lines::start(name, Above { stream, status: status.cloned() }, dropped)
+        };
+        // Colour for terminals only, and not in JSON.
+        let out = match form {
+            Form::Json => start("stdout", Box::new(io::stdout()))?,
+            Form::Lines { .. } | Form::Brief => start("stdout", Box::new(anstream::stdout()))?,
+        };
+        Ok(Self { form, out, err: start("stderr", Box::new(anstream::stderr()))? })
     }
 
     /// Waits up to [`FLUSH`] until all lines are read.
@@ -59,26 +77,62 @@ impl Output {
         let _ = self.err.finish(until, dropped);
         let left = self.out.finish(until, dropped)?;
         match left {
-            1.. if self.json => Err(io::Error::new(io::ErrorKind::TimedOut, format!("{left} bytes were not read"))),
+            1.. if self.form == Form::Json => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, format!("{left} bytes were not read")))
+            }
             _ => Ok(()),
         }
     }
 
     fn line(&self, event: &Event) -> String {
-        if self.json {
-            let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
-            let line = serde_json::to_string(&Timed { time, event }).expect("events are JSON");
-            printable_json(&line).into_owned()
-        } else {
-            printable(&event.text()).into_owned()
+        let text = match self.form {
+            Form::Json => {
+                let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+                let line = serde_json::to_string(&Timed { time, event }).expect("events are JSON");
+                return printable_json(&line).into_owned();
+            }
+            Form::Lines { details: true } => event.details(),
+            Form::Lines { details: false } | Form::Brief => event.text(),
+        };
+        let style = style(event);
+        format!("{style}{}{style:#}", printable(&text))
+    }
+
+    /// Whether an event has no line in this form.
+    fn leaves_out(&self, event: &Event) -> bool {
+        match self.form {
+            Form::Json => false,
+            Form::Lines { .. } => event.is_silent(),
+            Form::Brief => match event {
+                Event::Rejected { .. } | Event::Numbers { total: true, .. } => false,
+                Event::Numbers { total: false, .. } | Event::Idle => true,
+                event => event.is_data(),
+            },
         }
+    }
+}
+
+/// Red is what was lost, yellow what may be.
+fn style(event: &Event) -> anstyle::Style {
+    match event {
+        Event::Rejected { .. } => anstyle::AnsiColor::Red.on_default(),
+        Event::CallFailed { .. }
+        | Event::Paused { .. }
+        | Event::ReportFailed { .. }
+        | Event::TakenOver { .. }
+        | Event::Dropped { .. } => anstyle::AnsiColor::Yellow.on_default(),
+        Event::Numbers { total: true, .. } => anstyle::Style::new().bold(),
+        _ => anstyle::Style::new(),
     }
 }
 
 impl Report for Output {
     fn report(&mut self, event: &Event) -> io::Result<()> {
+        if self.leaves_out(event) {
+            return Ok(());
+        }
         let dropped = |lines| self.line(&Event::Dropped { lines });
-        if self.json || event.is_data() {
+        if self.form == Form::Json || event.is_data() {
             return self.out.push(self.line(event), dropped);
         }
         // Stderr may be closed without harm.
@@ -89,7 +143,7 @@ impl Report for Output {
     fn is_behind(&mut self) -> io::Result<bool> {
         let queue = self.out.lock();
         queue.error()?;
-        Ok(self.json && queue.bytes > BEHIND_BYTES)
+        Ok(self.form == Form::Json && queue.bytes > BEHIND_BYTES)
     }
 }
 
@@ -209,134 +263,4 @@ fn write((queue, changed): &(Mutex<Queue>, Condvar), mut stream: impl Write) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use super::*;
-
-    /// A reader that reads one line per message on the channel, and all lines once the channel is closed.
-    struct Reader {
-        told: mpsc::Receiver<()>,
-        read: Arc<Mutex<Vec<u8>>>,
-    }
-
-    impl Write for Reader {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _ = self.told.recv();
-            self.read.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    struct Setup {
-        output: Output,
-        dropped: Counter,
-        tell: mpsc::Sender<()>,
-        read: Arc<Mutex<Vec<u8>>>,
-    }
-
-    /// An output whose stdout is not read until `tell` says so.
-    fn stalled(json: bool) -> Setup {
-        let (tell, told) = mpsc::channel();
-        let (read, dropped) = (Arc::default(), Counter::default());
-        let out = Lines::start("out", Reader { told, read: Arc::clone(&read) }, &dropped).unwrap();
-        let err = Lines::start("err", io::sink(), &dropped).unwrap();
-        Setup { output: Output { json, out, err }, dropped, tell, read }
-    }
-
-    fn skipped(key: &str) -> Event {
-        Event::Skipped { source: "s3://photos/a.jpg".into(), key: key.into() }
-    }
-
-    fn lines(read: &Mutex<Vec<u8>>) -> Vec<String> {
-        String::from_utf8(read.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn a_stalled_reader_of_text_misses_lines_and_is_told_how_many() {
-        let Setup { mut output, dropped, tell, read } = stalled(false);
-        let long = "k".repeat(1_000);
-        for _ in 0..2_000 {
-            output.report(&skipped(&long)).unwrap();
-            assert!(!output.is_behind().unwrap(), "work goes on");
-        }
-        let dropped = dropped.get();
-        assert!((950..1_050).contains(&dropped), "{dropped}");
-        // It reads again.
-        drop(tell);
-        while output.out.lock().bytes > 0 {
-            thread::yield_now();
-        }
-        output.report(&skipped("last")).unwrap();
-        output.finish_in(Duration::from_secs(60)).unwrap();
-        let lines = lines(&read);
-        assert_eq!(lines.len() as u64, 2_000 - dropped + 2);
-        assert_eq!(lines[lines.len() - 2], format!("{dropped} lines were dropped here because they were not read"));
-        assert_eq!(lines[lines.len() - 1], "skipped last of s3://photos/a.jpg: already up to date");
-    }
-
-    #[test]
-    fn a_program_that_does_not_read_its_json_is_behind_before_lines_are_dropped() {
-        let Setup { mut output, dropped, tell, read } = stalled(true);
-        let long = "k".repeat(1_000);
-        let mut events = 0;
-        while !output.is_behind().unwrap() {
-            output.report(&skipped(&long)).unwrap();
-            events += 1;
-        }
-        assert!((400..600).contains(&events) && dropped.get() == 0, "{events}");
-        drop(tell);
-        while output.is_behind().unwrap() {
-            thread::yield_now();
-        }
-        output.finish_in(Duration::from_secs(60)).unwrap();
-        assert_eq!(lines(&read).len(), events);
-    }
-
-    #[test]
-    fn json_that_is_not_read_at_the_end_is_a_failure_and_text_is_not() {
-        for json in [true, false] {
-            let Setup { mut output, tell, .. } = stalled(json);
-            output.report(&skipped("a")).unwrap();
-            assert_eq!(output.finish_in(Duration::ZERO).is_err(), json);
-            drop(tell);
-        }
-    }
-
-    #[test]
-    fn a_closed_reader_is_noticed() {
-        struct Closed;
-        impl Write for Closed {
-            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                Err(io::ErrorKind::BrokenPipe.into())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let dropped = Counter::default();
-        let out = Lines::start("out", Closed, &dropped).unwrap();
-        let err = Lines::start("err", Closed, &dropped).unwrap();
-        let mut output = Output { json: false, out, err };
-        output.report(&Event::Returned { messages: 1 }).unwrap();
-        assert!(!output.is_behind().unwrap(), "stderr may be closed without harm");
-        output.report(&skipped("a")).unwrap();
-        while output.is_behind().is_ok() {
-            thread::yield_now();
-        }
-        assert_eq!(output.report(&skipped("b")).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
-        assert_eq!(output.finish_in(Duration::from_secs(60)).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
-    }
-
-    #[test]
-    fn control_characters_are_escaped() {
-        let event = Event::CallFailed { why: "a\u{9b}31m\x1b[2J\u{202e}".into() };
-        let line = |json| stalled(json).output.line(&event);
-        assert_eq!(line(false), r"a call failed and will be retried: a\u{9b}31m\u{1b}[2J\u{202e}");
-        assert!(line(true).ends_with(r#""event":"call-failed","why":"a\u009b31m\u001b[2J\u202e"}"#), "{}", line(true));
-    }
-}
+mod tests;

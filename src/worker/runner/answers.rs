@@ -19,6 +19,7 @@ impl<B: Backend> Runner<B> {
             Answered::Receive(Ok(deliveries)) => {
                 self.polling.answered(deliveries.len());
                 self.stats.metrics.health.received();
+                self.tell_idle(deliveries.is_empty());
                 self.received(deliveries, now);
             }
             Answered::Receive(Err(error)) => self.receive_failed(error, now),
@@ -46,6 +47,12 @@ impl<B: Backend> Runner<B> {
                 if drained && !self.is_stopping() {
                     self.stop("the queue is empty", now);
                 }
+            }
+            Answered::Watch(depth) => {
+                let Some((progress, watch)) = &mut self.progress else { return };
+                watch.answered(depth.is_ok(), now);
+                // Those that this worker has received are in flight, too.
+                depth.iter().for_each(|depth| progress.left(depth.visible + depth.in_flight + depth.delayed));
             }
             Answered::Report(key, put) => self.report_put(key, put.map_err(|error| error.to_string()), now),
         }

@@ -13,12 +13,17 @@ use crate::worker_report::WorkerReport;
 /// A call to make.
 #[derive(Debug)]
 pub enum Call {
-    Receive { most: usize, wait: Duration },
+    Receive {
+        most: usize,
+        wait: Duration,
+    },
     Heartbeat(Vec<Heartbeat>),
     Delete(Vec<(Id, String)>),
     DeadLetter(Vec<(Id, DeadLetter)>),
     Release(Vec<(Id, String, u32)>),
     Depth,
+    /// For the status line.
+    Watch,
     Report(Box<WorkerReport>),
 }
 
@@ -33,6 +38,7 @@ pub enum Answered {
     DeadLetter(Vec<Id>, Answers),
     Release(Vec<Id>, Answers),
     Depth(Result<Depth, CallError>),
+    Watch(Result<Depth, CallError>),
     /// With its key.
     Report(String, Result<(), CallError>),
 }
@@ -86,6 +92,7 @@ impl Call {
                     Answered::Release(ids, backend.change_visibility(changes).await)
                 }
                 Self::Depth => Answered::Depth(backend.depth().await),
+                Self::Watch => Answered::Watch(backend.depth().await),
                 Self::Report(report) => Answered::Report(report.key(), backend.put_report(&report).await),
             }
         })

@@ -9,6 +9,7 @@
 mod answers;
 mod call;
 mod ended;
+mod watched;
 
 use std::collections::HashMap;
 use std::future::{Future, pending};
@@ -29,12 +30,13 @@ use super::batcher::Batcher;
 use super::breaker::{Breaker, May};
 use super::in_flight::{Id, InFlight, MAX_BODIES_BYTES};
 use super::job::{Finished, JobContext};
-use super::polling::{Drain, Polling};
+use super::polling::{Drain, Polling, Watch};
 use super::report::event::Event;
 use super::report::health::{Doing, TICK};
 use super::report::metrics::Metrics;
 use super::report::reporting::{Identity, LAST_REPORT, Reports};
 use super::report::stats::resident_bytes;
+use super::report::status::Progress;
 use super::report::systemd::Notifier;
 use super::report::{Report, Stats};
 use crate::aws::{BATCH, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES};
@@ -118,6 +120,10 @@ pub struct Runner<B: Backend> {
     /// Resolves to the worker's identity; taken once it is known.
     identity: Option<Pin<Box<dyn Future<Output = Identity> + Send>>>,
     drain: Option<Drain>,
+    /// The status line, and when to ask for what it needs.
+    progress: Option<(Progress, Watch)>,
+    /// Nothing has arrived since this was said.
+    idle: bool,
     acks: Batcher,
     dead_letters: Batcher,
     releases: Batcher,
@@ -148,6 +154,8 @@ impl<B: Backend> Runner<B> {
             identity: None,
             notifier: Notifier::default(),
             drain: settings.drain.then(Drain::default),
+            progress: None,
+            idle: false,
             acks: Batcher::default(),
             dead_letters: Batcher::default(),
             releases: Batcher::default(),
@@ -187,6 +195,7 @@ impl<B: Backend> Runner<B> {
             let input = self.next_input().await;
             self.apply(input);
             self.stats.metrics.set_in_flight(self.in_flight.len());
+            self.show();
         }
         self.put_last_report().await;
         self.emit(Event::Numbers { total: true, numbers: Box::new(self.stats.total.numbers(Instant::now())) });
@@ -218,11 +227,12 @@ impl<B: Backend> Runner<B> {
         let phase = match &self.phase {
             Phase::Working => {
                 let drain = self.drain.as_ref().and_then(|drain| drain.next_due(now));
-                [self.polling.next_due(now), self.breaker.next_due(now), drain]
+                let watch = self.progress.as_ref().and_then(|(_, watch)| watch.next_due());
+                [self.polling.next_due(now), self.breaker.next_due(now), drain, watch.filter(|&due| due > now)]
             }
             Phase::Stopping { receives_until, grace_ends, ends, cut } => {
                 let receive = self.polling.is_receiving().then_some(*receives_until);
-                [receive.filter(|&until| until > now), (!cut).then_some(*grace_ends), Some(*ends)]
+                [receive.filter(|&until| until > now), (!cut).then_some(*grace_ends), Some(*ends), None]
             }
         };
         let batchers = [&self.acks, &self.dead_letters, &self.releases].map(Batcher::next_due);
@@ -316,6 +326,9 @@ impl<B: Backend> Runner<B> {
             let idle = self.in_flight.is_empty();
             if self.drain.as_mut().is_some_and(|drain| drain.next(idle, now)) {
                 return Some(Call::Depth);
+            }
+            if self.progress.as_mut().is_some_and(|(_, watch)| watch.next(now)) {
+                return Some(Call::Watch);
             }
         }
         let (state, counts) = (self.state(), self.stats.total.counts());

@@ -35,6 +35,7 @@ pub struct Faults {
     pub failed_heartbeats: u32,
     /// Checks whether a photograph has changed that are not answered.
     pub failed_looks: u32,
+    pub failed_depths: u32,
     /// Reports that are refused.
     pub failed_reports: u32,
     /// Whether S3 throttles every photograph.
@@ -81,6 +82,8 @@ pub struct State {
     pub etags: HashMap<String, String>,
     /// How often a photograph was looked at after its thumbnails were stored.
     pub looks: u32,
+    /// How often the depth was asked for.
+    pub depths: u32,
     /// Keys fetched, in order, an unchanged one with a `=` before it.
     pub fetched: Vec<String>,
     /// The largest number of fetches under way at once.
@@ -342,6 +345,10 @@ impl Backend for Fake {
     async fn depth(&self) -> Result<Depth, CallError> {
         self.before()?;
         let mut state = self.state();
+        state.depths += 1;
+        if happens(&mut state.faults.failed_depths) {
+            return Err(failed(Kind::Denied, "not authorized"));
+        }
         state.expire();
         Ok(Depth { visible: state.visible.len() as u64, in_flight: state.in_flight.len() as u64, delayed: 0 })
     }

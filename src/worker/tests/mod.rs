@@ -7,6 +7,7 @@ mod memory;
 mod removed;
 mod telling;
 mod versions;
+mod watched;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -25,6 +26,7 @@ use super::report::metrics::Metrics;
 use super::report::remote::tests::Broken;
 use super::report::remote::{Reporter, Rest};
 use super::report::reporting::Identity;
+use super::report::status::Progress;
 use super::report::systemd::Notifier;
 use super::runner::{FatalError, Runner, Settings};
 use crate::config::{Config, MIN_MEMORY_BYTES};
@@ -66,6 +68,8 @@ struct Setup {
     behind: Arc<AtomicBool>,
     /// What is wrong with CloudWatch and SNS; none: nothing is sent there.
     broken: Option<Broken>,
+    /// Of a status line.
+    progress: Option<Progress>,
 }
 
 /// Reads the events.
@@ -109,6 +113,7 @@ impl Setup {
             metrics: Metrics::default(),
             behind: Arc::default(),
             broken: None,
+            progress: None,
         }
     }
 
@@ -167,7 +172,7 @@ impl Setup {
         if let Some(notifier) = self.notifier.take() {
             runner = runner.notifying(notifier);
         }
-        let result = runner.run().await;
+        let result = runner.showing(self.progress.clone()).run().await;
         let took = began.elapsed();
         rest.finish(None).await;
         stopper.abort();

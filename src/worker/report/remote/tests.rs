@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::aws::{CallError, Kind};
-use crate::worker::report::output::Output;
+use crate::worker::report::output::{Form, Output};
 use crate::worker::report::stats::Numbers;
 use crate::worker::retry::{Outcome, Stage};
 
@@ -54,7 +54,7 @@ async fn numbers_go_out_once_a_minute_while_there_is_work() {
 }
 
 fn output() -> Output {
-    Output::new(false, &prometheus_client::metrics::counter::Counter::default()).unwrap()
+    Output::new(Form::Lines { details: false }, None, &prometheus_client::metrics::counter::Counter::default()).unwrap()
 }
 
 /// What hangs, or refuses everything.
