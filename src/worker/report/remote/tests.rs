@@ -31,7 +31,7 @@ async fn lines_are_those_of_the_journal_without_idle_numbers() {
     lines.add(&numbers(0));
     assert_eq!(texts(&lines), [r"a call failed and will be retried: a\u{1b}[31m"]);
     lines.add(&numbers(3));
-    assert!(texts(&lines)[0].starts_with("last 0 s: 3 done"));
+    assert!(texts(&lines)[0].starts_with("last 0 s: 0 thumbnails of 3 photos"));
 }
 
 #[tokio::test(start_paused = true)]
