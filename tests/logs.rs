@@ -112,7 +112,7 @@ async fn instances_are_found_by_number_and_named_so() {
     // It has not written yet.
     assert_eq!(stack.thumb(&["logs", "2"]).ok().stdout, "");
     let none = stack.thumb(&["logs", "3"]).failed(1).stderr;
-    assert!(none.contains(&format!("there is no instance 3; the stack has ")) && none.contains(&second), "{none}");
+    assert!(none.contains("there is no instance 3; the stack has ") && none.contains(&second), "{none}");
 
     let boot = stack.thumb(&["logs", "1", "--boot"]).ok();
     assert!(!boot.stdout.is_empty() || boot.stderr.contains("EC2 has nothing from the console"), "{boot:?}");

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::observe::{LaunchOptions, Observed};
 use crate::config::image::Arch;
 use crate::config::{Access, Config, Scaling, is_burstable};
+use crate::stack::address::Address;
 use crate::stack::resources::alarm::Alarm;
 use crate::stack::resources::alerts;
 use crate::stack::resources::binary::Binary;
@@ -334,6 +335,9 @@ fn launch(
     launch_options.key_pair.clone()?;
     let binary = binary.as_ref().map_err(|_| "depends on binary, which is blocked".to_owned())?;
     let group = security_group.as_ref().map_err(|_| "depends on security-group, which is blocked".to_owned())?;
+    if let Some(address) = foreign_target(config, observed) {
+        return Err(format!("depends on {address}, which is blocked"));
+    }
     if endpoint.is_some_and(has_userinfo) {
         return Err("the endpoint (AWS_ENDPOINT_URL) contains a user name or password, but everyone on an instance can read its \
              user data: remove them from the URL"
@@ -379,6 +383,14 @@ fn launch(
         code_bucket,
         tags: tags.clone(),
     })
+}
+
+/// What the workers would write to although it belongs to others.
+fn foreign_target(config: &Config, observed: &Observed) -> Option<Address> {
+    let events = config.notify.as_ref().is_some_and(|notify| notify.events);
+    let logs = config.logs.is_some() && matches!(observed.log_group, Found::Foreign(_));
+    let topic = events && matches!(observed.topic, Found::Foreign(_));
+    logs.then_some(Address::LogGroup).or(topic.then_some(Address::Topic))
 }
 
 /// Whether a URL names a user, `https://user:password@host`.

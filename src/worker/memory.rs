@@ -18,8 +18,9 @@ use crate::thumbnail::Limits;
 
 /// The pools count in units of this many bytes; a semaphore's count is 32 bits.
 const UNIT_BYTES: u64 = 16 << 10;
-/// What the program needs without messages: code, threads, connections.
-const PROGRAM_BYTES: u64 = 32 << 20;
+/// What the program needs without messages: code, threads, connections, and what waits for CloudWatch and SNS (two queues of 2 MiB,
+/// and of a batch the events, a copy and the request).
+const PROGRAM_BYTES: u64 = 40 << 20;
 /// What the messages' bodies may need: as they are in flight, once more while they are dead-lettered, and then as JSON, in
 /// which each byte may become two.
 const BODIES_BYTES: u64 = 4 * MAX_BODIES_BYTES as u64;
@@ -329,7 +330,7 @@ mod tests {
     async fn what_never_fits_is_refused_with_the_numbers() {
         let memory = MemoryBudget::new(MIN_MEMORY_BYTES, 1);
         let refused = memory.engine(memory.pixels.bytes() + 1, None).await.unwrap_err();
-        assert_eq!(refused.to_string(), "132 MiB, and this worker has 131 MiB");
+        assert_eq!(refused.to_string(), "126 MiB, and this worker has 125 MiB");
         assert!(memory.photo(memory.photos.bytes() + 1, Origin::S3, None).await.is_err());
         let turn = memory.turn().await;
         assert!(memory.engine(u64::MAX, Some(&turn)).await.is_err());

@@ -51,7 +51,7 @@ fn alarm(alert: Alert, basis: &Basis<'_>) -> Option<Alarm> {
             let limit_s = scaling.map_or(OLD_S, |scaling| OLD_S.max(scaling.acceptable_latency_s.saturating_mul(2)));
             let age = of_queue("age", queue, "ApproximateAgeOfOldestMessage", "Maximum");
             let text = format!(
-                "A message of {queue} is older than {} minutes. `thumb doctor` looks what is wrong, `thumb logs --since 2h` \
+                "A message of {queue} is older than {} minutes. `thumb doctor` checks what is wrong, `thumb logs --since 2h` \
                  shows what the workers say; more instances: `count` in [instance] or `max` in [scaling].",
                 limit_s / 60
             );

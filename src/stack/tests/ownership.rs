@@ -231,3 +231,21 @@ fn a_boundary_is_set_and_what_an_administrator_has_set_stays() {
             .all(|change| change.address != Address::Role || change.action == Action::None)
     );
 }
+
+#[test]
+fn workers_do_not_write_to_what_belongs_to_others() {
+    let text = format!("{BASE}\n[notify]\ntopic = true");
+    for (address, foreign) in [
+        ("log-group", Observed { log_group: Found::foreign("it is somebody else's"), ..nothing() }),
+        ("topic", Observed { topic: Found::foreign("it is somebody else's"), ..nothing() }),
+    ] {
+        let plan = plan(&text, &foreign);
+        let instance = plan.changes.iter().find(|change| change.address == Address::Instance(1)).unwrap();
+        assert_eq!(instance.action, Action::Blocked, "{address}");
+        assert_eq!(instance.reason.as_deref(), Some(format!("depends on {address}, which is blocked").as_str()));
+    }
+    // Where nothing is sent there, it does not matter.
+    let off = format!("{BASE}\n[logs]\nretention = \"0\"");
+    let theirs = Observed { log_group: Found::foreign("it is somebody else's"), ..nothing() };
+    assert_eq!(plan(&off, &theirs).summary.blocked, 0);
+}

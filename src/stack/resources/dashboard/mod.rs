@@ -75,7 +75,7 @@ pub fn diff(desired: &Dashboard, found: &Found<Observed>) -> Change<Step> {
     let observed = match found {
         Found::Foreign(foreign) => return Change::blocked(Address::Dashboard, name, &foreign.reason),
         Found::Absent => {
-            change.set("body", &digest(body));
+            change.set("widgets", &titles(body));
             change.set("tags", tags);
             change.step(put(Some(tags.clone())));
             return change.action(Action::Create);
@@ -83,6 +83,7 @@ pub fn diff(desired: &Dashboard, found: &Found<Observed>) -> Change<Step> {
         Found::Ours(observed) => observed,
     };
     if observed.body != *body {
+        change.compare("widgets", &titles(&observed.body), &titles(body));
         change.compare("body", &digest(&observed.body), &digest(body));
         change.step(put(None));
     }
@@ -92,6 +93,12 @@ pub fn diff(desired: &Dashboard, found: &Found<Observed>) -> Change<Step> {
         change.step(Step::Tag { arn: observed.arn.clone(), set, remove });
     }
     change.settle()
+}
+
+/// The titles of its widgets.
+fn titles(body: &Value) -> Vec<&str> {
+    let widgets = body["widgets"].as_array().into_iter().flatten();
+    widgets.filter_map(|widget| widget["properties"]["title"].as_str()).collect()
 }
 
 /// Of a body as JSON: its text may have the same fields in another order.

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use crate::aws::{Backoff, CallError, Kind};
 
 /// The most bytes that wait, beside the batch that is being sent.
-const MAX_QUEUED_BYTES: usize = 4 << 20;
+const MAX_QUEUED_BYTES: usize = 2 << 20;
 /// How long one batch may take to send.
 const SEND_TIMEOUT: Duration = Duration::from_secs(20);
 const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_secs(60) };

@@ -26,11 +26,14 @@ enum Does {
     TakeSome,
 }
 
+/// Batches, and when each was sent.
+type Log = Vec<(Duration, Vec<Word>)>;
+
 #[derive(Clone)]
 struct Fake {
     /// The last one goes on for ever.
     does: Arc<Mutex<Vec<Does>>>,
-    sent: Arc<Mutex<Vec<(Duration, Vec<Word>)>>>,
+    sent: Arc<Mutex<Log>>,
     began: Instant,
 }
 
