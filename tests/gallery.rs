@@ -75,7 +75,7 @@ async fn what_a_browser_cannot_load_is_said() {
 
 /// `thumb render` and `thumb gallery` in a directory without thumb.toml, without AWS.
 #[test]
-fn a_directorys_pages_are_relative_to_it() {
+fn the_pages_of_a_directory_are_relative_to_it() {
     let dir = tempfile::tempdir().unwrap();
     let thumb = |words: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_thumb"));

@@ -33,7 +33,7 @@ pub struct Args {
     /// only thumbnails whose keys begin so
     #[argh(option, arg_name = "P", default = "String::new()")]
     prefix: String,
-    /// where the pages find a bucket's thumbnails: https://images.example.com/, or ../ for pages in a folder of the bucket
+    /// where the pages find a bucket's thumbnails: an https address, or ../ for pages in a folder of the bucket
     #[argh(option, arg_name = "URL", from_str_fn(base))]
     base: Option<String>,
     /// what stands at the top (default: the bucket's or the directory's name)

@@ -139,9 +139,11 @@
     if (event.key === "Escape" && search.value !== "") { search.value = ""; filter(); search.focus(); }
   });
 
-  // Where a link from another page leads to.
-  const { hash } = location;
-  if (hash === "#first" && pictures[0]) view(pictures[0]);
-  else if (hash === "#last" && pictures.length > 0) view(pictures.at(-1));
-  else if (/^#n\d+$/.test(hash)) document.getElementById(hash.slice(1))?.querySelector(".picture").focus();
+  // Where a link from another page leads to. Not before the page is there: moving to a fragment takes the focus away.
+  addEventListener("load", () => {
+    const { hash } = location;
+    if (hash === "#first" && pictures[0]) view(pictures[0]);
+    else if (hash === "#last" && pictures.length > 0) view(pictures.at(-1));
+    else if (/^#n\d+$/.test(hash)) document.getElementById(hash.slice(1))?.querySelector(".picture").focus();
+  });
 })();

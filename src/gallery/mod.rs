@@ -12,7 +12,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use crate::config::key_template::KeyTemplate;
+use crate::config::key_template::{KeyTemplate, Matched};
 use crate::error::{Failure, Result};
 use crate::text::url_path;
 use crate::thumbnail::{Format, Size};
@@ -87,20 +87,11 @@ impl Collection {
     /// # Errors
     /// There are too many.
     pub fn add(&mut self, file: &File<'_>) -> Result<()> {
-        let &File { key, bytes, modified_s, measured } = file;
-        let matched = self.templates.iter().find_map(|template| template.matches(key));
-        let (photo, version, named) = match (matched, measured) {
-            // A browser resolves "." and ".." in a path: what has them cannot be addressed.
-            _ if key.split('/').any(|part| matches!(part, "." | "..")) => return self.skip(),
-            (Some(matched), _) => (matched.photo, matched.version, Some((matched.size, matched.format))),
-            (None, Some(_)) => (key.to_owned(), String::new(), None),
-            (None, None) => return self.skip(),
+        let Some((photo, version, size, format)) = self.read(file) else {
+            self.others += 1;
+            return Ok(());
         };
-        let (size, format) = match (measured, named) {
-            (Some((size, format)), _) => (size, Some(format)),
-            (None, Some(named)) => named,
-            (None, None) => return self.skip(),
-        };
+        let &File { key, bytes, modified_s, measured: _ } = file;
         if self.thumbnails == MAX_THUMBNAILS {
             return Err(Failure::new(format!("there are more than {MAX_THUMBNAILS} thumbnails"))
                 .hint("make several galleries of them: --prefix for a bucket, or its directories one by one"));
@@ -128,13 +119,20 @@ impl Collection {
         Ok(())
     }
 
-    /// Counts a file that is no thumbnail.
-    ///
-    /// # Errors
-    /// None; for the callers' convenience.
-    fn skip(&mut self) -> Result<()> {
-        self.others += 1;
-        Ok(())
+    /// The photograph that a file is of, its content's version, and the file's size and format; `None`: it is no thumbnail.
+    fn read(&self, file: &File<'_>) -> Option<(String, String, Size, Option<Format>)> {
+        // A browser resolves "." and ".." in a path: what has them cannot be addressed.
+        if file.key.split('/').any(|part| matches!(part, "." | "..")) {
+            return None;
+        }
+        let measured = file.measured.map(|(size, format)| (size, Some(format)));
+        match self.templates.iter().find_map(|template| template.matches(file.key)) {
+            Some(Matched { photo, version, size, format }) => {
+                let (size, format) = measured.unwrap_or((size, format));
+                Some((photo, version, size, format))
+            }
+            None => measured.map(|(size, format)| (file.key.to_owned(), String::new(), size, format)),
+        }
     }
 
     /// The key of one of the thumbnails.

@@ -29,7 +29,7 @@ pub const NAMES_MARK: &str = "// The names of the pictures, written by thumb gal
 /// What the pages show.
 pub struct Gallery {
     pub title: String,
-    /// What a thumbnail's URL is appended to: "../thumbnails/", "https://example.com/".
+    /// What a thumbnail's URL is appended to: `../thumbnails/`, `https://example.com/`.
     pub base: String,
     /// Sorted.
     pub pictures: Vec<Picture>,
