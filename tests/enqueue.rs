@@ -70,7 +70,7 @@ async fn photographs_are_named_as_people_name_them() {
     let stack = with_photos("named", "thumbnail.sizes = [\"40x30\", \"20x20\"]").await;
     let output = stack.thumb(&["enqueue", "s3://named-photos/2026/", "s3://named-photos/2025/owl.jpg"]).ok();
     let expected = "queued 3 photos (6 thumbnails) on named; skipped 1 object (not pictures by their extensions, or \
-                    empty)\nthey will appear in s3://named-thumbnails-123456789012, for example ";
+                    empty)\nthey will appear in s3://named-thumbnails-123456789012,\nfor example ";
     assert!(output.stdout.starts_with(expected), "{output:?}");
     assert!(output.stdout.ends_with("\nthumb status --watch shows how far they are\n"), "{output:?}");
     assert_eq!(stack.depth("named").await, 3);

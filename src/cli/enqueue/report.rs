@@ -28,7 +28,7 @@ pub fn sentences(summary: &Summary, queue: &str, following: &Following<'_>) -> S
     if *queued > 0 {
         text.push_str(&format!("\nthey will appear in s3://{thumbnails_bucket}"));
         if let Some(example) = example {
-            text.push_str(&format!(", for example {}", crate::text::printable(example)));
+            text.push_str(&format!(",\nfor example {}", crate::text::printable(example)));
         }
         if !following.keep {
             text.push_str("\nthumb status --watch shows how far they are");
