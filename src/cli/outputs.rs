@@ -152,8 +152,8 @@ fn public_url(bucket: &str, region: &str) -> String {
     let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
     match bucket.contains('.') {
         // The certificate covers no further dots.
-        true => format!("https://s3.{region}.{domain}/{bucket}/KEY"),
-        false => format!("https://{bucket}.s3.{region}.{domain}/KEY"),
+        true => format!("https://s3.{region}.{domain}/{bucket}/"),
+        false => format!("https://{bucket}.s3.{region}.{domain}/"),
     }
 }
 
