@@ -126,7 +126,10 @@ fn a_networks_host_bits_are_cleared_as_on_ec2() {
 fn a_file_that_is_not_there_says_what_to_do() {
     let failure = Config::load(Path::new("/nowhere/thumb.toml")).unwrap_err();
     assert_eq!(failure.exit(), crate::error::Exit::Usage);
-    assert!(failure.to_string().contains("hint: name the file with `thumb --config FILE"), "{failure}");
+    assert!(
+        failure.to_string().contains("hint: `thumb init` writes one; or name a file: `thumb --config FILE"),
+        "{failure}"
+    );
 }
 
 #[test]
