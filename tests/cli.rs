@@ -296,7 +296,10 @@ fn what_was_reviewed_is_applied_or_refused() {
     assert!(stale.err.contains(why), "{stale:?}");
     assert!(stale.err.contains("`thumb plan --out plan.json` makes a new one"), "{stale:?}");
 
-    assert_eq!(thumb(&["plan", "--exclude", "code,profile,security-group,log-group", "--out", "plan.json"]).code, Some(0));
+    assert_eq!(
+        thumb(&["plan", "--exclude", "code,profile,security-group,log-group", "--out", "plan.json"]).code,
+        Some(0)
+    );
     // No question: it was reviewed.
     let applied = thumb(&["apply", "plan.json"]);
     assert_eq!(applied.code, Some(0), "{applied:?}");

@@ -1,6 +1,6 @@
-//! The whole program without an AWS account: starts the AWS emulator moto, uploads a few photographs, and runs `thumb` as
-//! a user would: plan, apply, enqueue, work, plan again, destroy, gallery. The thumbnails and pages that show them stay in
-//! target/quickstart.
+//! The whole program without an AWS account: starts the AWS emulator moto, as strict as AWS, uploads a few photographs, and
+//! runs `thumb` as a user would: apply, enqueue, work, an upload that asks for its thumbnails itself, plan, destroy, gallery.
+//! The thumbnails and pages that show them stay in target/quickstart.
 //!
 //!     cargo run --release --example quickstart [-- --photos DIR] [--keep]
 //!
@@ -27,10 +27,17 @@ const SIZES: [(u32, u32); 5] = [(400, 400), (300, 600), (150, 100), (1000, 400),
 
 const STACK: &str = "quickstart";
 const SOURCE_BUCKET: &str = "quickstart-photos";
+/// Its uploads make their thumbnails by themselves.
+const UPLOADS_BUCKET: &str = "quickstart-uploads";
+/// Of an upload.
+const UPLOAD_SIZE: &str = "150x150";
 /// The folder in the bucket; the thumbnails' keys keep it.
 const FOLDER: &str = "photos";
 /// The folder of the thumbnails, beside the page.
 const THUMBNAILS: &str = "thumbnails";
+
+const USAGE: &str = "usage: quickstart [--photos DIR] [--keep]\n  --photos DIR  your own pictures\n  --keep        leaves \
+                     the emulator running, with the stack in it";
 
 /// The error is a sentence.
 type Result<T, E = String> = std::result::Result<T, E>;
@@ -39,10 +46,14 @@ fn main() -> ExitCode {
     if std::env::args().next().as_deref() == Some("thumb") {
         return thumb::cli::main();
     }
+    if std::env::args().any(|word| word == "--help" || word == "-h") {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(error) => {
-            eprintln!("error: {error}\nusage: quickstart [--photos DIR] [--keep]");
+            eprintln!("error: {error}\n{USAGE}");
             return ExitCode::from(2);
         }
     };
@@ -83,22 +94,27 @@ fn run(options: &Options) -> Result<()> {
     let folder = moto::target_dir()?.join("quickstart");
     make_folder(&folder)?;
 
-    let emulator = Moto::try_start()?;
+    let emulator = Moto::try_start_strict_at_once()?;
     heading(&format!("{} photographs in the emulator, at {}", photos.len(), emulator.endpoint()));
     upload(&emulator, &photos)?;
     fs::write(folder.join("thumb.toml"), configuration()?).map_err(cannot("write", &folder))?;
     let thumb = Thumb { emulator: &emulator, folder: &folder };
 
-    thumb.run("Show planned changes", &["plan"])?;
-    thumb.run("Create it", &["apply", "--yes"])?;
+    thumb.run("Show the plan, and create it", &["apply", "--yes"])?;
     let sizes: Vec<String> = SIZES.iter().map(|(width, height)| format!("{width}x{height}")).collect();
     let prefix = format!("{FOLDER}/");
-    let mut enqueue = vec!["enqueue", "--bucket", SOURCE_BUCKET, "--prefix", &prefix];
+    let place = format!("s3://{SOURCE_BUCKET}/{prefix}");
+    let mut enqueue = vec!["enqueue", &place];
     enqueue.extend(sizes.iter().flat_map(|size| ["--size", size]));
-    thumb.run("Request thumbnails", &enqueue)?;
-    let made = thumb.work()?;
-    thumb.run("Check that nothing has changed", &["plan", "--detailed-exitcode"])?;
-    let (expected, engine_ms) = (photos.len() * SIZES.len(), engine_ms(&made));
+    thumb.run("Ask for thumbnails", &enqueue)?;
+    let mut made = thumb.work("Make them, here as an instance would on AWS")?;
+    let engine_ms = engine_ms(&made);
+    let first = photos.first().ok_or("there are no photographs")?;
+    heading(&format!("Upload one more, to a bucket with a [[trigger]]: s3://{UPLOADS_BUCKET}/{}", first.name));
+    put(&emulator, &format!("/{UPLOADS_BUCKET}/{}", photos::encode(&first.name)), &first.read()?)?;
+    made.extend(thumb.work("S3 has told the queue of it")?);
+    thumb.run("Check that nothing has drifted: AWS is as thumb.toml declares it", &["plan", "--detailed-exitcode"])?;
+    let expected = photos.len() * SIZES.len() + 1;
     let bytes = download(&emulator, &made, &folder)?;
     if !options.keep {
         thumb.run("Delete everything", &["destroy", "--yes"])?;
@@ -108,7 +124,8 @@ fn run(options: &Options) -> Result<()> {
 
     heading("Summary");
     let (count, folder_shown) = (made.len(), folder.display());
-    println!("thumbnails  {count} of {expected}, {} KB; the engine took {engine_ms:.0} ms for each", bytes / 1000);
+    println!("engine      {engine_ms:.0} ms a thumbnail, on average, of photographs with up to 12 megapixels");
+    println!("thumbnails  {count} of {expected}, {} KB", bytes / 1000);
     println!("page        {folder_shown}/index.html");
     println!("time        {:.1} s in total", started.elapsed().as_secs_f64());
     if count != expected {
@@ -118,6 +135,7 @@ fn run(options: &Options) -> Result<()> {
         keep(emulator, &folder);
     } else {
         println!("left over   only target/quickstart");
+        println!("\nNext, on AWS: docs/tutorial.md. `-- --keep` leaves the emulator running, to try commands with.");
     }
     Ok(())
 }
@@ -151,9 +169,9 @@ impl Thumb<'_> {
     }
 
     /// Runs a worker until the queue is empty; returns the lines of JSON it wrote, one for each thumbnail.
-    fn work(&self) -> Result<Vec<serde_json::Value>> {
+    fn work(&self, title: &str) -> Result<Vec<serde_json::Value>> {
         let words = ["work", "--drain", "--json"];
-        heading("Make them, here as an instance would on AWS");
+        heading(title);
         println!("$ thumb {}\n", words.join(" "));
         let output = self.command(&words)?.stderr(Stdio::inherit()).output();
         let output = output.map_err(|error| format!("cannot start thumb: {error}"))?;
@@ -201,18 +219,23 @@ fn engine_ms(made: &[serde_json::Value]) -> f64 {
 }
 
 fn upload(emulator: &Moto, photos: &[Photo]) -> Result<()> {
-    let put = |path: &str, body: &[u8]| match emulator.request("PUT", path, body) {
-        Ok(answer) if answer.status == 200 => Ok(()),
-        Ok(answer) => Err(format!("S3 answers {} for {path}", answer.status)),
-        Err(error) => Err(format!("cannot upload {path}: {error}")),
-    };
-    put(&format!("/{SOURCE_BUCKET}"), b"")?;
+    for bucket in [SOURCE_BUCKET, UPLOADS_BUCKET] {
+        put(emulator, &format!("/{bucket}"), b"")?;
+    }
     for photo in photos {
         let key = format!("{FOLDER}/{}", photo.name);
-        put(&format!("/{SOURCE_BUCKET}/{}", photos::encode(&key)), &photo.read()?)?;
+        put(emulator, &format!("/{SOURCE_BUCKET}/{}", photos::encode(&key)), &photo.read()?)?;
         println!("s3://{SOURCE_BUCKET}/{key}  {}x{}, {} KB", photo.width, photo.height, photo.bytes / 1000);
     }
     Ok(())
+}
+
+fn put(emulator: &Moto, path: &str, body: &[u8]) -> Result<()> {
+    match emulator.request_as_owner("PUT", path, body) {
+        Ok(answer) if answer.status == 200 => Ok(()),
+        Ok(answer) => Err(format!("S3 answers {} for {path}", answer.status)),
+        Err(error) => Err(format!("cannot upload {path}: {error}")),
+    }
 }
 
 /// Fetches the thumbnails without credentials, as anyone on the internet could: fails unless they have a public-read ACL.
@@ -260,7 +283,9 @@ fn configuration() -> Result<String> {
     };
     Ok(format!(
         "# Written by the quickstart.\nname = \"{STACK}\"\nregion = \"{}\"\n\n[buckets]\nsources = [\"{SOURCE_BUCKET}\"]\n\n\
-         [thumbnail]\nformats = [\"auto\"]\n\n[instance]\n{instance}\n",
+         [thumbnail]\nformats = [\"auto\"]\nkey = \"{{bucket}}/{{dir}}{{name}}-{{width}}x{{height}}\"\n\n[instance]\n{instance}\n\n\
+         [[trigger]]   # uploads that make their thumbnails by themselves\nbucket = \"{UPLOADS_BUCKET}\"\nsuffix = \".jpg\"\nsizes = \
+         [\"{UPLOAD_SIZE}\"]\n",
         moto::REGION
     ))
 }

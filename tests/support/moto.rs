@@ -116,6 +116,16 @@ impl Moto {
         Self::try_start_server(STRICT_SERVER, &args).unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// As [`Moto::start_strict`], without what AWS takes its time for.
+    ///
+    /// # Errors
+    /// It does not start: a sentence.
+    pub fn try_start_strict_at_once() -> Result<Self, String> {
+        let mut args = vec![STRICT_RULES, "--port", "0"];
+        args.extend(AT_ONCE.iter().flat_map(|setting| ["--set", setting]));
+        Self::try_start_server(STRICT_SERVER, &args)
+    }
+
     fn try_start_server(server: &str, args: &[&str]) -> Result<Self, String> {
         static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
         let python = PYTHON.get_or_init(python_with_moto).clone()?;

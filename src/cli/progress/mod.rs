@@ -14,7 +14,8 @@ use crate::aws::Writer;
 use crate::error::{Failure, Result};
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Purpose};
-use crate::stack::{Event, Outcome, Plan, Report, execute};
+use crate::stack::render::shown_name;
+use crate::stack::{Doing, Event, Outcome, Plan, Report, execute};
 use crate::text::{printable, printable_json};
 use live::Live;
 
@@ -73,7 +74,11 @@ fn event_text(event: &Event<'_>) -> String {
     match event {
         Event::Started { change, doing } => {
             let (_, creating, _) = doing.words();
-            format!("{} {creating} {}", head(change.address), printable(doing.name_of(change)))
+            let name = match doing {
+                Doing::Deleting => doing.name_of(change).to_owned(),
+                _ => shown_name(change),
+            };
+            format!("{} {creating} {}", head(change.address), printable(&name))
         }
         Event::Waiting { address, why } => format!("{} {}", head(*address), printable(why)),
         Event::Still { change, doing, elapsed } => {

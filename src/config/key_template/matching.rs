@@ -136,6 +136,8 @@ mod tests {
             ("{bucket}/{width}/{height}/{dir}{name}", "photos/40/30/a/owl.heic", "photos/a/owl.heic", "40x30"),
             ("{stem}/{width}x{height}.{ext}", "cat/4x4.JPG", "cat.JPG", "4x4"),
             ("{stem}/{width}x{height}/{stem}.jpg", "cat/4x4/cat.jpg", "cat", "4x4"),
+            // The longest name.
+            ("{name}{stem}x{width}_{height}", "catdogx4_4", "catdo", "4x4"),
         ] {
             assert_eq!(matched(template, key), Some((photo.into(), size.into())), "{template} {key}");
         }

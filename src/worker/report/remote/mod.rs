@@ -125,7 +125,8 @@ impl Report for Reporter {
 impl Lines {
     fn add(&self, event: &Event) {
         self.send_numbers(NUMBERS_EVERY);
-        if !is_idle(event) {
+        // Of no use in a log that is paid for.
+        if !event.is_silent() {
             self.outbox.push(Line::now(printable(&event.text()).into_owned()));
         }
     }
@@ -149,12 +150,6 @@ impl Lines {
             self.outbox.push(Line { at_ms, text });
         }
     }
-}
-
-/// The numbers of half a minute in which nothing happened: of no use in a log that is paid for.
-fn is_idle(event: &Event) -> bool {
-    let Event::Numbers { total: false, numbers } = event else { return false };
-    numbers.done + numbers.rejected + numbers.retried + numbers.taken_over == 0
 }
 
 impl Rest {
