@@ -95,6 +95,16 @@ pub fn url_path(path: &[u8]) -> String {
     percent_encode(path, PATH).to_string()
 }
 
+/// How long ago something was, in its largest unit: "41s", "12m", "3h", "5d".
+pub fn ago(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds / 60),
+        7_200..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
 /// The known word that was probably meant: the only one that begins with `word`, or else the one with the fewest edits,
 /// at most one for every three letters.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {

@@ -51,6 +51,18 @@ impl Cats {
         self.0.thumb(&["apply", "--yes"]).ok();
     }
 
+    /// Until a worker has put its first report.
+    async fn reported(&self) {
+        for _ in 0..600 {
+            let list = self.0.clients.s3.list_objects_v2().bucket("cats-code-123456789012").prefix("workers/");
+            if !list.send().await.unwrap().contents().is_empty() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        panic!("no worker has reported");
+    }
+
     fn work(&self) -> Worker {
         let mut command = self.0.command(&["work", "--json"]);
         Worker(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
@@ -167,6 +179,7 @@ async fn two_triggers_private_thumbnails_and_keys_with_a_version() {
     let cats = Cats::declared(toml, &["uploads", "more-uploads"]).await;
     cats.apply();
     let worker = cats.work();
+    cats.reported().await;
     let (checks, well) = cats.doctor("60s");
     assert!(well, "{checks:#?}");
     assert!(check(&checks, "upload to uploads").1.starts_with("1 thumbnail after "), "{checks:#?}");

@@ -90,7 +90,7 @@ async fn what_a_worker_writes_is_read_back() {
     let json = stack.thumb(&["logs", &host, "--json"]).ok().stdout;
     let first: Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
     assert_eq!((&first["instance"], &first["name"]), (&Value::from(host.clone()), &Value::from(host)));
-    assert!(first["message"].as_str().unwrap().starts_with("working: queue cats"), "{first}");
+    assert!(first["message"].as_str().unwrap().starts_with("working: cats -> s3://"), "{first}");
 
     stack.thumb(&["destroy", "--yes"]).ok();
     let groups = stack.clients.logs.describe_log_groups().send().await.unwrap();

@@ -14,6 +14,7 @@ use crate::doctor::{Check, PUBLIC, Probe, Verdict, checks, prove, workers};
 use crate::error::{Failure, Result};
 use crate::stack::resources::binary::Binary;
 use crate::stack::{Observed, survey};
+use crate::status::reports;
 use crate::text::{printable, printable_json};
 use crate::worker::{epoch_s, queue_url};
 
@@ -136,7 +137,7 @@ async fn workers(session: &Session, observed: &Observed) -> Vec<Check> {
     }
     let account = &observed.location.account;
     let bucket = session.config.code_bucket(account);
-    match workers::reports(&session.clients, &bucket, account).await {
+    match reports::read(&session.clients, &bucket, account).await {
         Ok((reports, older)) => {
             let mut checks = workers::checks(workers::running(observed), &reports, epoch_s());
             if older > 0 {

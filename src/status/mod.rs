@@ -2,10 +2,9 @@
 //! counted, and the workers' reports read.
 
 mod metrics;
+pub mod reports;
 pub mod text;
 mod workers;
-
-use std::time::Duration;
 
 use aws_sdk_autoscaling::types::Activity;
 use serde::Serialize;
@@ -86,9 +85,6 @@ pub struct Drift {
     pub blocked: Vec<String>,
 }
 
-/// How long the reports may take, and everything else of a look.
-const LOOK: Duration = Duration::from_secs(30);
-
 /// What a plan has found, for as long as it is true.
 pub struct Basis<'a> {
     pub config: &'a Config,
@@ -115,11 +111,11 @@ pub async fn look(basis: &Basis<'_>, now_s: u64) -> Result<Status, CallError> {
         count(queue_url.as_deref()),
         count(dlq_url.as_deref()),
         metrics::read(clients, &config.queue.name, now_s),
-        tokio::time::timeout(LOOK, workers::read(basis, now_s)),
+        workers::read(basis, now_s),
         last_activity(basis),
     );
     let (queue, dlq) = (queue?, dlq?);
-    let workers = workers.unwrap_or_default();
+    let (workers, unread) = workers;
     let location = &observed.location;
     let mut status = Status {
         stack: config.name.clone(),
@@ -143,7 +139,7 @@ pub async fn look(basis: &Basis<'_>, now_s: u64) -> Result<Status, CallError> {
         usd_a_month: plan.usd_a_month_before,
         problems: Vec::new(),
     };
-    status.problems = problems(basis, &status, activity);
+    status.problems = problems(basis, &status, activity, unread);
     Ok(status)
 }
 
@@ -187,7 +183,12 @@ fn group(basis: &Basis<'_>, activity: Result<&Option<Activity>, &CallError>) -> 
 }
 
 /// What is wrong, with what shows more or mends it.
-fn problems(basis: &Basis<'_>, status: &Status, activity: Result<Option<Activity>, CallError>) -> Vec<String> {
+fn problems(
+    basis: &Basis<'_>,
+    status: &Status,
+    activity: Result<Option<Activity>, CallError>,
+    unread: Option<CallError>,
+) -> Vec<String> {
     let Basis { config, observed, .. } = basis;
     let mut problems = Vec::new();
     let Drift { changes, blocked } = &status.drift;
@@ -201,6 +202,9 @@ fn problems(basis: &Basis<'_>, status: &Status, activity: Result<Option<Activity
         Some(1) => problems.push("1 request was rejected: see `thumb dlq`".to_owned()),
         Some(count) if count > 1 => problems.push(format!("{count} requests were rejected: see `thumb dlq`")),
         _ => {}
+    }
+    if let Some(why) = unread {
+        problems.push(format!("the workers' reports cannot be read: {why}"));
     }
     problems.extend(status.workers.iter().filter_map(|worker| worker.problem.clone()));
     if let Err(error) = activity {

@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 
 use super::{Drift, Group, LastActivity, Queue, Status, Worker, Working};
-use crate::text::{plural, printable};
+use crate::text::{ago, plural, printable};
 
 /// The whole status: a line a part, a line a worker, and what is wrong.
 pub fn block(status: &Status, now_s: u64) -> String {
@@ -150,16 +150,6 @@ fn table(workers: &[Worker]) -> Vec<String> {
         format!("{style}{text}{style:#}")
     };
     rows.iter().enumerate().map(line).collect()
-}
-
-/// "41s", "12m", "3h", "5d".
-fn ago(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds}s"),
-        120..7_200 => format!("{}m", seconds / 60),
-        7_200..172_800 => format!("{}h", seconds / 3_600),
-        _ => format!("{}d", seconds / 86_400),
-    }
 }
 
 #[cfg(test)]

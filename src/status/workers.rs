@@ -1,18 +1,13 @@
 //! The instances, and what their workers have reported.
 
-use futures_util::stream::{StreamExt, iter};
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::Basis;
-use crate::stack::resources::instance::read_report;
+use super::reports::{self, BOOT_S, STALE_S};
+use crate::aws::CallError;
 use crate::worker_report::{State, WorkerReport};
-
-/// Reports read in parallel.
-const SIDE_BY_SIDE: usize = 16;
-/// A worker that was launched since is booting, in seconds: the boot takes a minute or two, and its retries some more.
-const BOOT_S: u64 = 600;
-/// An idle worker reports every five minutes; one that has not for so long does not run, in seconds.
-const SILENT_S: u64 = 900;
 
 /// An instance and its worker.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -48,7 +43,7 @@ pub enum Working {
     Stopped,
     /// It should have reported.
     Silent,
-    /// Its report cannot be read.
+    /// The reports cannot be read.
     Unknown,
 }
 
@@ -77,16 +72,46 @@ struct Place {
     runs: bool,
 }
 
-/// All instances with their reports.
-pub async fn read(basis: &Basis<'_>, now_s: u64) -> Vec<Worker> {
+/// All instances with their reports, and workers elsewhere that have reported lately; and why the reports cannot be read.
+pub async fn read(basis: &Basis<'_>, now_s: u64) -> (Vec<Worker>, Option<CallError>) {
     let account = &basis.observed.location.account;
-    let bucket = basis.config.code_bucket(account);
-    let reads = places(basis).into_iter().map(|place| async {
-        let report = read_report(&place.id, &bucket, account, basis.clients).await;
-        worker(place, report.map_err(|error| error.to_string()), now_s)
-    });
-    let reads: Vec<_> = reads.collect();
-    iter(reads).buffered(SIDE_BY_SIDE).collect().await
+    let found = match basis.observed.code.ours() {
+        Some(_) => reports::read(basis.clients, &basis.config.code_bucket(account), account).await,
+        None => Ok((Vec::new(), 0)),
+    };
+    let (reports, unread) = match found {
+        Ok((reports, _)) => (Some(reports), None),
+        Err(error) => (None, Some(error)),
+    };
+    (all(places(basis), reports, now_s), unread)
+}
+
+/// `reports`: none if they cannot be read.
+fn all(places: Vec<Place>, reports: Option<Vec<WorkerReport>>, now_s: u64) -> Vec<Worker> {
+    let known = reports.is_some();
+    let mut reports: BTreeMap<String, WorkerReport> =
+        reports.unwrap_or_default().into_iter().map(|report| (report.id.clone(), report)).collect();
+    let mut workers: Vec<Worker> = places
+        .into_iter()
+        .map(|place| {
+            let report = known.then(|| reports.remove(&place.id));
+            worker(place, report, now_s)
+        })
+        .collect();
+    // Instances that are gone and laptops that were closed leave a report behind.
+    let lately =
+        |report: &WorkerReport| report.state != State::Stopped && now_s.saturating_sub(report.last_seen_s) <= STALE_S;
+    workers.extend(reports.into_values().filter(lately).map(|report| {
+        let place = Place {
+            address: String::new(),
+            id: report.id.clone(),
+            state: "elsewhere".to_owned(),
+            launched_s: None,
+            runs: true,
+        };
+        worker(place, Some(Some(report)), now_s)
+    }));
+    workers
 }
 
 fn places(basis: &Basis<'_>) -> Vec<Place> {
@@ -108,23 +133,24 @@ fn places(basis: &Basis<'_>) -> Vec<Place> {
     numbered.chain(members).collect()
 }
 
-fn worker(place: Place, report: Result<Option<WorkerReport>, String>, now_s: u64) -> Worker {
+/// `report`: none if the reports cannot be read; `Some(None)`: it has not reported.
+fn worker(place: Place, report: Option<Option<WorkerReport>>, now_s: u64) -> Worker {
     let Place { address, id, state, launched_s, runs } = place;
     let name = if address.is_empty() { id.clone() } else { address.clone() };
     let new = launched_s.is_none_or(|launched_s| now_s.saturating_sub(launched_s) < BOOT_S);
-    let seen_s = report.as_ref().ok().and_then(Option::as_ref).map(|report| now_s.saturating_sub(report.last_seen_s));
+    let seen_s = report.as_ref().and_then(Option::as_ref).map(|report| now_s.saturating_sub(report.last_seen_s));
     let (working, problem) = match &report {
-        Err(why) => (Working::Unknown, Some(format!("the report of {name} cannot be read: {why}"))),
-        Ok(None) if !runs => (Working::Stopped, None),
-        Ok(None) if new => (Working::Booting, None),
-        Ok(None) => (
-            Working::Silent,
-            Some(format!("{name} runs, but its worker has never reported: see `thumb logs {id} --boot`")),
-        ),
-        Ok(Some(report)) => match report.state {
+        None => (Working::Unknown, None),
+        Some(None) if !runs => (Working::Stopped, None),
+        Some(None) if new => (Working::Booting, None),
+        Some(None) => {
+            let why = format!("{name} runs, but its worker has never reported: see `thumb logs {id} --boot`");
+            (Working::Silent, Some(why))
+        }
+        Some(Some(report)) => match report.state {
             _ if !runs => (Working::Stopped, None),
             State::Stopped => (Working::Stopped, Some(format!("the worker of {name} has stopped"))),
-            _ if seen_s.is_some_and(|seen_s| seen_s > SILENT_S) => {
+            _ if seen_s.is_some_and(|seen_s| seen_s > STALE_S) => {
                 let minutes = seen_s.unwrap_or_default() / 60;
                 (Working::Silent, Some(format!("the worker of {name} has not reported for {minutes} minutes")))
             }
@@ -133,7 +159,7 @@ fn worker(place: Place, report: Result<Option<WorkerReport>, String>, now_s: u64
             State::Stopping => (Working::Stopping, None),
         },
     };
-    let report = report.ok().flatten();
+    let report = report.flatten();
     Worker {
         address,
         id,
@@ -169,7 +195,7 @@ mod tests {
         });
         let launched_s = Some(NOW_S - launched_ago_s);
         let place = Place { address: "instance.1".into(), id: "i-1".into(), state: "running".into(), launched_s, runs };
-        let worker = worker(place, Ok(report), NOW_S);
+        let worker = worker(place, Some(report), NOW_S);
         (worker.worker, worker.problem.is_some())
     }
 
@@ -186,11 +212,36 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_cannot_be_read_is_said() {
-        let place =
-            Place { address: String::new(), id: "i-2".into(), state: "InService".into(), launched_s: None, runs: true };
-        let worker = worker(place, Err("s3:GetObject: AccessDenied".into()), NOW_S);
-        assert_eq!(worker.worker, Working::Unknown);
-        assert_eq!(worker.problem.unwrap(), "the report of i-2 cannot be read: s3:GetObject: AccessDenied");
+    fn workers_elsewhere_are_listed_while_they_report() {
+        let report = |id: &str, state: State, ago_s: u64| WorkerReport {
+            version: VERSION,
+            id: id.into(),
+            thumb: "0.1.0".into(),
+            binary: None,
+            config: String::new(),
+            state,
+            started_s: 0,
+            last_seen_s: NOW_S - ago_s,
+            counts: Counts::default(),
+            memory: Memory::default(),
+        };
+        let member = || Place {
+            address: String::new(),
+            id: "i-2".into(),
+            state: "InService".into(),
+            launched_s: None,
+            runs: true,
+        };
+        let reports = vec![
+            report("i-2", State::Idle, 5),
+            report("laptop", State::Working, 5),
+            report("closed", State::Idle, 90_000),
+            report("i-9", State::Stopped, 60),
+        ];
+        let seen = |reports| -> Vec<(String, Working)> {
+            all(vec![member()], reports, NOW_S).into_iter().map(|worker| (worker.id, worker.worker)).collect()
+        };
+        assert_eq!(seen(Some(reports)), [("i-2".into(), Working::Idle), ("laptop".into(), Working::Working)]);
+        assert_eq!(seen(None), [("i-2".into(), Working::Unknown)], "the reports cannot be read");
     }
 }

@@ -17,7 +17,7 @@ use crate::config::image::Image;
 pub use diff::{compare_user_data, delete_all, diff, public_addresses, set_user_data};
 pub use read::{Ami, read, read_ami, read_arch, read_key_pair, read_public_address, read_vpc};
 pub use run::run;
-pub use worker::{AWAITED, FIRST_REPORT, Seen, Watch, read_report};
+pub use worker::{AWAITED, FIRST_REPORT, Seen, Watch};
 
 /// The tag that says which of the stack's instances one is, counted from 1.
 pub const INDEX_TAG: &str = "thumb:instance";

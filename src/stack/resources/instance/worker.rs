@@ -171,7 +171,7 @@ async fn read(
 ///
 /// # Errors
 /// It cannot be read, or is no report of this version.
-pub async fn read_report(
+async fn read_report(
     id: &str,
     bucket: &str,
     account: &str,
