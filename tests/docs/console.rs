@@ -2,7 +2,7 @@
 //!
 //! - A `console` block: lines after `$ ` are commands of a shell, the lines below are what the command prints (stdout and
 //!   stderr). `…` stands for anything; as a line of its own, for any number of lines. A command that ends with `&` runs until
-//!   the page is over. A command may fail only where its output says `error:`.
+//!   `kill %1`, or until the page is over. A command may fail only where its output says `error:`.
 //! - A block with `>FILE` or `>>FILE` behind its language is written to that file, or added to it.
 //! - An `sh` block is not run, because it needs what is not here (`aws`, `git`, an account). But the test does itself what
 //!   `aws s3 mb` and `aws s3 cp FILE s3://…` do, because the page goes on from there.
@@ -75,6 +75,7 @@ impl<'a> Reader<'a> {
             rewritten += &format!("{}```\n", self.block(info, &block));
         }
         // The next page finds the account as empty as this one did.
+        self.end_background();
         if self.directory().join("thumb.toml").exists() {
             self.run("thumb destroy --yes");
         }
@@ -112,6 +113,10 @@ impl<'a> Reader<'a> {
                 self.background.push(self.shell(command).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
                 continue;
             }
+            if command == "kill %1" {
+                self.end_background();
+                continue;
+            }
             let (printed, succeeded) = self.run(command);
             let printed: Vec<&str> = printed.lines().map(str::trim_end).collect();
             let matching = same(&shown, &printed);
@@ -124,6 +129,14 @@ impl<'a> Reader<'a> {
             }
         }
         rewritten
+    }
+
+    fn end_background(&mut self) {
+        for mut child in self.background.drain(..) {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 
     /// A command of a shell that finds `thumb`, and the emulator instead of AWS.
@@ -189,11 +202,7 @@ impl<'a> Reader<'a> {
 
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
-        for child in &mut self.background {
-            // It may have ended by itself.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.end_background();
     }
 }
 
