@@ -35,3 +35,7 @@ aws:
 # the API documentation
 docs:
     cargo doc --release --workspace --no-deps --document-private-items --open
+
+# the book in docs/, as pages in target/book (needs mdbook: cargo install mdbook)
+book *ARGS:
+    mdbook build {{ARGS}}
