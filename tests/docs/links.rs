@@ -48,6 +48,9 @@ fn follow(page: &Path, link: &str) -> Result<(), String> {
     if page.starts_with("docs") && !target.starts_with("docs") {
         return Err("a page of the book cannot link to what is outside of it".to_owned());
     }
+    if page.starts_with("docs") && target.ends_with("README.md") {
+        return Err("mdBook makes index.html of it, and links to README.html: name it index.md".to_owned());
+    }
     match anchor {
         Some(anchor) if !anchors(&read(&target)).contains(anchor) => Err(format!("{} has no such heading", target.display())),
         _ => Ok(()),

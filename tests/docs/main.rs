@@ -7,6 +7,7 @@
 mod commands;
 mod console;
 mod links;
+mod messages;
 #[path = "../support/moto.rs"]
 mod moto;
 
