@@ -1,4 +1,4 @@
-//! The tutorial and the guides are run, page by page, against one strict emulator. Each page begins in an empty directory.
+//! The tutorial and the guides are run, page by page, against a strict emulator. Each page begins in an empty directory.
 //!
 //! - A `console` block: lines after `$ ` are commands of a shell, the lines below are what the command prints (stdout and
 //!   stderr). `…` stands for anything; as a line of its own, for any number of lines. A command that ends with `&` runs until
@@ -23,15 +23,25 @@ const POLL: Duration = Duration::from_millis(10);
 const ANYTHING: &str = "…";
 
 #[test]
-fn the_pages_print_what_they_show() {
+fn the_tutorial_prints_what_it_shows() {
+    run(&[PathBuf::from("docs/tutorial.md")]);
+}
+
+#[test]
+fn the_guides_print_what_they_show() {
+    run(&pages("docs/guides"));
+}
+
+/// Runs pages one after the other in an emulator.
+#[track_caller]
+fn run(pages: &[PathBuf]) {
     let moto = Moto::start_strict(&AT_ONCE);
-    let guides = pages("docs/guides").into_iter();
     let mut complaints = Vec::new();
-    for page in std::iter::once(PathBuf::from("docs/tutorial.md")).chain(guides) {
-        let text = read(&page);
+    for page in pages {
+        let text = read(page);
         let (rewritten, complaint) = Reader::new(&moto).read(&text);
         if update() && rewritten != text {
-            fs::write(root().join(&page), rewritten).unwrap();
+            fs::write(root().join(page), rewritten).unwrap();
         } else if !update() {
             complaints.extend(complaint.into_iter().map(|complaint| format!("{}: {complaint}", page.display())));
         }
@@ -107,7 +117,8 @@ impl<'a> Reader<'a> {
                 self.complaints.push(format!("a console block begins with a command, and not with {line:?}"));
                 continue;
             };
-            let shown: Vec<&str> = std::iter::from_fn(|| lines.next_if(|line| !line.starts_with("$ ")).copied()).collect();
+            let shown: Vec<&str> =
+                std::iter::from_fn(|| lines.next_if(|line| !line.starts_with("$ ")).copied()).collect();
             rewritten += &format!("{line}\n");
             if let Some(command) = command.strip_suffix('&') {
                 self.background.push(self.shell(command).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
@@ -123,9 +134,14 @@ impl<'a> Reader<'a> {
             let kept = if matching { &shown } else { &printed };
             kept.iter().for_each(|line| rewritten += &format!("{line}\n"));
             if !matching {
-                self.complaints.push(format!("$ {command}\n  shows:\n{}\n  prints:\n{}", shown.join("\n"), printed.join("\n")));
+                self.complaints.push(format!(
+                    "$ {command}\n  shows:\n{}\n  prints:\n{}",
+                    shown.join("\n"),
+                    printed.join("\n")
+                ));
             } else if !succeeded && !shown.iter().any(|line| line.starts_with("error:")) {
-                self.complaints.push(format!("$ {command}\n  fails, and the page does not say so:\n{}", printed.join("\n")));
+                self.complaints
+                    .push(format!("$ {command}\n  fails, and the page does not say so:\n{}", printed.join("\n")));
             }
         }
         rewritten
@@ -156,8 +172,7 @@ impl<'a> Reader<'a> {
     fn run(&self, command: &str) -> (String, bool) {
         let path = self.clone.path().join("output");
         let output = File::create(&path).unwrap();
-        let mut child =
-            self.shell(command).stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
+        let mut child = self.shell(command).stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
         let until = Instant::now() + PATIENCE;
         let status = loop {
             if let Some(status) = child.try_wait().unwrap() {
@@ -210,7 +225,9 @@ impl Drop for Reader<'_> {
 fn same(shown: &[&str], printed: &[&str]) -> bool {
     match (shown, printed) {
         ([], []) => true,
-        ([first, rest @ ..], _) if *first == ANYTHING => (0..=printed.len()).any(|skipped| same(rest, &printed[skipped..])),
+        ([first, rest @ ..], _) if *first == ANYTHING => {
+            (0..=printed.len()).any(|skipped| same(rest, &printed[skipped..]))
+        }
         ([first, rest @ ..], [line, others @ ..]) => same_line(first, line) && same(rest, others),
         _ => false,
     }

@@ -52,7 +52,9 @@ fn follow(page: &Path, link: &str) -> Result<(), String> {
         return Err("mdBook makes index.html of it, and links to README.html: name it index.md".to_owned());
     }
     match anchor {
-        Some(anchor) if !anchors(&read(&target)).contains(anchor) => Err(format!("{} has no such heading", target.display())),
+        Some(anchor) if !anchors(&read(&target)).contains(anchor) => {
+            Err(format!("{} has no such heading", target.display()))
+        }
         _ => Ok(()),
     }
 }
@@ -119,7 +121,8 @@ fn anchors(text: &str) -> BTreeSet<String> {
             continue;
         }
         let kept = title.trim().chars().filter(|char| char.is_alphanumeric() || " -_".contains(*char));
-        let anchor: String = kept.flat_map(char::to_lowercase).map(|char| if char == ' ' { '-' } else { char }).collect();
+        let anchor: String =
+            kept.flat_map(char::to_lowercase).map(|char| if char == ' ' { '-' } else { char }).collect();
         let repeated = seen.entry(anchor.clone()).or_default();
         anchors.insert(if *repeated == 0 { anchor } else { format!("{anchor}-{repeated}") });
         *repeated += 1;
