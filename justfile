@@ -24,14 +24,18 @@ bench *ARGS:
 fuzz TARGET="thumbnail" SECONDS="60":
     cd crates/engine/fuzz && cargo +nightly fuzz run {{TARGET}} -- -max_total_time={{SECONDS}}
 
-# boot a real virtual machine with an instance's user data (docs/boot.md says what it needs)
+# boot a real virtual machine with an instance's user data (docs/internals/boot.md says what it needs)
 boot:
     cargo test --release --test boot -- --ignored --nocapture
 
-# the contract test against a real AWS account (docs/aws.md says what it needs and costs)
+# the contract test against a real AWS account (docs/internals/aws.md says what it needs and costs)
 aws:
     cargo test --release --test aws -- --ignored --nocapture
 
 # the API documentation
 docs:
     cargo doc --release --workspace --no-deps --document-private-items --open
+
+# the book in docs/, as pages in target/book (needs mdbook: cargo install mdbook)
+book *ARGS:
+    mdbook build {{ARGS}}

@@ -1,6 +1,6 @@
 //! The model behind the fleet's defaults: what several policies make of the same arrivals, as a table and as plots.
 //!
-//! `cargo run --release --example simulate` prints the tables of docs/scaling.md; with a folder as its argument it writes the plots
+//! `cargo run --release --example simulate` prints the tables of docs/guides/scaling.md; with a folder as its argument it writes the plots
 //! there as well.
 
 mod model;

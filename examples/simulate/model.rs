@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use thumb::stack::capacity::{backlog_per_instance, pictures_a_second};
 
 /// From SetDesiredCapacity to the first photograph, in seconds: EC2 starts the machine, Linux boots, the program is fetched and
-/// started (docs/boot.md: 10 to 17 s of user data; the rest is EC2's and the kernel's).
+/// started (docs/internals/boot.md: 10 to 17 s of user data; the rest is EC2's and the kernel's).
 pub const BOOT_S: u32 = 75;
 /// SQS's metrics of a minute are there a minute later.
 const METRICS_DELAY_MIN: usize = 1;

@@ -1,6 +1,6 @@
 //! How much a worker does: what the size of a fleet is worked out from. Pure.
 
-/// Photographs that one CPU makes thumbnails of in a second, with its share of the network: measured, see docs/scaling.md.
+/// Photographs that one CPU makes thumbnails of in a second, with its share of the network: measured, see docs/guides/scaling.md.
 pub const PICTURES_A_CPU_SECOND: f64 = 25.0;
 
 /// Photographs that an instance with as many CPUs makes thumbnails of in a second.

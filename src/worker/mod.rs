@@ -1,4 +1,4 @@
-//! `thumb work`: receives messages, fetches photographs, makes and stores thumbnails. docs/worker.md describes the
+//! `thumb work`: receives messages, fetches photographs, makes and stores thumbnails. docs/internals/worker.md describes the
 //! guarantees.
 //!
 //! [`runner`] is the event loop and owns all state; [`job`] processes one message. [`in_flight`], [`batcher`], [`polling`],

@@ -1,5 +1,5 @@
 //! The boot, end to end: what `apply` launches is booted for real, and makes thumbnails. Run by hand, with a command
-//! that boots an instance the emulator only pretends to run; docs/boot.md says which and how.
+//! that boots an instance the emulator only pretends to run; docs/internals/boot.md says which and how.
 
 #[path = "../support/moto.rs"]
 mod moto;
@@ -191,7 +191,7 @@ impl Drop for Machine {
 
 /// Boots, makes thumbnails, is switched off while it works, loses nothing, and goes on at its second boot.
 #[test]
-#[ignore = "boots a virtual machine: see docs/boot.md"]
+#[ignore = "boots a virtual machine: see docs/internals/boot.md"]
 fn an_instance_makes_thumbnails_and_drains_when_it_is_switched_off() {
     let mut account = Account::new("drain");
     account.enqueue();
@@ -227,7 +227,7 @@ fn an_instance_makes_thumbnails_and_drains_when_it_is_switched_off() {
 
 /// What is in the bucket is not what was uploaded: it is not installed, and the console says why.
 #[test]
-#[ignore = "boots a virtual machine: see docs/boot.md"]
+#[ignore = "boots a virtual machine: see docs/internals/boot.md"]
 fn a_corrupted_binary_is_refused_by_its_hash() {
     let account = Account::new("corrupted");
     let binary = fs::read(env!("CARGO_BIN_EXE_thumb")).unwrap();

@@ -17,7 +17,7 @@ const SPIKE: f64 = 10_000.0;
 const LAMBDA_GB_SECOND: f64 = 0.000_016_666_7;
 const LAMBDA_REQUEST: f64 = 0.000_000_2;
 /// The memory with which a function has one CPU (Lambda developer guide, "Memory"), and how long it then takes to fetch a 12 Mpx
-/// photograph, make three thumbnails with sharp (30 ms each, docs/engine.md) and store them: 60 + 90 + 100 ms.
+/// photograph, make three thumbnails with sharp (30 ms each, docs/internals/engine.md) and store them: 60 + 90 + 100 ms.
 const LAMBDA_GB: f64 = 1.769;
 const LAMBDA_SECONDS: f64 = 0.25;
 

@@ -1,4 +1,4 @@
-//! The alarms that tell somebody, by the stack's topic. Pure. Each says in its description what to do; docs/monitoring.md says more.
+//! The alarms that tell somebody, by the stack's topic. Pure. Each says in its description what to do; docs/guides/monitoring.md says more.
 //!
 //! AWS has no metric of launches that fail. That a group wants more instances than it has, and for long, is the same, and costs
 //! nothing beside the alarm.

@@ -1,4 +1,4 @@
-//! How the group follows the queue: the four policies, and the alarms that execute three of them. Pure. docs/scaling.md has the
+//! How the group follows the queue: the four policies, and the alarms that execute three of them. Pure. docs/guides/scaling.md has the
 //! reasons and the model that the numbers were tried in.
 //!
 //! Each alarm looks at how many instances there are, too. CloudWatch executes a policy again every minute for as long as its alarm

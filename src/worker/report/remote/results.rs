@@ -1,4 +1,4 @@
-//! What became of each message, as an event on the stack's SNS topic: docs/monitoring.md has the fields.
+//! What became of each message, as an event on the stack's SNS topic: docs/guides/monitoring.md has the fields.
 
 use std::time::Duration;
 
