@@ -178,7 +178,10 @@ fn a_misfit_is_named_with_what_to_do() {
 
     let (what, hint) = refused(&executable(Arch::Arm64, None, None), Image::Debian12);
     assert_eq!(what, "it is built for arm64, but the instance type is x86_64");
-    assert!(hint.starts_with("choose an arm64 instance type (t4g.micro), or unpack thumb-") && hint.contains("x86_64"), "{hint}");
+    assert!(
+        hint.starts_with("choose an arm64 instance type (t4g.micro), or unpack thumb-") && hint.contains("x86_64"),
+        "{hint}"
+    );
 
     let (what, hint) = refused(&executable(Arch::X86_64, Some(LOADER), Some(Glibc(2, 39))), Image::AmazonLinux2023);
     assert_eq!(what, "it needs glibc 2.39, but al2023 has 2.34");
