@@ -32,6 +32,10 @@ boot:
 aws:
     cargo test --release --test aws -- --ignored --nocapture
 
+# a release's archive, .deb and checksums in dist/ (CONTRIBUTING.md, "Release")
+dist TARGET="x86_64-unknown-linux-gnu":
+    scripts/dist {{TARGET}}
+
 # the API documentation
 docs:
     cargo doc --release --workspace --no-deps --document-private-items --open

@@ -178,24 +178,51 @@ fn a_misfit_is_named_with_what_to_do() {
 
     let (what, hint) = refused(&executable(Arch::Arm64, None, None), Image::Debian12);
     assert_eq!(what, "it is built for arm64, but the instance type is x86_64");
-    assert!(hint.contains("t4g.micro") && hint.contains("x86_64-unknown-linux-gnu.2.34"), "{hint}");
+    assert!(
+        hint.starts_with("choose an arm64 instance type (t4g.micro), or unpack thumb-") && hint.contains("x86_64"),
+        "{hint}"
+    );
 
     let (what, hint) = refused(&executable(Arch::X86_64, Some(LOADER), Some(Glibc(2, 39))), Image::AmazonLinux2023);
     assert_eq!(what, "it needs glibc 2.39, but al2023 has 2.34");
-    assert!(hint.starts_with("choose image = \"ubuntu-24.04\", or build it on an older system"), "{hint}");
+    assert!(hint.starts_with("choose image = \"ubuntu-24.04\", or unpack thumb-"), "{hint}");
 
     let (what, hint) = refused(&executable(Arch::X86_64, Some(LOADER), Some(Glibc(2, 99))), Image::Ubuntu2404);
     assert_eq!(what, "it needs glibc 2.99, but ubuntu-24.04 has 2.39");
-    assert!(hint.starts_with("build it on an older system"), "{hint}");
+    assert!(hint.starts_with("unpack thumb-"), "{hint}");
 
     let musl = "/lib/ld-musl-x86_64.so.1";
     let (what, hint) = refused(&executable(Arch::X86_64, Some(musl), None), Image::Ubuntu2204);
     assert_eq!(what, format!("it needs the musl C library ({musl}), which ubuntu-22.04 does not have"));
-    assert!(hint.contains("crt-static"), "{hint}");
+    assert!(hint.starts_with("unpack thumb-") && hint.contains("x86_64-unknown-linux-gnu"), "{hint}");
 
     let nix = "/nix/store/abc-glibc-2.40/lib/ld-linux-x86-64.so.2";
     let (what, _) = refused(&executable(Arch::X86_64, Some(nix), Some(Glibc(2, 17))), Image::Ubuntu2204);
     assert_eq!(what, format!("it needs the loader {nix}, which ubuntu-22.04 does not have"));
+}
+
+#[test]
+fn a_mac_is_told_which_release_to_get_and_how_to_name_it() {
+    let version = env!("CARGO_PKG_VERSION");
+    let top = format!("thumb-{version}-x86_64-unknown-linux-gnu");
+    let hint = inspect(&[0xcf, 0xfa, 0xed, 0xfe, 0x0c]).unwrap_err().hint();
+    let says = [
+        format!("unpack {top}.tar.gz of https://"),
+        format!("/releases/tag/v{version} "),
+        format!("[instance] binary = \"{top}/thumb\""),
+        "cargo zigbuild --release --target x86_64-unknown-linux-gnu.2.17".to_owned(),
+        format!("thumb-{version}-aarch64-unknown-linux-gnu.tar.gz"),
+    ];
+    for part in says {
+        assert!(hint.contains(&part), "{part:?} is missing: {hint}");
+    }
+}
+
+#[test]
+fn what_is_named_for_download_runs_on_every_image() {
+    for image in Image::NAMED {
+        assert!(image.glibc() >= Some(OLDEST_GLIBC), "{image}");
+    }
 }
 
 #[test]
