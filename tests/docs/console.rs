@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
             let (printed, succeeded) = self.run(command);
             let printed: Vec<&str> = printed.lines().map(str::trim_end).collect();
             let matching = same(&shown, &printed);
-            let kept = if matching { &shown } else { &printed };
+            let kept = if matching { shown.clone() } else { merged(&shown, &printed) };
             kept.iter().for_each(|line| rewritten += &format!("{line}\n"));
             if !matching {
                 self.complaints.push(format!(
@@ -233,6 +233,25 @@ fn same(shown: &[&str], printed: &[&str]) -> bool {
     }
 }
 
+/// What is printed, with the `…` of what was shown where the rest of a line, or the next line, is as it was.
+fn merged<'a>(shown: &[&'a str], printed: &[&'a str]) -> Vec<&'a str> {
+    let mut merged = Vec::new();
+    let mut rest = printed;
+    let mut skip = false;
+    for line in shown {
+        if *line == ANYTHING {
+            skip = true;
+        } else if let Some(at) = rest.iter().position(|printed| same_line(line, printed)) {
+            merged.extend_from_slice(if skip { &[ANYTHING] } else { &rest[..at] });
+            merged.push(line);
+            rest = &rest[at + 1..];
+            skip = false;
+        }
+    }
+    merged.extend_from_slice(if skip { &[ANYTHING] } else { rest });
+    merged
+}
+
 fn same_line(shown: &str, printed: &str) -> bool {
     let Some((before, after)) = shown.split_once(ANYTHING) else { return shown == printed };
     printed.strip_prefix(before).is_some_and(|rest| {
@@ -248,4 +267,13 @@ fn an_ellipsis_stands_for_anything() {
     assert!(!same(&shown, &["begin", "took 1.2 s, 3 done"]));
     assert!(!same(&shown, &["begin", "took 1.2 s, 3 failed", "end"]));
     assert!(!same(&["one"], &["one", "two"]));
+}
+
+#[test]
+fn an_update_keeps_the_ellipses_that_still_fit() {
+    let shown = ["Plan: 2", "…", "took … s", "gone", "id …"];
+    let printed = ["Plan: 3", "a", "b", "took 9 s", "new", "id 7", "more"];
+    let merged = merged(&shown, &printed);
+    assert_eq!(merged, ["…", "took … s", "new", "id …", "more"]);
+    assert!(same(&merged, &printed));
 }
