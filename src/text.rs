@@ -69,7 +69,7 @@ pub fn plural(count: u64, noun: &str) -> String {
 /// A duration in seconds, in the largest unit that divides it, as thumb.toml writes it: "4d", "90s".
 pub fn seconds(seconds: u64) -> String {
     let units = [(86_400, 'd'), (3_600, 'h'), (60, 'm')];
-    match units.into_iter().find(|(unit, _)| seconds > 0 && seconds % unit == 0) {
+    match units.into_iter().find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit)) {
         Some((unit, letter)) => format!("{}{letter}", seconds / unit),
         None => format!("{seconds}s"),
     }

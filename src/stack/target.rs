@@ -109,7 +109,7 @@ impl Selection {
         let depends = |one: Address, other: Address| if destroy { needs(other, one) } else { needs(one, other) };
         let targeted = match &targets[..] {
             [] => all.clone(),
-            targets => spread(covered(targets), all, |chosen, address| depends(chosen, address)),
+            targets => spread(covered(targets), all, depends),
         };
         let excluded = spread(covered(excluded), all, |chosen, address| depends(address, chosen));
         targeted.difference(&excluded).copied().collect()

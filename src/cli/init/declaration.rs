@@ -23,7 +23,13 @@ impl Declaration {
         let Self { name, region, sources, access } = self;
         let quoted = |text: &str| serde_json::to_string(text).expect("a string is JSON");
         let line = |setting: &str, comment: &str| format!("{setting:<width$}# {comment}\n", width = COMMENTS - 2);
-        let mut text = String::from("# `thumb plan` shows what this creates; README.md has the other settings.\n\n");
+        let mut text = String::from(concat!(
+            "# `thumb plan` shows what this creates; all settings: ",
+            env!("CARGO_PKG_REPOSITORY"),
+            "/blob/main/thumb.toml
+
+"
+        ));
         text += &line(&format!("name = {} ", quoted(name)), "prefix of every resource's name");
         text += &match region {
             Some(region) => format!("region = {}\n", quoted(region)),

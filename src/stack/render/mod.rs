@@ -100,8 +100,8 @@ fn render_all(out: &mut String, changes: &[&Change], width: usize) {
 
 fn render_short(out: &mut String, changes: &[&Change], width: usize) {
     // What is deleted and contains nothing that could be lost is named only.
-    let named = |change: &&&Change| change.action == Action::Delete && change.description.is_none();
-    let (bare, shown): (Vec<&Change>, Vec<&Change>) = changes.iter().partition(|change| named(&change));
+    let named = |change: &&Change| change.action == Action::Delete && change.description.is_none();
+    let (bare, shown): (Vec<&Change>, Vec<&Change>) = changes.iter().partition(|change| named(change));
     let bare = if bare.len() > 2 { bare } else { Vec::new() };
     let shown = if bare.is_empty() { changes.to_vec() } else { shown };
     let columns = Columns::of(&shown);
@@ -204,9 +204,11 @@ impl Columns {
     fn of(changes: &[&Change]) -> Self {
         let widest = |widths: &mut dyn Iterator<Item = usize>| widths.max().unwrap_or(0);
         let width = |change: &&Change| shown_name(change).chars().count();
+        // A binary's name is as long as its build has one, and would move the others' column.
+        let named = changes.iter().filter(|change| change.address != Address::Binary);
         Self {
             address: widest(&mut changes.iter().map(|change| change.address.to_string().len())),
-            name: widest(&mut changes.iter().map(width).filter(|width| *width <= MAX_NAME)),
+            name: widest(&mut named.map(width).filter(|width| *width <= MAX_NAME)),
         }
     }
 
