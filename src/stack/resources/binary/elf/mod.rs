@@ -5,6 +5,8 @@
 //! headers and the dynamic segment, never section names), so a stripped binary is judged like any other.
 //! Sources: System V ABI (gABI) chapters 4 and 5; Linux Standard Base 5.0, "Symbol Versioning"; `man 5 elf`.
 
+mod hint;
+
 use std::error::Error;
 use std::fmt;
 
@@ -25,9 +27,6 @@ const MAX_HEADERS: usize = 512;
 const MAX_VERSIONS: usize = 1024;
 /// The longest path of an interpreter in bytes: Linux's PATH_MAX.
 const MAX_PATH: usize = 4096;
-
-/// What releases are linked against (scripts/dist): the oldest glibc that Rust supports (its platform support page).
-const OLDEST_GLIBC: Glibc = Glibc(2, 17);
 
 /// What a Linux executable requires of its system.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -314,32 +313,6 @@ impl fmt::Display for NotRunnable {
 
 impl Error for NotRunnable {}
 
-impl NotRunnable {
-    /// What to do about it: a line for a `hint:`.
-    pub fn hint(&self) -> String {
-        match self {
-            Self::Empty | Self::CutShort | Self::Damaged(_) => {
-                "copy or build it again; `binary` in [instance] names the file".to_owned()
-            }
-            // Most often thumb itself on a Mac, where no `binary` is set. The instances' CPU is not known here.
-            Self::MachO | Self::Windows => format!(
-                "{}. For arm64 instance types (t4g.micro) it is {}",
-                release(Arch::X86_64),
-                archive(Arch::Arm64)
-            ),
-            Self::Script
-            | Self::Unknown
-            | Self::Not64Bit
-            | Self::BigEndian
-            | Self::Machine(_)
-            | Self::System(_)
-            | Self::NotExecutable(_) => {
-                format!("`binary` in [instance] must name a build of thumb for 64-bit Linux: {}", release(Arch::X86_64))
-            }
-        }
-    }
-}
-
 impl fmt::Display for Incompatible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -358,55 +331,6 @@ impl fmt::Display for Incompatible {
 }
 
 impl Error for Incompatible {}
-
-impl Incompatible {
-    /// What to do about it: a line for a `hint:`.
-    pub fn hint(&self) -> String {
-        match self {
-            Self::Arch { built_for, instance } => format!(
-                "choose {}, or {}",
-                match built_for {
-                    Arch::X86_64 => "an x86_64 instance type (t3.micro)",
-                    Arch::Arm64 => "an arm64 instance type (t4g.micro)",
-                },
-                release(*instance)
-            ),
-            Self::Musl { built_for, .. } | Self::Interpreter { built_for, .. } => release(*built_for),
-            Self::Glibc { built_for, needs, .. } => {
-                let release = release(*built_for);
-                match Image::NAMED.into_iter().filter(|image| image.glibc() >= Some(*needs)).min_by_key(Image::glibc) {
-                    Some(image) => format!("choose image = \"{image}\", or {release}"),
-                    None => release,
-                }
-            }
-        }
-    }
-}
-
-/// The release's archive that runs on every image: scripts/dist links it against a glibc older than theirs.
-fn archive(arch: Arch) -> String {
-    format!("thumb-{}-{}.tar.gz", env!("CARGO_PKG_VERSION"), target(arch))
-}
-
-/// Where to get a file that runs on the instances, how to name it in thumb.toml, and the command that builds one.
-fn release(arch: Arch) -> String {
-    let (archive, version) = (archive(arch), env!("CARGO_PKG_VERSION"));
-    let from = concat!(env!("CARGO_PKG_REPOSITORY"), "/releases/tag/v");
-    format!(
-        "unpack {archive} of {from}{version} and name its file in thumb.toml: [instance] binary = \"{}/thumb\". \
-         Without a release: cargo zigbuild --release --target {}.{OLDEST_GLIBC} (of cargo-zigbuild) builds one",
-        archive.trim_end_matches(".tar.gz"),
-        target(arch)
-    )
-}
-
-/// Rust's name of Linux with glibc on a CPU.
-fn target(arch: Arch) -> &'static str {
-    match arch {
-        Arch::X86_64 => "x86_64-unknown-linux-gnu",
-        Arch::Arm64 => "aarch64-unknown-linux-gnu",
-    }
-}
 
 #[cfg(test)]
 mod tests;

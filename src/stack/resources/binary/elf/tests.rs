@@ -1,3 +1,4 @@
+use super::hint::OLDEST_GLIBC;
 use super::*;
 
 /// A small 64-bit little-endian ELF file, written by hand: header, program headers, then the data they point to.
