@@ -200,7 +200,7 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, text.replace(env!("CARGO_PKG_VERSION"), "9.9.9")).unwrap();
         assert!(refused().contains("was made by thumb 9.9.9"), "{}", refused());
-        std::fs::write(&path, text.replace("trigger.2", "tirgger.2")).unwrap();
+        std::fs::write(&path, text.replace("trigger.2", "nothing.2")).unwrap();
         assert!(refused().contains("is damaged: there is no target"), "{}", refused());
     }
 }
