@@ -179,7 +179,11 @@ impl Forecast {
 
     fn sentences(&self, counts: &Counts, bucket: &str) -> String {
         let Counts { photos, missing, thumbnails, others } = counts;
-        let not = if *others == 0 { String::new() } else { format!(" ({} are no photos)", grouped(*others)) };
+        let not = if *others == 0 {
+            String::new()
+        } else {
+            format!(" (beside {} other {})", grouped(*others), plural(*others, "object"))
+        };
         if *photos == 0 {
             return format!("there are no photos to be found in {bucket}{not}");
         }

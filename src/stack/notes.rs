@@ -10,6 +10,7 @@ use crate::stack::change::Action;
 use crate::stack::resources::instance::{FIRST_REPORT, Fleet, Launch, PublicAddress, Wait};
 use crate::stack::resources::s3_endpoint::S3Endpoint;
 use crate::stack::resources::{s3_endpoint, scaling_group, topic, trigger};
+use crate::text::plural;
 
 /// Notes about instances that the plan does not change.
 pub fn of_instances(observed: &Observed, changes: &[Change]) -> Vec<String> {
@@ -103,11 +104,10 @@ pub fn of_apply(config: &Config, desired: &Desired, observed: &Observed, changes
     if new && !observed.other_stacks.is_empty() {
         let others: Vec<&str> = observed.other_stacks.iter().map(String::as_str).collect();
         notes.push(format!(
-            "The stack {name} is new, but this account and region already have the {stacks} {others}. If you changed \
-             `name` in thumb.toml, the old stack keeps running and costing money until you destroy it under its old name.",
-            name = config.name,
-            stacks = if others.len() == 1 { "stack" } else { "stacks" },
-            others = others.join(", "),
+            "This account and region also have the {} {}. If you renamed it, the old one runs and costs money until you destroy it \
+             under its old name.",
+            plural(others.len() as u64, "stack"),
+            others.join(", "),
         ));
     }
     let any = |actions: &[Action]| {

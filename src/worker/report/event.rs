@@ -234,15 +234,18 @@ impl Event {
 
 /// "12 thumbnails of 6 photos (4.1/s), 3 retried. 2 rejected: see them with `thumb dlq`."
 fn line(total: bool, numbers: &Numbers) -> String {
-    let Numbers { seconds, done, rejected, retried, taken_over, images, skipped, images_per_s, .. } = *numbers;
+    let Numbers { seconds, done, ignored, rejected, retried, taken_over, images, skipped, images_per_s, .. } = *numbers;
     let count = |count: u64, noun: &str| format!("{count} {}", plural(count, noun));
     let head = if total { format!("Done in {seconds:.0} s") } else { format!("last {seconds:.0} s") };
     if [done, rejected, retried, taken_over, images, skipped] == [0; 6] {
         return format!("{head}: nothing to do.");
     }
     let decimals = usize::from(images_per_s < 9.95);
-    let mut text =
-        format!("{head}: {} of {} ({images_per_s:.decimals$}/s)", count(images, "thumbnail"), count(done, "photo"));
+    let mut text = format!(
+        "{head}: {} of {} ({images_per_s:.decimals$}/s)",
+        count(images, "thumbnail"),
+        count(done.saturating_sub(ignored), "photo")
+    );
     for (number, what) in
         [(skipped, "already up to date"), (retried, "retried"), (taken_over, "taken over by another worker")]
     {
@@ -355,6 +358,7 @@ mod tests {
         let numbers = Numbers {
             seconds: 13.02,
             done: 296,
+            ignored: 1,
             rejected: 2,
             retried: 0,
             taken_over: 0,

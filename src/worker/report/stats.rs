@@ -102,6 +102,8 @@ pub struct Numbers {
     pub seconds: f64,
     /// Messages that succeeded, those that asked for nothing included.
     pub done: u64,
+    /// Messages that asked for nothing, such as S3's test event.
+    pub ignored: u64,
     pub rejected: u64,
     pub retried: u64,
     /// Messages that another worker took over while this one was processing them.
@@ -208,6 +210,7 @@ impl Totals {
         Numbers {
             seconds: (seconds * 10.0).round() / 10.0,
             done: self.done + self.ignored,
+            ignored: self.ignored,
             rejected: self.rejected,
             retried: self.retried,
             taken_over: self.taken_over,
