@@ -79,7 +79,7 @@ async fn what_runs_and_what_is_wrong_is_said() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_watch_in_a_pipe_is_a_line_a_look_and_ends_well() {
+async fn a_watch_in_a_pipe_is_a_line_a_look_until_ctrl_c() {
     let stack = Stack::new("watched", "").await;
     let mut command = stack.command(&["status", "--watch"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -88,6 +88,6 @@ async fn a_watch_in_a_pipe_is_a_line_a_look_and_ends_well() {
     assert!(line.contains("Z  "), "{line}");
     let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
     assert!(kill.unwrap().success());
-    let output = CommandOutput::new(child.wait_with_output().unwrap()).ok();
+    let output = CommandOutput::new(child.wait_with_output().unwrap()).failed(130);
     assert_eq!(output.stderr, "");
 }

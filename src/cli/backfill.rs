@@ -126,7 +126,7 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
     }
     if interrupted {
         let left = total.saturating_sub(before + queued + not_queued);
-        return Err(Failure::new(format!("interrupted: {} are not queued", count(left, "photo")))
+        return Err(Failure::interrupted(format!("interrupted: {} are not queued", count(left, "photo")))
             .hint("`thumb backfill --resume`, with the same --bucket and --prefix, goes on"));
     }
     match not_queued {
@@ -291,7 +291,7 @@ impl<'a> Bar<'a> {
     }
 
     fn queueing(total: u64, before: u64, waking: &'a Waking<'a>) -> Self {
-        let bar = ProgressBar::new(total).with_style(style("{bar:40} {pos}/{len} queued, {rate}, {eta} left"));
+        let bar = ProgressBar::new(total).with_style(style("{bar:40} {pos}/{len} queued, {rate}{left}"));
         bar.set_position(before);
         bar.reset_eta();
         bar.enable_steady_tick(Duration::from_millis(100));

@@ -60,7 +60,7 @@ pub async fn run(args: Args, global: &Global) -> Result<()> {
         print(&format!("{}\n", printable_json(&json!({ "checks": all }).to_string())))?;
     }
     if was_interrupted {
-        return Err(Failure::new("interrupted before every upload was proved"));
+        return Err(Failure::interrupted("interrupted before every upload was proved"));
     }
     let failed = shown.all.iter().filter(|check| check.verdict == Verdict::Failed);
     let wrong: Vec<&str> = failed.map(|check| check.name.as_str()).collect();

@@ -134,7 +134,7 @@ pub fn main() -> ExitCode {
             Command::Completions(args) => completions::run(&args, &root).map(|()| ExitCode::SUCCESS),
             Command::Man(args) => completions::man(&args, &root).map(|()| ExitCode::SUCCESS),
             Command::Doctor(args) => doctor::run(args, &global).await.map(|()| ExitCode::SUCCESS),
-            Command::Status(args) => status::run(args, &global).await.map(|()| ExitCode::SUCCESS),
+            Command::Status(args) => status::run(args, &global).await,
             Command::Dlq(args) => dlq::run(args, &global).await.map(|()| ExitCode::SUCCESS),
             Command::Logs(args) => logs::run(args, &global).await,
             Command::Policy(args) => policy::run(args, &global).await.map(|()| ExitCode::SUCCESS),

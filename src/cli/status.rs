@@ -1,11 +1,12 @@
 //! `thumb status`: what runs, what waits, what failed.
 
 use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::interrupts::interrupted;
+use super::interrupts::{EXIT_INTERRUPTED, interrupted};
 use super::session::{PlanRequest, Planned, Session};
 use super::{Global, print};
 use crate::error::{Failure, Result};
@@ -34,21 +35,22 @@ pub struct Args {
     json: bool,
 }
 
-pub async fn run(args: Args, global: &Global) -> Result<()> {
+pub async fn run(args: Args, global: &Global) -> Result<ExitCode> {
     let session = Session::open(global).await?;
     if args.watch {
-        return watch(&session, args.json).await;
+        watch(&session, args.json).await?;
+        return Ok(ExitCode::from(EXIT_INTERRUPTED));
     }
     let planned = plan(&session).await?;
     let status = at(&session, &planned).await?;
     print(&if args.json { json(&status) } else { text::block(&status, now_s()) })?;
     match status.problems.len() {
-        0 => Ok(()),
+        0 => Ok(ExitCode::SUCCESS),
         count => Err(Failure::new(format!("{count} {} (see above)", if count == 1 { "problem" } else { "problems" }))),
     }
 }
 
-/// Looks again and again; Ctrl-C ends it well.
+/// Looks again and again, until Ctrl-C.
 async fn watch(session: &Session, as_json: bool) -> Result<()> {
     let mut interrupted = std::pin::pin!(interrupted());
     let terminal = std::io::stdout().is_terminal();

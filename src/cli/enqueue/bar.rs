@@ -10,7 +10,7 @@ use super::Following;
 use crate::cli::waking::Waking;
 use crate::enqueue::Progress;
 use crate::request::Request;
-use crate::text::printable;
+use crate::text::{ago, printable};
 
 /// A progress bar on stderr, if that is a terminal; failures are printed in any case.
 pub struct Bar<'a> {
@@ -22,7 +22,7 @@ pub struct Bar<'a> {
 impl<'a> Bar<'a> {
     pub fn new(count: Option<u64>, waking: &'a Waking<'a>, following: Following<'a>) -> Self {
         let bar = match count {
-            Some(count) => ProgressBar::new(count).with_style(style("{bar:40} {pos}/{len} queued, {rate}, {eta} left")),
+            Some(count) => ProgressBar::new(count).with_style(style("{bar:40} {pos}/{len} queued, {rate}{left}")),
             None => ProgressBar::new_spinner().with_style(style("{spinner} {pos} queued, {rate}")),
         };
         bar.enable_steady_tick(Duration::from_millis(100));
@@ -31,7 +31,15 @@ impl<'a> Bar<'a> {
 }
 
 pub fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("the template is valid").with_key("rate", rate)
+    ProgressStyle::with_template(template).expect("the template is valid").with_key("rate", rate).with_key("left", left)
+}
+
+/// How long it still takes, once that can be known.
+fn left(state: &ProgressState, text: &mut dyn fmt::Write) {
+    if state.pos() > 0 && state.len().is_some_and(|len| state.pos() < len) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, ", {} left", ago(state.eta().as_secs().max(1)));
+    }
 }
 
 /// indicatif's own `{per_sec}` has four decimals.

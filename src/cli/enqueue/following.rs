@@ -111,7 +111,7 @@ impl<'a> Wait<'a> {
         let bar = match quiet {
             true => ProgressBar::hidden(),
             false => ProgressBar::new(tracked.len() as u64)
-                .with_style(style("{bar:30} {pos}/{len} photos, {rate}, {eta} left   {msg}")),
+                .with_style(style("{bar:20} {pos}/{len} photos{left}  {wide_msg}")),
         };
         bar.enable_steady_tick(Duration::from_millis(100));
         let mut progress = Bar(bar);

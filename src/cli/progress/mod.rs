@@ -166,7 +166,8 @@ pub fn conclude(report: &Report, purpose: Purpose) -> Result<String> {
     let what = if *interrupted { "was interrupted" } else { "failed" };
     let mut lines: Vec<String> = failures.iter().map(Failure::to_string).collect();
     lines.push(format!("{command} {what}: {done}; not completed: {}", undone.join(", ")));
-    let mut failure = Failure::new(lines.join("\nerror: "));
+    let text = lines.join("\nerror: ");
+    let mut failure = if *interrupted { Failure::interrupted(text) } else { Failure::new(text) };
     if missing_permissions.len() > 1 {
         let rights: Vec<&str> = missing_permissions.iter().map(String::as_str).collect();
         failure = failure
