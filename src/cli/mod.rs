@@ -57,10 +57,12 @@ impl Global {
 #[argh(
     help_triggers("-h", "--help"),
     note = "Every command has its own help: thumb COMMAND --help.",
-    example = "Show the plan, apply it, send requests:\n$ thumb plan\n$ thumb apply\n$ thumb enqueue --bucket my-photos --prefix 2026/ --size 400x400",
+    example = "Begin, create the stack, ask for thumbnails, see how far they are:\n$ thumb init\n$ thumb apply\n$ thumb enqueue s3://my-photos/2026/ --size 400x400\n$ thumb status",
     error_code(0, "done"),
     error_code(1, "failed"),
-    error_code(2, "wrong usage")
+    error_code(2, "wrong usage"),
+    error_code(130, "ended by Ctrl-C"),
+    error_code(141, "the reader of stdout has closed it")
 )]
 struct Args {
     /// the configuration file (default: thumb.toml in the current directory)
@@ -151,7 +153,7 @@ pub fn main() -> ExitCode {
 /// argh exits early for help (stdout, success) and for wrong usage (stderr, exit code 2).
 fn leave(early: &argh::EarlyExit, words: &[&str], root: &argh::CommandInfoWithArgs) -> ExitCode {
     if early.status.is_ok() {
-        return print_line(early.output.trim_end());
+        return print_line(&words::readable(early.output.trim_end()));
     }
     let path = words::path(words.iter().copied(), root);
     let failure = Failure::usage(words::complaint(&early.output)).hint(format!("`{path} --help` explains the usage"));

@@ -7,7 +7,7 @@ use std::path::Path;
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind};
 
 use crate::error::{Failure, Result};
-use crate::text::nearest;
+use crate::text::{nearest, wrap};
 
 /// The program's name, whatever it was called as.
 pub const PROGRAM: &str = "thumb";
@@ -155,6 +155,29 @@ pub fn path<'a>(words: impl IntoIterator<Item = &'a str>, root: &CommandInfoWith
     path
 }
 
+/// Columns of a help text, as argh wraps its lists.
+const HELP_WIDTH: usize = 80;
+
+/// A help text of argh's with its long lines wrapped, too: the usage and the notes.
+pub fn readable(help: &str) -> String {
+    let lines = help.lines().flat_map(|line| {
+        if line.chars().count() <= HELP_WIDTH {
+            return vec![line.to_owned()];
+        }
+        let indent = line.len() - line.trim_start().len();
+        // What follows the first line stands below its beginning.
+        let below = if line.starts_with("Usage: ") { indent + 7 } else { indent };
+        // An option and its value stay together.
+        let whole = line.trim().replace(" <", "\u{a0}<");
+        let lines = wrap(&whole, HELP_WIDTH - below).into_iter().enumerate();
+        lines
+            .map(|(number, text)| format!("{:width$}{text}", "", width = if number == 0 { indent } else { below }))
+            .collect()
+    });
+    let text = lines.collect::<Vec<_>>().join("\n").replace('\u{a0}', " ");
+    text.replace("\nError codes:\n", "\nExit codes:\n")
+}
+
 /// What argh says about wrong usage, as this program says such things.
 pub fn complaint(text: &str) -> String {
     let text = text.trim_end();
@@ -247,6 +270,18 @@ mod tests {
             let error = words(line).unwrap_err();
             assert!(error.starts_with(what) && error.contains(hint), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn a_help_text_fits_on_a_terminal() {
+        let options = vec!["[--option <V>]"; 8].join(" ");
+        let text = readable(&format!(
+            "Usage: thumb x {options}\n\nNotes:\n  {}\n\nError codes:\n  0 done",
+            "word ".repeat(30)
+        ));
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(text.starts_with("Usage: thumb x [--option <V>]") && text.contains("\n       [--option"), "{text}");
+        assert!(text.ends_with("\nExit codes:\n  0 done"), "{text}");
     }
 
     #[test]

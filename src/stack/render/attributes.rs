@@ -4,9 +4,8 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::wrap;
 use crate::stack::change::{Action, Attribute};
-use crate::text::is_command;
+use crate::text::{is_command, wrap};
 
 /// Between the value before and after.
 const ARROW: &str = "->";

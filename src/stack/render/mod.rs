@@ -13,7 +13,7 @@ use super::cost::{Estimate, FleetEstimate};
 use super::operation::{Change, Plan};
 use super::resources::binary;
 use crate::stack::address::Address;
-use crate::text::{plural, printable};
+use crate::text::{plural, printable, wrap};
 use anstyle::{AnsiColor, Style};
 use attributes::{Row, rows};
 
@@ -318,24 +318,6 @@ fn hanging(out: &mut String, head: &str, indent: usize, text: &str, width: usize
             _ => line(out, &format!("{:indent$}{text}", "")),
         }
     }
-}
-
-/// Lines of at most `width` characters, broken at spaces where there are any; a longer word stays whole, so that it
-/// can be copied.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let Some(last) = lines.last_mut() else { break };
-        if last.is_empty() {
-            last.push_str(word);
-        } else if last.chars().count() + 1 + word.chars().count() <= width {
-            last.push(' ');
-            last.push_str(word);
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines
 }
 
 fn line(out: &mut String, text: &str) {

@@ -29,7 +29,8 @@ const MAX_REDIRECTS: usize = 5;
 const MAX_ETAG_BYTES: usize = 256;
 
 pub struct Web {
-    client: Client,
+    /// None: messages may name no URL. A system that has no root certificates needs no client then.
+    client: Option<Client>,
     sources: UrlSources,
 }
 
@@ -49,6 +50,11 @@ impl Web {
     /// # Errors
     /// TLS cannot be set up, for example for want of root certificates.
     pub fn new(sources: UrlSources) -> CommandResult<Self> {
+        let client = if sources == UrlSources::Off { None } else { Some(Self::client(sources != UrlSources::Any)?) };
+        Ok(Self { client, sources })
+    }
+
+    fn client(public_only: bool) -> CommandResult<Client> {
         let cannot = |error: &(dyn Error + 'static)| {
             Failure::new("cannot set up TLS for `url` requests")
                 .caused_by(error)
@@ -60,8 +66,7 @@ impl Web {
             .and_then(|builder| builder.with_platform_verifier())
             .map_err(|error| cannot(&error))?
             .with_no_client_auth();
-        let public_only = sources != UrlSources::Any;
-        let client = Client::builder()
+        Client::builder()
             .tls_backend_preconfigured(tls)
             .user_agent(concat!("thumb/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
@@ -81,17 +86,16 @@ impl Web {
                 }
             }))
             .build()
-            .map_err(|error| cannot(&error))?;
-        Ok(Self { client, sources })
+            .map_err(|error| cannot(&error))
     }
 
     /// Starts the download of the photograph at a URL.
     pub async fn open(&self, url: &Url, unless: Option<&str>) -> Result<Found<Body>, JobError> {
-        if self.sources == UrlSources::Off {
+        let Some(client) = &self.client else {
             return Err(JobError::permanent("`url` requests are disabled (url_sources in [worker] of thumb.toml)"));
-        }
+        };
         check(url, self.sources == UrlSources::Public).map_err(|error| JobError::permanent(error.to_string()))?;
-        let mut request = self.client.get(url.clone()).header(header::ACCEPT, "image/jpeg, image/*;q=0.5");
+        let mut request = client.get(url.clone()).header(header::ACCEPT, "image/jpeg, image/*;q=0.5");
         if let Some(etag) = unless {
             request = request.header(header::IF_NONE_MATCH, format!("\"{etag}\""));
         }
