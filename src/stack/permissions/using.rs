@@ -9,12 +9,17 @@ use crate::config::Sources;
 use crate::stack::resources::code_bucket;
 
 impl Stack<'_> {
-    pub(super) fn enqueue(&self, statements: &mut Vec<Value>) {
-        statements.push(allow("Enqueue", &["sqs:GetQueueUrl", "sqs:SendMessage"], &self.queues[..1]));
-        let sources: Vec<String> = match &self.config.buckets.sources {
+    /// Where photographs are.
+    fn source_arns(&self) -> Vec<String> {
+        match &self.config.buckets.sources {
             Sources::Any => vec![self.location.bucket_arn("*")],
             Sources::Buckets(buckets) => self.bucket_arns(buckets),
-        };
+        }
+    }
+
+    pub(super) fn enqueue(&self, statements: &mut Vec<Value>) {
+        statements.push(allow("Enqueue", &["sqs:GetQueueUrl", "sqs:SendMessage"], &self.queues[..1]));
+        let sources = self.source_arns();
         if !sources.is_empty() {
             statements.push(allow("FindPhotographs", &["s3:ListBucket"], &sources));
         }
@@ -27,10 +32,7 @@ impl Stack<'_> {
 
     /// Looking at named photographs, and `--wait`: the thumbnails, and what was rejected.
     pub(super) fn look_and_wait(&self, statements: &mut Vec<Value>) {
-        let sources: Vec<String> = match &self.config.buckets.sources {
-            Sources::Any => vec![self.location.bucket_arn("*")],
-            Sources::Buckets(buckets) => buckets.iter().map(|bucket| self.location.bucket_arn(bucket)).collect(),
-        };
+        let sources = self.source_arns();
         let objects = sources.iter().chain(&self.buckets[..1]).map(|arn| format!("{arn}/*")).collect::<Vec<_>>();
         statements.push(allow("SeeObjects", &["s3:GetObject"], &objects));
         statements.push(allow("CountMessages", &["sqs:GetQueueAttributes"], &self.queues));

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
-    Found, RELEASED, RetryPolicy, StepContext, Tags, kept_tags, ok_if_gone, optional, own_tags, tag_changes,
-    wanted_tags,
+    Found, RetryPolicy, StepContext, Tags, ok_if_gone, optional, own_tags, release_tags, tag_changes, wanted_tags,
 };
 use crate::aws::{CallError, CallResult, Errors, Kind, Reader, Writer};
 use crate::stack::address::Address;
@@ -92,13 +91,8 @@ pub fn delete(name: &str, observed: &Observed) -> Change<Step> {
 
 /// Releases an adopted log group.
 pub fn release(name: &str, observed: &Observed, configured: &Tags) -> Change<Step> {
-    let mut change = Change::new(Address::LogGroup, name);
-    change.reason = Some(RELEASED.into());
-    let kept = kept_tags(&observed.tags, configured);
-    change.compare("tags", &observed.tags, &kept);
-    let (set, remove) = tag_changes(&observed.tags, &kept);
-    change.removal(Step::Tag { arn: observed.arn.clone(), set, remove });
-    change.action(Action::Update)
+    let step = |set, remove| Step::Tag { arn: observed.arn.clone(), set, remove };
+    release_tags(Address::LogGroup, name, &observed.tags, configured, step)
 }
 
 pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result<(), CallError> {

@@ -36,6 +36,7 @@ use tokio::time::Instant;
 
 use crate::aws::{Backoff, CallError, Kind};
 use crate::stack::address::{Address, Policy};
+use crate::stack::change::{Action, Change};
 pub use interrupt::Interrupt;
 
 /// The tag that names the stack a resource belongs to. The creating call itself sets it; a resource without it is never
@@ -316,6 +317,23 @@ pub fn wanted_tags(declared: &Tags, observed: &Tags) -> Tags {
         }
     }
     tags
+}
+
+/// Releases an adopted resource of which thumb has nothing but its tags; `step` sets and removes tags.
+pub fn release_tags<S>(
+    address: Address,
+    name: &str,
+    tags: &Tags,
+    configured: &Tags,
+    step: impl FnOnce(Tags, Vec<String>) -> S,
+) -> Change<S> {
+    let mut change = Change::new(address, name);
+    change.reason = Some(RELEASED.into());
+    let kept = kept_tags(tags, configured);
+    change.compare("tags", tags, &kept);
+    let (set, remove) = tag_changes(tags, &kept);
+    change.removal(step(set, remove));
+    change.action(Action::Update)
 }
 
 /// The tags that an adopted resource keeps when it is released: all except thumb's own, and except those of thumb.toml

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use aws_sdk_cloudwatch::types::Tag;
 
-use super::{Found, RELEASED, Tags, kept_tags, ok_if_gone, optional, own_tags, tag_changes, wanted_tags};
+use super::{Found, Tags, ok_if_gone, optional, own_tags, release_tags, tag_changes, wanted_tags};
 use crate::aws::{CallError, CallResult, Reader, Writer};
 use crate::stack::address::Address;
 use crate::stack::change::{Action, Change};
@@ -115,13 +115,8 @@ pub fn delete(name: &str) -> Change<Step> {
 
 /// Releases an adopted dashboard.
 pub fn release(name: &str, observed: &Observed, configured: &Tags) -> Change<Step> {
-    let mut change = Change::new(Address::Dashboard, name);
-    change.reason = Some(RELEASED.into());
-    let kept = kept_tags(&observed.tags, configured);
-    change.compare("tags", &observed.tags, &kept);
-    let (set, remove) = tag_changes(&observed.tags, &kept);
-    change.removal(Step::Tag { arn: observed.arn.clone(), set, remove });
-    change.action(Action::Update)
+    let step = |set, remove| Step::Tag { arn: observed.arn.clone(), set, remove };
+    release_tags(Address::Dashboard, name, &observed.tags, configured, step)
 }
 
 pub async fn run(step: &Step, aws: &Writer) -> Result<(), CallError> {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_sns::types::{Subscription as SdkSubscription, Tag};
 
 use super::{
-    Found, RELEASED, StepContext, Tags, is_adopted, kept_tags, ok_if_gone, optional, own_tags, tag_changes, wanted_tags,
+    Found, StepContext, Tags, is_adopted, ok_if_gone, optional, own_tags, release_tags, tag_changes, wanted_tags,
 };
 use crate::aws::{CallError, CallResult, Kind, Reader, Writer};
 use crate::stack::address::Address;
@@ -174,13 +174,8 @@ pub fn delete(name: &str, observed: &Observed) -> Change<Step> {
 
 /// Releases an adopted topic, with its subscriptions.
 pub fn release(name: &str, observed: &Observed, configured: &Tags) -> Change<Step> {
-    let mut change = Change::new(Address::Topic, name);
-    change.reason = Some(RELEASED.into());
-    let kept = kept_tags(&observed.tags, configured);
-    change.compare("tags", &observed.tags, &kept);
-    let (set, remove) = tag_changes(&observed.tags, &kept);
-    change.removal(Step::Tag { arn: observed.arn.clone(), set, remove });
-    change.action(Action::Update)
+    let step = |set, remove| Step::Tag { arn: observed.arn.clone(), set, remove };
+    release_tags(Address::Topic, name, &observed.tags, configured, step)
 }
 
 /// What a plan says about who has to confirm.
