@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_help_text_fits_on_a_terminal() {
-        let options = vec!["[--option <V>]"; 8].join(" ");
+        let options = ["[--option <V>]"; 8].join(" ");
         let text = readable(&format!(
             "Usage: thumb x {options}\n\nNotes:\n  {}\n\nError codes:\n  0 done",
             "word ".repeat(30)
