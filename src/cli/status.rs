@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use argh::{ArgsInfo, FromArgs};
 
@@ -11,7 +11,8 @@ use super::session::{PlanRequest, Planned, Session};
 use super::{Global, print};
 use crate::error::{Failure, Result};
 use crate::status::{Basis, Status, look, text};
-use crate::text::printable_json;
+use crate::text::{plural, printable_json};
+use crate::worker::epoch_s;
 
 /// Between two looks at the queues and the reports.
 const EVERY: Duration = Duration::from_secs(5);
@@ -43,10 +44,10 @@ pub async fn run(args: Args, global: &Global) -> Result<ExitCode> {
     }
     let planned = plan(&session).await?;
     let status = at(&session, &planned).await?;
-    print(&if args.json { json(&status) } else { text::block(&status, now_s()) })?;
+    print(&if args.json { json(&status) } else { text::block(&status, epoch_s()) })?;
     match status.problems.len() {
         0 => Ok(ExitCode::SUCCESS),
-        count => Err(Failure::new(format!("{count} {} (see above)", if count == 1 { "problem" } else { "problems" }))),
+        count => Err(Failure::new(format!("{count} {} (see above)", plural(count as u64, "problem")))),
     }
 }
 
@@ -58,12 +59,13 @@ async fn watch(session: &Session, as_json: bool) -> Result<()> {
     let mut drawn = 0;
     loop {
         let round = async {
-            if planned.as_ref().is_none_or(|(_, read)| read.elapsed() >= PLAN_EVERY) {
-                planned = Some((plan(session).await?, Instant::now()));
-            }
-            let Some((planned, _)) = &planned else { unreachable!("it was read above") };
+            let current = match planned.take() {
+                Some((planned, read)) if read.elapsed() < PLAN_EVERY => (planned, read),
+                _ => (plan(session).await?, Instant::now()),
+            };
+            let (planned, _) = planned.insert(current);
             let status = at(session, planned).await?;
-            let now_s = now_s();
+            let now_s = epoch_s();
             if as_json {
                 print(&json(&status))?;
             } else if terminal {
@@ -123,16 +125,12 @@ async fn plan(session: &Session) -> Result<Planned> {
 async fn at(session: &Session, planned: &Planned) -> Result<Status> {
     let Planned { plan, observed } = planned;
     let basis = Basis { config: &session.config, clients: &session.clients, observed, plan };
-    look(&basis, now_s()).await.map_err(|error| error.failure("cannot read the queues"))
+    look(&basis, epoch_s()).await.map_err(|error| error.failure("cannot read the queues"))
 }
 
 fn json(status: &Status) -> String {
     let text = serde_json::to_string(status).expect("a status is JSON");
     format!("{}\n", printable_json(&text))
-}
-
-fn now_s() -> u64 {
-    UNIX_EPOCH.elapsed().map_or(0, |now| now.as_secs())
 }
 
 #[cfg(test)]

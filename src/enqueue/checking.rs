@@ -12,7 +12,7 @@ use crate::aws::{CallError, RegionalS3};
 use crate::text::{nearest, plural};
 
 /// Named objects that are looked at; more come from a script, which has its own list.
-pub const MAX_CHECKED: usize = 100;
+const MAX_CHECKED: usize = 100;
 /// Objects looked at in parallel.
 const SIDE_BY_SIDE: usize = 16;
 

@@ -21,7 +21,6 @@ use crate::aws::{Answer, BATCH, CallError, Clients, MAX_BATCH_BYTES, answers};
 use crate::error::{Failure, Result};
 use crate::request::{Request, Source, Wanted};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
-pub use checking::MAX_CHECKED;
 pub use place::{Found, Place};
 pub use sources::{Sources, is_photograph};
 

@@ -180,10 +180,10 @@ mod tests {
 
     const NOW_S: u64 = 1_800_000_000;
 
-    fn seen(report: Option<(State, u64)>, launched_ago_s: u64, runs: bool) -> (Working, bool) {
-        let report = report.map(|(state, ago_s)| WorkerReport {
+    fn report(id: &str, state: State, ago_s: u64) -> WorkerReport {
+        WorkerReport {
             version: VERSION,
-            id: "i-1".into(),
+            id: id.into(),
             thumb: "0.1.0".into(),
             binary: None,
             config: String::new(),
@@ -192,7 +192,11 @@ mod tests {
             last_seen_s: NOW_S - ago_s,
             counts: Counts::default(),
             memory: Memory::default(),
-        });
+        }
+    }
+
+    fn seen(report: Option<(State, u64)>, launched_ago_s: u64, runs: bool) -> (Working, bool) {
+        let report = report.map(|(state, ago_s)| self::report("i-1", state, ago_s));
         let launched_s = Some(NOW_S - launched_ago_s);
         let place = Place { address: "instance.1".into(), id: "i-1".into(), state: "running".into(), launched_s, runs };
         let worker = worker(place, Some(report), NOW_S);
@@ -213,18 +217,6 @@ mod tests {
 
     #[test]
     fn workers_elsewhere_are_listed_while_they_report() {
-        let report = |id: &str, state: State, ago_s: u64| WorkerReport {
-            version: VERSION,
-            id: id.into(),
-            thumb: "0.1.0".into(),
-            binary: None,
-            config: String::new(),
-            state,
-            started_s: 0,
-            last_seen_s: NOW_S - ago_s,
-            counts: Counts::default(),
-            memory: Memory::default(),
-        };
         let member = || Place {
             address: String::new(),
             id: "i-2".into(),

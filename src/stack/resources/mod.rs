@@ -7,6 +7,7 @@ pub mod alarm;
 pub mod alerts;
 pub mod binary;
 pub mod bucket;
+mod cloudwatch_tags;
 pub mod code_bucket;
 pub mod dashboard;
 pub mod instance;

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_cloudwatch::types::{
-    ComparisonOperator, Dimension, Metric as SdkMetric, MetricAlarm, MetricDataQuery, MetricStat, Tag,
+    ComparisonOperator, Dimension, Metric as SdkMetric, MetricAlarm, MetricDataQuery, MetricStat,
 };
 
+use super::cloudwatch_tags::{sdk_tags, tag};
 use super::metric_math::{Formula, Metric, PERIOD_S, RESULT};
 use super::{Found, StepContext, Tags, ok_if_gone, optional, own_tags, tag_changes};
 use crate::aws::{CallError, CallResult, Kind, Reader, Writer};
@@ -300,26 +301,12 @@ pub async fn run(step: &Step, aws: &Writer, context: &StepContext<'_>) -> Result
                 .treat_missing_data(MISSING);
             request.set_tags(new.then(|| sdk_tags(tags))).send().await.map(drop).action(ACTION)
         }
-        Step::Tag { arn, set, remove } => {
-            if !set.is_empty() {
-                let request = cloudwatch.tag_resource().resource_arn(arn).set_tags(Some(sdk_tags(set)));
-                request.send().await.action("cloudwatch:TagResource")?;
-            }
-            if !remove.is_empty() {
-                let request = cloudwatch.untag_resource().resource_arn(arn).set_tag_keys(Some(remove.clone()));
-                request.send().await.action("cloudwatch:UntagResource")?;
-            }
-            Ok(())
-        }
+        Step::Tag { arn, set, remove } => tag(arn, set, remove, aws).await,
         Step::Delete { name } => {
             let result = cloudwatch.delete_alarms().alarm_names(name).send().await;
             ok_if_gone(result.action("cloudwatch:DeleteAlarms"))
         }
     }
-}
-
-fn sdk_tags(tags: &Tags) -> Vec<Tag> {
-    tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
 fn queries(formula: &Formula) -> Vec<MetricDataQuery> {

@@ -5,8 +5,7 @@ mod body;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use aws_sdk_cloudwatch::types::Tag;
-
+use super::cloudwatch_tags::{sdk_tags, tag};
 use super::{Found, Tags, ok_if_gone, optional, own_tags, release_tags, tag_changes, wanted_tags};
 use crate::aws::{CallError, CallResult, Reader, Writer};
 use crate::stack::address::Address;
@@ -121,25 +120,13 @@ pub fn release(name: &str, observed: &Observed, configured: &Tags) -> Change<Ste
 
 pub async fn run(step: &Step, aws: &Writer) -> Result<(), CallError> {
     let cloudwatch = &aws.clients.cloudwatch;
-    let sdk_tags =
-        |tags: &Tags| tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect::<Vec<_>>();
     match step {
         Step::Put { name, body, new } => {
             let request = cloudwatch.put_dashboard().dashboard_name(name).dashboard_body(body);
             let request = request.set_tags(new.as_ref().map(sdk_tags));
             request.send().await.map(drop).action("cloudwatch:PutDashboard")
         }
-        Step::Tag { arn, set, remove } => {
-            if !set.is_empty() {
-                let request = cloudwatch.tag_resource().resource_arn(arn).set_tags(Some(sdk_tags(set)));
-                request.send().await.action("cloudwatch:TagResource")?;
-            }
-            if !remove.is_empty() {
-                let request = cloudwatch.untag_resource().resource_arn(arn).set_tag_keys(Some(remove.clone()));
-                request.send().await.action("cloudwatch:UntagResource")?;
-            }
-            Ok(())
-        }
+        Step::Tag { arn, set, remove } => tag(arn, set, remove, aws).await,
         Step::Delete { name } => {
             let result = cloudwatch.delete_dashboards().dashboard_names(name).send().await;
             ok_if_gone(result.action("cloudwatch:DeleteDashboards"))
